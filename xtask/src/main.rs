@@ -1,1 +1,2 @@
-fn main(){}
+//! Developer tasks.
+fn main() {}

@@ -1,0 +1,4 @@
+//! Embedded engine.
+
+/// Placeholder until the executor exists.
+pub struct EmbeddedEngine;

@@ -1,0 +1,5 @@
+//! In memory.
+
+/// All stores in memory.
+#[derive(Default)]
+pub struct MemoryStore;
