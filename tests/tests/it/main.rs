@@ -1,1 +1,2 @@
 //! End-to-end tests, through public surfaces only.
+mod turns;
