@@ -1,1 +1,3 @@
 //! The sandbox.
+
+pub mod engine;
