@@ -1,5 +1,7 @@
 //! The component's exports, on top of what the macros generate.
 
+use core::panic::Location;
+
 use crate::bindings::everwit::types::common;
 use crate::bindings::everwit::types::tools::CallOutput;
 use crate::bindings::exports::everwit::capability::{describe, tools};
@@ -47,6 +49,34 @@ impl<T: Capability> tools::Guest for T {
 /// Sends the message of a panic to the host before the trap: the target itself drops it.
 fn report_panics() {
     if cfg!(target_family = "wasm") {
-        std::panic::set_hook(Box::new(|info| host::log::panicked(&info.to_string())));
+        std::panic::set_hook(Box::new(|info| {
+            let message = info.payload_as_str().unwrap_or("panicked");
+            host::log::panicked(&match info.location() {
+                Some(place) => format!("{message} (at {})", short(place)),
+                None => message.to_owned(),
+            });
+        }));
+    }
+}
+
+/// A place in the source with no more of its path than a folder and a file: the rest says
+/// where the author's machine keeps things.
+fn short(place: &Location<'_>) -> String {
+    let file = place.file();
+    let start = file
+        .rmatch_indices(['/', '\\'])
+        .nth(1)
+        .map_or(0, |(at, _)| at + 1);
+    format!("{}:{}:{}", &file[start..], place.line(), place.column())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_short() {
+        let place = short(Location::caller());
+        assert!(place.starts_with("src/exports.rs:"), "{place}");
     }
 }
