@@ -2,7 +2,7 @@
 import call from "everwit:host/call@1.0.0";
 import { toPart } from "./output.js";
 import { requireCall } from "./phase.js";
-import { toLimitedText, toUnsigned } from "./seam.js";
+import { errorValue, toLimitedText, toUnsigned } from "./seam.js";
 
 const MAX_NOTE_BYTES = 1024;
 
@@ -47,8 +47,9 @@ function stopOf(report) {
   try {
     report();
     return null;
-  } catch (stop) {
+  } catch (thrown) {
+    const stop = errorValue(thrown);
     if (stop === "cancelled" || stop === "deadline") return stop;
-    throw stop;
+    throw thrown;
   }
 }

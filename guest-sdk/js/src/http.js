@@ -2,7 +2,7 @@
 import client from "everwit:http/client@1.0.0";
 import { Failure } from "./failure.js";
 import { requireCall } from "./phase.js";
-import { describeValue, toBytes, toJson, toText, toUnsigned } from "./seam.js";
+import { describeValue, errorValue, toBytes, toJson, toText, toUnsigned } from "./seam.js";
 import { decodeUtf8, encodeUtf8 } from "./utf8.js";
 
 /** Largest body that is read at once unless the caller asks for more, in bytes. */
@@ -25,8 +25,8 @@ export function fetch(url, options = {}) {
   const request = toRequest(String(url), options);
   try {
     return new Response(client.send(request), request);
-  } catch (fault) {
-    throw toFailure(fault, request);
+  } catch (thrown) {
+    throw toFailure(thrown, request);
   }
 }
 
@@ -177,8 +177,8 @@ class Response {
   #guarded(action) {
     try {
       return action();
-    } catch (fault) {
-      throw toFailure(fault, this.#request);
+    } catch (thrown) {
+      throw toFailure(thrown, this.#request);
     }
   }
 }
@@ -229,11 +229,12 @@ function kindOfStatus(status) {
 }
 
 /**
- * @param {any} fault
+ * @param {unknown} thrown
  * @param {RequestRecord} request
  */
-function toFailure(fault, request) {
-  if (typeof fault?.kind !== "string" || fault instanceof Error) return fault;
+function toFailure(thrown, request) {
+  const fault = errorValue(thrown);
+  if (typeof fault?.kind !== "string" || fault instanceof Error) return thrown;
   const kinds = /** @type {Record<string, string>} */ ({ denied: "denied", timeout: "timeout", cancelled: "timeout", invalid: "internal", limit: "internal", internal: "internal" });
   const harmless = !fault.requestSent || SAFE_METHODS.includes(request.method);
   return new Failure(kinds[fault.kind] ?? "upstream", `${request.method} ${request.url}: ${fault.message}`, {

@@ -2,7 +2,7 @@
 import store from "everwit:kv/store@1.0.0";
 import { Failure } from "./failure.js";
 import { requireCall } from "./phase.js";
-import { toBytes, toJson, toText, toUnsigned } from "./seam.js";
+import { errorValue, toBytes, toJson, toText, toUnsigned } from "./seam.js";
 import { decodeUtf8, encodeUtf8 } from "./utf8.js";
 
 const MAX_PAGE = 1000;
@@ -145,18 +145,19 @@ class Bucket {
     requireCall("kv");
     try {
       return action();
-    } catch (fault) {
-      throw toFailure(fault, key, this.name);
+    } catch (thrown) {
+      throw toFailure(thrown, key, this.name);
     }
   }
 }
 
 /**
- * @param {any} fault
+ * @param {unknown} thrown
  * @param {string} key
  * @param {string} bucket
  */
-function toFailure(fault, key, bucket) {
+function toFailure(thrown, key, bucket) {
+  const fault = errorValue(thrown);
   switch (fault?.tag) {
     case "denied":
       return new Failure("denied", fault.val, { code: "kv_denied" });
@@ -169,6 +170,6 @@ function toFailure(fault, key, bucket) {
     case "other":
       return new Failure("internal", fault.val, { code: "kv_other" });
     default:
-      return fault;
+      return thrown;
   }
 }

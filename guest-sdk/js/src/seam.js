@@ -90,6 +90,15 @@ export function toBytes(value, what, encode) {
 }
 
 /**
+ * The error value of a host function, out of the `Error` that the bindings wrap it in.
+ * @param {any} thrown
+ * @returns {any}
+ */
+export function errorValue(thrown) {
+  return thrown instanceof Error && Object.hasOwn(thrown, "payload") ? /** @type {any} */ (thrown).payload : thrown;
+}
+
+/**
  * The type of a value in a word, for messages.
  * @param {unknown} value
  */
@@ -105,6 +114,7 @@ export function kindOf(value) {
  */
 export function describeValue(value) {
   if (typeof value === "string") return value;
+  if (errorValue(value) !== value) return describeValue(errorValue(value));
   if (value instanceof Error) return value.name === "Error" ? value.message : `${value.name}: ${value.message}`;
   try {
     if (typeof value === "object") return JSON.stringify(value) ?? String(value);

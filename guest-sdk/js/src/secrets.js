@@ -2,7 +2,7 @@
 import store from "everwit:secrets/store@1.0.0";
 import { Failure } from "./failure.js";
 import { requireCall } from "./phase.js";
-import { toText } from "./seam.js";
+import { errorValue, toText } from "./seam.js";
 
 /**
  * Opens the secret that the tenant bound to this name.
@@ -14,9 +14,10 @@ export function open(name) {
   try {
     const secret = store.open(toText(name));
     return { token: () => secret.token(), audience: () => secret.audience() };
-  } catch (/** @type {any} */ absent) {
+  } catch (thrown) {
+    const absent = errorValue(thrown);
     if (absent?.tag === "unavailable") throw new Failure("denied", absent.val, { code: "secret_unavailable" });
     if (absent?.tag === "other") throw new Failure("internal", absent.val, { code: "secret_other" });
-    throw absent;
+    throw thrown;
   }
 }

@@ -86,6 +86,7 @@ test("maps anything else that is thrown, and logs its stack", () => {
   assert.deepEqual(call(() => { throw new Error("plain"); }), internal("plain"));
   assert.deepEqual(call(() => { throw "text \ud800"; }), internal("text \ufffd"));
   assert.deepEqual(call(() => { throw { tag: "denied", val: "v" }; }), internal('{"tag":"denied","val":"v"}'));
+  assert.deepEqual(call(() => { throw Object.assign(new Error("x"), { payload: { tag: "quota" } }); }), internal('{"tag":"quota"}'));
   assert.deepEqual(call(() => { throw undefined; }), internal("undefined"));
   assert.deepEqual(call(() => { throw ""; }), internal("an empty value was thrown"));
   assert.deepEqual(call(() => { throw Object.create(null); }), internal("{}"));

@@ -17,6 +17,15 @@ const initial = () => ({
   requests: [],
 });
 
+/**
+ * Throws the error value of a host function, wrapped as the engine's bindings wrap it.
+ * @param {unknown} value
+ * @returns {never}
+ */
+export function fail(value) {
+  throw Object.assign(new Error(String(value)), { payload: value });
+}
+
 /** @type {import("../types/testing.js").FakeHost} */
 export const host = {
   ...initial(),

@@ -1,8 +1,7 @@
-import { host } from "../host.js";
+import { fail, host } from "../host.js";
 
-/** Throws the error case of a result. */
 function stopOrGoOn() {
-  if (host.stop) throw host.stop;
+  if (host.stop) fail(host.stop);
 }
 
 export default {

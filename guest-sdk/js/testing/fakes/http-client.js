@@ -1,4 +1,4 @@
-import { host } from "../host.js";
+import { fail, host } from "../host.js";
 
 /** A response whose body is in memory already. */
 export class Response {
@@ -39,6 +39,14 @@ export default {
   /** @param {import("../../types/wit.js").RequestRecord} request */
   send(request) {
     host.requests.push(request);
-    return new Response(host.http(request));
+    let answer;
+    try {
+      answer = host.http(request);
+    } catch (thrown) {
+      // A fault is a plain object; an error is a bug of the test.
+      if (thrown instanceof Error) throw thrown;
+      fail(thrown);
+    }
+    return new Response(answer);
   },
 };

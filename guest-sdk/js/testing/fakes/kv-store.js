@@ -1,4 +1,4 @@
-import { host } from "../host.js";
+import { fail, host } from "../host.js";
 
 const MAX_KEY_BYTES = 512;
 const MAX_VALUE_BYTES = 256 * 1024;
@@ -6,7 +6,7 @@ const MAX_VALUE_BYTES = 256 * 1024;
 /** @param {string} name */
 function bucketOf(name) {
   const bucket = host.kv[name];
-  if (!bucket) throw { tag: "denied", val: `grant the kv bucket "${name}"` };
+  if (!bucket) return fail({ tag: "denied", val: `grant the kv bucket "${name}"` });
   return bucket;
 }
 
@@ -18,7 +18,7 @@ function bucketOf(name) {
 function checked(name, key, expected) {
   const bucket = bucketOf(name);
   const version = bucket.get(key)?.version ?? 0;
-  if (expected !== null && expected !== version) throw { tag: "conflict" };
+  if (expected !== null && expected !== version) fail({ tag: "conflict" });
   return { bucket, version };
 }
 
@@ -36,7 +36,7 @@ export default {
    */
   put(name, key, value, expected) {
     const { bucket, version } = checked(name, key, expected);
-    if (Buffer.byteLength(key) > MAX_KEY_BYTES || value.length > MAX_VALUE_BYTES) throw { tag: "too-large" };
+    if (Buffer.byteLength(key) > MAX_KEY_BYTES || value.length > MAX_VALUE_BYTES) fail({ tag: "too-large" });
     bucket.set(key, { value: Uint8Array.from(value), version: version + 1 });
     return version + 1;
   },
