@@ -17,7 +17,7 @@ mod world;
 use serde::{Deserialize, Serialize};
 use wasmparser::{CustomSectionReader, Encoding, KnownCustom, Parser, Payload, Result};
 
-pub use finding::{Finding, MAX_FINDINGS, quoted};
+pub use finding::{Finding, MAX_FINDINGS, quoted, quoted_up_to};
 
 use finding::Findings;
 use module::{ModuleShape, Modules};
