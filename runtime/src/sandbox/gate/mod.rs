@@ -209,8 +209,7 @@ impl Gate {
             // Information only: what cannot be read is left out.
             for field in fields.into_iter().map_while(Result::ok) {
                 for value in field.values.into_iter().map_while(Result::ok) {
-                    let producer =
-                        Producer { role: field.name.to_owned(), name: quoted(value.name), version: quoted(value.version) };
+                    let producer = Producer { role: field.name.to_owned(), name: quoted(value.name), version: quoted(value.version) };
                     let producers = &mut self.inspection.producers;
                     if producers.len() >= MAX_PRODUCERS {
                         return;
