@@ -1,2 +1,5 @@
 //! End-to-end tests, through public surfaces only.
+
+mod compile;
+mod egress;
 mod turns;
