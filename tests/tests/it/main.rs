@@ -2,3 +2,5 @@
 
 mod compile;
 mod egress;
+mod sandbox;
+mod support;
