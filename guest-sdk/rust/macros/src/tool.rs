@@ -133,8 +133,9 @@ fn emit(function: &ItemFn, options: &Options, facts: &Facts) -> TokenStream {
         }
     });
     quote! {
-        // What was deserialised is handed over, whether or not the function consumes it.
-        #[allow(clippy::needless_pass_by_value)]
+        // The parameters are the fields of one object: many are no burden to a caller, and what
+        // was deserialised is handed over, whether or not the function consumes it.
+        #[allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
         #function
 
         #[doc(hidden)]
