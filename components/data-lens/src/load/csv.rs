@@ -27,7 +27,8 @@ pub(super) fn load(data: &str, null_values: &[String]) -> Result<Table> {
         rows += 1;
         check_size(rows, names.len())?;
         for (cells, field) in columns.iter_mut().zip(&record) {
-            let null = null_values.iter().any(|null| null == field.trim());
+            let trimmed = field.trim();
+            let null = null_values.iter().any(|null| null == trimmed);
             cells.push(if null {
                 Cell::Null
             } else {

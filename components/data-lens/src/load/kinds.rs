@@ -4,22 +4,18 @@ use crate::cell::Cell;
 use crate::table::Kind;
 
 /// Turns a column of texts into the narrowest kind that loses nothing, and says which.
-pub(super) fn convert(cells: &mut [Cell]) -> Kind {
+pub(super) fn convert(cells: &mut Vec<Cell>) -> Kind {
     let readers: [fn(&str) -> Option<Cell>; 2] = [boolean, Cell::number];
     for read in readers {
-        let all = cells.iter().all(|cell| match cell {
-            Cell::Text(text) => read(text.trim()).is_some(),
-            _ => true,
+        let converted = cells.iter().map(|cell| match cell {
+            Cell::Text(text) => read(text.trim()),
+            other => Some(other.clone()),
         });
-        if !all {
-            continue;
+        // Ends at the first value that does not fit.
+        if let Some(converted) = converted.collect::<Option<Vec<Cell>>>() {
+            *cells = converted;
+            break;
         }
-        for cell in cells.iter_mut() {
-            if let Cell::Text(text) = cell {
-                *cell = read(text.trim()).unwrap_or(Cell::Null);
-            }
-        }
-        return of(cells);
     }
     of(cells)
 }
