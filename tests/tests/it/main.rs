@@ -4,3 +4,4 @@ mod compile;
 mod egress;
 mod sandbox;
 mod support;
+mod turns;
