@@ -8,7 +8,7 @@ use everwit_runtime::Error;
 use everwit_runtime::capability::{Capability, CapabilityRegistry, CapabilitySource};
 use everwit_runtime::clock::Clock;
 use everwit_runtime::component::{Component, ComponentVersion, Grant, Permissions};
-use everwit_runtime::egress::{Gateway, GatewayConfig};
+use everwit_runtime::egress::{Gateway, GatewayConfig, PrivateTarget};
 use everwit_runtime::id::OrgId;
 use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::sandbox::{CompilerCommand, ComponentCapabilities, Sandbox, SandboxConfig};
@@ -29,8 +29,8 @@ pub(crate) struct SandboxSettings {
     pub(crate) id_salt: [u8; 32],
     /// Guest calls at once.
     pub(crate) max_concurrent_calls: usize,
-    /// Private targets that the operator allows, as `host:port`.
-    pub(crate) private_targets: Vec<String>,
+    /// Private targets that the operator allows.
+    pub(crate) private_targets: Vec<PrivateTarget>,
 }
 
 /// Starts the sandbox. Compilation runs in children of this same binary.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// What the server is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     /// Serving.
     Running,
     /// Ending: not ready, streams are told to reconnect, running steps come to their end.
     Draining,
+    /// Ended but for the requests that are being answered: no new ones.
+    Closing,
 }
 
 /// The current phase, shared by everything that must know when the end begins.
@@ -30,16 +32,16 @@ impl Lifecycle {
         *self.phase.borrow()
     }
 
-    /// Begins the end.
-    pub(crate) fn drain(&self) {
-        self.phase.send_replace(Phase::Draining);
+    /// Enters a later phase.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.send_replace(phase);
     }
 
-    /// Returns once the end has begun.
-    pub(crate) async fn draining(&self) {
-        let mut phase = self.phase.subscribe();
+    /// Returns once a phase is reached.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        let mut current = self.phase.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
-        let _ = phase.wait_for(|phase| *phase == Phase::Draining).await;
+        let _ = current.wait_for(|current| *current >= phase).await;
     }
 }
 

@@ -28,6 +28,7 @@ use super::events::{Record, TypeFilter};
 use super::extract::{FromParams, Params, Query};
 use super::{App, resolve};
 use crate::auth::Caller;
+use crate::lifecycle::Phase;
 use crate::problem::Problem;
 
 /// Between two signs of life on a silent stream; proxies commonly cut after 30 to 60 seconds.
@@ -187,7 +188,7 @@ impl Feed {
             }
             tokio::select! {
                 received = self.bus.recv() => self.take(received),
-                () = self.app.lifecycle.draining() => return (farewell("shutdown", RETRY_MS), false),
+                () = self.app.lifecycle.reached(Phase::Draining) => return (farewell("shutdown", RETRY_MS), false),
                 () = tokio::time::sleep_until(self.ends) => return (farewell("connection_cycle", CYCLE_RETRY_MS), false),
             }
         }
