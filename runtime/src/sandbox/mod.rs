@@ -1,1 +1,4 @@
 //! The sandbox.
+
+pub mod engine;
+pub mod gate;
