@@ -28,7 +28,7 @@ use crate::config::ServeConfig;
 use crate::data_dir::DataDir;
 use crate::lifecycle::{Lifecycle, Phase, Signals};
 use crate::moments::Moments;
-use crate::{http, seed};
+use crate::{http, random, seed};
 
 /// Uploads that are examined at once; each holds its component in memory.
 const MAX_UPLOADS: usize = 4;
@@ -145,9 +145,7 @@ fn default_model() -> ResolvedModel {
 
 /// 32 random bytes that stay the same for the installation.
 async fn secret(orgs: &dyn OrgStore, name: &str) -> anyhow::Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).context("the system gives no randomness")?;
-    let fresh = SecretString::from(URL_SAFE_NO_PAD.encode(bytes));
+    let fresh = SecretString::from(URL_SAFE_NO_PAD.encode(random::secret_bytes()?));
     let stored = orgs.installation_secret(name, fresh).await?;
     let stored = URL_SAFE_NO_PAD.decode(stored.expose_secret()).ok().and_then(|bytes| bytes.try_into().ok());
     stored.with_context(|| format!("the installation secret {name:?} in the database is broken"))

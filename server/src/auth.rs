@@ -14,17 +14,17 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use crate::problem::Problem;
+use crate::random;
 
 /// What every key starts with, so that scanners for leaked secrets find it.
 const KEY_PREFIX: &str = "ew_";
-/// Random bytes of a key.
-const KEY_BYTES: usize = 32;
 
 /// A new key's secret; shown once, stored as its hash.
-pub(crate) fn new_secret() -> Result<SecretString, getrandom::Error> {
-    let mut bytes = [0; KEY_BYTES];
-    getrandom::fill(&mut bytes)?;
-    Ok(format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)).into())
+///
+/// # Errors
+/// If the system gives no randomness.
+pub(crate) fn new_secret() -> anyhow::Result<SecretString> {
+    Ok(format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::secret_bytes()?)).into())
 }
 
 /// What is stored of a secret.

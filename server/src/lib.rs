@@ -12,6 +12,7 @@ mod http;
 mod lifecycle;
 mod moments;
 mod problem;
+mod random;
 mod schema;
 mod seed;
 mod telemetry;

@@ -7,6 +7,17 @@ use everwit_runtime::id::{IdSource, RandomIds};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+/// The machine's clock in whole microseconds: the precision that stores keep, so that a value
+/// reads the same before and after it was stored.
+struct StorableClock;
+
+impl Clock for StorableClock {
+    fn now(&self) -> Timestamp {
+        let now = SystemClock.now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    }
+}
+
 /// Where the server takes the time and new ids from.
 #[derive(Clone)]
 pub(crate) struct Moments {
@@ -17,7 +28,7 @@ pub(crate) struct Moments {
 impl Moments {
     /// The machine's clock and random ids.
     pub(crate) fn system() -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = Arc::new(StorableClock);
         Self { ids: Arc::new(RandomIds::new(clock.clone())), clock }
     }
 

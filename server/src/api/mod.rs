@@ -67,7 +67,10 @@ pub(crate) struct AppState {
 
 /// The complete service: all routes, also below `/api`.
 pub(crate) fn service(app: App) -> Router {
-    let (router, document) = routes(&app).split_for_parts();
+    let guard = |scope, router: OpenApiRouter<App>| {
+        router.route_layer(axum::middleware::from_fn_with_state((app.clone(), scope), middleware::authorize))
+    };
+    let (router, document) = routes(guard).split_for_parts();
     let router = router.merge(docs::routes(&document)).with_state(app.clone());
     let layers = ServiceBuilder::new()
         .layer(axum::middleware::from_fn_with_state(app, middleware::envelope))
@@ -76,14 +79,23 @@ pub(crate) fn service(app: App) -> Router {
     Router::new().nest("/api", router.clone()).merge(router).fallback(middleware::no_such_route).layer(layers)
 }
 
-/// All routes with their documentation.
-pub(crate) fn routes(app: &App) -> OpenApiRouter<App> {
+/// The OpenAPI document of all routes.
+pub(crate) fn document() -> utoipa::openapi::OpenApi {
+    routes(|_, router| router).into_openapi()
+}
+
+/// All routes with their documentation. `guard` lets only callers of a scope through.
+fn routes(guard: impl Fn(Scope, OpenApiRouter<App>) -> OpenApiRouter<App>) -> OpenApiRouter<App> {
+    let scoped = |scope, mut router: OpenApiRouter<App>| {
+        openapi::require(router.get_openapi_mut(), scope);
+        guard(scope, router)
+    };
     let api = OpenApiRouter::new()
-        .merge(scoped(app, Scope::Read, reading()))
-        .merge(scoped(app, Scope::Write, writing()))
-        .merge(scoped(app, Scope::Admin, administration()));
+        .merge(scoped(Scope::Read, reading()))
+        .merge(scoped(Scope::Write, writing()))
+        .merge(scoped(Scope::Admin, administration()));
     let open = OpenApiRouter::new().routes(routes!(health::get_health)).routes(routes!(health::get_readiness));
-    openapi::document().nest("/v1", api).merge(open)
+    openapi::general().nest("/v1", api).merge(open)
 }
 
 /// What a key of scope read may do.
@@ -127,10 +139,4 @@ fn administration() -> OpenApiRouter<App> {
         .routes(routes!(components::upload_component))
         .routes(routes!(components::activate_version))
         .routes(routes!(components::archive_component))
-}
-
-/// Lets only callers of a scope through, and says so in the documentation.
-fn scoped(app: &App, scope: Scope, mut router: OpenApiRouter<App>) -> OpenApiRouter<App> {
-    openapi::require(router.get_openapi_mut(), scope);
-    router.route_layer(axum::middleware::from_fn_with_state((app.clone(), scope), middleware::authorize))
 }

@@ -39,7 +39,7 @@ const BARE_KEY: &str = "key";
 struct General;
 
 /// A router with the general part of the document.
-pub(crate) fn document() -> OpenApiRouter<App> {
+pub(crate) fn general() -> OpenApiRouter<App> {
     let mut document = General::openapi();
     let components = document.components.get_or_insert_with(Components::default);
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("ew_…");
@@ -105,4 +105,11 @@ fn problem(description: &str) -> Response {
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+/// The document as it is checked in: indented, with a newline at its end.
+pub(crate) fn pretty() -> String {
+    let mut json = serde_json::to_string_pretty(&super::document()).expect("an OpenAPI document has only string keys");
+    json.push('\n');
+    json
 }

@@ -221,7 +221,7 @@ impl Feed {
             }
         };
         match event.sequence {
-            None if event.ts > self.read_to => self.ready.push_back((*event).clone()),
+            None if event.ts >= self.read_to => self.ready.push_back((*event).clone()),
             Some(sequence) if sequence == self.at + 1 => {
                 self.at = sequence;
                 self.ready.push_back((*event).clone());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use everwit_runtime::id::{KeyId, OrgId};
 use everwit_runtime::store::sqlite::SqliteStore;
-use everwit_runtime::store::{ApiKey, OrgStore as _, RuntimeBackends, Scope};
+use everwit_runtime::store::{ApiKey, RuntimeBackends, Scope};
 use secrecy::ExposeSecret;
 
 use super::output::{Failure, note, print};
@@ -113,7 +113,7 @@ impl Keys {
         if name.len() > MAX_KEY_NAME_BYTES {
             return Err(Failure::usage(format!("the name has {} bytes; at most {MAX_KEY_NAME_BYTES} are allowed", name.len())));
         }
-        let secret = new_secret().map_err(|error| Failure::failed(format!("the system gives no randomness: {error}")))?;
+        let secret = new_secret()?;
         let id = KeyId::from_uuid(self.moments.uuid());
         let key = ApiKey { id, org, name, scope, secret_hash: hash_secret(&secret), created_at: self.moments.now() };
         self.stores.org_store.add_key(key.clone()).await?;

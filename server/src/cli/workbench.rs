@@ -2,7 +2,6 @@
 //! process.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use everwit_runtime::capability::CapabilityRegistry;
 use everwit_runtime::component::Grant;
@@ -15,6 +14,7 @@ use tempfile::TempDir;
 use super::output::{Failure, Style, harmless, note};
 use crate::components::{Admission, AdmitError, Components, Rejection, SandboxSettings, start_sandbox};
 use crate::moments::Moments;
+use crate::random;
 
 /// A sandbox for one command.
 pub(crate) struct Workbench {
@@ -34,8 +34,8 @@ impl Workbench {
         let (moments, stores) = (Moments::system(), RuntimeBackends::in_memory());
         let settings = SandboxSettings {
             cache_dir: cache.path().to_owned(),
-            cache_key: random()?,
-            id_salt: random()?,
+            cache_key: random::secret_bytes()?,
+            id_salt: random::secret_bytes()?,
             max_concurrent_calls: 1,
             private_targets,
         };
@@ -71,12 +71,6 @@ impl Workbench {
         stored.component = self.stores.component_store.activate(org, stored.component.id, stored.version.version, activation).await?;
         Ok((org, stored))
     }
-}
-
-fn random() -> Result<[u8; 32], Failure> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| Failure::failed(format!("the system gives no randomness: {error}")))?;
-    Ok(bytes)
 }
 
 /// Reads a component, within the limit of uploads.
