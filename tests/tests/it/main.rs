@@ -1,3 +1,4 @@
 //! End-to-end tests, through public surfaces only.
 
+mod compile;
 mod egress;

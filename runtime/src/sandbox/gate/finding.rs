@@ -56,8 +56,13 @@ impl Findings {
 /// Guest text for a message: control, format and bidirectional characters are escaped, and long
 /// text is cut.
 pub fn quoted(text: &str) -> String {
+    quoted_up_to(text, MAX_QUOTED_CHARS)
+}
+
+/// [`quoted`] with another limit, in characters before escaping.
+pub fn quoted_up_to(text: &str, most: usize) -> String {
     let mut chars = text.chars();
-    let mut shown: String = chars.by_ref().take(MAX_QUOTED_CHARS).flat_map(char::escape_debug).collect();
+    let mut shown: String = chars.by_ref().take(most).flat_map(char::escape_debug).collect();
     if chars.next().is_some() {
         shown.push('…');
     }

@@ -17,7 +17,7 @@ mod world;
 use serde::{Deserialize, Serialize};
 use wasmparser::{CustomSectionReader, Encoding, KnownCustom, Parser, Payload, Result};
 
-pub use finding::{Finding, MAX_FINDINGS, quoted};
+pub use finding::{Finding, MAX_FINDINGS, quoted, quoted_up_to};
 
 use finding::Findings;
 use module::{ModuleShape, Modules};
@@ -209,8 +209,7 @@ impl Gate {
             // Information only: what cannot be read is left out.
             for field in fields.into_iter().map_while(Result::ok) {
                 for value in field.values.into_iter().map_while(Result::ok) {
-                    let producer =
-                        Producer { role: field.name.to_owned(), name: quoted(value.name), version: quoted(value.version) };
+                    let producer = Producer { role: field.name.to_owned(), name: quoted(value.name), version: quoted(value.version) };
                     let producers = &mut self.inspection.producers;
                     if producers.len() >= MAX_PRODUCERS {
                         return;

@@ -39,8 +39,12 @@ pub const GLOBALS: Rule = Rule { code: "too_many_globals", most: 2_000, what: "g
 pub const DATA_SEGMENTS: Rule = Rule { code: "too_many_data_segments", most: 100_000, what: "data segments", fix: SMALLER };
 /// Minimum size of one memory in pages of 64 KiB; what is initialized is laid out in the artifact
 /// when sparse. 1,024 pages are the 64 MiB of the default budget. Real: 338.
-pub const MEMORY_PAGES: Rule =
-    Rule { code: "memory_too_large", most: 1_024, what: "memory pages at start", fix: "start smaller and grow the memory when it is needed" };
+pub const MEMORY_PAGES: Rule = Rule {
+    code: "memory_too_large",
+    most: 1_024,
+    what: "memory pages at start",
+    fix: "start smaller and grow the memory when it is needed",
+};
 /// Minimum size of all tables of core modules, in elements of 8 bytes. Real: 8,776.
 pub const TABLE_ELEMENTS: Rule = Rule { code: "table_too_large", most: 50_000, what: "table elements at start", fix: SMALLER };
 
