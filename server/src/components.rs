@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use everwit_runtime::Error;
 use everwit_runtime::capability::{Capability, CapabilityRegistry, CapabilitySource};
 use everwit_runtime::clock::Clock;
@@ -14,10 +15,7 @@ use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::sandbox::{CompilerCommand, ComponentCapabilities, Sandbox, SandboxConfig};
 use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
 
-pub(crate) use everwit_runtime::sandbox::{Admission, AdmitError, Rejection, compile_child_main};
-
-/// First argument of the process that compiles components; see [`compile_child_main`].
-pub(crate) const COMPILE_CHILD: &str = "__compile";
+pub(crate) use everwit_runtime::sandbox::{Admission, AdmitError, CHILD_ARGUMENT, Finding as ComponentFinding, Rejection, Terms, compile_child_main};
 
 /// What the sandbox of this process needs to know.
 pub(crate) struct SandboxSettings {
@@ -43,7 +41,7 @@ pub(crate) fn start_sandbox(settings: SandboxSettings, kv: Arc<dyn KvStore>, clo
         cache_dir: settings.cache_dir,
         cache_key: settings.cache_key,
         id_salt: settings.id_salt,
-        compiler: CompilerCommand::this_binary(COMPILE_CHILD)?,
+        compiler: CompilerCommand::default(),
         max_concurrent_calls: settings.max_concurrent_calls,
     };
     Sandbox::new(config, gateway, kv, clock)
@@ -72,7 +70,7 @@ impl Components {
     ///
     /// # Errors
     /// The findings, or why it could not be examined.
-    pub(crate) async fn admit(&self, wasm: Vec<u8>) -> Result<Admission, AdmitError> {
+    pub(crate) async fn admit(&self, wasm: Bytes) -> Result<Admission, AdmitError> {
         self.sandbox.admit(wasm).await
     }
 

@@ -7,7 +7,8 @@ use clap::Args;
 use everwit_runtime::capability::{Capability, NoSink, ToolCallContext, ToolOutcome, ToolOutput};
 use everwit_runtime::component::{Grant, HttpPermission, Permissions, Receipt};
 use everwit_runtime::egress::PrivateTarget;
-use everwit_runtime::id::{SessionId, TurnId};
+use everwit_runtime::id::{OrgId, SessionId, TurnId};
+use everwit_runtime::limits::Budget;
 use everwit_runtime::message::ContentPart;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::{Failure, Style, harmless, note, print};
 use super::workbench::{Workbench, read_wasm, tell_rejection};
 use crate::api::components::CallOutcome;
+use crate::components::{Admission, Terms};
 
 /// Options of `everwit call`.
 #[derive(Debug, Args)]
@@ -60,11 +62,12 @@ pub(crate) async fn run(args: CallArgs) -> Result<(), Failure> {
         }
     };
     let grant = grant(&args, &admission.description.permissions)?;
-    let (org, stored) = bench.install(wasm, &admission, grant).await?;
-    let capability = bench.components.version(org, &stored.component, stored.version.version).await?;
-    check(&args, &*capability)?;
+    let terms = Terms { version: None, grant, budget: Budget::TOOL_CALL };
+    let Admission { digest, description, .. } = admission;
+    let capability = bench.sandbox.component(digest, description, terms, || async { Ok(wasm) }).await?;
+    check(&args, &capability)?;
     let context = ToolCallContext {
-        org_id: org,
+        org_id: OrgId::from_uuid(bench.moments.uuid()),
         session_id: SessionId::from_uuid(bench.moments.uuid()),
         turn_id: TurnId::from_uuid(bench.moments.uuid()),
         idempotency_key: format!("call_{}", bench.moments.uuid().simple()),

@@ -53,7 +53,13 @@ fn accepted(admission: &Admission) -> Value {
 }
 
 fn rejected(rejection: &Rejection) -> Value {
-    json!({ "accepted": false, "digest": rejection.digest, "size": rejection.size, "errors": rejection.findings })
+    json!({
+        "accepted": false,
+        "digest": rejection.digest,
+        "size": rejection.size,
+        "producers": rejection.producers,
+        "errors": rejection.findings,
+    })
 }
 
 /// The inspection sheet for people.

@@ -2,36 +2,34 @@
 //! process.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use everwit_runtime::capability::CapabilityRegistry;
-use everwit_runtime::component::Grant;
 use everwit_runtime::egress::PrivateTarget;
-use everwit_runtime::id::{ComponentId, OrgId};
-use everwit_runtime::limits::{Budget, MAX_COMPONENT_BYTES};
-use everwit_runtime::store::{Activation, NewVersion, RuntimeBackends, StoredVersion};
+use everwit_runtime::limits::MAX_COMPONENT_BYTES;
+use everwit_runtime::sandbox::Sandbox;
+use everwit_runtime::store::memory::MemoryStore;
 use tempfile::TempDir;
 
 use super::output::{Failure, Style, harmless, note};
-use crate::components::{Admission, AdmitError, Components, Rejection, SandboxSettings, start_sandbox};
+use crate::components::{Admission, AdmitError, Rejection, SandboxSettings, start_sandbox};
 use crate::moments::Moments;
 use crate::random;
 
 /// A sandbox for one command.
 pub(crate) struct Workbench {
-    pub(crate) components: Components,
-    pub(crate) stores: RuntimeBackends,
+    pub(crate) sandbox: Sandbox,
     pub(crate) moments: Moments,
     _cache: TempDir,
 }
 
-/// A component that was examined: admitted, or rejected.
-pub(crate) type Examined = Result<Admission, Rejection>;
+/// A component that was examined: accepted, or rejected.
+pub(crate) type Examined<T> = Result<T, Arc<Rejection>>;
 
 impl Workbench {
     /// Starts a sandbox.
     pub(crate) fn start(private_targets: Vec<PrivateTarget>) -> Result<Self, Failure> {
         let cache = TempDir::with_prefix("everwit-").map_err(|error| Failure::failed(format!("cannot create a temporary directory: {error}")))?;
-        let (moments, stores) = (Moments::system(), RuntimeBackends::in_memory());
+        let moments = Moments::system();
         let settings = SandboxSettings {
             cache_dir: cache.path().to_owned(),
             cache_key: random::secret_bytes()?,
@@ -39,37 +37,22 @@ impl Workbench {
             max_concurrent_calls: 1,
             private_targets,
         };
-        let sandbox = start_sandbox(settings, stores.kv.clone(), moments.clock.clone())?;
-        let components = Components::new(CapabilityRegistry::new(), stores.component_store.clone(), sandbox);
-        Ok(Self { components, stores, moments, _cache: cache })
+        let sandbox = start_sandbox(settings, Arc::new(MemoryStore::default()), moments.clock.clone())?;
+        Ok(Self { sandbox, moments, _cache: cache })
     }
 
     /// Has the sandbox judge a component.
-    pub(crate) async fn examine(&self, wasm: Vec<u8>) -> Result<Examined, Failure> {
-        match self.components.admit(wasm).await {
-            Ok(admission) => Ok(Ok(admission)),
-            Err(AdmitError::Rejected(rejection)) => Ok(Err(rejection)),
-            Err(AdmitError::Busy) => Err(Failure::failed("the sandbox is busy; try again")),
-            Err(AdmitError::Failed(error)) => Err(error.into()),
-        }
+    pub(crate) async fn examine(&self, wasm: Vec<u8>) -> Result<Examined<Admission>, Failure> {
+        judged(self.sandbox.admit(wasm).await)
     }
+}
 
-    /// Makes an admitted component callable.
-    pub(crate) async fn install(&self, wasm: Vec<u8>, admission: &Admission, grant: Grant) -> Result<(OrgId, StoredVersion), Failure> {
-        let now = self.moments.now();
-        let org = self.stores.org_store.default_org(OrgId::from_uuid(self.moments.uuid()), now).await?;
-        let new = NewVersion {
-            component_id: ComponentId::from_uuid(self.moments.uuid()),
-            digest: admission.digest,
-            wasm,
-            description: admission.description.clone(),
-            imports: admission.imports.clone(),
-            now,
-        };
-        let mut stored = self.stores.component_store.add_version(org, new).await?;
-        let activation = Activation { grant, budget: Budget::TOOL_CALL, now };
-        stored.component = self.stores.component_store.activate(org, stored.component.id, stored.version.version, activation).await?;
-        Ok((org, stored))
+/// Sets apart what is the component's fault from what is not.
+pub(crate) fn judged<T>(outcome: Result<T, AdmitError>) -> Result<Examined<T>, Failure> {
+    match outcome {
+        Ok(accepted) => Ok(Ok(accepted)),
+        Err(AdmitError::Rejected(rejection)) => Ok(Err(rejection)),
+        Err(error) => Err(Failure::failed(error.to_string())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Upload: examine, store, and activate if nobody has to decide anything.
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
@@ -18,7 +18,7 @@ use super::{ComponentBody, VersionBody, active_version, is_active};
 use crate::api::App;
 use crate::api::extract::{FromParams, Params, Query, read_body, require_media_type};
 use crate::auth::Caller;
-use crate::components::{Admission, AdmitError, asked_beyond, full_grant};
+use crate::components::{Admission, AdmitError, ComponentFinding, asked_beyond, full_grant};
 use crate::problem::{Finding, Problem};
 
 /// What to do with the component.
@@ -125,17 +125,17 @@ fn busy() -> Problem {
 }
 
 /// Reads the body and has the sandbox judge it.
-async fn examine(app: &App, headers: &HeaderMap, body: Body) -> Result<(Vec<u8>, Admission), Problem> {
+async fn examine(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, Admission), Problem> {
     require_media_type(headers, "application/wasm")?;
-    let wasm: Vec<u8> = read_body(body, MAX_COMPONENT_BYTES).await?.into();
+    let wasm = read_body(body, MAX_COMPONENT_BYTES).await?;
     verify_digest(headers, &wasm)?;
     let admission = app.components.admit(wasm.clone()).await.map_err(|error| match error {
         AdmitError::Rejected(rejection) => {
-            let findings = rejection.findings.into_iter().map(Into::into).collect();
+            let findings = rejection.findings.iter().cloned().map(Into::into).collect();
             Problem::findings(StatusCode::UNPROCESSABLE_ENTITY, "component_rejected", "the component is rejected, nothing was stored", findings)
         }
         AdmitError::Busy => busy(),
-        AdmitError::Failed(error) => error.into(),
+        AdmitError::Internal(cause) => Problem::internal(cause),
     })?;
     let id = &admission.description.id;
     if app.components.built_ins.has(id) {
@@ -185,11 +185,11 @@ struct Stored {
     inspection: Inspection,
 }
 
-async fn store(app: &App, org: OrgId, (wasm, admission): (Vec<u8>, Admission)) -> Result<Stored, Problem> {
+async fn store(app: &App, org: OrgId, (wasm, admission): (Bytes, Admission)) -> Result<Stored, Problem> {
     let new = NewVersion {
         component_id: ComponentId::from_uuid(app.moments.uuid()),
         digest: admission.digest,
-        wasm,
+        wasm: wasm.into(),
         description: admission.description.clone(),
         imports: admission.imports.clone(),
         now: app.moments.now(),
@@ -257,8 +257,8 @@ impl From<Admission> for Inspection {
     }
 }
 
-impl From<everwit_runtime::sandbox::Finding> for Finding {
-    fn from(finding: everwit_runtime::sandbox::Finding) -> Self {
+impl From<ComponentFinding> for Finding {
+    fn from(finding: ComponentFinding) -> Self {
         Self { code: finding.code.into(), pointer: finding.pointer, detail: finding.detail, fix: Some(finding.fix) }
     }
 }
