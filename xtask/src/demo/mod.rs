@@ -20,8 +20,9 @@ use crate::tools::CURL;
 use api::Api;
 use server::Server;
 
-/// What the demo's tools work on: the planets as NASA's fact sheet has them.
+/// What the demo's tools work on: the planets as NASA's fact sheet has them, and our licence.
 const PLANETS: &str = include_str!("planets.csv");
+const LICENSE: &str = include_str!("../../../LICENSE-MIT");
 const COMPONENTS: [&str; 2] = ["data-lens", "text-kit"];
 const AGENT: &str = "analyst";
 
@@ -114,16 +115,18 @@ fn turn(api: &Api) -> Result<String> {
     Err(Error::new("the event stream ended before the turn did"))
 }
 
-/// What the simulated model is to do: each line after `/then` is a step of its own.
+/// A message that tells the simulated model which tools to call: the first two at once, the third
+/// when it has seen their results.
 fn message() -> Value {
-    let calls = [
-        format!("/call data_lens__describe {}", json!({"csv": PLANETS})),
+    let largest = json!({"data": PLANETS, "columns": ["planet", "diameter_km", "moons"], "sort": [{"column": "diameter_km", "descending": true}], "limit": 3});
+    let text = [
+        "What is in this table, how long is our licence, and which planets are the largest?".to_owned(),
+        format!("/call data_lens__describe {}", json!({"data": PLANETS})),
+        format!("/call text_kit__stats {}", json!({"text": LICENSE, "top": 3})),
         "/then".to_owned(),
-        format!("/call text_kit__slugify {}", json!({"text": "Planets of the Solar System"})),
-        "/then".to_owned(),
-        "Eight planets, described by a Rust component and named by a JavaScript one.".to_owned(),
+        format!("/call data_lens__filter {largest}"),
     ];
-    json!({"message": {"content": [{"type": "text", "text": calls.join("\n")}]}})
+    json!({"message": {"content": [{"type": "text", "text": text.join("\n")}]}})
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! The server that the demo talks to: started, waited for, ended with the demo.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -30,16 +31,19 @@ impl Server {
     /// Makes a key and starts the server on a free loopback port.
     pub(crate) fn start(everwit: &Path, data_dir: &Path) -> Result<Self> {
         let key = make_key(everwit, data_dir)?;
-        let address = free_address()?;
         let told_to_end = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             let registered = signal_hook::flag::register(signal, Arc::clone(&told_to_end));
             registered.map_err(|error| Error::new(format!("signal {signal} cannot be watched: {error}")))?;
         }
         let mut serve = Command::new(everwit);
-        serve.args(["serve", "--listen", &address, "--data-dir"]).arg(data_dir).stdin(Stdio::null());
-        let child = serve.spawn().map_err(|error| not_started(&serve, &error))?;
-        let mut server = Self { child, url: format!("http://{address}"), key, told_to_end };
+        serve.args(["serve", "--json", "--log", "warn", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
+        let child = serve.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|error| not_started(&serve, &error))?;
+        let mut server = Self { child, url: String::new(), key, told_to_end };
+        let started = server.child.stdout.take().and_then(first_line);
+        let address = started.and_then(|line| serde_json::from_str::<Value>(&line).ok()?["url"].as_str().map(str::to_owned));
+        let fix = "the lines above say why";
+        server.url = address.ok_or_else(|| Error::new(format!("the server does not say where it listens: {}", line(&serve))).fix(fix))?;
         server.until_ready(&line(&serve))?;
         Ok(server)
     }
@@ -124,10 +128,17 @@ fn make_key(everwit: &Path, data_dir: &Path) -> Result<String> {
     key.ok_or_else(|| Error::new(format!("no key in {printed:?}: {}", line(&create))))
 }
 
-/// A loopback port that was free a moment ago.
-fn free_address() -> Result<String> {
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    bound.map(|address| address.to_string()).map_err(|error| Error::new(format!("there is no free loopback port: {error}")))
+/// The first line of an output, if it comes in time. What follows is read and dropped, so that the
+/// writer never waits.
+fn first_line(output: ChildStdout) -> Option<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(std::result::Result::ok) {
+            // Nobody listens after the first line.
+            let _ = sender.send(line);
+        }
+    });
+    receiver.recv_timeout(READY_WITHIN).ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "there is no executor here to block")]
