@@ -1,1 +1,4 @@
 //! End-to-end tests, through public surfaces only.
+
+mod contracts;
+mod tidy;
