@@ -1,7 +1,5 @@
 //! The modules over the host's interfaces, against the native stand-in.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic with the error is the report")]
-
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
