@@ -35,7 +35,7 @@ const LABEL = /\[((?:[^[\]\\]|\\[^]){0,999})\]/y;
 const HAS_BRACKET = /(?<!\\)(?:\\\\)*[[\]]/;
 
 const URL_BODY = /[^\s<]+/y;
-const DOMAIN = /^(?:[\w\u00a1-\uffff-]+\.)*[a-z0-9\u00a1-\uffff-]+\.?(?=$|[^\w\u00a1-\uffff-])/i;
+const DOMAIN = /^[\w\u00a1-\uffff-][\w\u00a1-\uffff.-]*/;
 const EMAIL_BEFORE = /[\w.+-]+$/;
 const EMAIL_AFTER = /@[\w-]+(?:\.[\w-]+)+/y;
 /** Longest local part of an address that is looked for before an "@". */
@@ -43,6 +43,8 @@ const MAX_LOCAL_PART = 64;
 const MAX_PARENTHESES = 32;
 
 const IMAGE = /!\[((?:[^[\]\\]|\\[^])*)\](?:\([^()]*\)|\[[^[\]]*\])?/g;
+/** What the description of an image can have in it besides. */
+const LINK_OR_IMAGE = /!?\[((?:[^[\]\\]|\\[^])*)\](?:\([^()]*\)|\[[^[\]]*\])/g;
 const CODE = /(`+) ?(.+?) ?\1(?!`)/gs;
 const STARS = /(?<!\\)(\*{1,3})(?=\S)(.+?)(?<=\S)\1/gs;
 const UNDERSCORES = /(?<![\w\\])(_{1,3})(?=\S)(.+?)(?<=\S)\1(?!\w)/gs;
@@ -175,7 +177,7 @@ function afterAngle(text, at, found) {
  * @returns {Found | null}
  */
 function bracketLink(text, opener, close, definitions) {
-  const shown = plainText(text.slice(opener.inner, close));
+  const shown = plainText(text.slice(opener.inner, close), opener.image ? LINK_OR_IMAGE : IMAGE);
   const inline = text[close + 1] === "(" ? resource(text, close + 1) : null;
   if (inline) return link(opener.image ? "image" : "link", inline, shown, opener, inline.end);
   LABEL.lastIndex = close + 1;
@@ -275,7 +277,8 @@ function bareLink(text, mark) {
   URL_BODY.lastIndex = at;
   const written = trimUrl(URL_BODY.exec(text)?.[0] ?? "");
   const domain = DOMAIN.exec(written.slice(isWww ? 0 : scheme.length + 3))?.[0] ?? "";
-  if (domain === "" || (isWww && written.length <= 4)) return null;
+  // As GitHub has it: no underscore in the last two labels of a domain.
+  if (domain === "" || domain.split(".").slice(-2).join("").includes("_") || (isWww && written.length <= 4)) return null;
   return { kind: "bare", url: isWww ? `http://${written}` : written, text: written, image: false, start: at, end: at + written.length };
 }
 
@@ -294,7 +297,7 @@ function trimUrl(url) {
     } else if (last === ";") {
       const entity = /&[a-z0-9]+;$/i.exec(url.slice(0, end));
       end -= entity?.[0].length ?? 1;
-    } else if (last !== undefined && "?!.,:*_~'\"]".includes(last)) {
+    } else if (last !== undefined && "?!.,:*_~'\"]`".includes(last)) {
       end--;
     } else {
       break;
@@ -341,9 +344,10 @@ function withoutNested(found) {
 /**
  * What a reader sees of Markdown prose: without the marks of emphasis, code and images.
  * @param {string} markdown
+ * @param {RegExp} nested what has its own text in it
  */
-function plainText(markdown) {
-  if (!/[\\`*_&]|!\[/.test(markdown)) return markdown;
+function plainText(markdown, nested) {
+  if (!/[\\`*_&[]/.test(markdown)) return markdown;
   /** @type {string[]} */
   const codes = [];
   const prose = markdown
@@ -352,7 +356,7 @@ function plainText(markdown) {
       codes.push(code);
       return "\0";
     })
-    .replaceAll(IMAGE, "$1");
+    .replaceAll(nested, "$1");
   return withoutEmphasis(prose).replaceAll("\0", () => /** @type {string} */ (codes.shift()));
 }
 
