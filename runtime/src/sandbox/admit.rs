@@ -110,7 +110,8 @@ impl Compiler {
     /// # Errors
     /// The engine's settings do not fit this machine.
     pub fn new(command: CompilerCommand, cache: ArtifactCache) -> Result<Self, Error> {
-        let engine = Engine::new(&engine::config(EngineClass::Small, Purpose::Compile)).map_err(|error| Error::Sandbox(format!("{error:#}")))?;
+        let engine =
+            Engine::new(&engine::config(EngineClass::Small, Purpose::Compile)).map_err(|error| Error::Sandbox(format!("{error:#}")))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 command,
