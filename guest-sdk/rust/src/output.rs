@@ -146,6 +146,10 @@ impl Output {
 ///
 /// A `String` or `&'static str` becomes one text part. Every other value becomes one data
 /// part, and the structured result as well.
+#[diagnostic::on_unimplemented(
+    message = "a tool cannot return a `{Self}`",
+    note = "derive `serde::Serialize` for it, or return a `String` or an `Output`"
+)]
 pub trait IntoOutput {
     /// Converts it.
     ///

@@ -45,7 +45,7 @@ fn tool_result(completed: &ToolCompleted) -> Vec<ContentPart> {
 /// Messages grouped by turn, in the order in which the turns were submitted. The grouping keeps
 /// an input that arrived while another turn ran out of the middle of that turn, where it would
 /// stand between a tool call and its result.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Conversation {
     groups: Vec<Vec<Arc<Message>>>,
     by_turn: HashMap<TurnId, usize>,

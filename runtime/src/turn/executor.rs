@@ -12,7 +12,7 @@ use super::context::{ContextSources, TurnContext, assemble_turn_context};
 use super::context_error::ContextError;
 use super::journal::{Halt, Journal};
 use super::plan::{Finish, MAX_FRUITLESS_ATTEMPTS, Step, next, no_progress};
-use super::state::Stop;
+use super::state::{SealReason, Stop};
 use crate::bus::EventBus;
 use crate::capability::CapabilitySource;
 use crate::clock::Clock;
@@ -77,7 +77,7 @@ impl TurnPlatform {
         let run = async {
             let mut run = Run::open(self, key, &claim, signals).await?;
             run.take_up(&claim).await?;
-            run.to_end().await
+            run.run_to_end().await
         };
         outcome(run.await)
     }
@@ -90,8 +90,8 @@ impl TurnPlatform {
     pub async fn seal_turn(&self, key: TurnKey, claim: Claim, detail: &str) -> Result<TurnRun, Error> {
         let run = async {
             let mut run = Run::open(self, key, &claim, TurnSignals::default()).await?;
-            run.journal.state_mut().stop(Stop::Sealed { reason: "internal_error", detail: detail.to_owned() });
-            run.to_end().await
+            run.journal.state_mut().stop(Stop::Sealed { reason: SealReason::InternalError, detail: detail.to_owned() });
+            run.run_to_end().await
         };
         outcome(run.await)
     }
@@ -146,7 +146,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn to_end(&mut self) -> Result<TurnRun, Halt> {
+    async fn run_to_end(&mut self) -> Result<TurnRun, Halt> {
         let mut replans = 0;
         loop {
             self.heed_signals();
@@ -192,6 +192,11 @@ impl<'a> Run<'a> {
         let Some(context) = self.context().await? else { return Ok(()) };
         let events = self.starting(context.pins.clone());
         self.journal.append(events).await
+    }
+
+    async fn finish(&mut self, finish: Finish) -> Result<(), Halt> {
+        let (events, end) = self.ending(finish);
+        self.journal.append_end(events, end).await
     }
 
     /// The turn's context, assembled at the first use. None if that is not possible; the turn is
@@ -258,12 +263,5 @@ impl<'a> Run<'a> {
 }
 
 fn out_of_time() -> Stop {
-    Stop::Sealed { reason: "budget", detail: format!("the turn was worked on for longer than {MAX_TURN_SECONDS} seconds") }
-}
-
-impl Run<'_> {
-    async fn finish(&mut self, finish: Finish) -> Result<(), Halt> {
-        let (events, end) = self.ending(finish);
-        self.journal.append_end(events, end).await
-    }
+    Stop::Sealed { reason: SealReason::Budget, detail: format!("the turn was worked on for longer than {MAX_TURN_SECONDS} seconds") }
 }

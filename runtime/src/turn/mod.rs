@@ -20,12 +20,15 @@ mod state;
 mod tools;
 mod toolset;
 
+#[cfg(test)]
+mod tests;
+
 pub use context::{ContextSources, RuntimeAgent, TurnContext, assemble_turn_context, inspect_turn_context};
 pub use context_error::ContextError;
 pub use conversation::{Conversation, message_of};
 pub use executor::{TurnPlatform, TurnRun, TurnSignals};
 pub(crate) use journal::insist;
 pub use plan::{Finish, Step, next};
-pub use state::{PlannedCall, Stop, TurnState};
+pub use state::{PlannedCall, SealReason, Stop, TurnState};
 pub(crate) use tools::panic_message;
 pub use toolset::{BoundTool, Toolset};

@@ -1,6 +1,6 @@
 //! What a turn does next: a pure function of its state.
 
-use super::state::{PlannedCall, Stop, TurnState};
+use super::state::{PlannedCall, SealReason, Stop, TurnState};
 use crate::store::TurnEnd;
 
 /// How often a turn is taken up without coming further before it is given up.
@@ -80,7 +80,7 @@ pub fn next(state: &TurnState) -> Step {
 /// The end of a turn whose processes keep dying.
 pub(super) fn no_progress() -> Stop {
     Stop::Sealed {
-        reason: "no_progress",
+        reason: SealReason::NoProgress,
         detail: format!("the turn was taken up more than {MAX_FRUITLESS_ATTEMPTS} times without coming further"),
     }
 }

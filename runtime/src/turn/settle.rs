@@ -3,7 +3,7 @@
 
 use super::executor::Run;
 use super::plan::Finish;
-use super::state::{PlannedCall, Stop, millis};
+use super::state::{PlannedCall, SealReason, Stop, millis};
 use crate::event::{EventData, ToolCompleted, ToolStatus};
 use crate::store::TurnEnd;
 
@@ -57,7 +57,7 @@ impl Run<'_> {
                 (EventData::TurnFailed { turn_id, error, error_code, usage }, TurnEnd::Failed)
             }
             Finish::Stopped(Stop::Sealed { reason, detail }) => {
-                (EventData::TurnSealed { turn_id, reason: reason.to_owned(), detail }, TurnEnd::Sealed)
+                (EventData::TurnSealed { turn_id, reason: reason.as_str().to_owned(), detail }, TurnEnd::Sealed)
             }
         }
     }
@@ -89,7 +89,7 @@ fn describe(stop: &Stop) -> &str {
 pub(super) fn abandoned(call: &PlannedCall, stop: &Stop) -> ToolCompleted {
     let (status, kind) = match stop {
         Stop::Cancelled => (ToolStatus::Cancelled, "cancelled"),
-        Stop::Sealed { reason: "budget", .. } => (ToolStatus::Timeout, "deadline"),
+        Stop::Sealed { reason: SealReason::Budget, .. } => (ToolStatus::Timeout, "deadline"),
         Stop::Failed { .. } | Stop::Sealed { .. } => (ToolStatus::Interrupted, "interrupted"),
     };
     let fate = if call.claimed { "its outcome is uncertain: it may or may not have had its effect" } else { "the tool was not called" };

@@ -26,11 +26,33 @@ pub enum Stop {
     },
     /// The platform gives up on it.
     Sealed {
-        /// As in `turn.sealed`.
-        reason: &'static str,
+        /// Why.
+        reason: SealReason,
         /// A sentence.
         detail: String,
     },
+}
+
+/// Why the platform gives a turn up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealReason {
+    /// Its processes keep dying before it comes further.
+    NoProgress,
+    /// It used up its time.
+    Budget,
+    /// A defect of the host.
+    InternalError,
+}
+
+impl SealReason {
+    /// Its text form, as in `turn.sealed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoProgress => "no_progress",
+            Self::Budget => "budget",
+            Self::InternalError => "internal_error",
+        }
+    }
 }
 
 /// A tool call that has no result yet.
@@ -44,7 +66,7 @@ pub struct PlannedCall {
     pub claimed: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct CallState {
     call: ToolCall,
     claimed: bool,
@@ -52,7 +74,7 @@ struct CallState {
 }
 
 /// State of one turn. Events of other turns add to the conversation at most.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TurnState {
     turn_id: TurnId,
     conversation: Conversation,

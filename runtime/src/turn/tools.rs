@@ -77,10 +77,9 @@ impl Run<'_> {
         self.journal.append(events).await
     }
 
-    /// Starts the calls that are to be executed; the others have their results already.
+    /// Starts the calls that are to be executed; the others have their results at once. `calls`
+    /// are as they were before this step claimed them: `claimed` means by a process that died.
     fn launch(&self, context: &TurnContext, calls: Vec<PlannedCall>) -> Batch {
-        // A call that was claimed just now is safe to execute, one that a dead process had
-        // claimed may not be; `calls` were planned before the claim of this step.
         let mut batch = Batch {
             results: vec![None; calls.len()],
             calls,

@@ -1,12 +1,12 @@
-//! What the end-to-end tests share: the real server as a child process, an HTTP client, and a
-//! reader of event streams.
+//! What several tests need: built components, the real server as a child process, an HTTP
+//! client, and a reader of event streams.
 
 mod api;
-mod guests;
+pub(crate) mod guests;
 mod server;
 mod sse;
 
-pub(crate) use api::{Answer, Api};
+pub(crate) use api::{Answer, Api, send};
 pub(crate) use guests::guest;
-pub(crate) use server::{EVERWIT, Server, ServerOptions, everwit};
+pub(crate) use server::{EVERWIT, Server, ServerOptions, everwit, mode};
 pub(crate) use sse::{EventStream, Frame};
