@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use everwit_runtime::store::StoreError;
@@ -154,8 +154,7 @@ impl Problem {
         Some(match status {
             StatusCode::NOT_FOUND => Self::new(status, "no_such_route", "there is no such route; /openapi.json lists all of them"),
             StatusCode::METHOD_NOT_ALLOWED => {
-                let allowed = response.headers().get(ALLOW).and_then(|value| value.to_str().ok()).unwrap_or("other methods");
-                Self::new(status, "method_not_allowed", format!("the route does not have this method; it has {allowed}"))
+                Self::new(status, "method_not_allowed", "the route does not have this method; the Allow header lists those it has")
             }
             StatusCode::REQUEST_TIMEOUT => Self::new(status, "timeout", "the request body did not arrive in time"),
             other if other.is_client_error() => Self::new(other, "bad_request", "the request is malformed"),

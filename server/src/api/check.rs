@@ -136,9 +136,12 @@ impl Checks {
             match app.components.source.find(org, &reference.id).await? {
                 Some(capability) => self.config(&pointer, &*capability, reference.config.as_ref()),
                 None => {
-                    let available = app.components.available_ids(&app.stores, org).await?.join(", ");
                     let detail = format!("there is no capability {:?}", shown(&reference.id));
-                    self.add(Finding::at(format!("{pointer}/ref"), "unknown_capability", detail).fix(format!("available: {available}")));
+                    let fix = match app.components.available_ids(&app.stores, org).await?.as_slice() {
+                        [] => "there is none yet: upload a component to /v1/components".to_owned(),
+                        ids => format!("available: {}", ids.join(", ")),
+                    };
+                    self.add(Finding::at(format!("{pointer}/ref"), "unknown_capability", detail).fix(fix));
                 }
             }
         }

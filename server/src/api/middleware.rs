@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use axum::extract::{Request, State};
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -65,12 +65,7 @@ fn render(mut response: Response, id: &str) -> Response {
     if let Some(cause) = problem.cause() {
         tracing::error!(cause, "request failed");
     }
-    let allow = response.headers_mut().remove(ALLOW);
-    let mut rendered = problem.render(id);
-    if let Some(allow) = allow {
-        rendered.headers_mut().insert(ALLOW, allow);
-    }
-    rendered
+    problem.render(id)
 }
 
 /// The response for a handler that panicked; the panic itself is logged by the panic hook.

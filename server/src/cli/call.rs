@@ -121,7 +121,8 @@ fn judge(what: &str, schema: &Value, value: &Map<String, Value>) -> Result<(), F
     if findings.is_empty() {
         return Ok(());
     }
-    let lines: Vec<String> = findings.iter().map(|finding| format!("\n  {}: {}", finding.pointer, finding.detail)).collect();
+    let place = |pointer: &str| if pointer.is_empty() { String::new() } else { format!("{pointer}: ") };
+    let lines: Vec<String> = findings.iter().map(|finding| format!("\n  {}{}", place(&finding.pointer), finding.detail)).collect();
     Err(Failure::usage(format!("{what} do not match the schema:{}", harmless(&lines.concat()))))
 }
 

@@ -80,13 +80,45 @@ fn sheet(admission: &Admission, style: Style) -> String {
     }
     for tool in &about.tools {
         let _ = writeln!(text, "\n{}  {}", style.bold(&harmless(&tool.name)), style.dim(&effects(tool.effects)));
-        let _ = writeln!(text, "  {}", harmless(&tool.description));
-        let _ = writeln!(text, "  arguments {}", harmless(&tool.input_schema.to_string()));
+        let _ = writeln!(text, "  {}", indented(&tool.description));
+        for line in arguments(&tool.input_schema) {
+            let _ = writeln!(text, "    {}", indented(&line));
+        }
     }
     for warning in &admission.warnings {
         let _ = writeln!(text, "\nwarning: {} ({})\n  fix: {}", harmless(&warning.detail), warning.code, harmless(&warning.fix));
     }
     text
+}
+
+fn indented(text: &str) -> String {
+    harmless(text).replace('\n', "\n  ")
+}
+
+/// One line for each argument; the whole schema is in the JSON form.
+fn arguments(schema: &Value) -> Vec<String> {
+    let required = |name: &str| schema["required"].as_array().is_some_and(|names| names.iter().any(|one| one == name));
+    let properties = schema["properties"].as_object();
+    let line = |(name, property): (&String, &Value)| {
+        let need = if required(name) { "" } else { ", optional" };
+        let about = property["description"].as_str().map(|text| format!(": {text}")).unwrap_or_default();
+        format!("{name} ({}{need}){about}", kind(property))
+    };
+    properties.into_iter().flatten().map(line).collect()
+}
+
+/// The type of a schema in a word.
+fn kind(schema: &Value) -> String {
+    match &schema["type"] {
+        Value::String(name) if name == "array" => format!("list of {}", kind(&schema["items"])),
+        Value::String(name) => name.clone(),
+        Value::Array(names) => {
+            let names = names.iter().filter_map(Value::as_str).filter(|name| *name != "null");
+            names.collect::<Vec<_>>().join(" or ")
+        }
+        _ if schema["enum"].is_array() => "one of a few".to_owned(),
+        _ => "any".to_owned(),
+    }
 }
 
 fn effects(effects: Effects) -> String {

@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::components::{CHILD_ARGUMENT, compile_child_main};
+use crate::components::compile_child_main;
+use crate::config::is_compile_child;
 use output::Failure;
 
 /// Runs durable AI agents whose capabilities are sandboxed WebAssembly components.
@@ -48,7 +49,7 @@ enum Command {
 /// The `everwit` command: reads the arguments of the process and runs what they say.
 pub fn main() -> ExitCode {
     // The compiling child has no business with the rest of the program.
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == CHILD_ARGUMENT) {
+    if is_compile_child() {
         return compile_child_main();
     }
     let cli = match Cli::try_parse() {
