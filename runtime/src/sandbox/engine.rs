@@ -102,7 +102,7 @@ impl EngineClass {
 
 /// What an engine is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub enum Purpose {
     /// Runs guests from a pool.
     Run,
     /// Compiles and never runs: no pool, whose address space would not fit the compiler
@@ -111,7 +111,7 @@ pub(crate) enum Purpose {
 }
 
 /// All settings of an engine.
-pub(crate) fn config(class: EngineClass, purpose: Purpose) -> Config {
+pub fn config(class: EngineClass, purpose: Purpose) -> Config {
     let mut config = Config::new();
     // Cranelift with its default register allocator: the only pair that wasmtime's security
     // policy covers in full.
