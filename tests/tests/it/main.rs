@@ -1,1 +1,3 @@
 //! End-to-end tests, through public surfaces only.
+
+mod stores;
