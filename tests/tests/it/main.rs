@@ -6,6 +6,7 @@ mod compile;
 mod contracts;
 mod egress;
 mod sandbox;
+mod stores;
 mod support;
 mod tidy;
 mod turns;
