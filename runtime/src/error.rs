@@ -43,6 +43,9 @@ pub enum Error {
     /// A limit was reached; names it.
     #[error("{0}")]
     Limit(String),
+    /// Not possible right now; says why. The same call may succeed later.
+    #[error("{0}")]
+    Unavailable(String),
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -65,6 +68,7 @@ impl Error {
             Self::Conflict(_) => ErrorKind::Conflict,
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::Limit(_) => ErrorKind::Limit,
+            Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Store(error) => error.kind(),
             Self::Driver(error) => error.kind(),
             Self::Sandbox(_) | Self::Internal(_) => ErrorKind::Internal,

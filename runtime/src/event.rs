@@ -334,7 +334,7 @@ pub enum EventData {
         turn_id: TurnId,
         /// Model calls.
         iterations: u32,
-        /// Executed tool calls.
+        /// Settled tool calls.
         tool_call_count: u32,
         /// Why it ended: "answered" or "max_iterations".
         reason: String,
@@ -363,7 +363,7 @@ pub enum EventData {
     TurnSealed {
         /// The turn.
         turn_id: TurnId,
-        /// "no_progress" or "budget".
+        /// "no_progress", "budget" or "internal_error".
         reason: String,
         /// A sentence.
         detail: String,
@@ -406,8 +406,9 @@ pub struct ToolCompleted {
     /// Why it failed, as told to the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Kind of the failure: a [`crate::capability::StopKind`] for calls that the sandbox ended,
-    /// the tool's own kind otherwise.
+    /// Kind of the failure: a [`crate::capability::StopKind`] for calls that the sandbox ended;
+    /// "unknown-tool", "invalid-arguments" or "too-many-calls" for calls that were refused;
+    /// "interrupted" for an unknown outcome; the tool's own kind otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<String>,
     /// From claim to settlement, in milliseconds.

@@ -34,7 +34,8 @@ pub struct HttpRequestParts<'a> {
     pub host: &'a str,
     /// Port, the scheme's default included.
     pub port: u16,
-    /// Whether the port is the scheme's default.
+    /// Whether a permission without a port covers it: HTTPS on 443. Plain HTTP needs its port
+    /// spelled out, so that a grant for a host does not allow sending in the clear.
     pub default_port: bool,
     /// Path, starting with a slash.
     pub path: &'a str,
@@ -144,14 +145,16 @@ fn covers(asked: &HttpPermission, granted: &HttpPermission) -> bool {
 }
 
 /// A prefix matches whole path segments: `/v1` allows `/v1` and `/v1/x`, not `/v10`. A path with
-/// dot segments never matches a prefix, in whatever spelling, because the server may resolve it.
+/// dot segments never matches a prefix, in whatever spelling, because the server may resolve it:
+/// percent-encoded once or more, or with a parameter (`..;x`), which Java servers cut off first.
 fn path_matches(prefix: Option<&str>, path: &str) -> bool {
     let prefix = prefix.unwrap_or("/");
     if prefix == "/" || prefix.is_empty() {
         return true;
     }
-    let lower = path.to_ascii_lowercase().replace("%2e", ".");
-    if lower.split(['/', '\\']).any(|segment| segment == "..") || lower.contains("%2f") || lower.contains("%5c") {
+    let lower = path.to_ascii_lowercase().replace("%25", "%").replace("%2e", ".").replace("%3b", ";");
+    let climbs = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    if lower.split(['/', '\\']).any(climbs) || ["%2f", "%5c", "%00", "%25"].iter().any(|separator| lower.contains(separator)) {
         return false;
     }
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
@@ -225,6 +228,18 @@ mod tests {
             ("/v1/%2e%2E/admin", false),
             ("/v1/..%2fadmin", false),
             ("/v1/..\\admin", false),
+            ("/v1/..;/admin", false),
+            ("/v1/..;x=y/admin", false),
+            ("/v1/..%3B/admin", false),
+            ("/v1/%252e%252e/admin", false),
+            ("/v1/%252E%252E%255cadmin", false),
+            ("/v1/x%252fadmin", false),
+            ("/v1/%25252e%25252e/admin", false),
+            ("/v1/x%00", false),
+            ("/v1/./x", false),
+            ("/v1/a;b=c/x", true),
+            ("/v1/100%25/x", true),
+            ("/v1/a..b/.c", true),
         ] {
             check(permission("a.test", &[], Some("/v1")), "GET", "a.test", 443, path, expect);
         }

@@ -5,6 +5,7 @@ mod registry;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -149,7 +150,7 @@ pub struct ChatRequest {
     /// System prompt.
     pub system_prompt: String,
     /// The conversation, oldest first; tool results are messages of role `tool_result`.
-    pub messages: Vec<Message>,
+    pub messages: Vec<Arc<Message>>,
     /// Tools that the model may call.
     pub tools: Vec<OfferedTool>,
     /// Fires when the turn is cancelled.

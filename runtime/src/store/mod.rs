@@ -9,6 +9,8 @@ pub mod sqlite;
 #[cfg(feature = "testing")]
 pub mod contract;
 
+mod rules;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -74,6 +76,9 @@ pub enum StoreError {
     /// A stored value cannot be read; names table, column and row.
     #[error("stored data is broken: {0}")]
     Corrupt(String),
+    /// The database belongs to a newer version or to another program.
+    #[error("the database cannot be used: {0}")]
+    Incompatible(String),
     /// The database cannot be reached or did not answer in time.
     #[error("the store is not available: {0}")]
     Unavailable(String),
@@ -86,7 +91,7 @@ impl StoreError {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Duplicate { .. } | Self::Stale { .. } | Self::SequenceConflict { .. } | Self::Fenced { .. } => ErrorKind::Conflict,
             Self::Limit(_) => ErrorKind::Limit,
-            Self::Corrupt(_) => ErrorKind::Internal,
+            Self::Corrupt(_) | Self::Incompatible(_) => ErrorKind::Internal,
             Self::Unavailable(_) => ErrorKind::Unavailable,
         }
     }
@@ -387,6 +392,8 @@ pub trait OrgStore: Send + Sync {
     /// Looks a key up by the hash of its secret. Keys hold 32 random bytes, so the look-up by
     /// hash leaks nothing useful by its timing.
     async fn find_key(&self, secret_hash: &[u8; 32]) -> StoreResult<Option<ApiKey>>;
+    /// Whether any org has a key.
+    async fn has_keys(&self) -> StoreResult<bool>;
     /// The keys of an org, in order of creation.
     async fn list_keys(&self, org: OrgId) -> StoreResult<Vec<ApiKey>>;
     /// Removes a key; false if absent.
@@ -433,7 +440,6 @@ impl RuntimeBackends {
     }
 
     /// Everything in memory; gone with the process.
-    #[cfg(any())]
     pub fn in_memory() -> Self {
         Self::from_store(Arc::new(memory::MemoryStore::default()))
     }

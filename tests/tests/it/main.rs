@@ -1,3 +1,9 @@
 //! End-to-end tests, through public surfaces only.
 
 mod compile;
+mod contracts;
+mod egress;
+mod sandbox;
+mod support;
+mod tidy;
+mod turns;

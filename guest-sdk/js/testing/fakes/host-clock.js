@@ -1,0 +1,3 @@
+import { host } from "../host.js";
+
+export default { nowMs: () => host.nowMs, monotonicMs: () => host.nowMs };

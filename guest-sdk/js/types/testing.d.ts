@@ -1,0 +1,48 @@
+/** A stand-in for the host, to test capabilities in Node without building them. */
+import type { Context, Exports } from "./index.js";
+import type { FailureRecord, PartRecord, RequestRecord } from "./wit.js";
+
+/** An answer of the stand-in's HTTP. */
+export interface FakeResponse {
+  status?: number;
+  headers?: Record<string, string>;
+  body?: string | Uint8Array | unknown;
+}
+
+/** What the stand-in is told and what it saw. */
+export interface FakeHost {
+  /** Log lines, oldest first. */
+  logs: { level: string; message: string; fields: Record<string, string> }[];
+  /** Progress reports. */
+  progress: { done: number; total: number | null; note: string | null }[];
+  /** Emitted parts. */
+  emitted: PartRecord[];
+  /** Why to stop; null goes on. */
+  stop: "cancelled" | "deadline" | null;
+  /** Milliseconds left. */
+  remainingMs: number;
+  /** Both clocks, in milliseconds. */
+  nowMs: number;
+  /** Seed of the stand-in's random numbers. */
+  seed: number;
+  /** Stored values: bucket → key → entry. A bucket that is not there is denied. */
+  kv: Record<string, Map<string, { value: Uint8Array; version: number }>>;
+  /** Tokens of secrets by name; others are unavailable. */
+  secrets: Record<string, string>;
+  /** Answers requests; throw a fault `{ kind, message }` to fail one. */
+  http(request: RequestRecord): FakeResponse;
+  /** Requests that were sent. */
+  requests: RequestRecord[];
+  /** Back to the beginning. */
+  reset(): void;
+}
+
+export const host: FakeHost;
+
+/** What a call came to. */
+export type Outcome =
+  | { ok: true; text: string; parts: PartRecord[]; structured: any }
+  | { ok: false; failure: FailureRecord };
+
+/** Calls a tool as the host would, except that native promises work. */
+export function invoke(exports: Pick<Exports, "tools">, tool: string, args?: object, context?: Partial<Context>): Promise<Outcome>;
