@@ -1,5 +1,7 @@
 //! End-to-end tests, through public surfaces only.
 
+mod api;
+mod api_auth;
 mod compile;
 mod contracts;
 mod egress;

@@ -21,9 +21,15 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository")
 }
 
+/// The target directory: the one that the tested binary lies in.
+fn target() -> &'static Path {
+    let target = Path::new(super::EVERWIT).parent().and_then(Path::parent);
+    target.expect("a binary lies in the folder of a profile, and that in the target directory")
+}
+
 /// A component that `cargo xtask components` has built: a test guest or a shipped component.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
-    let places = ["target/test-guests", "target/components"].map(|folder| root().join(folder).join(format!("{name}.wasm")));
+    let places = ["test-guests", "components"].map(|folder| target().join(folder).join(format!("{name}.wasm")));
     let built = places.iter().find_map(|path| std::fs::read(path).ok());
     built.unwrap_or_else(|| panic!("{name}.wasm is not built; run `cargo xtask components`"))
 }
