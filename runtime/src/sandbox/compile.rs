@@ -141,7 +141,7 @@ pub(super) struct Answer {
 #[derive(Debug)]
 pub(super) enum Compilation {
     /// The artifact is complete and waits to be kept.
-    Done(Inspection, PendingArtifact),
+    Done(Inspection, Box<PendingArtifact>),
     /// The upload is refused.
     Refused(Inspection, Vec<Finding>),
 }
@@ -236,7 +236,7 @@ impl Job<'_> {
             return Err(io::Error::other(format!("an artifact of {} bytes", answer.artifact_bytes)));
         }
         let artifact = self.receive_artifact(&mut stdout, &answer).await?;
-        Ok(Compilation::Done(answer.inspection, artifact))
+        Ok(Compilation::Done(answer.inspection, Box::new(artifact)))
     }
 
     /// Writes the artifact to the cache's directory as it comes, so that the server never holds it.

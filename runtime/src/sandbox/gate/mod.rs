@@ -112,7 +112,7 @@ pub fn inspect(upload: &[u8]) -> (Inspection, Vec<Finding>) {
         Ok(Flow::Stop) => {}
         Ok(Flow::Continue) => gate.inspection.kind = gate.world.check(&mut findings),
         Err(error) => {
-            let detail = format!("not readable at byte {}: {}", error.offset(), quoted(&error.message()));
+            let detail = format!("not readable at byte {}: {}", error.offset(), quoted(error.message()));
             findings.add("malformed", None, detail, "build it again; the file may be cut off or damaged");
         }
     }
