@@ -3,6 +3,7 @@
 mod compile;
 mod contracts;
 mod egress;
+mod readme;
 mod sandbox;
 mod support;
 mod tidy;
