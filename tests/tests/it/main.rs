@@ -5,6 +5,7 @@ mod api_auth;
 mod compile;
 mod contracts;
 mod egress;
+mod readme;
 mod sandbox;
 mod stores;
 mod support;
