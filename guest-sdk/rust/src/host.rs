@@ -1,0 +1,13 @@
+//! The seam between this crate and its host: the component's imports in a guest, the stand-in
+//! of [`crate::testing`] in a native test.
+
+#[cfg(target_family = "wasm")]
+pub(crate) use crate::bindings::everwit::{
+    host::{call, clock, log, random},
+    http::client as http,
+    kv::store as kv,
+    secrets::store as secrets,
+};
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use crate::testing::imports::{call, clock, http, kv, log, random, secrets};

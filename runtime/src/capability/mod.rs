@@ -1,0 +1,143 @@
+//! Capabilities: named units of tools and prompt contributions. Native ones implement
+//! [`Capability`] themselves; a component becomes one through the sandbox's adapter.
+
+mod outcome;
+mod registry;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+pub use outcome::{CallError, Failure, LogLine, StopKind, Stopped, ToolOutcome, ToolOutput};
+pub use registry::CapabilityRegistry;
+
+use crate::component::Effects;
+use crate::error::Error;
+use crate::event::PinnedCapability;
+use crate::id::{OrgId, SessionId, TurnId};
+use crate::message::ContentPart;
+
+/// A tool as a capability defines it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ToolDefinition {
+    /// Name within the capability: `[a-z][a-z0-9_]*`, at most 64 bytes.
+    pub name: String,
+    /// Short name for people.
+    pub title: String,
+    /// What it does and when to use it.
+    pub description: String,
+    /// JSON Schema of the arguments object.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub input_schema: Value,
+    /// What it may do to the world.
+    pub effects: Effects,
+}
+
+/// A named unit that an agent can be given. Implementations hold no state of a conversation:
+/// one value serves all sessions at once.
+#[async_trait]
+pub trait Capability: Send + Sync {
+    /// Id: `[a-z0-9]+(-[a-z0-9]+)*`, or with underscores for built-ins; lower case.
+    fn id(&self) -> &str;
+
+    /// Name for people.
+    fn name(&self) -> &str;
+
+    /// What it is for.
+    fn description(&self) -> &str;
+
+    /// Addition to the system prompt of agents that have it.
+    fn system_prompt_addition(&self) -> Option<&str> {
+        None
+    }
+
+    /// Its tools.
+    fn tools(&self) -> &[ToolDefinition] {
+        &[]
+    }
+
+    /// Ids of capabilities that come with it.
+    fn dependencies(&self) -> &[String] {
+        &[]
+    }
+
+    /// JSON Schema of its configuration; none accepts anything.
+    fn config_schema(&self) -> Option<&Value> {
+        None
+    }
+
+    /// What a turn records about it, so that it can find the same again after a crash.
+    fn pin(&self) -> PinnedCapability {
+        PinnedCapability { id: self.id().to_owned(), version: None, digest: None }
+    }
+
+    /// Calls a tool. `arguments` is valid against the tool's schema. Must return promptly once
+    /// `call.cancel` fires; being dropped ends the call too.
+    async fn call_tool(&self, call: &ToolCallContext, tool: &str, arguments: Value) -> ToolOutcome;
+}
+
+/// Where a turn finds capabilities: the platform's own, then the org's active components.
+#[async_trait]
+pub trait CapabilitySource: Send + Sync {
+    /// Finds a capability by id; none if the org has no such capability. Built-in ids win.
+    ///
+    /// # Errors
+    /// Those of the store and the sandbox.
+    async fn find(&self, org: OrgId, id: &str) -> Result<Option<Arc<dyn Capability>>, Error>;
+
+    /// Finds exactly what a turn pinned at its start, whatever is active by now.
+    ///
+    /// # Errors
+    /// Those of the store and the sandbox.
+    async fn find_pinned(&self, org: OrgId, pin: &PinnedCapability) -> Result<Option<Arc<dyn Capability>>, Error>;
+}
+
+/// Circumstances of one tool call.
+#[derive(Clone)]
+pub struct ToolCallContext {
+    /// Tenant.
+    pub org_id: OrgId,
+    /// Session.
+    pub session_id: SessionId,
+    /// Turn.
+    pub turn_id: TurnId,
+    /// Same for every execution of the same tool call, also after a crash.
+    pub idempotency_key: String,
+    /// The agent's configuration of the capability.
+    pub config: Value,
+    /// Language of the user.
+    pub locale: Option<String>,
+    /// Fires when the turn is cancelled.
+    pub cancel: CancellationToken,
+    /// Where progress and partial output go.
+    pub sink: Arc<dyn ToolSink>,
+}
+
+/// Receives what a running tool says. Must not block: implementations drop what a slow reader
+/// cannot take, because `tool.completed` repeats all output.
+pub trait ToolSink: Send + Sync {
+    /// `done` of `total` units, with a note.
+    fn progress(&self, done: u64, total: Option<u64>, note: &str);
+
+    /// Partial output.
+    fn emit(&self, parts: &[ContentPart]);
+}
+
+/// A sink for callers that do not listen.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoSink;
+
+impl ToolSink for NoSink {
+    fn progress(&self, _done: u64, _total: Option<u64>, _note: &str) {}
+
+    fn emit(&self, _parts: &[ContentPart]) {}
+}
+
+/// Name of a tool as models see it: `<capability id with _ for ->__<tool>`.
+pub fn tool_name(capability_id: &str, tool: &str) -> String {
+    format!("{}__{tool}", capability_id.replace('-', "_"))
+}

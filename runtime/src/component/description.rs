@@ -1,0 +1,166 @@
+//! What a component says about itself; the JSON form of `everwit:capability/describe`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The description of a capability component. As canonical JSON it is the component's custom
+/// section `everwit:description`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct ComponentDescription {
+    /// Capability id: `[a-z0-9]+(-[a-z0-9]+)*`, at most 64 bytes.
+    pub id: String,
+    /// Human-readable name.
+    pub title: String,
+    /// The author's semantic version.
+    pub version: String,
+    /// What it is for.
+    pub summary: String,
+    /// Addition to the system prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+    /// JSON Schema of the configuration; `{}` accepts anything.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub config_schema: Value,
+    /// Its tools.
+    pub tools: Vec<ToolDescription>,
+    /// Ids of capabilities that it needs beside it.
+    #[serde(default)]
+    pub dependencies: Vec<String>,
+    /// Flags for user interfaces.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// What it asks for.
+    #[serde(default)]
+    pub permissions: Permissions,
+    /// Values that this version of the contract does not name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra: Vec<(String, String)>,
+}
+
+/// One tool of a capability.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct ToolDescription {
+    /// Name within the capability: `[a-z][a-z0-9_]*`, at most 64 bytes.
+    pub name: String,
+    /// Short human-readable name.
+    pub title: String,
+    /// What it does and when to use it.
+    pub description: String,
+    /// JSON Schema of the arguments object.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub input_schema: Value,
+    /// JSON Schema of the structured result, if promised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
+    pub output_schema: Option<Value>,
+    /// What it may do to the world.
+    #[serde(default)]
+    pub effects: Effects,
+    /// Values that this version of the contract does not name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra: Vec<(String, String)>,
+}
+
+/// What a tool may do to the world. Nothing set means: effects that must not be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Effects {
+    /// Changes nothing outside the call.
+    pub read_only: bool,
+    /// May remove what cannot be brought back.
+    pub destructive: bool,
+    /// A repetition with the same idempotency key has no further effect.
+    pub idempotent: bool,
+    /// Reaches beyond the agent's own data.
+    pub open_world: bool,
+}
+
+impl Effects {
+    /// Whether a call whose outcome is unknown may be executed again.
+    pub fn repeatable(self) -> bool {
+        self.read_only || self.idempotent
+    }
+}
+
+/// Everything that a component asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Permissions {
+    /// HTTP hosts.
+    pub http: Vec<HttpPermission>,
+    /// Secrets by name.
+    pub secrets: Vec<SecretPermission>,
+    /// Access to session files: "none", "read" or "write".
+    pub files: FileAccess,
+    /// Key-value buckets.
+    pub kv: Vec<String>,
+    /// Tools of other capabilities.
+    pub tools: Vec<String>,
+    /// Values that this version of the contract does not name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub extra: Vec<(String, String)>,
+}
+
+impl Permissions {
+    /// Whether it asks for nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self == &Self::default()
+    }
+}
+
+/// Access to session files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum FileAccess {
+    /// None.
+    #[default]
+    None,
+    /// Reading.
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+/// HTTP access to one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct HttpPermission {
+    /// Exact lower-case host, or `*.example.com` for its subdomains, with an optional `:port`.
+    pub host: String,
+    /// Methods in upper case; empty means GET and HEAD.
+    #[serde(default)]
+    pub methods: Vec<String>,
+    /// Only paths that start with this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+    /// Why it is needed.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// A secret that a tenant binds by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SecretPermission {
+    /// Name under which the component opens it.
+    pub name: String,
+    /// Human-readable title.
+    #[serde(default)]
+    pub title: String,
+    /// The only host on which it may be used.
+    pub host: String,
+    /// "header:<name>" or "query:<name>".
+    pub place: String,
+    /// Whether the component cannot work without it.
+    #[serde(default)]
+    pub required: bool,
+}

@@ -1,0 +1,14 @@
+//! Components as data: what one says about itself, what it asks for, what it is granted, and
+//! what a call of it used. No engine here; see [`crate::sandbox`].
+
+mod description;
+mod digest;
+mod grant;
+mod receipt;
+mod version;
+
+pub use description::{ComponentDescription, Effects, FileAccess, HttpPermission, Permissions, SecretPermission, ToolDescription};
+pub use digest::Digest;
+pub use grant::{Grant, GrantError, HttpRequestParts};
+pub use receipt::{CallUsage, Receipt};
+pub use version::{Component, ComponentVersion};

@@ -1,0 +1,47 @@
+//! Receipts: what a guest call used.
+
+use serde::{Deserialize, Serialize};
+
+use super::Digest;
+
+/// What one guest call used, and who was called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Receipt {
+    /// Capability id of the component.
+    pub component: String,
+    /// Version number within its org; none for a component that was never uploaded, as in
+    /// `everwit call`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Digest of the component's bytes.
+    pub digest: Digest,
+    /// What it used.
+    #[serde(flatten)]
+    pub usage: CallUsage,
+}
+
+/// What a call used. Exact for a call that returned; a call that was stopped is billed its
+/// whole fuel budget, because the engine does not flush its count on every trap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CallUsage {
+    /// Fuel: executed operators plus the charge for host work.
+    pub fuel: u64,
+    /// Fuel limit of the call.
+    pub fuel_limit: u64,
+    /// Largest sum of all linear memories and tables, in bytes.
+    pub peak_memory_bytes: u64,
+    /// Time spent in guest code, instantiation included, in microseconds.
+    pub guest_micros: u64,
+    /// Time spent in the host on the guest's behalf, waiting included, in microseconds.
+    pub host_micros: u64,
+    /// How many host functions were called.
+    pub host_calls: u64,
+    /// Bytes that crossed into the guest: arguments and what host functions returned.
+    pub bytes_in: u64,
+    /// Bytes that crossed out of the guest: results and what host functions were given.
+    pub bytes_out: u64,
+    /// HTTP requests that left.
+    pub http_requests: u32,
+}

@@ -1,0 +1,50 @@
+//! Uploaded components and their versions.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{ComponentDescription, Digest, Grant};
+use crate::id::ComponentId;
+use crate::limits::Budget;
+
+/// A component of an org: a capability id and its versions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Component {
+    /// Id.
+    pub id: ComponentId,
+    /// Capability id that its description claims; unique in the org.
+    pub name: String,
+    /// The version that new turns use; none until one is activated.
+    pub active_version: Option<u32>,
+    /// Number of the newest version.
+    pub latest_version: u32,
+    /// When the first version was uploaded.
+    pub created_at: Timestamp,
+    /// When a version was last uploaded or activated.
+    pub updated_at: Timestamp,
+    /// When it was archived; archived components are not offered to new turns.
+    pub archived_at: Option<Timestamp>,
+}
+
+/// One uploaded version. Content never changes; grant and budget are set by activation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComponentVersion {
+    /// The component that it belongs to.
+    pub component_id: ComponentId,
+    /// Number, from 1, growing by one with each new content.
+    pub version: u32,
+    /// Digest of the bytes.
+    pub digest: Digest,
+    /// Size in bytes.
+    pub size: u64,
+    /// What it says about itself.
+    pub description: ComponentDescription,
+    /// WIT names of its imports.
+    pub imports: Vec<String>,
+    /// What the tenant allowed; empty until activation.
+    pub grant: Grant,
+    /// Limits of its calls.
+    pub budget: Budget,
+    /// When it was uploaded.
+    pub created_at: Timestamp,
+}

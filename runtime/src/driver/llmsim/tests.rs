@@ -1,0 +1,199 @@
+use std::sync::Arc;
+
+use futures::StreamExt;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::*;
+use crate::driver::OfferedTool;
+use crate::id::MessageId;
+use crate::message::{ContentPart, Message, Role, ToolCall};
+
+fn message(role: Role, content: Vec<ContentPart>) -> Arc<Message> {
+    let id = MessageId::from_uuid(Uuid::nil());
+    Arc::new(Message { id, role, content, metadata: Default::default(), created_at: jiff::Timestamp::UNIX_EPOCH })
+}
+
+fn user(text: &str) -> Arc<Message> {
+    message(Role::User, vec![ContentPart::text(text)])
+}
+
+fn agent(text: &str) -> Arc<Message> {
+    message(Role::Agent, vec![ContentPart::text(text)])
+}
+
+fn result(id: &str, result: Result<&str, &str>) -> Arc<Message> {
+    let part = ContentPart::ToolResult {
+        tool_call_id: id.to_owned(),
+        result: result.ok().map(Into::into),
+        error: result.err().map(str::to_owned),
+    };
+    message(Role::ToolResult, vec![part])
+}
+
+fn request(messages: &[Arc<Message>]) -> ChatRequest {
+    let tool =
+        OfferedTool { name: "clock__now".to_owned(), description: "Tells the time".to_owned(), input_schema: json!({"type": "object"}) };
+    ChatRequest {
+        model: "sim".to_owned(),
+        system_prompt: "Be brief.".to_owned(),
+        messages: messages.to_vec(),
+        tools: vec![tool],
+        cancel: CancellationToken::new(),
+    }
+}
+
+async fn ask(config: &LlmSimConfig, messages: &[Arc<Message>]) -> Result<(String, Vec<ToolCall>), DriverError> {
+    let mut stream = LlmSim::new(config.clone()).complete(request(messages)).await?;
+    let (mut text, mut calls) = (String::new(), Vec::new());
+    while let Some(event) = stream.next().await {
+        match event? {
+            ChatEvent::Text(more) => text.push_str(&more),
+            ChatEvent::ToolCall(call) => calls.push(call),
+            ChatEvent::Usage(usage) => assert!(usage.input_tokens > 0),
+            ChatEvent::Finish(reason) => assert_eq!(reason, if calls.is_empty() { "stop" } else { "tool-calls" }),
+        }
+    }
+    Ok((text, calls))
+}
+
+async fn text(config: &LlmSimConfig, messages: &[Arc<Message>]) -> String {
+    ask(config, messages).await.unwrap().0
+}
+
+#[tokio::test]
+async fn plain_modes_answer_as_they_are_called() {
+    let hello = [user("hello there")];
+    assert_eq!(text(&LlmSimConfig::fixed("always"), &hello).await, "always");
+    assert_eq!(text(&LlmSimConfig::echo(), &hello).await, "hello there");
+    assert_eq!(text(&LlmSimConfig::lorem(21), &hello).await.split(' ').count(), 21);
+    let sequence = LlmSimConfig::sequence(["a", "b"]);
+    assert_eq!(text(&sequence, &[user("1"), agent("a"), user("2")]).await, "b");
+    assert_eq!(text(&sequence, &[user("1"), agent("a"), user("2"), agent("b"), user("3")]).await, "a");
+    assert_eq!(text(&ResponseConfig::Empty.into(), &hello).await, "");
+}
+
+#[tokio::test]
+async fn errors_have_their_kinds() {
+    let hello = [user("hello")];
+    for (error, kind) in [
+        (SimError::RateLimit { retry_after_ms: Some(7) }, DriverErrorKind::RateLimited),
+        (SimError::Timeout, DriverErrorKind::Timeout),
+        (SimError::InvalidRequest, DriverErrorKind::InvalidRequest),
+        (SimError::InvalidResponse, DriverErrorKind::InvalidResponse),
+        (SimError::Other("down".to_owned()), DriverErrorKind::Unavailable),
+    ] {
+        let config = LlmSimConfig::scripted([SimTurn::Error(error)]);
+        assert_eq!(ask(&config, &hello).await.unwrap_err().kind, kind);
+    }
+    assert_eq!(ask(&LlmSimConfig::error("down"), &hello).await.unwrap_err().message, "down");
+    let unknown = LlmSimConfig::fixed("x").with_model("other");
+    assert_eq!(ask(&unknown, &hello).await.unwrap_err().kind, DriverErrorKind::ModelNotAvailable);
+    assert_eq!(ask(&LlmSimConfig::model_not_available(), &hello).await.unwrap_err().kind, DriverErrorKind::ModelNotAvailable);
+    let cut = LlmSimConfig::scripted([SimTurn::CutOff("never to be completed".to_owned())]);
+    assert_eq!(ask(&cut, &hello).await.unwrap_err().kind, DriverErrorKind::InvalidResponse);
+}
+
+#[tokio::test]
+async fn the_place_in_a_script_follows_from_the_conversation() {
+    let turns = || ["a", "b"].map(|text| SimTurn::Assistant(text.to_owned()));
+    let third = [user("1"), agent("a"), user("2"), agent("b"), user("3")];
+    let script = LlmSimConfig::scripted(turns());
+    assert_eq!(text(&script, &third).await, "b");
+    assert_eq!(text(&script.clone().with_on_exhausted(OnExhausted::Loop), &third).await, "a");
+    let error = ask(&script.with_on_exhausted(OnExhausted::Error), &third).await.unwrap_err();
+    assert_eq!(error.kind, DriverErrorKind::InvalidRequest);
+
+    let failing = LlmSimConfig::scripted([SimTurn::Error(SimError::Timeout), SimTurn::Assistant("back".to_owned())]);
+    assert!(ask(&failing, &[user("1")]).await.is_err());
+    assert_eq!(text(&failing, &[user("1"), user("2")]).await, "back");
+    assert_eq!(ask(&LlmSimConfig::scripted([]), &[user("1")]).await.unwrap_err().kind, DriverErrorKind::Configuration);
+}
+
+#[tokio::test]
+async fn scripted_calls_are_parallel_and_may_be_malformed() {
+    let calls = vec![SimToolCall::new("a__x", json!({"n": 1})), SimToolCall::raw("a__y", "{\"n\": ")];
+    let config = LlmSimConfig::scripted([SimTurn::Mixed { text: "Look.".to_owned(), tool_calls: calls }]);
+    let (text, calls) = ask(&config, &[user("go")]).await.unwrap();
+    assert_eq!(text, "Look.");
+    assert_eq!(calls[0], ToolCall { id: "call_1_1".to_owned(), name: "a__x".to_owned(), arguments: json!({"n": 1}) });
+    assert_eq!(calls[1], ToolCall { id: "call_1_2".to_owned(), name: "a__y".to_owned(), arguments: json!("{\"n\": ") });
+}
+
+#[tokio::test]
+async fn calls_can_stand_in_front_of_answers() {
+    let call = |name: &str| vec![SimToolCall::new(name, json!({}))];
+    let answered = [user("weather"), message(Role::Agent, vec![]), result("call_1_1", Ok("sun"))];
+    let fixed = LlmSimConfig::fixed("done").with_tool_calls(ToolCallConfig::Fixed(call("t")));
+    assert_eq!(ask(&fixed, &answered[..1]).await.unwrap().1.len(), 1);
+    assert_eq!(text(&fixed, &answered).await, "done");
+
+    let sequence = LlmSimConfig::fixed("done").with_tool_call_sequence([vec![], call("t")]);
+    assert_eq!(text(&sequence, &answered[..1]).await, "done");
+    assert_eq!(ask(&sequence, &answered).await.unwrap().1[0].name, "t");
+
+    let patterns = vec![CallPattern { contains: "Weather".to_owned(), tool_calls: call("w") }];
+    let conditional = LlmSimConfig::fixed("done").with_tool_calls(ToolCallConfig::Conditional { patterns });
+    assert_eq!(ask(&conditional, &answered[..1]).await.unwrap().1[0].name, "w");
+    assert_eq!(text(&conditional, &[user("else")]).await, "done");
+}
+
+#[tokio::test]
+async fn interactive_calls_tools_step_by_step_and_sums_up() {
+    let config = LlmSimConfig::interactive();
+    let input = user("Please:\n/call clock__now\n  /call a__x {\"n\": 1}\n/then\n/call a__y {}");
+    let (_, first) = ask(&config, std::slice::from_ref(&input)).await.unwrap();
+    assert_eq!(first.iter().map(|call| call.name.as_str()).collect::<Vec<_>>(), ["clock__now", "a__x"]);
+    assert_eq!(first[1].arguments, json!({"n": 1}));
+
+    let answer = message(Role::Agent, first.into_iter().map(ContentPart::ToolCall).collect());
+    let mut messages = vec![input, answer, result("call_1_1", Ok("noon")), result("call_1_2", Err("no such row"))];
+    let (_, second) = ask(&config, &messages).await.unwrap();
+    assert_eq!(second[0].name, "a__y");
+
+    messages.push(message(Role::Agent, second.into_iter().map(ContentPart::ToolCall).collect()));
+    messages.push(result("call_2_1", Ok("x ".repeat(300).trim())));
+    let summary = text(&config, &messages).await;
+    assert!(
+        summary.starts_with("I made 3 tool calls; 1 failed.\n\n- `clock__now` ok: noon\n- `a__x` failed: no such row\n- `a__y` ok: x x")
+    );
+    assert!(summary.ends_with('…'), "{summary}");
+}
+
+#[tokio::test]
+async fn interactive_explains_itself() {
+    let config = LlmSimConfig::interactive();
+    let plain = text(&config, &[user("hello")]).await;
+    assert!(plain.starts_with("You said: hello") && plain.contains("/call TOOL") && plain.contains("`clock__now`"), "{plain}");
+    assert!(text(&config, &[user("/call")]).await.contains("no tool name"));
+    assert!(text(&config, &[user("/call clock__now {")]).await.contains("not JSON"));
+    assert!(text(&config, &[user("/caller is no call")]).await.starts_with("You said"));
+}
+
+#[test]
+fn a_script_file_can_be_read() {
+    let config: LlmSimConfig = serde_json::from_value(json!({
+        "response": {"scripted": {"turns": [
+            {"tool_calls": [{"name": "clock__now"}]},
+            {"mixed": {"text": "More.", "tool_calls": [{"name": "a__x", "raw_arguments": "{"}]}},
+            {"error": {"rate_limit": {"retry_after_ms": 100}}},
+            {"error": "timeout"},
+            {"assistant": "Done."}], "on_exhausted": "loop"}},
+        "latency_per_token_ms": 20
+    }))
+    .unwrap();
+    let ResponseConfig::Scripted(script) = config.response else { panic!("not a script") };
+    assert_eq!((script.turns.len(), script.on_exhausted), (5, OnExhausted::Loop));
+    let interactive: LlmSimConfig = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(interactive, LlmSimConfig::interactive());
+    assert!(serde_json::from_value::<LlmSimConfig>(json!({"respons": "echo"})).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn latency_is_simulated() {
+    let started = tokio::time::Instant::now();
+    let config = LlmSimConfig::fixed("one two three").with_latency(Duration::from_millis(10)).with_response_delay(Duration::from_secs(1));
+    text(&config, &[user("go")]).await;
+    assert_eq!(started.elapsed(), Duration::from_millis(1_030));
+}

@@ -1,0 +1,37 @@
+//! The egress gateway: the one place through which traffic of guests, drivers, native
+//! capabilities and connections leaves.
+//!
+//! Owns the order of the controls: parse once → grant → judge every address → dial a judged
+//! address → one exchange, with caps. Nothing here can be switched off; an operator can only list
+//! private targets.
+//!
+//! Invariants: the address that is dialled is one that was judged; no redirect is followed; no
+//! proxy is used; no connection is shared by two requests; no header value, query or body
+//! appears in an error or a log line.
+//!
+//! Deliberately not here: secrets (they are put into a [`CheckedRequest`]), retries, cookies,
+//! decompression and caches.
+
+mod address;
+mod error;
+mod exchange;
+mod gateway;
+mod headers;
+mod lanes;
+mod quota;
+mod request;
+mod sse;
+mod target;
+mod tls;
+mod transport;
+
+pub use address::{Refusal, judge};
+pub use error::{EgressError, EgressErrorKind};
+pub use exchange::{EgressResponse, MAX_RESPONSE_FIELDS, MAX_RESPONSE_HEAD_BYTES};
+pub use gateway::{Gateway, GatewayConfig, Timeouts};
+pub use headers::{MAX_REQUEST_FIELD_BYTES, MAX_REQUEST_FIELDS};
+pub use quota::EgressQuota;
+pub use request::{CheckedRequest, EgressRequest, MAX_URL_BYTES};
+pub use sse::{MAX_SSE_EVENT_BYTES, MAX_SSE_LINE_BYTES, SseDecoder, SseEvent, SseTooLarge};
+pub use target::{PrivateTarget, PrivateTargetError};
+pub use transport::{ByteStream, Connector, Resolver, SystemResolver, TcpConnector};

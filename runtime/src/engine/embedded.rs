@@ -1,0 +1,285 @@
+//! The engine that runs turns in this process, over the stores. One process per database: a
+//! second one would take sessions over that the first one still works on.
+
+use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use super::{Engine, TurnKey};
+use crate::error::Error;
+use crate::id::{OrgId, SessionId, TurnId};
+use crate::store::Claim;
+use crate::turn::{TurnPlatform, TurnRun, TurnSignals, insist, panic_message};
+
+/// Runs the turns of each session one after the other, of many sessions at once. Cloning
+/// shares it.
+#[derive(Clone)]
+pub struct EmbeddedEngine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    platform: TurnPlatform,
+    slots: Semaphore,
+    tasks: TaskTracker,
+    drain: CancellationToken,
+    sessions: Mutex<HashMap<SessionKey, Worker>>,
+}
+
+type SessionKey = (OrgId, SessionId);
+
+/// The task that runs the turns of one session; exists while it has any.
+#[derive(Default)]
+struct Worker {
+    /// A turn was submitted since the task last looked.
+    again: bool,
+    running: Option<(TurnId, CancellationToken)>,
+    /// Cancelled turns that the task may not know of yet.
+    cancelled: HashSet<TurnId>,
+    finished: CancellationToken,
+}
+
+/// Whether a session's task looks for a further turn.
+enum After {
+    Next,
+    Stop,
+}
+
+/// What running one turn means for the ones behind it.
+enum Outcome {
+    Ended,
+    /// It is open, and was left because of the store. A submission that came meanwhile shows
+    /// that the store is back.
+    Stuck,
+    /// Nothing is to be done here any more.
+    NotOurs,
+}
+
+impl EmbeddedEngine {
+    /// An engine that runs at most `max_concurrent_turns` (at least one) at once; further
+    /// sessions wait. It takes up nothing by itself: see [`Self::recover`].
+    pub fn new(platform: TurnPlatform, max_concurrent_turns: usize) -> Self {
+        let inner = Inner {
+            platform,
+            slots: Semaphore::new(max_concurrent_turns.clamp(1, Semaphore::MAX_PERMITS)),
+            tasks: TaskTracker::new(),
+            drain: CancellationToken::new(),
+            sessions: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Takes up all turns that are open in the store. To be called once, at the start; returns
+    /// how many sessions have such turns.
+    ///
+    /// # Errors
+    /// Those of the store; `Unavailable` while shutting down.
+    pub async fn recover(&self) -> Result<usize, Error> {
+        let log = self.inner.platform.backends.log.clone();
+        let sessions = insist(|| log.sessions_with_open_turns()).await?;
+        for &session in &sessions {
+            self.wake(session)?;
+        }
+        Ok(sessions.len())
+    }
+
+    /// Waits until nothing is run for a session: all its turns have ended, or are left open
+    /// because of a drain or a store outage.
+    pub async fn settled(&self, org: OrgId, session: SessionId) {
+        let finished = self.inner.sessions().get(&(org, session)).map(|worker| worker.finished.clone());
+        if let Some(finished) = finished {
+            finished.cancelled().await;
+        }
+    }
+
+    /// Makes sure that a task looks for open turns of the session from now on.
+    fn wake(&self, session: SessionKey) -> Result<(), Error> {
+        let mut sessions = self.inner.sessions();
+        if self.inner.drain.is_cancelled() {
+            return Err(Error::Unavailable("the engine is shutting down".to_owned()));
+        }
+        if let Some(worker) = sessions.get_mut(&session) {
+            worker.again = true;
+            return Ok(());
+        }
+        sessions.insert(session, Worker::default());
+        let inner = self.inner.clone();
+        self.inner.tasks.spawn(async move { inner.work(session).await });
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Engine for EmbeddedEngine {
+    async fn submit(&self, turn: TurnKey) -> Result<(), Error> {
+        self.wake((turn.org, turn.session))
+    }
+
+    async fn cancel(&self, turn: TurnKey) -> Result<bool, Error> {
+        if !self.inner.platform.backends.log.request_cancel(turn.org, turn.session, turn.turn).await? {
+            return Ok(false);
+        }
+        let session = (turn.org, turn.session);
+        if let Some(worker) = self.inner.sessions().get_mut(&session) {
+            worker.cancelled.insert(turn.turn);
+            if let Some((running, cancel)) = &worker.running
+                && *running == turn.turn
+            {
+                cancel.cancel();
+            }
+        }
+        if !self.inner.drain.is_cancelled() {
+            self.wake(session)?;
+        }
+        Ok(true)
+    }
+
+    async fn drain(&self) {
+        {
+            // Under the lock, so that no task is spawned behind the closed tracker.
+            let _sessions = self.inner.sessions();
+            self.inner.drain.cancel();
+            self.inner.tasks.close();
+        }
+        self.inner.tasks.wait().await;
+    }
+}
+
+impl Inner {
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionKey, Worker>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn work(&self, session: SessionKey) {
+        let finished = self.sessions().get(&session).map(|worker| worker.finished.clone());
+        let _finished = finished.map(CancellationToken::drop_guard);
+        loop {
+            match AssertUnwindSafe(self.next_turn(session)).catch_unwind().await {
+                Ok(After::Next) => {}
+                Ok(After::Stop) => return,
+                Err(panic) => {
+                    tracing::error!(session = %session.1, panic = panic_message(panic.as_ref()), "running a session's turns panicked");
+                    self.leave(session);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Runs the oldest open turn. On `Stop` the session has no task any more.
+    async fn next_turn(&self, session: SessionKey) -> After {
+        let slot = tokio::select! {
+            biased;
+            () = self.drain.cancelled() => return self.leave(session),
+            slot = self.slots.acquire() => slot,
+        };
+        let Ok(_slot) = slot else { return self.leave(session) };
+        let (org, id) = session;
+        let log = &self.platform.backends.log;
+        match insist(|| log.claim_turn(org, id)).await {
+            Ok(Some(claim)) => {
+                let key = TurnKey { org, session: id, turn: claim.turn_id };
+                let span = tracing::info_span!("turn", session = %id, turn = %claim.turn_id, attempt = claim.attempt);
+                match Box::pin(self.run(key, claim)).instrument(span).await {
+                    Outcome::Ended => After::Next,
+                    Outcome::Stuck => self.leave_unless_woken(session),
+                    Outcome::NotOurs => self.leave(session),
+                }
+            }
+            Ok(None) => self.leave_unless_woken(session),
+            Err(error) => {
+                tracing::error!(session = %id, %error, "a session's next turn could not be claimed; it stays open until the session is used again or the process restarts");
+                self.leave_unless_woken(session)
+            }
+        }
+    }
+
+    async fn run(&self, key: TurnKey, claim: Claim) -> Outcome {
+        let signals = self.register(key);
+        let run = AssertUnwindSafe(self.platform.run_turn(key, claim.clone(), signals)).catch_unwind().await;
+        let run = match run {
+            Ok(Err(error)) if error.is_retryable() => Err(error),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a turn cannot go on; it is sealed");
+                self.seal(key, claim).await
+            }
+            Ok(run) => run,
+            Err(panic) => {
+                tracing::error!(panic = panic_message(panic.as_ref()), "a turn panicked; it is sealed");
+                self.seal(key, claim).await
+            }
+        };
+        self.unregister(key);
+        match run {
+            Ok(TurnRun::Ended(end)) => {
+                tracing::info!(?end, "a turn ended");
+                Outcome::Ended
+            }
+            Ok(TurnRun::Drained) => Outcome::NotOurs,
+            Ok(TurnRun::Lost) => {
+                tracing::warn!("another owner took the session over");
+                Outcome::NotOurs
+            }
+            Err(error) => {
+                tracing::error!(%error, "a turn stays open until its session is used again or the process restarts");
+                Outcome::Stuck
+            }
+        }
+    }
+
+    /// Ends a turn that cannot go on, also if ending it panics.
+    async fn seal(&self, key: TurnKey, claim: Claim) -> Result<TurnRun, Error> {
+        let sealing = self.platform.seal_turn(key, claim, "an internal error ended the turn");
+        AssertUnwindSafe(sealing)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|panic| Err(Error::Internal(format!("sealing the turn panicked: {}", panic_message(panic.as_ref())))))
+    }
+
+    /// Makes a turn known as running, so that a cancel reaches it; one that came between its
+    /// claim and now is not lost.
+    fn register(&self, key: TurnKey) -> TurnSignals {
+        let signals = TurnSignals { cancel: CancellationToken::new(), drain: self.drain.clone() };
+        if let Some(worker) = self.sessions().get_mut(&(key.org, key.session)) {
+            if worker.cancelled.contains(&key.turn) {
+                signals.cancel.cancel();
+            }
+            worker.running = Some((key.turn, signals.cancel.clone()));
+        }
+        signals
+    }
+
+    fn unregister(&self, key: TurnKey) {
+        if let Some(worker) = self.sessions().get_mut(&(key.org, key.session)) {
+            worker.running = None;
+            worker.cancelled.remove(&key.turn);
+        }
+    }
+
+    fn leave(&self, session: SessionKey) -> After {
+        self.sessions().remove(&session);
+        After::Stop
+    }
+
+    /// A submission sees the task or the task sees the submission: both look under the lock.
+    fn leave_unless_woken(&self, session: SessionKey) -> After {
+        let mut sessions = self.sessions();
+        match sessions.get_mut(&session) {
+            Some(worker) if worker.again => {
+                worker.again = false;
+                After::Next
+            }
+            _ => {
+                sessions.remove(&session);
+                After::Stop
+            }
+        }
+    }
+}

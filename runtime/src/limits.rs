@@ -1,0 +1,138 @@
+//! Every limit of the runtime, with its unit, its default and the reason for the number.
+
+use serde::{Deserialize, Serialize};
+
+/// Largest component that can be uploaded, in bytes. CPython components are 18 MB.
+pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
+/// Largest JSON value that crosses into or out of a guest, in bytes.
+pub const MAX_JSON_BYTES: usize = 1 << 20;
+/// Deepest nesting of such a value, in levels; keeps recursive code within the host's stack.
+pub const MAX_JSON_DEPTH: usize = 64;
+/// Largest tool result that is shown to the model, in bytes; the rest is cut with a note.
+pub const MAX_TOOL_RESULT_BYTES: usize = 64 << 10;
+/// Tool calls that are executed of one model answer; the others are settled as refused.
+pub const MAX_TOOL_CALLS_PER_STEP: usize = 16;
+/// Model calls of one turn, if neither agent nor session says otherwise.
+pub const DEFAULT_MAX_ITERATIONS: u32 = 100;
+/// Wall-clock time of one turn, in seconds.
+pub const MAX_TURN_SECONDS: u64 = 1_800;
+/// Text of one user message, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
+/// Messages that wait for a running turn of the same session.
+pub const MAX_QUEUED_TURNS: usize = 100;
+/// System prompt of one harness, agent or session, in bytes.
+pub const MAX_SYSTEM_PROMPT_BYTES: usize = 1 << 20;
+/// Capabilities of one harness, agent or session.
+pub const MAX_CAPABILITIES: usize = 250;
+/// Length of names and titles, in bytes.
+pub const MAX_NAME_BYTES: usize = 64;
+/// Length of descriptions, in bytes.
+pub const MAX_DESCRIPTION_BYTES: usize = 10 << 10;
+/// Longest harness parent chain.
+pub const MAX_HARNESS_DEPTH: usize = 16;
+/// Events in one read of the log.
+pub const MAX_EVENTS_PER_PAGE: usize = 1_000;
+/// Items in one page of a list.
+pub const MAX_PAGE: u32 = 100;
+/// Items in a page if the caller does not say.
+pub const DEFAULT_PAGE: u32 = 20;
+
+/// Key-value keys, in bytes.
+pub const MAX_KV_KEY_BYTES: usize = 512;
+/// Key-value values, in bytes.
+pub const MAX_KV_VALUE_BYTES: usize = 256 << 10;
+/// Keys of one bucket.
+pub const MAX_KV_KEYS: u64 = 1_024;
+/// Bytes of one bucket, keys included.
+pub const MAX_KV_BUCKET_BYTES: u64 = 16 << 20;
+
+/// Everything that one guest call may use. There is no unlimited: each value has a floor of
+/// one and the ceiling of [`Budget::CEILING`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// Fuel: one per executed operator, plus the charge for host work.
+    pub fuel: u64,
+    /// Sum of all linear memories and tables, in bytes.
+    pub memory_bytes: u64,
+    /// Core instances, of this component and of those nested in it.
+    pub instances: u32,
+    /// Live resource handles.
+    pub handles: u32,
+    /// Wall-clock time, waiting included, in milliseconds.
+    pub wall_ms: u64,
+    /// Bytes that one host call may copy between guest and host.
+    pub host_call_bytes: u64,
+    /// Bytes of the result, partial output included.
+    pub output_bytes: u64,
+    /// Bytes of log text that are kept; what is beyond is counted and dropped.
+    pub log_bytes: u64,
+    /// HTTP requests.
+    pub http_requests: u32,
+    /// Bytes of HTTP request and response bodies together.
+    pub http_bytes: u64,
+}
+
+impl Budget {
+    /// What an operator can allow at most.
+    pub const CEILING: Self = Self {
+        fuel: 1_000_000_000_000,
+        memory_bytes: 1 << 30,
+        instances: 128,
+        handles: 10_000,
+        wall_ms: 600_000,
+        host_call_bytes: 64 << 20,
+        output_bytes: 16 << 20,
+        log_bytes: 1 << 20,
+        http_requests: 1_000,
+        http_bytes: 256 << 20,
+    };
+
+    /// What a tool call gets unless its component was activated with other limits. A billion
+    /// units of fuel are between one and a few seconds of computing; 64 MiB hold every compiled
+    /// guest and QuickJS.
+    pub const TOOL_CALL: Self = Self {
+        fuel: 1_000_000_000,
+        memory_bytes: 64 << 20,
+        instances: 64,
+        handles: 1_000,
+        wall_ms: 30_000,
+        host_call_bytes: 4 << 20,
+        output_bytes: 1 << 20,
+        log_bytes: 64 << 10,
+        http_requests: 50,
+        http_bytes: 8 << 20,
+    };
+
+    /// What `describe` gets at upload: enough for an interpreter to start, and no network.
+    pub const DESCRIBE: Self = Self { fuel: 200_000_000, wall_ms: 2_000, http_requests: 0, http_bytes: 0, ..Self::TOOL_CALL };
+
+    /// What is wrong with it, one sentence a finding; empty if it can be used.
+    pub fn problems(&self) -> Vec<String> {
+        let ceiling = Self::CEILING;
+        let fields = [
+            ("fuel", self.fuel, ceiling.fuel, 1),
+            ("memory_bytes", self.memory_bytes, ceiling.memory_bytes, 1),
+            ("instances", self.instances.into(), ceiling.instances.into(), 1),
+            ("handles", self.handles.into(), ceiling.handles.into(), 1),
+            ("wall_ms", self.wall_ms, ceiling.wall_ms, 1),
+            ("host_call_bytes", self.host_call_bytes, ceiling.host_call_bytes, 1),
+            ("output_bytes", self.output_bytes, ceiling.output_bytes, 1),
+            ("log_bytes", self.log_bytes, ceiling.log_bytes, 0),
+            ("http_requests", self.http_requests.into(), ceiling.http_requests.into(), 0),
+            ("http_bytes", self.http_bytes, ceiling.http_bytes, 0),
+        ];
+        fields
+            .into_iter()
+            .filter(|&(_, value, most, least)| value < least || value > most)
+            .map(|(name, value, most, least)| format!("{name} is {value}; it must be between {least} and {most}"))
+            .collect()
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::TOOL_CALL
+    }
+}

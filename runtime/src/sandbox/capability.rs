@@ -1,0 +1,231 @@
+//! A component as just another capability, and the registry that finds both kinds.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hmac::{Hmac, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+
+use super::Sandbox;
+use super::bindings::exports::everwit::capability::tools::Context;
+use super::call::{self, Circumstances, Finished};
+use super::convert;
+use super::loaded::Loaded;
+use crate::capability::{
+    CallError, Capability, CapabilityRegistry, CapabilitySource, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput,
+};
+use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant, Receipt, ToolDescription};
+use crate::error::Error;
+use crate::event::PinnedCapability;
+use crate::id::OrgId;
+use crate::limits::Budget;
+use crate::store::ComponentStore;
+
+/// One version of a component, ready to be called.
+pub struct ComponentCapability {
+    sandbox: Sandbox,
+    loaded: Arc<Loaded>,
+    description: ComponentDescription,
+    tools: Vec<ToolDefinition>,
+    version: Option<u32>,
+    digest: Digest,
+    grant: Arc<Grant>,
+    budget: Budget,
+}
+
+/// What a tenant decided about a component: which version it is, what it may, how much.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// Version number in its org; none for a component that was not uploaded.
+    pub version: Option<u32>,
+    /// What it may reach.
+    pub grant: Grant,
+    /// Limits of its calls.
+    pub budget: Budget,
+}
+
+impl ComponentCapability {
+    pub(super) fn new(sandbox: Sandbox, loaded: Arc<Loaded>, description: ComponentDescription, digest: Digest, terms: Terms) -> Self {
+        let tools = description.tools.iter().map(definition).collect();
+        let Terms { version, grant, budget } = terms;
+        Self { sandbox, loaded, description, tools, version, digest, grant: Arc::new(grant), budget }
+    }
+
+    /// An id as this component sees it: the same in all its calls, useless to compare with what
+    /// another component sees.
+    fn salted(&self, id: &str) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.sandbox.id_salt()).expect("HMAC takes keys of any length");
+        mac.update(self.description.id.as_bytes());
+        mac.update(&[0]);
+        mac.update(id.as_bytes());
+        mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn context(&self, call: &ToolCallContext) -> Context {
+        Context {
+            org: self.salted(&call.org_id.to_string()),
+            session: self.salted(&call.session_id.to_string()),
+            turn: self.salted(&call.turn_id.to_string()),
+            idempotency_key: call.idempotency_key.clone(),
+            config: call.config.to_string(),
+            locale: call.locale.clone(),
+            extra: Vec::new(),
+        }
+    }
+}
+
+fn definition(tool: &ToolDescription) -> ToolDefinition {
+    ToolDefinition {
+        name: tool.name.clone(),
+        title: tool.title.clone(),
+        description: tool.description.clone(),
+        input_schema: tool.input_schema.clone(),
+        effects: tool.effects,
+    }
+}
+
+#[async_trait]
+impl Capability for ComponentCapability {
+    fn id(&self) -> &str {
+        &self.description.id
+    }
+
+    fn name(&self) -> &str {
+        &self.description.title
+    }
+
+    fn description(&self) -> &str {
+        &self.description.summary
+    }
+
+    fn system_prompt_addition(&self) -> Option<&str> {
+        self.description.instructions.as_deref()
+    }
+
+    fn tools(&self) -> &[ToolDefinition] {
+        &self.tools
+    }
+
+    fn dependencies(&self) -> &[String] {
+        &self.description.dependencies
+    }
+
+    fn config_schema(&self) -> Option<&Value> {
+        Some(&self.description.config_schema)
+    }
+
+    fn pin(&self) -> PinnedCapability {
+        PinnedCapability { id: self.description.id.clone(), version: self.version, digest: Some(self.digest) }
+    }
+
+    async fn call_tool(&self, call: &ToolCallContext, tool: &str, arguments: Value) -> ToolOutcome {
+        let context = self.context(call);
+        let arguments = arguments.to_string();
+        let circumstances = Circumstances {
+            org: call.org_id,
+            component: self.description.id.clone(),
+            grant: self.grant.clone(),
+            budget: self.budget,
+            cancel: call.cancel.clone(),
+            sink: call.sink.clone(),
+        };
+        let (services, slots) = (self.sandbox.services(), self.sandbox.slots());
+        let finished = call::call_tool(services, slots, &self.loaded, circumstances, (&context, tool, &arguments)).await;
+        let Finished { result, emitted, mut usage, logs } = finished;
+        let result = match result {
+            Ok(Ok(output)) => {
+                let bytes = convert::output_bytes(&output);
+                usage.bytes_out += bytes as u64;
+                self.checked(output, emitted, bytes)
+            }
+            Ok(Err(failure)) => Err(CallError::Failed(convert::failure(failure))),
+            Err(stopped) => Err(CallError::Stopped(stopped)),
+        };
+        let receipt = Receipt { component: self.description.id.clone(), version: self.version, digest: self.digest, usage };
+        ToolOutcome { result, receipt: Some(receipt), logs }
+    }
+}
+
+impl ComponentCapability {
+    fn checked(
+        &self,
+        output: super::bindings::everwit::types::tools::CallOutput,
+        emitted: Vec<crate::message::ContentPart>,
+        bytes: usize,
+    ) -> Result<ToolOutput, CallError> {
+        let limit = self.budget.output_bytes;
+        if bytes as u64 > limit {
+            let message = format!("the result has {bytes} bytes; {limit} are allowed");
+            return Err(CallError::Stopped(call::stopped(crate::capability::StopKind::Output, message)));
+        }
+        convert::output(output, emitted).map_err(|stop| CallError::Stopped(stop.into()))
+    }
+}
+
+/// What an org's turns can use: the platform's own capabilities, then the org's active
+/// components. Built-in ids win.
+#[derive(Clone)]
+pub struct ComponentCapabilities {
+    built_ins: CapabilityRegistry,
+    components: Arc<dyn ComponentStore>,
+    sandbox: Sandbox,
+}
+
+impl ComponentCapabilities {
+    /// Joins both.
+    pub fn new(built_ins: CapabilityRegistry, components: Arc<dyn ComponentStore>, sandbox: Sandbox) -> Self {
+        Self { built_ins, components, sandbox }
+    }
+
+    /// The platform's own.
+    pub fn built_ins(&self) -> &CapabilityRegistry {
+        &self.built_ins
+    }
+
+    /// A version of a component under its own grant and limits, active or not.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such version; those of the store and the sandbox.
+    pub async fn version(&self, org: OrgId, component: &Component, version: u32) -> Result<Arc<dyn Capability>, Error> {
+        let version = self.components.get_version(org, component.id, version).await?;
+        let version = version.ok_or_else(|| Error::NotFound { what: "version of component", id: component.name.clone() })?;
+        self.load(org, version).await
+    }
+
+    async fn load(&self, org: OrgId, version: ComponentVersion) -> Result<Arc<dyn Capability>, Error> {
+        let ComponentVersion { digest, description, grant, budget, version, .. } = version;
+        let wasm = || async move {
+            let wasm = self.components.read_wasm(org, digest).await?;
+            wasm.ok_or_else(|| Error::Internal(format!("the bytes of {digest} are not stored")))
+        };
+        let terms = Terms { version: Some(version), grant, budget };
+        let capability = self.sandbox.component(digest, description, terms, wasm).await?;
+        Ok(Arc::new(capability))
+    }
+}
+
+#[async_trait]
+impl CapabilitySource for ComponentCapabilities {
+    async fn find(&self, org: OrgId, id: &str) -> Result<Option<Arc<dyn Capability>>, Error> {
+        if let Some(built_in) = self.built_ins.get(id) {
+            return Ok(Some(built_in));
+        }
+        let Some(component) = self.components.find_component(org, &id.to_lowercase()).await? else { return Ok(None) };
+        match component.active_version {
+            Some(version) if component.archived_at.is_none() => Ok(Some(self.version(org, &component, version).await?)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn find_pinned(&self, org: OrgId, pin: &PinnedCapability) -> Result<Option<Arc<dyn Capability>>, Error> {
+        let Some(digest) = pin.digest else { return Ok(self.built_ins.get(&pin.id)) };
+        let Some(component) = self.components.find_component(org, &pin.id).await? else { return Ok(None) };
+        let Some(version) = pin.version else { return Ok(None) };
+        let version = self.components.get_version(org, component.id, version).await?.filter(|found| found.digest == digest);
+        match version {
+            Some(version) => Ok(Some(self.load(org, version).await?)),
+            None => Ok(None),
+        }
+    }
+}

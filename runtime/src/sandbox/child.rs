@@ -1,0 +1,138 @@
+//! Compiling in a process of its own, seen from the child: confine, read, judge, compile, answer.
+//!
+//! The child holds no secret and can open nothing: it begins by taking from itself everything but
+//! its three pipes. It uses no `unsafe` code, so the limits are set here, by the child, before it
+//! reads the first byte of an upload, instead of between fork and exec.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::process::ExitCode;
+
+use rlimit::Resource;
+use rustix::process::Signal;
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use wasmtime::Engine;
+
+use super::compile::{Answer, EXIT_PIPE, EXIT_UNCONFINED, Lane, Request};
+use super::engine::{self, EngineClass, Purpose};
+use super::gate::{self, Finding, Inspection, quoted_up_to};
+use crate::limits::MAX_COMPONENT_BYTES;
+
+/// Added to the nice value: whoever waits for an answer of the server comes first.
+const NICE: i32 = 10;
+/// Seconds between the signal that says that the processor time is used up, and the kill.
+const CPU_GRACE_SECONDS: u64 = 1;
+/// Characters of an engine's message in a finding; validation errors name the place in one sentence.
+const MAX_MESSAGE_CHARS: usize = 600;
+
+/// Body of the compiler's process: reads one component from standard input, checks and compiles
+/// it, writes the answer to standard output. The host's binary calls it as the first thing in
+/// `main` when its first argument is `__compile`; see [`CompilerCommand`](super::CompilerCommand).
+///
+/// Not for people: without a parent that speaks its protocol it only fails.
+pub fn compile_child_main() -> ExitCode {
+    if let Err(error) = confine() {
+        return fail(EXIT_UNCONFINED, &error);
+    }
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EXIT_PIPE, &error),
+    }
+}
+
+fn fail(code: u8, error: &io::Error) -> ExitCode {
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(io::stderr(), "{error}");
+    ExitCode::from(code)
+}
+
+/// Gives up everything that compiling does not need, and checks that it is gone.
+fn confine() -> io::Result<()> {
+    /// Standard input, output and error, which are open, and no other number.
+    const OPEN_FILES: u64 = 3;
+
+    limit(Resource::NOFILE, OPEN_FILES)?;
+    limit(Resource::NPROC, 0)?;
+    limit(Resource::CORE, 0)?;
+    limit(Resource::FSIZE, 0)?;
+    tighten(Lane::LARGE)?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    rustix::thread::set_no_new_privs(true)?;
+    let none = CapabilitySets { effective: CapabilitySet::empty(), permitted: CapabilitySet::empty(), inheritable: CapabilitySet::empty() };
+    rustix::thread::set_capabilities(None, none)?;
+    rustix::process::nice(NICE)?;
+    // A limit that is set but does not hold would go unnoticed until it is needed.
+    match File::open("/dev/null") {
+        Err(_) => Ok(()),
+        Ok(_) => Err(io::Error::other("files can still be opened")),
+    }
+}
+
+/// Lowers the limits that depend on the upload; raising them again is not possible.
+fn tighten(lane: Lane) -> io::Result<()> {
+    rlimit::setrlimit(Resource::CPU, lane.cpu_seconds, lane.cpu_seconds.saturating_add(CPU_GRACE_SECONDS))?;
+    limit(Resource::AS, lane.address_space)
+}
+
+fn limit(resource: Resource, value: u64) -> io::Result<()> {
+    rlimit::setrlimit(resource, value, value)
+}
+
+/// Answers one request.
+fn serve() -> io::Result<()> {
+    let mut stdin = io::stdin().lock();
+    let mut header = [0; Request::BYTES];
+    stdin.read_exact(&mut header)?;
+    let request = Request::decode(&header);
+    tighten(request.lane)?;
+    if request.upload_bytes > MAX_COMPONENT_BYTES as u64 {
+        return Err(io::Error::other("the upload is larger than any component may be"));
+    }
+    let mut upload = vec![0; request.upload_bytes as usize];
+    stdin.read_exact(&mut upload)?;
+
+    let (inspection, findings) = judge(&upload, &request);
+    if !findings.is_empty() {
+        return answer(&Answer { inspection, findings, compatibility: None, artifact_bytes: 0 }, &[]);
+    }
+    match compile(&upload, &request) {
+        Ok((compatibility, artifact)) => {
+            let artifact_bytes = artifact.len() as u64;
+            answer(&Answer { inspection, findings, compatibility: Some(compatibility), artifact_bytes }, &artifact)
+        }
+        Err(finding) => answer(&Answer { inspection, findings: vec![finding], compatibility: None, artifact_bytes: 0 }, &[]),
+    }
+}
+
+fn judge(upload: &[u8], request: &Request) -> (Inspection, Vec<Finding>) {
+    if cfg!(feature = "testing") && request.skip_gate {
+        return (Inspection::default(), Vec::new());
+    }
+    gate::inspect(upload)
+}
+
+fn compile(upload: &[u8], request: &Request) -> Result<(engine::Compatibility, Vec<u8>), Finding> {
+    let failed = |error: wasmtime::Error| {
+        let detail = quoted_up_to(&format!("{error:#}"), MAX_MESSAGE_CHARS);
+        let fix = "build it again with a current toolchain; 64-bit memories, threads, exceptions, garbage collection and \
+                   asynchronous functions are not supported";
+        Finding::new("component_invalid", None, detail, fix)
+    };
+    let engine = Engine::new(&engine::config(EngineClass::Small, Purpose::Compile)).map_err(failed)?;
+    let artifact = engine.precompile_component(upload).map_err(failed)?;
+    if artifact.len() as u64 > request.lane.artifact_bytes {
+        let detail = format!("{} bytes of machine code; at most {} are allowed", artifact.len(), request.lane.artifact_bytes);
+        return Err(Finding::new("artifact_too_large", None, detail, "optimize for size, or leave out what is not used"));
+    }
+    Ok((engine::compatibility(&engine), artifact))
+}
+
+fn answer(answer: &Answer, artifact: &[u8]) -> io::Result<()> {
+    let json = serde_json::to_vec(answer)?;
+    let length = u32::try_from(json.len()).map_err(io::Error::other)?;
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&length.to_le_bytes())?;
+    stdout.write_all(&json)?;
+    stdout.write_all(artifact)?;
+    stdout.flush()
+}

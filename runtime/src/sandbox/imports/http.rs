@@ -1,0 +1,123 @@
+//! `everwit:http/client`: requests through the egress gateway, bodies piece by piece.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::component::Resource;
+
+use crate::component::Grant;
+use crate::egress::{EgressError, EgressQuota, EgressRequest, EgressResponse, Gateway, SseEvent};
+use crate::id::OrgId;
+use crate::limits::Budget;
+use crate::sandbox::bindings::everwit::http::client::{self, Fault, Head, Request, Sse};
+use crate::sandbox::bindings::everwit::http::types;
+use crate::sandbox::state::CallState;
+
+/// Most bytes of one read.
+const MAX_READ_BYTES: u32 = 1 << 20;
+/// How far the gateway's deadline lies behind the call's. The call's comes first, so that a guest
+/// that waits too long is stopped for that reason.
+const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
+
+/// A response that a guest holds.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub type Response = EgressResponse;
+
+/// The way out of one call, and how much of it is left.
+pub(in crate::sandbox) struct HttpAccess {
+    gateway: Arc<Gateway>,
+    scope: String,
+    grant: Arc<Grant>,
+    quota: EgressQuota,
+}
+
+impl HttpAccess {
+    pub(in crate::sandbox) fn new(gateway: Arc<Gateway>, org: OrgId, grant: Arc<Grant>, budget: &Budget, deadline: Instant) -> Self {
+        let quota = EgressQuota::new(budget.http_requests, budget.http_bytes, (deadline + DEADLINE_MARGIN).into());
+        Self { gateway, scope: org.to_string(), grant, quota }
+    }
+
+    /// Requests so far.
+    pub(in crate::sandbox) fn requests(&self) -> u32 {
+        self.quota.requests()
+    }
+}
+
+fn fault(error: EgressError) -> Fault {
+    Fault {
+        kind: error.kind.as_str().to_owned(),
+        message: error.message,
+        request_sent: error.request_sent,
+        retry_after_ms: error.retry_after_ms,
+    }
+}
+
+fn head_of(response: &EgressResponse) -> Head {
+    let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    Head { status: response.status(), headers: response.headers().iter().map(field).collect() }
+}
+
+fn frame(event: SseEvent) -> Sse {
+    Sse { event: event.event, data: event.data, id: event.id }
+}
+
+fn fields_bytes(fields: &[(String, String)]) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
+impl types::Host for CallState {}
+
+impl client::HostResponse for CallState {
+    async fn head(&mut self, response: Resource<Response>) -> wasmtime::Result<Head> {
+        self.enter(0).await?;
+        let head = head_of(self.table.get(&response)?);
+        self.leave(fields_bytes(&head.headers))?;
+        Ok(head)
+    }
+
+    async fn read(&mut self, response: Resource<Response>, max: u32) -> wasmtime::Result<Result<Option<Vec<u8>>, Fault>> {
+        self.enter(0).await?;
+        let max = max.clamp(1, MAX_READ_BYTES) as usize;
+        let piece = self.table.get_mut(&response)?.chunk(max).await;
+        let piece = piece.map(|piece| piece.map(|bytes| bytes.to_vec())).map_err(fault);
+        self.leave(piece.as_ref().map_or(0, |piece| piece.as_ref().map_or(0, Vec::len)))?;
+        Ok(piece)
+    }
+
+    async fn read_sse(&mut self, response: Resource<Response>) -> wasmtime::Result<Result<Option<Sse>, Fault>> {
+        self.enter(0).await?;
+        let event = self.table.get_mut(&response)?.next_event().await;
+        let event = event.map(|event| event.map(frame)).map_err(fault);
+        self.leave(event.as_ref().map_or(0, |event| event.as_ref().map_or(0, |event| event.data.len())))?;
+        Ok(event)
+    }
+
+    async fn drop(&mut self, response: Resource<Response>) -> wasmtime::Result<()> {
+        self.table.delete(response)?;
+        Ok(())
+    }
+}
+
+impl client::Host for CallState {
+    async fn send(&mut self, request: Request) -> wasmtime::Result<Result<Resource<Response>, Fault>> {
+        self.enter(request.url.len() + fields_bytes(&request.headers) + request.body.len()).await?;
+        let request = EgressRequest {
+            method: request.method,
+            url: request.url,
+            headers: request.headers,
+            body: request.body.into(),
+            timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
+            idle_timeout: None,
+        };
+        let HttpAccess { gateway, scope, grant, quota } = &mut self.http;
+        let sent = gateway.send(scope, grant, request, quota).await;
+        let sent = match sent {
+            Ok(response) => Ok(self.table.push(response)?),
+            Err(error) => Err(fault(error)),
+        };
+        self.leave(0)?;
+        Ok(sent)
+    }
+}

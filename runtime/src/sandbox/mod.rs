@@ -1,0 +1,262 @@
+//! The sandbox: WebAssembly components under a budget. The only module that knows the engine.
+//!
+//! A component comes in through [`Sandbox::admit`], which looks at it and compiles it in a child
+//! process; from then on it is a [`ComponentCapability`], of which every call runs in a fresh
+//! store and instance with all limits armed before anything of the guest runs.
+
+mod admit;
+mod bindings;
+mod cache;
+mod call;
+mod capability;
+mod child;
+mod compile;
+mod convert;
+pub mod engine;
+mod gate;
+mod imports;
+mod ledger;
+mod limiter;
+mod loaded;
+mod state;
+mod text;
+mod trap;
+mod verify;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moka::future::Cache;
+use tokio_util::sync::CancellationToken;
+
+pub use admit::{AdmitError, Compiled, Compiler, Rejection};
+pub use cache::ArtifactCache;
+pub use capability::{ComponentCapabilities, ComponentCapability, Terms};
+pub use child::compile_child_main;
+pub use compile::{CHILD_ARGUMENT, CompilerCommand, Lane};
+pub use gate::rule::{RULES, Rule};
+pub use gate::{Finding, Inspection, Kind, Producer, inspect};
+
+use crate::capability::NoSink;
+use crate::clock::Clock;
+use crate::component::{ComponentDescription, Digest, Grant};
+use crate::egress::Gateway;
+use crate::error::Error;
+use crate::id::OrgId;
+use crate::limits::Budget;
+use crate::store::KvStore;
+use call::{Circumstances, Slots};
+use engine::{EngineClass, Engines};
+use loaded::{Linkers, Loaded};
+use state::Services;
+
+/// Linked components that are kept in memory. Each takes three maps and about 35 KiB beside its
+/// file-backed code; the kernel allows 65,530 maps.
+const MAX_LOADED: u64 = 5_000;
+
+/// Settings of a [`Sandbox`].
+#[derive(Debug, Clone)]
+pub struct SandboxConfig {
+    /// Where compiled code is kept; made with mode 0700 if absent.
+    pub cache_dir: PathBuf,
+    /// Authenticates what is kept there.
+    pub cache_key: [u8; 32],
+    /// Salts the ids that guests see.
+    pub id_salt: [u8; 32],
+    /// How to start the process that compiles.
+    pub compiler: CompilerCommand,
+    /// Guest calls at the same time, 1 to 100 if language engines are among them; more wait.
+    pub max_concurrent_calls: usize,
+}
+
+/// A component that passed all checks and is compiled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admission {
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// Size in bytes.
+    pub size: u64,
+    /// What it says about itself.
+    pub description: ComponentDescription,
+    /// WIT names of its imports.
+    pub imports: Vec<String>,
+    /// What is allowed but unwise.
+    pub warnings: Vec<Finding>,
+}
+
+/// Runs components. Cloning shares it.
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    compiler: Compiler,
+    engines: Engines,
+    linkers: Linkers,
+    loaded: Cache<(Digest, EngineClass), Arc<Loaded>>,
+    services: Services,
+    slots: Slots,
+    id_salt: [u8; 32],
+}
+
+impl Sandbox {
+    /// Makes a sandbox; the engine is made when the first component is loaded.
+    ///
+    /// # Errors
+    /// The cache directory cannot be used.
+    pub fn new(config: SandboxConfig, gateway: Gateway, kv: Arc<dyn KvStore>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let cache = ArtifactCache::open(&config.cache_dir, config.cache_key)
+            .map_err(|error| Error::Sandbox(format!("the artifact cache {} cannot be used: {error}", config.cache_dir.display())))?;
+        let compiler = Compiler::new(config.compiler, cache)?;
+        let inner = Inner {
+            compiler,
+            engines: Engines::new(),
+            linkers: Linkers::default(),
+            loaded: Cache::new(MAX_LOADED),
+            services: Services { clock, gateway: Arc::new(gateway), kv },
+            slots: Slots::new(config.max_concurrent_calls),
+            id_salt: config.id_salt,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Checks and compiles a component, and asks it what it is, with no grant and tiny limits.
+    /// Stores nothing but compiled code.
+    ///
+    /// # Errors
+    /// All findings, if it is refused.
+    pub async fn admit(&self, wasm: impl Into<Bytes>) -> Result<Admission, AdmitError> {
+        let compiled = self.inner.compiler.admit(wasm.into()).await?;
+        let Compiled { digest, size, inspection } = compiled.as_ref();
+        let rejected = |findings| {
+            let producers = inspection.producers.clone();
+            AdmitError::Rejected(Arc::new(Rejection { digest: *digest, size: *size, producers, findings }))
+        };
+        let loaded = self.load(*digest, Budget::DESCRIBE.memory_bytes).await.map_err(internal)?;
+        let loaded = loaded.ok_or_else(|| internal(gone(*digest)))?;
+        let finished = call::describe(&self.inner.services, &self.inner.slots, &loaded, describing()).await;
+        let described = finished.result.map_err(|stopped| rejected(vec![describe_stopped(&stopped)]))?;
+        let description = convert::description(described).map_err(|problems| rejected(unreadable(problems)))?;
+        let mut findings = verify::description(&description);
+        findings.extend(verify::section(inspection.description.as_deref(), &description));
+        if !findings.is_empty() {
+            return Err(rejected(findings));
+        }
+        let warnings = verify::growth(&finished.usage, inspection.min_memory_bytes);
+        Ok(Admission { digest: *digest, size: *size, description, imports: inspection.imports.clone(), warnings })
+    }
+
+    /// Admits a component and makes it callable, for hosts that keep no versions.
+    ///
+    /// # Errors
+    /// As for [`Self::admit`].
+    pub async fn open(&self, wasm: impl Into<Bytes>, terms: Terms) -> Result<ComponentCapability, AdmitError> {
+        let wasm = wasm.into();
+        let Admission { digest, description, .. } = self.admit(wasm.clone()).await?;
+        self.component(digest, description, terms, || async { Ok(wasm.to_vec()) }).await.map_err(internal)
+    }
+
+    /// A component that was admitted before, by this process or another. If its compiled code is
+    /// not in the cache, the bytes that `wasm` gives are compiled again.
+    ///
+    /// # Errors
+    /// Those of `wasm`; `Sandbox` if it cannot be compiled any more.
+    pub async fn component<F, R>(
+        &self,
+        digest: Digest,
+        description: ComponentDescription,
+        terms: Terms,
+        wasm: F,
+    ) -> Result<ComponentCapability, Error>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = Result<Vec<u8>, Error>>,
+    {
+        let memory = terms.budget.memory_bytes;
+        let loaded = match self.load(digest, memory).await? {
+            Some(loaded) => loaded,
+            None => {
+                let compiled = self.inner.compiler.admit(wasm().await?.into()).await;
+                compiled.map_err(|error| Error::Sandbox(format!("{digest} cannot be compiled any more: {error}")))?;
+                let loaded = self.load(digest, memory).await?;
+                loaded.ok_or_else(|| gone(digest))?
+            }
+        };
+        Ok(ComponentCapability::new(self.clone(), loaded, description, digest, terms))
+    }
+
+    /// Loads compiled code into the engine that `memory_bytes` of memory need.
+    async fn load(&self, digest: Digest, memory_bytes: u64) -> Result<Option<Arc<Loaded>>, Error> {
+        let class = if memory_bytes <= EngineClass::Small.memory_bytes() as u64 { EngineClass::Small } else { EngineClass::Large };
+        if let Some(loaded) = self.inner.loaded.get(&(digest, class)).await {
+            return Ok(Some(loaded));
+        }
+        let inner = self.inner.clone();
+        let loading = tokio::task::spawn_blocking(move || inner.link(digest, class));
+        let loaded = loading.await.map_err(|error| Error::Sandbox(format!("loading {digest} failed: {error}")))??;
+        if let Some(loaded) = &loaded {
+            self.inner.loaded.insert((digest, class), loaded.clone()).await;
+        }
+        Ok(loaded)
+    }
+
+    fn services(&self) -> &Services {
+        &self.inner.services
+    }
+
+    fn slots(&self) -> &Slots {
+        &self.inner.slots
+    }
+
+    fn id_salt(&self) -> [u8; 32] {
+        self.inner.id_salt
+    }
+}
+
+impl Inner {
+    fn link(&self, digest: Digest, class: EngineClass) -> Result<Option<Arc<Loaded>>, Error> {
+        let failed = |error: wasmtime::Error| Error::Sandbox(format!("{digest} cannot be loaded: {error:#}"));
+        let engine = self.engines.get(class).map_err(failed)?;
+        let Some(component) = self.compiler.load(engine, &digest)? else { return Ok(None) };
+        let linker = self.linkers.get(class, engine).map_err(failed)?;
+        Loaded::link(linker, &component).map(|loaded| Some(Arc::new(loaded))).map_err(failed)
+    }
+}
+
+fn internal(error: Error) -> AdmitError {
+    AdmitError::Internal(error.to_string())
+}
+
+fn gone(digest: Digest) -> Error {
+    Error::Sandbox(format!("the compiled code of {digest} is gone"))
+}
+
+/// `describe` is nobody's call: no org, no grant, no listener.
+fn describing() -> Circumstances {
+    Circumstances {
+        org: OrgId::from_uuid(uuid::Uuid::nil()),
+        component: String::new(),
+        grant: Arc::new(Grant::default()),
+        budget: Budget::DESCRIBE,
+        cancel: CancellationToken::new(),
+        sink: Arc::new(NoSink),
+    }
+}
+
+fn describe_stopped(stopped: &crate::capability::Stopped) -> Finding {
+    let detail = format!("describe did not return: {stopped}");
+    Finding::new(
+        "describe_failed",
+        Some("/exports/describe".to_owned()),
+        detail,
+        "make describe return at once, without imports but the log",
+    )
+}
+
+fn unreadable(problems: Vec<String>) -> Vec<Finding> {
+    let finding = |problem: String| Finding::new("invalid_description", Some("/description".to_owned()), problem, "return what wit/ says");
+    problems.into_iter().map(finding).collect()
+}

@@ -1,0 +1,90 @@
+//! What one call carries through the engine: the data of its store.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::imports::{http::HttpAccess, kv::KvAccess, log::LogCapture};
+use super::ledger::Ledger;
+use super::limiter::Limiter;
+use super::trap::Stop;
+use crate::capability::{StopKind, ToolSink};
+use crate::clock::Clock;
+use crate::limits::Budget;
+use crate::message::ContentPart;
+
+/// Data of one call's store. Made for the call and dropped with it.
+pub(super) struct CallState {
+    pub(super) budget: Budget,
+    pub(super) ledger: Ledger,
+    pub(super) limiter: Limiter,
+    pub(super) log: Arc<LogCapture>,
+    /// What the guest said when it panicked.
+    pub(super) panic: Option<String>,
+    pub(super) call: RunningCall,
+    pub(super) kv: KvAccess,
+    pub(super) http: HttpAccess,
+    pub(super) table: ResourceTable,
+    /// Only for components that import WASI.
+    pub(super) wasi: Option<Box<WasiCtx>>,
+}
+
+/// The call as the guest can ask about it.
+pub(super) struct RunningCall {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) started: Instant,
+    pub(super) deadline: Instant,
+    pub(super) cancel: CancellationToken,
+    pub(super) sink: Arc<dyn ToolSink>,
+    pub(super) emitted: Vec<ContentPart>,
+    pub(super) output_left: u64,
+}
+
+impl CallState {
+    /// Begins an import that was given `bytes`: charges it, yields if due, starts its clock.
+    pub(super) async fn enter(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.ledger.charge_call(bytes as u64)?;
+        self.ledger.yield_if_due().await;
+        self.ledger.enter();
+        Ok(())
+    }
+
+    /// Ends an import that returns `bytes`.
+    pub(super) fn leave(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.ledger.leave();
+        Ok(self.ledger.charge_return(bytes as u64)?)
+    }
+
+    /// Takes `bytes` from the output limit.
+    pub(super) fn take_output(&mut self, bytes: usize) -> Result<(), Stop> {
+        match self.call.output_left.checked_sub(bytes as u64) {
+            Some(left) => {
+                self.call.output_left = left;
+                Ok(())
+            }
+            None => {
+                let limit = self.budget.output_bytes;
+                Err(Stop::new(StopKind::Output, format!("the result and partial output together are larger than {limit} bytes")))
+            }
+        }
+    }
+}
+
+impl WasiView for CallState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let ctx = self.wasi.as_deref_mut().expect("WASI is linked only to components that import it, and those get a context");
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+/// Everything outside a call that its imports can reach. One place, so that a recording can
+/// stand in for all of it.
+#[derive(Clone)]
+pub(super) struct Services {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) gateway: Arc<crate::egress::Gateway>,
+    pub(super) kv: Arc<dyn crate::store::KvStore>,
+}

@@ -1,0 +1,230 @@
+//! Checks of what a component says about itself, before anybody is asked to believe it.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::Finding;
+use crate::component::{CallUsage, ComponentDescription, HttpPermission, Permissions, ToolDescription};
+use crate::limits::MAX_NAME_BYTES;
+
+/// Tools of one capability.
+const MAX_TOOLS: usize = 128;
+/// Bytes of one JSON Schema.
+const MAX_SCHEMA_BYTES: usize = 16 << 10;
+/// Bytes of a title.
+const MAX_TITLE_BYTES: usize = 128;
+/// Bytes of a summary.
+const MAX_SUMMARY_BYTES: usize = 1 << 10;
+/// Bytes of instructions.
+const MAX_INSTRUCTIONS_BYTES: usize = 16 << 10;
+/// Bytes of a tool's description.
+const MAX_TOOL_DESCRIPTION_BYTES: usize = 4 << 10;
+/// Bytes of a tool's name with its capability's, as most model vendors accept.
+const MAX_TOOL_NAME_BYTES: usize = 64;
+/// Tables and further memories count toward the peak too; what is below one megabyte is not growth.
+const GROWTH_SLACK_BYTES: u64 = 1 << 20;
+/// Entries in each list of permissions.
+const MAX_PERMISSIONS: usize = 64;
+
+/// All that is wrong with a description.
+pub(super) fn description(description: &ComponentDescription) -> Vec<Finding> {
+    let mut check = Check::default();
+    check.rule("/id", is_id(&description.id), "invalid_id", || {
+        (format!("the id is {:?}", description.id), "use lower-case letters, digits and single hyphens, at most 64 bytes".to_owned())
+    });
+    check.text("/title", &description.title, 1, MAX_TITLE_BYTES);
+    check.text("/summary", &description.summary, 1, MAX_SUMMARY_BYTES);
+    check.text("/instructions", description.instructions.as_deref().unwrap_or(""), 0, MAX_INSTRUCTIONS_BYTES);
+    check.rule("/version", is_version(&description.version), "invalid_version", || {
+        (format!("the version is {:?}", description.version), "use a semantic version such as \"1.0.0\"".to_owned())
+    });
+    check.schema("/config_schema", &description.config_schema);
+    check.rule("/tools", description.tools.len() <= MAX_TOOLS, "too_many_tools", || {
+        (format!("there are {} tools", description.tools.len()), format!("offer at most {MAX_TOOLS}, or split the capability"))
+    });
+    let mut names = HashSet::new();
+    for (at, tool) in description.tools.iter().take(MAX_TOOLS).enumerate() {
+        check.tool(at, &description.id, tool);
+        check.rule(&format!("/tools/{at}/name"), names.insert(&tool.name), "duplicate_tool", || {
+            (format!("{:?} is the name of two tools", tool.name), "rename one of them".to_owned())
+        });
+    }
+    for (at, id) in description.dependencies.iter().enumerate() {
+        check.rule(&format!("/dependencies/{at}"), is_id_or_built_in(id), "invalid_id", || {
+            (format!("{id:?} cannot be the id of a capability"), "name the capability as its own description does".to_owned())
+        });
+    }
+    check.permissions(&description.permissions);
+    check.findings
+}
+
+#[derive(Default)]
+struct Check {
+    findings: Vec<Finding>,
+}
+
+impl Check {
+    fn rule(&mut self, pointer: &str, holds: bool, code: &str, explain: impl FnOnce() -> (String, String)) {
+        if !holds {
+            let (detail, fix) = explain();
+            self.findings.push(Finding::new(code, Some(format!("/description{pointer}")), detail, fix));
+        }
+    }
+
+    fn text(&mut self, pointer: &str, text: &str, least: usize, most: usize) {
+        let visible = text.chars().all(|character| !character.is_control() || matches!(character, '\n' | '\t'));
+        self.rule(pointer, (least..=most).contains(&text.len()), "invalid_length", || {
+            (format!("the text has {} bytes", text.len()), format!("use {least} to {most} bytes"))
+        });
+        self.rule(pointer, visible && !has_invisible(text), "invisible_text", || {
+            ("the text holds control, zero-width or direction-changing characters".to_owned(), "use visible characters only".to_owned())
+        });
+    }
+
+    fn schema(&mut self, pointer: &str, schema: &Value) {
+        let bytes = schema.to_string().len();
+        self.rule(pointer, bytes <= MAX_SCHEMA_BYTES, "schema_too_large", || {
+            (format!("the schema has {bytes} bytes"), format!("use at most {MAX_SCHEMA_BYTES}"))
+        });
+        if bytes <= MAX_SCHEMA_BYTES
+            && let Err(error) = jsonschema::draft202012::new(schema)
+        {
+            self.rule(pointer, false, "invalid_schema", || {
+                (format!("not a usable JSON Schema: {error}"), "use JSON Schema 2020-12 without remote references".to_owned())
+            });
+        }
+    }
+
+    fn tool(&mut self, at: usize, capability: &str, tool: &ToolDescription) {
+        let pointer = |field: &str| format!("/tools/{at}/{field}");
+        self.rule(&pointer("name"), is_tool_name(&tool.name), "invalid_tool_name", || {
+            (format!("the name is {:?}", tool.name), "start with a lower-case letter; then lower-case letters, digits and _".to_owned())
+        });
+        let full = crate::capability::tool_name(capability, &tool.name);
+        self.rule(&pointer("name"), full.len() <= MAX_TOOL_NAME_BYTES, "tool_name_too_long", || {
+            (
+                format!("models would see {full:?}, {} bytes", full.len()),
+                format!("shorten id or name to {MAX_TOOL_NAME_BYTES} bytes together"),
+            )
+        });
+        self.text(&pointer("title"), &tool.title, 0, MAX_TITLE_BYTES);
+        self.text(&pointer("description"), &tool.description, 1, MAX_TOOL_DESCRIPTION_BYTES);
+        self.schema(&pointer("input_schema"), &tool.input_schema);
+        let is_object = tool.input_schema.get("type").is_some_and(|kind| kind == "object");
+        self.rule(&pointer("input_schema"), is_object, "arguments_not_an_object", || {
+            ("the schema does not say that arguments are an object".to_owned(), "set \"type\": \"object\"".to_owned())
+        });
+        if let Some(schema) = &tool.output_schema {
+            self.schema(&pointer("output_schema"), schema);
+        }
+    }
+
+    fn permissions(&mut self, permissions: &Permissions) {
+        let lists = [
+            ("http", permissions.http.len()),
+            ("secrets", permissions.secrets.len()),
+            ("kv", permissions.kv.len()),
+            ("tools", permissions.tools.len()),
+        ];
+        for (name, length) in lists {
+            self.rule(&format!("/permissions/{name}"), length <= MAX_PERMISSIONS, "too_many_permissions", || {
+                (format!("{length} entries"), format!("ask for at most {MAX_PERMISSIONS}"))
+            });
+        }
+        for (at, http) in permissions.http.iter().take(MAX_PERMISSIONS).enumerate() {
+            self.rule(&format!("/permissions/http/{at}/host"), is_host(http), "invalid_host", || {
+                (
+                    format!("{:?} is not a host", http.host),
+                    "use \"api.example.com\", \"*.example.com\" or \"host:port\" in lower case".to_owned(),
+                )
+            });
+            let upper = http.methods.iter().all(|method| !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase()));
+            self.rule(&format!("/permissions/http/{at}/methods"), upper, "invalid_method", || {
+                (format!("{:?} are not methods in upper case", http.methods), "use for example [\"GET\", \"POST\"]".to_owned())
+            });
+        }
+        for (at, bucket) in permissions.kv.iter().take(MAX_PERMISSIONS).enumerate() {
+            self.rule(&format!("/permissions/kv/{at}"), is_bucket(bucket), "invalid_bucket", || {
+                (format!("{bucket:?} is not a bucket name"), "use lower-case letters, digits and hyphens, at most 64 bytes".to_owned())
+            });
+        }
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    id.len() <= MAX_NAME_BYTES && id.split('-').all(|word| !word.is_empty() && word.bytes().all(is_lower_or_digit))
+}
+
+/// Built-in capabilities may have underscores.
+fn is_id_or_built_in(id: &str) -> bool {
+    is_id(&id.replace('_', "-"))
+}
+
+fn is_lower_or_digit(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit()
+}
+
+fn is_tool_name(name: &str) -> bool {
+    name.len() <= MAX_NAME_BYTES
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(|byte| is_lower_or_digit(byte) || byte == b'_')
+}
+
+fn is_bucket(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(|byte| is_lower_or_digit(byte) || byte == b'-')
+}
+
+/// `major.minor.patch` with an optional pre-release and build, as far as ordering needs it.
+fn is_version(version: &str) -> bool {
+    let core = version.split(['-', '+']).next().unwrap_or("");
+    let numbers: Vec<&str> = core.split('.').collect();
+    version.len() <= MAX_NAME_BYTES
+        && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte))
+        && numbers.len() == 3
+        && numbers.iter().all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// A host as the URL parser would write it, so that a permission cannot look like another host
+/// than it matches.
+fn is_host(http: &HttpPermission) -> bool {
+    let host = http.host.strip_prefix("*.").unwrap_or(&http.host);
+    match url::Url::parse(&format!("https://{host}/")) {
+        Ok(url) => {
+            let written = match (url.host_str(), url.port()) {
+                (Some(name), Some(port)) => format!("{name}:{port}"),
+                (Some(name), None) => name.to_owned(),
+                (None, _) => return false,
+            };
+            (written == host || format!("{written}:443") == host) && url.username().is_empty() && url.path() == "/"
+        }
+        Err(_) => false,
+    }
+}
+
+fn has_invisible(text: &str) -> bool {
+    text.chars().any(super::text::is_hidden)
+}
+
+/// Compares the custom section with what `describe` returned, so that reading the one is as good
+/// as running the other.
+pub(super) fn section(section: Option<&str>, description: &ComponentDescription) -> Option<Finding> {
+    let read = serde_json::from_str::<ComponentDescription>(section?);
+    let detail = match read {
+        Ok(read) if &read == description => return None,
+        Ok(_) => "the custom section everwit:description says something else than describe returns".to_owned(),
+        Err(error) => format!("the custom section everwit:description is not a description: {error}"),
+    };
+    Some(Finding::new("description_differs", Some("/description".to_owned()), detail, "build the component again with `everwit build`"))
+}
+
+/// Warns of a component that grew its memory for as little as `describe`: growth multiplies the
+/// cost of a call on busy cores.
+pub(super) fn growth(usage: &CallUsage, min_memory_bytes: u64) -> Vec<Finding> {
+    if usage.peak_memory_bytes <= min_memory_bytes + GROWTH_SLACK_BYTES {
+        return Vec::new();
+    }
+    let detail = format!("its memory grew from {min_memory_bytes} to {} bytes in describe", usage.peak_memory_bytes);
+    let fix = "start with enough memory (an allocator over a static arena, or --initial-memory)";
+    vec![Finding::new("memory_grows", None, detail, fix)]
+}

@@ -1,0 +1,110 @@
+//! The log of a session and its queue of turns.
+
+use async_trait::async_trait;
+
+use super::MemoryStore;
+use super::session::{OpenTurn, SessionRow, Sessions, SubmittedTurn, missing};
+use crate::event::{Event, NewEvent};
+use crate::id::{EventId, OrgId, SessionId, TurnId};
+use crate::limits::MAX_EVENTS_PER_PAGE;
+use crate::store::rules::{check_events, check_queue, check_writer, status_after};
+use crate::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted};
+
+#[async_trait]
+impl SessionLog for MemoryStore {
+    async fn submit_turn(&self, org: OrgId, session: SessionId, turn: TurnId, input: NewEvent) -> StoreResult<Submitted> {
+        check_events(std::slice::from_ref(&input))?;
+        self.write(org, |tenant| {
+            let Sessions { table, turns } = &mut tenant.sessions;
+            let row = table.get_mut(session).ok_or_else(|| missing(session))?;
+            if let Some(&earlier) = turns.get(&turn) {
+                return repeated(row, turn, earlier);
+            }
+            check_queue(row.open.len() as u64)?;
+            let mut stored = row.push(vec![input])?;
+            row.open.push_back(OpenTurn { id: turn, attempt: 0, cancel_requested: false });
+            row.session.status = status_after(row.session.status, 1);
+            turns.insert(turn, SubmittedTurn { session, input_sequence: row.last_sequence() });
+            Ok(Submitted { event: stored.remove(0), created: true })
+        })
+    }
+
+    async fn claim_turn(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Claim>> {
+        self.write(org, |tenant| {
+            let Some(row) = tenant.sessions.table.get_mut(session) else { return Ok(None) };
+            let Some(turn) = row.open.front_mut() else { return Ok(None) };
+            turn.attempt += 1;
+            row.fence = Fence(row.fence.0 + 1);
+            Ok(Some(Claim { turn_id: turn.id, fence: row.fence, attempt: turn.attempt, cancel_requested: turn.cancel_requested }))
+        })
+    }
+
+    async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
+        self.write(org, |tenant| {
+            let open = tenant.sessions.table.get_mut(session).and_then(|row| row.open.iter_mut().find(|open| open.id == turn));
+            Ok(open.map(|open| open.cancel_requested = true).is_some())
+        })
+    }
+
+    async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>> {
+        Ok(self.read(org, |tenant| {
+            let row = tenant.sessions.table.get(session);
+            row.map(|row| row.open.iter().map(|turn| turn.id).collect()).unwrap_or_default()
+        }))
+    }
+
+    async fn append(&self, org: OrgId, session: SessionId, append: Append) -> StoreResult<Vec<Event>> {
+        check_events(&append.events)?;
+        self.write(org, |tenant| {
+            let row = tenant.sessions.table.get_mut(session).ok_or_else(|| missing(session))?;
+            check_writer(append.fence, row.fence, append.expected_sequence, row.last_sequence())?;
+            let ended = match append.ends_turn {
+                Some((turn, _)) => Some(open_position(row, turn)?),
+                None => None,
+            };
+            let stored = row.push(append.events)?;
+            if let Some(at) = ended {
+                row.open.remove(at);
+            }
+            row.session.status = status_after(row.session.status, row.open.len() as u64);
+            Ok(stored)
+        })
+    }
+
+    async fn read_events(&self, org: OrgId, session: SessionId, after: u64, limit: usize) -> StoreResult<Vec<Event>> {
+        let skip = usize::try_from(after).unwrap_or(usize::MAX);
+        Ok(self.read(org, |tenant| {
+            let events = tenant.sessions.table.get(session).map(|row| row.events.as_slice()).unwrap_or_default();
+            events.iter().skip(skip).take(limit.min(MAX_EVENTS_PER_PAGE)).cloned().collect()
+        }))
+    }
+
+    async fn last_sequence(&self, org: OrgId, session: SessionId) -> StoreResult<u64> {
+        Ok(self.read(org, |tenant| tenant.sessions.table.get(session).map_or(0, SessionRow::last_sequence)))
+    }
+
+    async fn find_event(&self, org: OrgId, session: SessionId, event: EventId) -> StoreResult<Option<u64>> {
+        Ok(self.read(org, |tenant| tenant.sessions.table.get(session).and_then(|row| row.sequences.get(&event).copied())))
+    }
+
+    async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {
+        let state = self.lock();
+        let rows = state.tenants.iter().flat_map(|(&org, tenant)| tenant.sessions.table.iter().map(move |row| (org, row)));
+        Ok(rows.filter(|(_, row)| !row.open.is_empty()).map(|(org, row)| (org, row.session.id)).collect())
+    }
+}
+
+/// What a repeated submission returns: the event of the first.
+fn repeated(row: &SessionRow, turn: TurnId, earlier: SubmittedTurn) -> StoreResult<Submitted> {
+    if earlier.session != row.session.id {
+        return Err(StoreError::Duplicate { what: "turn", id: turn.to_string() });
+    }
+    let event = row.events.iter().find(|event| event.sequence == Some(earlier.input_sequence));
+    let event = event.expect("a submitted turn has its input in the log, from which nothing is removed");
+    Ok(Submitted { event: event.clone(), created: false })
+}
+
+fn open_position(row: &SessionRow, turn: TurnId) -> StoreResult<usize> {
+    let position = row.open.iter().position(|open| open.id == turn);
+    position.ok_or_else(|| StoreError::NotFound { what: "open turn", id: turn.to_string() })
+}

@@ -1,0 +1,70 @@
+//! The store that keeps everything in memory, for tests and for hosts that need no durability.
+//! One mutex guards all of it and is never held across an await, so each method is atomic.
+//! What belongs to an org lives in its own [`Tenant`]: no method can reach another's.
+
+mod component;
+mod kv;
+mod log;
+mod org;
+mod resource;
+mod session;
+mod table;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::component::Components;
+use self::kv::Bucket;
+use self::org::Orgs;
+use self::session::Sessions;
+use self::table::Table;
+use crate::agent::Agent;
+use crate::component::Digest;
+use crate::harness::Harness;
+use crate::id::{AgentId, HarnessId, OrgId};
+
+/// Keeps everything in memory; gone with the value.
+#[derive(Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    orgs: Orgs,
+    tenants: BTreeMap<OrgId, Tenant>,
+    /// Bytes of components, shared by all orgs that uploaded them.
+    blobs: HashMap<Digest, Arc<[u8]>>,
+}
+
+/// Everything of one org.
+#[derive(Default)]
+struct Tenant {
+    harnesses: Table<HarnessId, Harness>,
+    agents: Table<AgentId, Agent>,
+    sessions: Sessions,
+    components: Components,
+    /// By component and bucket.
+    kv: HashMap<(String, String), Bucket>,
+}
+
+impl MemoryStore {
+    /// The state. A panic while it was locked cannot have left a method half done: each checks
+    /// first and changes last.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what an org has; an unknown org has nothing.
+    fn read<T>(&self, org: OrgId, read: impl FnOnce(&Tenant) -> T) -> T {
+        match self.lock().tenants.get(&org) {
+            Some(tenant) => read(tenant),
+            None => read(&Tenant::default()),
+        }
+    }
+
+    /// Changes what an org has.
+    fn write<T>(&self, org: OrgId, write: impl FnOnce(&mut Tenant) -> T) -> T {
+        write(self.lock().tenants.entry(org).or_default())
+    }
+}

@@ -1,0 +1,123 @@
+//! Sessions, each with its log and its queue of turns.
+
+use std::collections::{HashMap, VecDeque};
+
+use async_trait::async_trait;
+
+use super::MemoryStore;
+use super::table::Table;
+use crate::event::{Event, NewEvent};
+use crate::id::{EventId, OrgId, SessionId, TurnId};
+use crate::session::Session;
+use crate::store::rules::{check_events, follows, whole_micros};
+use crate::store::{Fence, Listing, Page, RuntimeSessionStore, StoreError, StoreResult};
+
+/// The sessions of an org, and which of them has which turn.
+#[derive(Default)]
+pub(super) struct Sessions {
+    pub(super) table: Table<SessionId, SessionRow>,
+    pub(super) turns: HashMap<TurnId, SubmittedTurn>,
+}
+
+/// Where a turn came in; kept after it ended, so that a repeated submission finds it.
+#[derive(Clone, Copy)]
+pub(super) struct SubmittedTurn {
+    pub(super) session: SessionId,
+    pub(super) input_sequence: u64,
+}
+
+/// A session with everything that hangs on it.
+pub(super) struct SessionRow {
+    pub(super) session: Session,
+    /// The event of sequence n is at n - 1.
+    pub(super) events: Vec<Event>,
+    pub(super) sequences: HashMap<EventId, u64>,
+    pub(super) fence: Fence,
+    pub(super) open: VecDeque<OpenTurn>,
+}
+
+/// A turn that has not ended.
+pub(super) struct OpenTurn {
+    pub(super) id: TurnId,
+    pub(super) attempt: u32,
+    pub(super) cancel_requested: bool,
+}
+
+impl SessionRow {
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    /// Puts events at the end of the log, all or none.
+    pub(super) fn push(&mut self, events: Vec<NewEvent>) -> StoreResult<Vec<Event>> {
+        let mut seen = std::collections::HashSet::new();
+        if let Some(event) = events.iter().find(|event| self.sequences.contains_key(&event.id) || !seen.insert(event.id)) {
+            return Err(StoreError::Duplicate { what: "event", id: event.id.to_string() });
+        }
+        let first = self.last_sequence() + 1;
+        let stored: Vec<Event> = (first..)
+            .zip(events)
+            .map(|(sequence, event)| NewEvent { ts: whole_micros(event.ts), ..event }.at(self.session.id, Some(sequence)))
+            .collect();
+        self.sequences.extend((first..).zip(&stored).map(|(sequence, event)| (event.id, sequence)));
+        self.events.extend_from_slice(&stored);
+        if let Some(last) = stored.last() {
+            self.session.updated_at = last.ts;
+        }
+        Ok(stored)
+    }
+}
+
+pub(super) fn missing(id: SessionId) -> StoreError {
+    StoreError::NotFound { what: "session", id: id.to_string() }
+}
+
+#[async_trait]
+impl RuntimeSessionStore for MemoryStore {
+    async fn add_session(&self, org: OrgId, session: Session, started: NewEvent) -> StoreResult<Event> {
+        check_events(std::slice::from_ref(&started))?;
+        self.write(org, |tenant| {
+            let id = session.id;
+            if tenant.sessions.table.contains(id) {
+                return Err(StoreError::Duplicate { what: "session", id: id.to_string() });
+            }
+            let updated_at = whole_micros(session.updated_at);
+            let session = Session { created_at: whole_micros(session.created_at), updated_at, ..session };
+            let event = NewEvent { ts: whole_micros(started.ts), ..started }.at(id, Some(1));
+            let row = SessionRow {
+                session,
+                sequences: HashMap::from([(event.id, 1)]),
+                events: vec![event.clone()],
+                fence: Fence(0),
+                open: VecDeque::new(),
+            };
+            tenant.sessions.table.add(id, row);
+            Ok(event)
+        })
+    }
+
+    async fn get_session(&self, org: OrgId, id: SessionId) -> StoreResult<Option<Session>> {
+        Ok(self.read(org, |tenant| tenant.sessions.table.get(id).map(|row| row.session.clone())))
+    }
+
+    async fn update_session(&self, org: OrgId, session: Session) -> StoreResult<()> {
+        self.write(org, |tenant| {
+            let row = tenant.sessions.table.get_mut(session.id).ok_or_else(|| missing(session.id))?;
+            let stored = &mut row.session;
+            if !follows(stored.version, session.version) {
+                return Err(StoreError::Stale { what: "session", id: session.id.to_string() });
+            }
+            *stored = Session {
+                status: stored.status,
+                created_at: whole_micros(session.created_at),
+                updated_at: whole_micros(session.updated_at),
+                ..session
+            };
+            Ok(())
+        })
+    }
+
+    async fn list_sessions(&self, org: OrgId, page: Page) -> StoreResult<Listing<Session>> {
+        Ok(self.read(org, |tenant| tenant.sessions.table.list(page, |row| row.session.clone())))
+    }
+}

@@ -1,0 +1,120 @@
+//! Decisions that every store of this crate takes the same way: what fits, who may write, and
+//! what is stale. Pure; the stores add where the values come from.
+
+use jiff::Timestamp;
+
+use super::{Fence, KvScope, Page, StoreError, StoreResult};
+use crate::component::Digest;
+use crate::event::NewEvent;
+use crate::limits::{
+    MAX_EVENTS_PER_PAGE, MAX_KV_BUCKET_BYTES, MAX_KV_KEY_BYTES, MAX_KV_KEYS, MAX_KV_VALUE_BYTES, MAX_PAGE, MAX_QUEUED_TURNS,
+};
+use crate::session::SessionStatus;
+
+/// Name of the org that an installation has from the start.
+pub(super) const DEFAULT_ORG_NAME: &str = "default";
+
+/// Events of one append: as many as one read returns.
+const MAX_EVENTS_PER_APPEND: usize = MAX_EVENTS_PER_PAGE;
+
+/// A time as it is stored: whole microseconds, so that what a method returns is what the next
+/// read returns.
+pub(super) fn whole_micros(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).expect("a time without its nanoseconds stays in range")
+}
+
+/// The limit of a page, capped.
+pub(super) fn page_limit(page: Page) -> u32 {
+    page.limit.min(MAX_PAGE)
+}
+
+/// Whether events can be appended at all.
+pub(super) fn check_events(events: &[NewEvent]) -> StoreResult<()> {
+    if events.len() > MAX_EVENTS_PER_APPEND {
+        return Err(StoreError::Limit(format!("{} events in one append; at most {MAX_EVENTS_PER_APPEND} are allowed", events.len())));
+    }
+    match events.iter().find(|event| event.data.is_live_only()) {
+        Some(event) => Err(StoreError::Limit(format!("{} events are live-only; the log does not take them", event.data.name()))),
+        None => Ok(()),
+    }
+}
+
+/// Whether a writer may append. The fence comes first: to a writer that lost its session, where
+/// the log ends is of no interest.
+pub(super) fn check_writer(given: Fence, actual: Fence, expected_sequence: u64, last_sequence: u64) -> StoreResult<()> {
+    if given != actual {
+        return Err(StoreError::Fenced { given: given.0, actual: actual.0 });
+    }
+    if expected_sequence != last_sequence {
+        return Err(StoreError::SequenceConflict { expected: expected_sequence, actual: last_sequence });
+    }
+    Ok(())
+}
+
+/// Whether one more turn may wait behind `open` others.
+pub(super) fn check_queue(open: u64) -> StoreResult<()> {
+    let most = MAX_QUEUED_TURNS as u64;
+    if open >= most {
+        return Err(StoreError::Limit(format!("the session has {open} open turns; at most {most} are allowed")));
+    }
+    Ok(())
+}
+
+/// Status of a session after its turns changed. A session that never had a turn stays started.
+pub(super) fn status_after(before: SessionStatus, open_turns: u64) -> SessionStatus {
+    match before {
+        _ if open_turns > 0 => SessionStatus::Active,
+        SessionStatus::Started => SessionStatus::Started,
+        SessionStatus::Active | SessionStatus::Idle => SessionStatus::Idle,
+    }
+}
+
+/// Whether `given` is the successor of the `stored` version.
+pub(super) fn follows(stored: u64, given: u64) -> bool {
+    stored.checked_add(1) == Some(given)
+}
+
+/// Whether a key can be used.
+pub(super) fn check_kv_key(key: &str) -> StoreResult<()> {
+    if key.len() > MAX_KV_KEY_BYTES {
+        return Err(StoreError::Limit(format!("the key has {} bytes; at most {MAX_KV_KEY_BYTES} are allowed", key.len())));
+    }
+    Ok(())
+}
+
+/// Whether a value can be stored.
+pub(super) fn check_kv_value(value: &[u8]) -> StoreResult<()> {
+    if value.len() > MAX_KV_VALUE_BYTES {
+        return Err(StoreError::Limit(format!("the value has {} bytes; at most {MAX_KV_VALUE_BYTES} are allowed", value.len())));
+    }
+    Ok(())
+}
+
+/// Whether a bucket can have this many keys and bytes.
+pub(super) fn check_kv_bucket(scope: &KvScope, keys: u64, bytes: u64) -> StoreResult<()> {
+    let bucket = &scope.bucket;
+    if keys > MAX_KV_KEYS {
+        return Err(StoreError::Limit(format!("the bucket {bucket:?} would have {keys} keys; at most {MAX_KV_KEYS} are allowed")));
+    }
+    if bytes > MAX_KV_BUCKET_BYTES {
+        return Err(StoreError::Limit(format!("the bucket {bucket:?} would have {bytes} bytes; at most {MAX_KV_BUCKET_BYTES} are allowed")));
+    }
+    Ok(())
+}
+
+/// Whether the version of a key, 0 if absent, is the expected one.
+pub(super) fn check_kv_version(key: &str, expected: Option<u64>, actual: u64) -> StoreResult<()> {
+    match expected {
+        Some(expected) if expected != actual => Err(StoreError::Stale { what: "key", id: key.to_owned() }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether bytes are those of a digest. Bytes are shared between orgs by digest, so one org's
+/// mistake must not become another's component.
+pub(super) fn check_digest(bytes: &[u8], digest: Digest) -> StoreResult<()> {
+    if Digest::of(bytes) != digest {
+        return Err(StoreError::Corrupt(format!("{} bytes were given as {digest}, which they are not", bytes.len())));
+    }
+    Ok(())
+}

@@ -1,0 +1,315 @@
+//! Uploaded components. Their bytes are stored once for all orgs; an org finds them only by a
+//! version of its own.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::SqliteStore;
+use super::error::{store_error, taken};
+use super::row::{Stored, json, key};
+use crate::component::{Component, ComponentVersion, Digest, Grant};
+use crate::id::{ComponentId, OrgId};
+use crate::limits::Budget;
+use crate::store::rules::{check_digest, page_limit, whole_micros};
+use crate::store::{Activation, ComponentStore, Listing, NewVersion, Page, StoreError, StoreResult, StoredVersion};
+
+macro_rules! select_component {
+    ($tail:literal) => {
+        concat!("SELECT id, name, active_version, latest_version, created_at, updated_at, archived_at FROM components ", $tail)
+    };
+}
+
+macro_rules! select_version {
+    ($tail:literal) => {
+        concat!(
+            "SELECT component_id, version, digest, size, description, imports, granted, budget, created_at FROM component_versions ",
+            $tail
+        )
+    };
+}
+
+fn component(row: &SqliteRow) -> StoreResult<Component> {
+    let row = Stored::new(row, "components", &["id"]);
+    Ok(Component {
+        id: row.id("id", ComponentId::from_uuid)?,
+        name: row.required("name")?,
+        active_version: row.optional_number("active_version")?,
+        latest_version: row.number("latest_version")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        archived_at: row.optional_time("archived_at")?,
+    })
+}
+
+fn version(row: &SqliteRow) -> StoreResult<ComponentVersion> {
+    let row = Stored::new(row, "component_versions", &["component_id", "version"]);
+    Ok(ComponentVersion {
+        component_id: row.id("component_id", ComponentId::from_uuid)?,
+        version: row.number("version")?,
+        digest: row.parsed("digest")?,
+        size: row.number("size")?,
+        description: row.json("description")?,
+        imports: row.json("imports")?,
+        grant: row.json("granted")?,
+        budget: row.json("budget")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
+async fn component_by_name(connection: &mut SqliteConnection, org: OrgId, name: &str) -> StoreResult<Option<Component>> {
+    let row = sqlx::query(select_component!("WHERE org_id = ?1 AND name = ?2"))
+        .bind(key(org.uuid()))
+        .bind(name)
+        .fetch_optional(connection)
+        .await
+        .map_err(store_error)?;
+    row.as_ref().map(component).transpose()
+}
+
+async fn version_by_digest(
+    connection: &mut SqliteConnection,
+    org: OrgId,
+    id: ComponentId,
+    digest: Digest,
+) -> StoreResult<Option<ComponentVersion>> {
+    let row = sqlx::query(select_version!("WHERE org_id = ?1 AND component_id = ?2 AND digest = ?3"))
+        .bind(key(org.uuid()))
+        .bind(key(id.uuid()))
+        .bind(digest.to_string())
+        .fetch_optional(connection)
+        .await
+        .map_err(store_error)?;
+    row.as_ref().map(version).transpose()
+}
+
+async fn insert_component(connection: &mut SqliteConnection, org: OrgId, id: ComponentId, name: &str, now: Timestamp) -> StoreResult<()> {
+    sqlx::query(concat!(
+        "INSERT INTO components (org_id, id, name, active_version, latest_version, created_at, updated_at, archived_at) ",
+        "VALUES (?1, ?2, ?3, NULL, 0, ?4, ?4, NULL)"
+    ))
+    .bind(key(org.uuid()))
+    .bind(key(id.uuid()))
+    .bind(name)
+    .bind(now.as_microsecond())
+    .execute(connection)
+    .await
+    .map_err(|error| taken(error, "component", &[("components.id", &id)]))?;
+    Ok(())
+}
+
+/// Counts the component's versions up by one and returns it.
+async fn next_version(connection: &mut SqliteConnection, org: OrgId, id: ComponentId, now: Timestamp) -> StoreResult<Component> {
+    let row = sqlx::query(concat!(
+        "UPDATE components SET latest_version = latest_version + 1, updated_at = ?3 WHERE org_id = ?1 AND id = ?2 ",
+        "RETURNING id, name, active_version, latest_version, created_at, updated_at, archived_at"
+    ))
+    .bind(key(org.uuid()))
+    .bind(key(id.uuid()))
+    .bind(now.as_microsecond())
+    .fetch_one(connection)
+    .await
+    .map_err(store_error)?;
+    component(&row)
+}
+
+async fn insert_blob(connection: &mut SqliteConnection, digest: Digest, bytes: Vec<u8>) -> StoreResult<()> {
+    // Another org, or another component of this one, may have brought the same bytes.
+    sqlx::query("INSERT INTO blobs (digest, bytes) VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING")
+        .bind(digest.to_string())
+        .bind(bytes)
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+async fn insert_version(connection: &mut SqliteConnection, org: OrgId, version: &ComponentVersion) -> StoreResult<()> {
+    sqlx::query(concat!(
+        "INSERT INTO component_versions (org_id, component_id, version, digest, size, description, imports, granted, budget, created_at) ",
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+    ))
+    .bind(key(org.uuid()))
+    .bind(key(version.component_id.uuid()))
+    .bind(version.version)
+    .bind(version.digest.to_string())
+    .bind(super::row::integer(version.size)?)
+    .bind(json(&version.description)?)
+    .bind(json(&version.imports)?)
+    .bind(json(&version.grant)?)
+    .bind(json(&version.budget)?)
+    .bind(version.created_at.as_microsecond())
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
+    Ok(())
+}
+
+fn missing(id: ComponentId) -> StoreError {
+    StoreError::NotFound { what: "component", id: id.to_string() }
+}
+
+/// Runs `check` on bytes off the asynchronous threads: hashing a large component takes long.
+async fn checked(bytes: Vec<u8>, check: impl FnOnce(&[u8]) -> StoreResult<()> + Send + 'static) -> StoreResult<Vec<u8>> {
+    let checked = tokio::task::spawn_blocking(move || check(&bytes).map(|()| bytes)).await;
+    checked.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("a digest was not computed: {error}"))))
+}
+
+#[async_trait]
+impl ComponentStore for SqliteStore {
+    async fn add_version(&self, org: OrgId, new: NewVersion) -> StoreResult<StoredVersion> {
+        let digest = new.digest;
+        let size = new.wasm.len() as u64;
+        let wasm = checked(new.wasm, move |bytes| check_digest(bytes, digest)).await?;
+        let now = whole_micros(new.now);
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        let id = match component_by_name(&mut tx, org, &new.description.id).await? {
+            Some(component) => {
+                if let Some(version) = version_by_digest(&mut tx, org, component.id, digest).await? {
+                    return Ok(StoredVersion { component, version, created: false });
+                }
+                component.id
+            }
+            None => {
+                insert_component(&mut tx, org, new.component_id, &new.description.id, now).await?;
+                new.component_id
+            }
+        };
+        insert_blob(&mut tx, digest, wasm).await?;
+        let component = next_version(&mut tx, org, id, now).await?;
+        let version = ComponentVersion {
+            component_id: id,
+            version: component.latest_version,
+            digest,
+            size,
+            description: new.description,
+            imports: new.imports,
+            grant: Grant::default(),
+            budget: Budget::default(),
+            created_at: now,
+        };
+        insert_version(&mut tx, org, &version).await?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(StoredVersion { component, version, created: true })
+    }
+
+    async fn get_component(&self, org: OrgId, id: ComponentId) -> StoreResult<Option<Component>> {
+        let row = sqlx::query(select_component!("WHERE org_id = ?1 AND id = ?2"))
+            .bind(key(org.uuid()))
+            .bind(key(id.uuid()))
+            .fetch_optional(&mut *self.db.reader().await?)
+            .await
+            .map_err(store_error)?;
+        row.as_ref().map(component).transpose()
+    }
+
+    async fn find_component(&self, org: OrgId, name: &str) -> StoreResult<Option<Component>> {
+        component_by_name(&mut *self.db.reader().await?, org, name).await
+    }
+
+    async fn list_components(&self, org: OrgId, page: Page) -> StoreResult<Listing<Component>> {
+        let count = "SELECT count(*) FROM components WHERE org_id = ?1";
+        let rows = select_component!("WHERE org_id = ?1 ORDER BY position LIMIT ?2 OFFSET ?3");
+        self.db.list(org, page, count, rows, component).await
+    }
+
+    async fn get_version(&self, org: OrgId, id: ComponentId, number: u32) -> StoreResult<Option<ComponentVersion>> {
+        let row = sqlx::query(select_version!("WHERE org_id = ?1 AND component_id = ?2 AND version = ?3"))
+            .bind(key(org.uuid()))
+            .bind(key(id.uuid()))
+            .bind(number)
+            .fetch_optional(&mut *self.db.reader().await?)
+            .await
+            .map_err(store_error)?;
+        row.as_ref().map(version).transpose()
+    }
+
+    async fn list_versions(&self, org: OrgId, id: ComponentId, page: Page) -> StoreResult<Listing<ComponentVersion>> {
+        // Versions are numbered from 1 without gaps and never removed, so the newest number is
+        // also how many there are.
+        let newest = self.get_component(org, id).await?.map_or(0, |component| component.latest_version);
+        let rows = sqlx::query(select_version!(
+            "WHERE org_id = ?1 AND component_id = ?2 AND version <= ?3 ORDER BY version DESC LIMIT ?4 OFFSET ?5"
+        ))
+        .bind(key(org.uuid()))
+        .bind(key(id.uuid()))
+        .bind(newest)
+        .bind(page_limit(page))
+        .bind(page.offset)
+        .fetch_all(&mut *self.db.reader().await?)
+        .await
+        .map_err(store_error)?;
+        Ok(Listing { items: rows.iter().map(version).collect::<StoreResult<_>>()?, total: newest.into() })
+    }
+
+    async fn read_wasm(&self, org: OrgId, digest: Digest) -> StoreResult<Option<Vec<u8>>> {
+        let row = sqlx::query(concat!(
+            "SELECT digest, bytes FROM blobs WHERE digest = ?2 ",
+            "AND EXISTS (SELECT 1 FROM component_versions WHERE org_id = ?1 AND digest = ?2)"
+        ))
+        .bind(key(org.uuid()))
+        .bind(digest.to_string())
+        .fetch_optional(&mut *self.db.reader().await?)
+        .await
+        .map_err(store_error)?;
+        let Some(row) = row else { return Ok(None) };
+        let stored = Stored::new(&row, "blobs", &["digest"]);
+        let bytes = stored.required("bytes")?;
+        let broken = stored.corrupt("bytes", "they do not have this digest");
+        checked(bytes, move |bytes| check_digest(bytes, digest).map_err(|_| broken)).await.map(Some)
+    }
+
+    async fn activate(&self, org: OrgId, id: ComponentId, number: u32, activation: Activation) -> StoreResult<Component> {
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        let row = sqlx::query(concat!(
+            "UPDATE components SET active_version = ?3, archived_at = NULL, updated_at = ?4 WHERE org_id = ?1 AND id = ?2 ",
+            "RETURNING id, name, active_version, latest_version, created_at, updated_at, archived_at"
+        ))
+        .bind(key(org.uuid()))
+        .bind(key(id.uuid()))
+        .bind(number)
+        .bind(activation.now.as_microsecond())
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(store_error)?
+        .ok_or_else(|| missing(id))?;
+        let granted = sqlx::query(concat!(
+            "UPDATE component_versions SET granted = ?4, budget = ?5 ",
+            "WHERE org_id = ?1 AND component_id = ?2 AND version = ?3"
+        ))
+        .bind(key(org.uuid()))
+        .bind(key(id.uuid()))
+        .bind(number)
+        .bind(json(&activation.grant)?)
+        .bind(json(&activation.budget)?)
+        .execute(&mut *tx)
+        .await
+        .map_err(store_error)?;
+        if granted.rows_affected() == 0 {
+            return Err(StoreError::NotFound { what: "component version", id: format!("{id}/{number}") });
+        }
+        tx.commit().await.map_err(store_error)?;
+        component(&row)
+    }
+
+    async fn archive_component(&self, org: OrgId, id: ComponentId, now: Timestamp) -> StoreResult<Component> {
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        // One that is archived already keeps its time.
+        let row = sqlx::query(concat!(
+            "UPDATE components SET archived_at = coalesce(archived_at, ?3) WHERE org_id = ?1 AND id = ?2 ",
+            "RETURNING id, name, active_version, latest_version, created_at, updated_at, archived_at"
+        ))
+        .bind(key(org.uuid()))
+        .bind(key(id.uuid()))
+        .bind(now.as_microsecond())
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(store_error)?
+        .ok_or_else(|| missing(id))?;
+        tx.commit().await.map_err(store_error)?;
+        component(&row)
+    }
+}

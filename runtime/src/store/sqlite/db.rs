@@ -1,0 +1,190 @@
+//! The connections: one that writes, a few that read.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{
+    Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, Transaction};
+use tokio::sync::{Mutex, MutexGuard};
+use uuid::Uuid;
+
+use super::error::{is_busy, store_error};
+use super::migrate::migrate;
+use super::row::key;
+use crate::id::OrgId;
+use crate::store::rules::page_limit;
+use crate::store::{Listing, Page, StoreError, StoreResult};
+
+/// How long a statement waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause before another try to open a file that another process is just switching to the
+/// write-ahead log; SQLite itself does not wait for that.
+const OPEN_RETRY: Duration = Duration::from_millis(20);
+/// Reading connections. Each is a thread; reads are short and the page cache is shared by the
+/// operating system, so more only help machines with more cores than this.
+const READERS: u32 = 4;
+
+/// The connections of one store.
+pub(super) struct Db {
+    options: SqliteConnectOptions,
+    /// None once closed.
+    writer: Mutex<Option<SqliteConnection>>,
+    readers: SqlitePool,
+}
+
+impl Db {
+    pub(super) async fn open(path: &Path) -> StoreResult<Self> {
+        create(path).await?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(false)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let mut writer = connect_patiently(&options).await?;
+        migrate(&mut writer).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .after_connect(|connection, _| Box::pin(async move { check_settings(connection).await }))
+            .connect_with(options.clone().pragma("query_only", "ON"))
+            .await
+            .map_err(store_error)?;
+        Ok(Self { options, writer: Mutex::new(Some(writer)), readers })
+    }
+
+    pub(super) async fn close(&self) -> StoreResult<()> {
+        // The writer goes last: the last connection of a database writes its log back.
+        let writer = self.writer.lock().await.take();
+        self.readers.close().await;
+        match writer {
+            Some(writer) => writer.close().await.map_err(store_error),
+            None => Ok(()),
+        }
+    }
+
+    /// A page of what belongs to an org. `count` has the org as `?1`; `rows` has the limit as
+    /// `?2` and the offset as `?3` besides. One transaction, so that the items and their number
+    /// are of the same moment.
+    pub(super) async fn list<T>(
+        &self,
+        org: OrgId,
+        page: Page,
+        count: &'static str,
+        rows: &'static str,
+        read: fn(&SqliteRow) -> StoreResult<T>,
+    ) -> StoreResult<Listing<T>> {
+        let mut reader = self.reader().await?;
+        let mut tx = reader.begin().await.map_err(store_error)?;
+        let total: i64 = sqlx::query_scalar(count).bind(key(org.uuid())).fetch_one(&mut *tx).await.map_err(store_error)?;
+        let rows = sqlx::query(rows)
+            .bind(key(org.uuid()))
+            .bind(page_limit(page))
+            .bind(page.offset)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(store_error)?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(Listing { items: rows.iter().map(read).collect::<StoreResult<_>>()?, total: total.unsigned_abs() })
+    }
+
+    /// A connection that only reads.
+    pub(super) async fn reader(&self) -> StoreResult<PoolConnection<Sqlite>> {
+        self.readers.acquire().await.map_err(store_error)
+    }
+
+    /// The right to write; waits for the writers before.
+    pub(super) async fn writer(&self) -> Writer<'_> {
+        Writer { options: &self.options, connection: self.writer.lock().await }
+    }
+}
+
+/// The right to write, held by one task at a time.
+pub(super) struct Writer<'a> {
+    options: &'a SqliteConnectOptions,
+    connection: MutexGuard<'a, Option<SqliteConnection>>,
+}
+
+impl Writer<'_> {
+    /// Begins a transaction that holds the write lock from its start, so that what it reads
+    /// stays true until it commits. Dropping it without a commit undoes it.
+    pub(super) async fn begin(&mut self) -> StoreResult<Transaction<'_, Sqlite>> {
+        let connection = self.connection.as_mut().ok_or_else(|| StoreError::Unavailable("it was closed".to_owned()))?;
+        // A full disk or an I/O error ends a transaction behind the driver's back, which then
+        // counts it as open for ever. The ping lets a rollback that is still queued pass first.
+        if connection.ping().await.is_err() || connection.is_in_transaction() {
+            *connection = connect(self.options).await.map_err(store_error)?;
+        }
+        connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)
+    }
+}
+
+/// Why an update by version met no row: the row is absent, or has another version. `exists`
+/// selects it with the org as `?1` and the id as `?2`.
+pub(super) async fn unmet(
+    connection: &mut SqliteConnection,
+    exists: &'static str,
+    org: OrgId,
+    id: Uuid,
+    what: &'static str,
+    label: String,
+) -> StoreError {
+    let found = sqlx::query_scalar::<_, i64>(exists).bind(key(org.uuid())).bind(key(id)).fetch_optional(connection).await;
+    match found {
+        Ok(Some(_)) => StoreError::Stale { what, id: label },
+        Ok(None) => StoreError::NotFound { what, id: label },
+        Err(error) => store_error(error),
+    }
+}
+
+/// Creates the file, for its owner only, if it does not exist.
+async fn create(path: &Path) -> StoreResult<()> {
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    match options.open(path).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StoreError::Unavailable(format!("{} cannot be created: {error}", path.display()))),
+    }
+}
+
+async fn connect_patiently(options: &SqliteConnectOptions) -> StoreResult<SqliteConnection> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connect(options).await {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => tokio::time::sleep(OPEN_RETRY).await,
+            outcome => return outcome.map_err(store_error),
+        }
+    }
+}
+
+async fn connect(options: &SqliteConnectOptions) -> sqlx::Result<SqliteConnection> {
+    let mut connection = options.connect().await?;
+    check_settings(&mut connection).await?;
+    Ok(connection)
+}
+
+/// Makes sure that the settings took effect: SQLite ignores those that it cannot honour, for
+/// example the write-ahead log on a network file system.
+async fn check_settings(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await?;
+    let foreign_keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(&mut *connection).await?;
+    let busy_timeout: i64 = sqlx::query_scalar("PRAGMA busy_timeout").fetch_one(&mut *connection).await?;
+    // 2 is FULL.
+    let settings = (journal.as_str(), synchronous, foreign_keys, u128::try_from(busy_timeout).unwrap_or_default());
+    if settings == ("wal", 2, 1, BUSY_TIMEOUT.as_millis()) {
+        return Ok(());
+    }
+    let found = format!("journal_mode={journal} synchronous={synchronous} foreign_keys={foreign_keys} busy_timeout={busy_timeout}");
+    Err(sqlx::Error::Configuration(format!("SQLite did not take the settings that keep data safe; it has {found}").into()))
+}

@@ -1,0 +1,254 @@
+//! The log of a session and its queue of turns.
+
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::SqliteStore;
+use super::error::store_error;
+use super::event::{events_after, insert_events};
+use super::row::{Stored, Word, integer, key};
+use crate::event::{Event, NewEvent};
+use crate::id::{EventId, OrgId, SessionId, TurnId};
+use crate::limits::MAX_EVENTS_PER_PAGE;
+use crate::session::SessionStatus;
+use crate::store::rules::{check_events, check_queue, check_writer, status_after};
+use crate::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted, TurnEnd};
+
+/// What a write to the log is checked against.
+struct Head {
+    status: SessionStatus,
+    last_sequence: u64,
+    fence: Fence,
+    open_turns: u64,
+}
+
+async fn head(connection: &mut SqliteConnection, org: OrgId, session: SessionId) -> StoreResult<Head> {
+    let row = sqlx::query(concat!(
+        "SELECT id, status, last_sequence, fence, ",
+        "(SELECT count(*) FROM turns WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL) AS open_turns ",
+        "FROM sessions WHERE org_id = ?1 AND id = ?2"
+    ))
+    .bind(key(org.uuid()))
+    .bind(key(session.uuid()))
+    .fetch_optional(connection)
+    .await
+    .map_err(store_error)?
+    .ok_or_else(|| StoreError::NotFound { what: "session", id: session.to_string() })?;
+    let row = Stored::new(&row, "sessions", &["id"]);
+    Ok(Head {
+        status: row.word("status")?,
+        last_sequence: row.number("last_sequence")?,
+        fence: Fence(row.number("fence")?),
+        open_turns: row.number("open_turns")?,
+    })
+}
+
+/// Records where the log ends now, and when its last event happened.
+async fn set_head(
+    connection: &mut SqliteConnection,
+    org: OrgId,
+    session: SessionId,
+    status: SessionStatus,
+    last: Option<&Event>,
+) -> StoreResult<()> {
+    // Without a new event both values are null and the columns stay as they are.
+    sqlx::query(concat!(
+        "UPDATE sessions SET status = ?3, last_sequence = coalesce(?4, last_sequence), updated_at = coalesce(?5, updated_at) ",
+        "WHERE org_id = ?1 AND id = ?2"
+    ))
+    .bind(key(org.uuid()))
+    .bind(key(session.uuid()))
+    .bind(status.word())
+    .bind(last.and_then(|event| event.sequence).map(integer).transpose()?)
+    .bind(last.map(|event| event.ts.as_microsecond()))
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
+    Ok(())
+}
+
+async fn insert_turn(connection: &mut SqliteConnection, org: OrgId, turn: TurnId, input: &Event) -> StoreResult<()> {
+    sqlx::query(concat!(
+        "INSERT INTO turns (org_id, id, session_id, input_sequence, attempt, cancel_requested, outcome) ",
+        "VALUES (?1, ?2, ?3, ?4, 0, 0, NULL)"
+    ))
+    .bind(key(org.uuid()))
+    .bind(key(turn.uuid()))
+    .bind(key(input.session_id.uuid()))
+    .bind(input.sequence.map(integer).transpose()?)
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
+    Ok(())
+}
+
+async fn end_turn(connection: &mut SqliteConnection, org: OrgId, session: SessionId, turn: TurnId, end: TurnEnd) -> StoreResult<()> {
+    let ended = sqlx::query("UPDATE turns SET outcome = ?4 WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL")
+        .bind(key(org.uuid()))
+        .bind(key(session.uuid()))
+        .bind(key(turn.uuid()))
+        .bind(end.word())
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
+    if ended.rows_affected() == 0 {
+        return Err(StoreError::NotFound { what: "open turn", id: turn.to_string() });
+    }
+    Ok(())
+}
+
+/// The input of a turn that was submitted before, whether it has ended or not.
+async fn submitted_input(
+    connection: &mut SqliteConnection,
+    org: OrgId,
+    session: SessionId,
+    turn: TurnId,
+) -> StoreResult<Option<Event>> {
+    let row = sqlx::query("SELECT id, session_id, input_sequence FROM turns WHERE org_id = ?1 AND id = ?2")
+        .bind(key(org.uuid()))
+        .bind(key(turn.uuid()))
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(store_error)?;
+    let Some(row) = row else { return Ok(None) };
+    let row = Stored::new(&row, "turns", &["id"]);
+    if row.id("session_id", SessionId::from_uuid)? != session {
+        return Err(StoreError::Duplicate { what: "turn", id: turn.to_string() });
+    }
+    let sequence: u64 = row.number("input_sequence")?;
+    let input = events_after(connection, org, session, sequence.saturating_sub(1), 1).await?.pop();
+    input.map(Some).ok_or_else(|| row.corrupt("input_sequence", format!("there is no event {sequence}")))
+}
+
+fn claimed(row: &SqliteRow, fence: u64) -> StoreResult<Claim> {
+    let row = Stored::new(row, "turns", &["id"]);
+    Ok(Claim {
+        turn_id: row.id("id", TurnId::from_uuid)?,
+        fence: Fence(fence),
+        attempt: row.number("attempt")?,
+        cancel_requested: row.flag("cancel_requested")?,
+    })
+}
+
+#[async_trait]
+impl SessionLog for SqliteStore {
+    async fn submit_turn(&self, org: OrgId, session: SessionId, turn: TurnId, input: NewEvent) -> StoreResult<Submitted> {
+        check_events(std::slice::from_ref(&input))?;
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        let head = head(&mut tx, org, session).await?;
+        if let Some(event) = submitted_input(&mut tx, org, session, turn).await? {
+            return Ok(Submitted { event, created: false });
+        }
+        check_queue(head.open_turns)?;
+        let event = insert_events(&mut tx, org, session, head.last_sequence, vec![input]).await?.remove(0);
+        insert_turn(&mut tx, org, turn, &event).await?;
+        set_head(&mut tx, org, session, status_after(head.status, head.open_turns + 1), Some(&event)).await?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(Submitted { event, created: true })
+    }
+
+    async fn claim_turn(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Claim>> {
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        // The subquery takes the first entry of the partial index of open turns.
+        let oldest = sqlx::query(concat!(
+            "UPDATE turns SET attempt = attempt + 1 WHERE org_id = ?1 AND id = (",
+            "SELECT id FROM turns WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL ORDER BY input_sequence LIMIT 1) ",
+            "RETURNING id, attempt, cancel_requested"
+        ))
+        .bind(key(org.uuid()))
+        .bind(key(session.uuid()))
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(store_error)?;
+        let Some(oldest) = oldest else { return Ok(None) };
+        let owned = sqlx::query("UPDATE sessions SET fence = fence + 1 WHERE org_id = ?1 AND id = ?2 RETURNING id, fence")
+            .bind(key(org.uuid()))
+            .bind(key(session.uuid()))
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(store_error)?;
+        let claim = claimed(&oldest, Stored::new(&owned, "sessions", &["id"]).number("fence")?)?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(Some(claim))
+    }
+
+    async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        let marked =
+            sqlx::query("UPDATE turns SET cancel_requested = 1 WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL")
+                .bind(key(org.uuid()))
+                .bind(key(session.uuid()))
+                .bind(key(turn.uuid()))
+                .execute(&mut *tx)
+                .await
+                .map_err(store_error)?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(marked.rows_affected() > 0)
+    }
+
+    async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>> {
+        let rows = sqlx::query("SELECT id FROM turns WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL ORDER BY input_sequence")
+            .bind(key(org.uuid()))
+            .bind(key(session.uuid()))
+            .fetch_all(&mut *self.db.reader().await?)
+            .await
+            .map_err(store_error)?;
+        rows.iter().map(|row| Stored::new(row, "turns", &["id"]).id("id", TurnId::from_uuid)).collect()
+    }
+
+    async fn append(&self, org: OrgId, session: SessionId, append: Append) -> StoreResult<Vec<Event>> {
+        check_events(&append.events)?;
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        let head = head(&mut tx, org, session).await?;
+        check_writer(append.fence, head.fence, append.expected_sequence, head.last_sequence)?;
+        if let Some((turn, end)) = append.ends_turn {
+            end_turn(&mut tx, org, session, turn, end).await?;
+        }
+        let stored = insert_events(&mut tx, org, session, head.last_sequence, append.events).await?;
+        let open_turns = head.open_turns.saturating_sub(append.ends_turn.iter().count() as u64);
+        set_head(&mut tx, org, session, status_after(head.status, open_turns), stored.last()).await?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(stored)
+    }
+
+    async fn read_events(&self, org: OrgId, session: SessionId, after: u64, limit: usize) -> StoreResult<Vec<Event>> {
+        events_after(&mut *self.db.reader().await?, org, session, after, limit.min(MAX_EVENTS_PER_PAGE)).await
+    }
+
+    async fn last_sequence(&self, org: OrgId, session: SessionId) -> StoreResult<u64> {
+        let row = sqlx::query("SELECT id, last_sequence FROM sessions WHERE org_id = ?1 AND id = ?2")
+            .bind(key(org.uuid()))
+            .bind(key(session.uuid()))
+            .fetch_optional(&mut *self.db.reader().await?)
+            .await
+            .map_err(store_error)?;
+        row.map_or(Ok(0), |row| Stored::new(&row, "sessions", &["id"]).number("last_sequence"))
+    }
+
+    async fn find_event(&self, org: OrgId, session: SessionId, event: EventId) -> StoreResult<Option<u64>> {
+        let row = sqlx::query("SELECT session_id, sequence FROM events WHERE org_id = ?1 AND session_id = ?2 AND id = ?3")
+            .bind(key(org.uuid()))
+            .bind(key(session.uuid()))
+            .bind(key(event.uuid()))
+            .fetch_optional(&mut *self.db.reader().await?)
+            .await
+            .map_err(store_error)?;
+        row.map(|row| Stored::new(&row, "events", &["session_id", "sequence"]).number("sequence")).transpose()
+    }
+
+    async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {
+        let rows = sqlx::query("SELECT DISTINCT org_id, session_id FROM turns WHERE outcome IS NULL")
+            .fetch_all(&mut *self.db.reader().await?)
+            .await
+            .map_err(store_error)?;
+        let ids = |row| {
+            let row = Stored::new(row, "turns", &["org_id", "session_id"]);
+            Ok((row.id("org_id", OrgId::from_uuid)?, row.id("session_id", SessionId::from_uuid)?))
+        };
+        rows.iter().map(ids).collect()
+    }
+}

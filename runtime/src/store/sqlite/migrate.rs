@@ -1,0 +1,96 @@
+//! Migrations: forward only, embedded in the binary, applied in one transaction.
+//!
+//! A released migration is never edited; its checksum here and in each database says so.
+
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+
+use super::error::store_error;
+use crate::store::{StoreError, StoreResult};
+
+/// One step of the schema.
+pub(super) struct Migration {
+    /// Number, from 1, without gaps.
+    pub(super) version: i64,
+    /// What it does.
+    pub(super) name: &'static str,
+    /// Statements.
+    pub(super) sql: &'static str,
+    /// SHA-256 of `sql` in lower-case hex.
+    pub(super) checksum: &'static str,
+}
+
+/// All migrations in order.
+pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "initial",
+    sql: include_str!("migrations/0001_initial.sql"),
+    checksum: "5a8dd301ff98093d85920bb046beba3aeec9ce12541f57288f943b7b23370b28",
+}];
+
+/// Marks a file as ours: "EVWT" in the header field that SQLite has for this.
+const APPLICATION_ID: i64 = 0x4556_5754;
+
+/// Brings the schema up to date. Processes that open the same file at once wait for each other.
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> StoreResult<()> {
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)?;
+    claim_file(&mut tx).await?;
+    let known = applied(&mut tx).await?;
+    let pending = check_applied(&known)?;
+    for migration in pending {
+        sqlx::raw_sql(migration.sql).execute(&mut *tx).await.map_err(store_error)?;
+        sqlx::query("INSERT INTO migrations (version, name, checksum) VALUES (?1, ?2, ?3)")
+            .bind(migration.version)
+            .bind(migration.name)
+            .bind(migration.checksum)
+            .execute(&mut *tx)
+            .await
+            .map_err(store_error)?;
+    }
+    tx.commit().await.map_err(store_error)
+}
+
+/// Makes an empty file ours and refuses the database of another program.
+async fn claim_file(connection: &mut SqliteConnection) -> StoreResult<()> {
+    let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(store_error)?;
+    if application == APPLICATION_ID {
+        return Ok(());
+    }
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await.map_err(store_error)?;
+    if application != 0 || tables != 0 {
+        return Err(StoreError::Incompatible("the file is the SQLite database of another program".to_owned()));
+    }
+    sqlx::raw_sql(concat!(
+        "PRAGMA application_id = 0x45565754; ",
+        "CREATE TABLE migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL) STRICT"
+    ))
+    .execute(&mut *connection)
+    .await
+    .map_err(store_error)?;
+    Ok(())
+}
+
+async fn applied(connection: &mut SqliteConnection) -> StoreResult<Vec<(i64, String)>> {
+    sqlx::query_as("SELECT version, checksum FROM migrations ORDER BY version").fetch_all(connection).await.map_err(store_error)
+}
+
+/// The migrations that are still to do, after a look at those that were done.
+fn check_applied(applied: &[(i64, String)]) -> StoreResult<&'static [Migration]> {
+    let newest = applied.last().map_or(0, |(version, _)| *version);
+    if applied.len() > MIGRATIONS.len() {
+        return Err(StoreError::Incompatible(format!(
+            "the database has schema {newest}, this version of the program knows schemas up to {}; use a newer version",
+            MIGRATIONS.len()
+        )));
+    }
+    let (done, pending) = MIGRATIONS.split_at(applied.len());
+    for (migration, (version, checksum)) in done.iter().zip(applied) {
+        if (migration.version, migration.checksum) != (*version, checksum.as_str()) {
+            return Err(StoreError::Incompatible(format!(
+                "schema {version} of the database is not schema {} ({}) of this version of the program",
+                migration.version, migration.name
+            )));
+        }
+    }
+    Ok(pending)
+}

@@ -1,0 +1,55 @@
+//! The store in one SQLite file: durable, for one machine.
+//!
+//! Every write is one `BEGIN IMMEDIATE` transaction on the only writing connection, and is on
+//! the disk when its method returns (write-ahead log, `synchronous=FULL`). Reads run beside it
+//! on a few connections that cannot write. Several processes may open the same file.
+//! SQL stands next to the row that it fills; each file here is one aggregate.
+
+mod agent;
+mod component;
+mod db;
+mod error;
+mod event;
+mod harness;
+mod kv;
+mod log;
+mod migrate;
+mod org;
+mod row;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use self::db::Db;
+use super::StoreResult;
+
+/// Keeps everything in a SQLite file.
+pub struct SqliteStore {
+    db: Db,
+}
+
+impl SqliteStore {
+    /// Opens the database file, creates it if it is missing (readable by its owner only), and
+    /// brings its schema up to date. The directory must exist and be private: SQLite keeps
+    /// `-wal` and `-shm` files beside the database.
+    ///
+    /// # Errors
+    /// `Unavailable` if the file cannot be opened or is locked by another process,
+    /// `Incompatible` if it was written by a newer version or by another program, `Corrupt` if
+    /// it is no database.
+    pub async fn open(path: &Path) -> StoreResult<Self> {
+        Ok(Self { db: Db::open(path).await? })
+    }
+
+    /// Waits for what is running, writes the log back into the file and closes it. Calls after
+    /// it are `Unavailable`. A store that is dropped without it loses nothing either; the next
+    /// open reads the log.
+    ///
+    /// # Errors
+    /// `Unavailable` if the file cannot be written.
+    pub async fn close(&self) -> StoreResult<()> {
+        self.db.close().await
+    }
+}

@@ -1,0 +1,147 @@
+//! Orgs, their API keys and the secrets of the installation.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::SqliteStore;
+use super::error::{store_error, taken};
+use super::row::{Stored, Word, key};
+use crate::id::{KeyId, OrgId};
+use crate::store::rules::DEFAULT_ORG_NAME;
+use crate::store::{ApiKey, OrgStore, StoreError, StoreResult};
+
+macro_rules! select_key {
+    ($tail:literal) => {
+        concat!("SELECT id, org_id, name, scope, secret_hash, created_at FROM api_keys ", $tail)
+    };
+}
+
+fn api_key(row: &SqliteRow) -> StoreResult<ApiKey> {
+    let row = Stored::new(row, "api_keys", &["id"]);
+    let hash: Vec<u8> = row.required("secret_hash")?;
+    Ok(ApiKey {
+        id: row.id("id", KeyId::from_uuid)?,
+        org: row.id("org_id", OrgId::from_uuid)?,
+        name: row.required("name")?,
+        scope: row.word("scope")?,
+        secret_hash: hash.try_into().map_err(|_| row.corrupt("secret_hash", "it does not have 32 bytes"))?,
+        created_at: row.time("created_at")?,
+    })
+}
+
+async fn org_by_name(connection: &mut SqliteConnection, name: &str) -> StoreResult<Option<OrgId>> {
+    let row = sqlx::query("SELECT id FROM orgs WHERE name = ?1").bind(name).fetch_optional(connection).await.map_err(store_error)?;
+    row.map(|row| Stored::new(&row, "orgs", &["id"]).id("id", OrgId::from_uuid)).transpose()
+}
+
+async fn insert_org(connection: &mut SqliteConnection, id: OrgId, name: &str, now: Timestamp) -> StoreResult<()> {
+    sqlx::query("INSERT INTO orgs (id, name, created_at) VALUES (?1, ?2, ?3)")
+        .bind(key(id.uuid()))
+        .bind(name)
+        .bind(now.as_microsecond())
+        .execute(connection)
+        .await
+        .map_err(|error| taken(error, "org", &[("orgs.name", &name), ("orgs.id", &id)]))?;
+    Ok(())
+}
+
+#[async_trait]
+impl OrgStore for SqliteStore {
+    async fn default_org(&self, id: OrgId, now: Timestamp) -> StoreResult<OrgId> {
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        if let Some(known) = org_by_name(&mut tx, DEFAULT_ORG_NAME).await? {
+            return Ok(known);
+        }
+        insert_org(&mut tx, id, DEFAULT_ORG_NAME, now).await?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(id)
+    }
+
+    async fn add_org(&self, id: OrgId, name: &str, now: Timestamp) -> StoreResult<()> {
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        insert_org(&mut tx, id, name, now).await?;
+        tx.commit().await.map_err(store_error)
+    }
+
+    async fn add_key(&self, api_key: ApiKey) -> StoreResult<()> {
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        // Selecting from orgs inserts nothing, instead of failing, if the org does not exist.
+        let inserted = sqlx::query(concat!(
+            "INSERT INTO api_keys (org_id, id, name, scope, secret_hash, created_at) ",
+            "SELECT id, ?2, ?3, ?4, ?5, ?6 FROM orgs WHERE id = ?1"
+        ))
+        .bind(key(api_key.org.uuid()))
+        .bind(key(api_key.id.uuid()))
+        .bind(&api_key.name)
+        .bind(api_key.scope.word())
+        .bind(&api_key.secret_hash[..])
+        .bind(api_key.created_at.as_microsecond())
+        .execute(&mut *tx)
+        .await
+        .map_err(|error| taken(error, "API key", &[("api_keys.id", &api_key.id), ("api_keys.secret_hash", &api_key.id)]))?;
+        if inserted.rows_affected() == 0 {
+            return Err(StoreError::NotFound { what: "org", id: api_key.org.to_string() });
+        }
+        tx.commit().await.map_err(store_error)
+    }
+
+    async fn find_key(&self, secret_hash: &[u8; 32]) -> StoreResult<Option<ApiKey>> {
+        let row = sqlx::query(select_key!("WHERE secret_hash = ?1"))
+            .bind(&secret_hash[..])
+            .fetch_optional(&mut *self.db.reader().await?)
+            .await
+            .map_err(store_error)?;
+        row.as_ref().map(api_key).transpose()
+    }
+
+    async fn has_keys(&self) -> StoreResult<bool> {
+        let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM api_keys)").fetch_one(&mut *self.db.reader().await?).await.map_err(store_error)?;
+        row.try_get(0).map_err(store_error)
+    }
+
+    async fn list_keys(&self, org: OrgId) -> StoreResult<Vec<ApiKey>> {
+        let rows = sqlx::query(select_key!("WHERE org_id = ?1 ORDER BY position"))
+            .bind(key(org.uuid()))
+            .fetch_all(&mut *self.db.reader().await?)
+            .await
+            .map_err(store_error)?;
+        rows.iter().map(api_key).collect()
+    }
+
+    async fn remove_key(&self, org: OrgId, id: KeyId) -> StoreResult<bool> {
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        let removed = sqlx::query("DELETE FROM api_keys WHERE org_id = ?1 AND id = ?2")
+            .bind(key(org.uuid()))
+            .bind(key(id.uuid()))
+            .execute(&mut *tx)
+            .await
+            .map_err(store_error)?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(removed.rows_affected() > 0)
+    }
+
+    async fn installation_secret(&self, name: &str, value: SecretString) -> StoreResult<SecretString> {
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        sqlx::query("INSERT INTO installation_secrets (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING")
+            .bind(name)
+            .bind(value.expose_secret())
+            .execute(&mut *tx)
+            .await
+            .map_err(store_error)?;
+        let row = sqlx::query("SELECT name, value FROM installation_secrets WHERE name = ?1")
+            .bind(name)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(store_error)?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(SecretString::from(Stored::new(&row, "installation_secrets", &["name"]).required::<String>("value")?))
+    }
+}

@@ -1,0 +1,198 @@
+//! Values on their way into the database and out of it. Nothing that is read is trusted: a
+//! value that does not parse is `Corrupt` and names its table, column and row.
+
+use std::fmt::Display;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::{Sqlite, SqliteRow};
+use sqlx::{Decode, Row, Type};
+use uuid::Uuid;
+
+use crate::harness::ResourceStatus;
+use crate::session::SessionStatus;
+use crate::store::{Scope, StoreError, StoreResult, TurnEnd};
+
+/// A UUID as it is stored.
+pub(super) fn key(id: Uuid) -> Vec<u8> {
+    id.as_bytes().to_vec()
+}
+
+/// A count or version as it is stored.
+pub(super) fn integer(value: u64) -> StoreResult<i64> {
+    i64::try_from(value).map_err(|_| StoreError::Limit(format!("{value} is more than the database can count to ({})", i64::MAX)))
+}
+
+/// JSON text of a value.
+pub(super) fn json(value: &impl Serialize) -> StoreResult<String> {
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt(format!("a value cannot be written as JSON: {error}")))
+}
+
+/// An enum that is stored as a word.
+pub(super) trait Word: Sized + 'static {
+    /// All values.
+    const ALL: &'static [Self];
+
+    /// The word of a value.
+    fn word(&self) -> &'static str;
+}
+
+impl Word for ResourceStatus {
+    const ALL: &'static [Self] = &[Self::Active, Self::Archived];
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Archived => "archived",
+        }
+    }
+}
+
+impl Word for SessionStatus {
+    const ALL: &'static [Self] = &[Self::Started, Self::Active, Self::Idle];
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Active => "active",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+impl Word for Scope {
+    const ALL: &'static [Self] = &[Self::Read, Self::Write, Self::Admin];
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl Word for TurnEnd {
+    const ALL: &'static [Self] = &[Self::Completed, Self::Failed, Self::Cancelled, Self::Sealed];
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Sealed => "sealed",
+        }
+    }
+}
+
+/// A row that was read, with what is needed to say where it is.
+pub(super) struct Stored<'r> {
+    row: &'r SqliteRow,
+    table: &'static str,
+    keys: &'static [&'static str],
+}
+
+impl<'r> Stored<'r> {
+    /// A row of `table` that the selected columns `keys` identify within its org.
+    pub(super) fn new(row: &'r SqliteRow, table: &'static str, keys: &'static [&'static str]) -> Self {
+        Self { row, table, keys }
+    }
+
+    /// A value that may be null.
+    pub(super) fn optional<T>(&self, column: &'static str) -> StoreResult<Option<T>>
+    where
+        T: Decode<'r, Sqlite> + Type<Sqlite>,
+    {
+        self.row.try_get(column).map_err(|error| self.corrupt(column, error))
+    }
+
+    /// A value. A null is refused here, because the driver reads it as zero or empty.
+    pub(super) fn required<T>(&self, column: &'static str) -> StoreResult<T>
+    where
+        T: Decode<'r, Sqlite> + Type<Sqlite>,
+    {
+        self.optional(column)?.ok_or_else(|| self.corrupt(column, "it is null"))
+    }
+
+    /// An id, for example with [`crate::id::SessionId::from_uuid`].
+    pub(super) fn id<T>(&self, column: &'static str, from: fn(Uuid) -> T) -> StoreResult<T> {
+        self.optional_id(column, from)?.ok_or_else(|| self.corrupt(column, "it is null"))
+    }
+
+    /// An id or null.
+    pub(super) fn optional_id<T>(&self, column: &'static str, from: fn(Uuid) -> T) -> StoreResult<Option<T>> {
+        let Some(bytes) = self.optional::<Vec<u8>>(column)? else { return Ok(None) };
+        let uuid = Uuid::from_slice(&bytes).map_err(|error| self.corrupt(column, error))?;
+        Ok(Some(from(uuid)))
+    }
+
+    /// A time.
+    pub(super) fn time(&self, column: &'static str) -> StoreResult<Timestamp> {
+        self.optional_time(column)?.ok_or_else(|| self.corrupt(column, "it is null"))
+    }
+
+    /// A time or null.
+    pub(super) fn optional_time(&self, column: &'static str) -> StoreResult<Option<Timestamp>> {
+        let Some(micros) = self.optional::<i64>(column)? else { return Ok(None) };
+        Timestamp::from_microsecond(micros).map(Some).map_err(|error| self.corrupt(column, error))
+    }
+
+    /// A number that is never negative and fits `T`.
+    pub(super) fn number<T: TryFrom<i64, Error: Display>>(&self, column: &'static str) -> StoreResult<T> {
+        self.optional_number(column)?.ok_or_else(|| self.corrupt(column, "it is null"))
+    }
+
+    /// Such a number or null.
+    pub(super) fn optional_number<T: TryFrom<i64, Error: Display>>(&self, column: &'static str) -> StoreResult<Option<T>> {
+        let Some(number) = self.optional::<i64>(column)? else { return Ok(None) };
+        T::try_from(number).map(Some).map_err(|error| self.corrupt(column, format!("{number}: {error}")))
+    }
+
+    /// 0 or 1.
+    pub(super) fn flag(&self, column: &'static str) -> StoreResult<bool> {
+        match self.required::<i64>(column)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            other => Err(self.corrupt(column, format!("{other} is neither 0 nor 1"))),
+        }
+    }
+
+    /// JSON.
+    pub(super) fn json<T: DeserializeOwned>(&self, column: &'static str) -> StoreResult<T> {
+        serde_json::from_str(self.required::<&str>(column)?).map_err(|error| self.corrupt(column, error))
+    }
+
+    /// An enum.
+    pub(super) fn word<T: Word + Copy>(&self, column: &'static str) -> StoreResult<T> {
+        let stored = self.required::<&str>(column)?;
+        let known = T::ALL.iter().find(|value| value.word() == stored);
+        known.copied().ok_or_else(|| self.corrupt(column, format!("{stored:?} is not a known value")))
+    }
+
+    /// Text that parses.
+    pub(super) fn parsed<T: std::str::FromStr<Err: Display>>(&self, column: &'static str) -> StoreResult<T> {
+        self.required::<&str>(column)?.parse().map_err(|error| self.corrupt(column, error))
+    }
+
+    /// Says that a column of this row cannot be read. `reason` must not quote the value of a
+    /// secret or of a payload.
+    pub(super) fn corrupt(&self, column: &str, reason: impl Display) -> StoreError {
+        let row: Vec<String> = self.keys.iter().map(|key| format!("{key} {}", self.key_text(key))).collect();
+        StoreError::Corrupt(format!("{}.{column} in the row with {}: {reason}", self.table, row.join(", ")))
+    }
+
+    /// A key column as it can be typed into a query, whatever its type is.
+    fn key_text(&self, column: &str) -> String {
+        if let Ok(number) = self.row.try_get::<i64, _>(column) {
+            return number.to_string();
+        }
+        if let Ok(text) = self.row.try_get::<&str, _>(column) {
+            return format!("{text:?}");
+        }
+        match self.row.try_get::<&[u8], _>(column) {
+            Ok(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            Err(_) => "unreadable".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Sessions. Their status, `last_sequence` and `fence` are written by the log only.
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteRow;
+
+use super::SqliteStore;
+use super::db::unmet;
+use super::error::{store_error, taken};
+use super::event::insert_events;
+use super::row::{Stored, Word, integer, json, key};
+use crate::event::{Event, NewEvent};
+use crate::id::{AgentId, HarnessId, OrgId, SessionId};
+use crate::session::Session;
+use crate::store::rules::check_events;
+use crate::store::{Listing, Page, RuntimeSessionStore, StoreResult};
+
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, max_iterations, tags, ",
+            "version, created_at, updated_at FROM sessions ",
+            $tail
+        )
+    };
+}
+
+fn session(row: &SqliteRow) -> StoreResult<Session> {
+    let row = Stored::new(row, "sessions", &["id"]);
+    Ok(Session {
+        id: row.id("id", SessionId::from_uuid)?,
+        harness_id: row.id("harness_id", HarnessId::from_uuid)?,
+        agent_id: row.optional_id("agent_id", AgentId::from_uuid)?,
+        title: row.optional("title")?,
+        status: row.word("status")?,
+        system_prompt: row.optional("system_prompt")?,
+        capabilities: row.json("capabilities")?,
+        locale: row.optional("locale")?,
+        max_iterations: row.optional_number("max_iterations")?,
+        tags: row.json("tags")?,
+        version: row.number("version")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+    })
+}
+
+#[async_trait]
+impl RuntimeSessionStore for SqliteStore {
+    async fn add_session(&self, org: OrgId, session: Session, started: NewEvent) -> StoreResult<Event> {
+        check_events(std::slice::from_ref(&started))?;
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        sqlx::query(concat!(
+            "INSERT INTO sessions (org_id, id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, ",
+            "max_iterations, tags, version, created_at, updated_at, last_sequence, fence) ",
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1, 0)"
+        ))
+        .bind(key(org.uuid()))
+        .bind(key(session.id.uuid()))
+        .bind(key(session.harness_id.uuid()))
+        .bind(session.agent_id.map(|id| key(id.uuid())))
+        .bind(&session.title)
+        .bind(session.status.word())
+        .bind(&session.system_prompt)
+        .bind(json(&session.capabilities)?)
+        .bind(&session.locale)
+        .bind(session.max_iterations)
+        .bind(json(&session.tags)?)
+        .bind(integer(session.version)?)
+        .bind(session.created_at.as_microsecond())
+        .bind(session.updated_at.as_microsecond())
+        .execute(&mut *tx)
+        .await
+        .map_err(|error| taken(error, "session", &[("sessions.id", &session.id)]))?;
+        let mut stored = insert_events(&mut tx, org, session.id, 0, vec![started]).await?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(stored.remove(0))
+    }
+
+    async fn get_session(&self, org: OrgId, id: SessionId) -> StoreResult<Option<Session>> {
+        let row = sqlx::query(select!("WHERE org_id = ?1 AND id = ?2"))
+            .bind(key(org.uuid()))
+            .bind(key(id.uuid()))
+            .fetch_optional(&mut *self.db.reader().await?)
+            .await
+            .map_err(store_error)?;
+        row.as_ref().map(self::session).transpose()
+    }
+
+    async fn update_session(&self, org: OrgId, session: Session) -> StoreResult<()> {
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        let updated = sqlx::query(concat!(
+            "UPDATE sessions SET harness_id = ?3, agent_id = ?4, title = ?5, system_prompt = ?6, capabilities = ?7, locale = ?8, ",
+            "max_iterations = ?9, tags = ?10, version = ?11, created_at = ?12, updated_at = ?13 ",
+            "WHERE org_id = ?1 AND id = ?2 AND version = ?11 - 1"
+        ))
+        .bind(key(org.uuid()))
+        .bind(key(session.id.uuid()))
+        .bind(key(session.harness_id.uuid()))
+        .bind(session.agent_id.map(|id| key(id.uuid())))
+        .bind(&session.title)
+        .bind(&session.system_prompt)
+        .bind(json(&session.capabilities)?)
+        .bind(&session.locale)
+        .bind(session.max_iterations)
+        .bind(json(&session.tags)?)
+        .bind(integer(session.version)?)
+        .bind(session.created_at.as_microsecond())
+        .bind(session.updated_at.as_microsecond())
+        .execute(&mut *tx)
+        .await
+        .map_err(store_error)?;
+        if updated.rows_affected() == 0 {
+            let exists = "SELECT 1 FROM sessions WHERE org_id = ?1 AND id = ?2";
+            return Err(unmet(&mut tx, exists, org, session.id.uuid(), "session", session.id.to_string()).await);
+        }
+        tx.commit().await.map_err(store_error)
+    }
+
+    async fn list_sessions(&self, org: OrgId, page: Page) -> StoreResult<Listing<Session>> {
+        let count = "SELECT count(*) FROM sessions WHERE org_id = ?1";
+        let rows = select!("WHERE org_id = ?1 ORDER BY position LIMIT ?2 OFFSET ?3");
+        self.db.list(org, page, count, rows, session).await
+    }
+}

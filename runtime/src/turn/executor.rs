@@ -1,0 +1,267 @@
+//! Runs a turn: plans, performs one step, appends its events, and again. Model calls are in
+//! `reason`, tool calls in `tools`, the ends of a turn in `settle`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::store_waits;
+use super::context::{ContextSources, TurnContext, assemble_turn_context};
+use super::context_error::ContextError;
+use super::journal::{Halt, Journal};
+use super::plan::{Finish, MAX_FRUITLESS_ATTEMPTS, Step, next, no_progress};
+use super::state::{SealReason, Stop};
+use crate::bus::EventBus;
+use crate::capability::CapabilitySource;
+use crate::clock::Clock;
+use crate::driver::{DriverRegistry, ResolvedModel};
+use crate::engine::TurnKey;
+use crate::error::Error;
+use crate::event::{EventData, PinnedCapability};
+use crate::id::{IdSource, MessageId};
+use crate::limits::MAX_TURN_SECONDS;
+use crate::store::{Claim, RuntimeBackends, TurnEnd};
+
+/// How often one run plans again because the log went on without it. The owner of a session is
+/// alone in writing to its turn, so that once is rare already.
+const MAX_REPLANS: u32 = 8;
+
+/// What turns run on. Cloning shares it.
+#[derive(Clone)]
+pub struct TurnPlatform {
+    /// Stores.
+    pub backends: RuntimeBackends,
+    /// Where events are delivered live.
+    pub bus: EventBus,
+    /// Where capabilities are found.
+    pub capabilities: Arc<dyn CapabilitySource>,
+    /// Model drivers.
+    pub drivers: DriverRegistry,
+    /// The model of all turns.
+    pub default_model: ResolvedModel,
+    /// Time of the events.
+    pub clock: Arc<dyn Clock>,
+    /// Ids of events and messages.
+    pub ids: Arc<dyn IdSource>,
+}
+
+/// How a running turn is told to stop.
+#[derive(Debug, Clone, Default)]
+pub struct TurnSignals {
+    /// Ends the turn as cancelled.
+    pub cancel: CancellationToken,
+    /// Lets the running step end and leaves the turn open.
+    pub drain: CancellationToken,
+}
+
+/// What became of a turn that was run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnRun {
+    /// It ended.
+    Ended(TurnEnd),
+    /// It is open, because of [`TurnSignals::drain`].
+    Drained,
+    /// Another owner has its session; nothing was written since.
+    Lost,
+}
+
+impl TurnPlatform {
+    /// Runs a claimed turn to its end.
+    ///
+    /// # Errors
+    /// Those of the stores, once trying again did not help; the turn is open then and can be
+    /// claimed again. Whatever is wrong with model, tools or context ends the turn instead.
+    pub async fn run_turn(&self, key: TurnKey, claim: Claim, signals: TurnSignals) -> Result<TurnRun, Error> {
+        let run = async {
+            let mut run = Run::open(self, key, &claim, signals).await?;
+            run.take_up(&claim).await?;
+            run.run_to_end().await
+        };
+        outcome(run.await)
+    }
+
+    /// Ends a claimed turn as sealed because of a defect of the host, or with its answer if it
+    /// has one.
+    ///
+    /// # Errors
+    /// Those of the stores.
+    pub async fn seal_turn(&self, key: TurnKey, claim: Claim, detail: &str) -> Result<TurnRun, Error> {
+        let run = async {
+            let mut run = Run::open(self, key, &claim, TurnSignals::default()).await?;
+            run.journal.state_mut().stop(Stop::Sealed { reason: SealReason::InternalError, detail: detail.to_owned() });
+            run.run_to_end().await
+        };
+        outcome(run.await)
+    }
+}
+
+fn outcome(run: Result<TurnRun, Halt>) -> Result<TurnRun, Error> {
+    match run {
+        Ok(run) => Ok(run),
+        Err(Halt::Fenced) => Ok(TurnRun::Lost),
+        Err(Halt::Overtaken) => Err(Error::Internal(format!("the log went on without the turn's owner more than {MAX_REPLANS} times"))),
+        Err(Halt::Failed(error)) => Err(error),
+    }
+}
+
+/// One run of one turn.
+pub(super) struct Run<'a> {
+    pub(super) platform: &'a TurnPlatform,
+    pub(super) key: TurnKey,
+    pub(super) journal: Journal,
+    pub(super) signals: TurnSignals,
+    context: Option<Arc<TurnContext>>,
+    deadline: Instant,
+}
+
+impl<'a> Run<'a> {
+    async fn open(platform: &'a TurnPlatform, key: TurnKey, claim: &Claim, signals: TurnSignals) -> Result<Self, Halt> {
+        let journal = Journal::open(platform, key, claim.fence).await?;
+        if journal.state().ended().is_some() {
+            return Err(Halt::Failed(Error::Internal(format!("{} is claimed, but its log has its end", key.turn))));
+        }
+        if journal.state().input_message_id().is_none() {
+            return Err(Halt::Failed(Error::Internal(format!("{} is claimed, but its log has no input", key.turn))));
+        }
+        let worked = Duration::from_millis(journal.state().worked_millis());
+        let left = Duration::from_secs(MAX_TURN_SECONDS).saturating_sub(worked);
+        Ok(Self { platform, key, journal, signals, context: None, deadline: Instant::now() + left })
+    }
+
+    /// Records that a turn that had been started is taken up again, so that its log tells how
+    /// often that happened without coming further.
+    async fn take_up(&mut self, claim: &Claim) -> Result<(), Halt> {
+        if claim.cancel_requested {
+            self.signals.cancel.cancel();
+        }
+        if self.journal.state().started_at().is_some() {
+            let activated = self.activated();
+            return self.journal.append(vec![activated]).await;
+        }
+        if claim.attempt > MAX_FRUITLESS_ATTEMPTS {
+            self.journal.state_mut().stop(no_progress());
+        }
+        Ok(())
+    }
+
+    async fn run_to_end(&mut self) -> Result<TurnRun, Halt> {
+        let mut replans = 0;
+        loop {
+            self.heed_signals();
+            let step = next(self.journal.state());
+            match step {
+                Step::Done(end) => return Ok(TurnRun::Ended(end)),
+                Step::Finish(_) => {}
+                _ if self.signals.drain.is_cancelled() => return Ok(TurnRun::Drained),
+                _ => {}
+            }
+            match self.perform(step).await {
+                Err(Halt::Overtaken) if replans < MAX_REPLANS => replans += 1,
+                done => done?,
+            }
+        }
+    }
+
+    fn heed_signals(&mut self) {
+        if self.signals.cancel.is_cancelled() {
+            self.journal.state_mut().stop(Stop::Cancelled);
+        } else if Instant::now() >= self.deadline {
+            self.journal.state_mut().stop(out_of_time());
+        }
+    }
+
+    async fn perform(&mut self, step: Step) -> Result<(), Halt> {
+        match step {
+            Step::Start => self.start().await,
+            Step::Reason { iteration, recovered } => match self.context().await? {
+                Some(context) => Box::pin(self.reason(&context, iteration, recovered)).await,
+                None => Ok(()),
+            },
+            Step::Act { calls } | Step::Settle { calls } => match self.context().await? {
+                Some(context) => Box::pin(self.act(&context, calls)).await,
+                None => Ok(()),
+            },
+            Step::Finish(finish) => self.finish(finish).await,
+            Step::Done(_) => Ok(()),
+        }
+    }
+
+    async fn start(&mut self) -> Result<(), Halt> {
+        let Some(context) = self.context().await? else { return Ok(()) };
+        let events = self.starting(context.pins.clone());
+        self.journal.append(events).await
+    }
+
+    async fn finish(&mut self, finish: Finish) -> Result<(), Halt> {
+        let (events, end) = self.ending(finish);
+        self.journal.append_end(events, end).await
+    }
+
+    /// The turn's context, assembled at the first use. None if that is not possible; the turn is
+    /// stopped with the reason then.
+    async fn context(&mut self) -> Result<Option<Arc<TurnContext>>, Halt> {
+        if self.context.is_none() {
+            match self.assemble().await {
+                Ok(context) => {
+                    self.journal.state_mut().set_max_iterations(context.runtime_agent.max_iterations);
+                    self.context = Some(Arc::new(context));
+                }
+                Err(ContextError::Runtime(error)) => return Err(Halt::Failed(error)),
+                Err(error) => {
+                    let stop = Stop::Failed { error_code: error.code().to_owned(), error: error.to_string() };
+                    self.journal.state_mut().stop(stop);
+                }
+            }
+        }
+        Ok(self.context.clone())
+    }
+
+    async fn assemble(&self) -> Result<TurnContext, ContextError> {
+        let platform = self.platform;
+        let sources = ContextSources {
+            backends: &platform.backends,
+            capabilities: platform.capabilities.as_ref(),
+            default_model: &platform.default_model,
+        };
+        let mut waits = store_waits();
+        loop {
+            let state = self.journal.state();
+            match assemble_turn_context(sources, self.key.org, self.key.session, state.messages(), state.pins()).await {
+                Err(ContextError::Runtime(error)) if error.is_retryable() => {
+                    let Some(pause) = waits.next() else { return Err(error.into()) };
+                    tracing::warn!(%error, ?pause, "the context of a turn could not be assembled; trying again");
+                    tokio::time::sleep(pause).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Resolves when the turn is to stop while a step runs.
+    pub(super) async fn interrupted(&self) -> Stop {
+        tokio::select! {
+            biased;
+            () = self.signals.cancel.cancelled() => Stop::Cancelled,
+            () = tokio::time::sleep_until(self.deadline) => out_of_time(),
+        }
+    }
+
+    pub(super) fn starting(&self, pins: Vec<PinnedCapability>) -> Vec<EventData> {
+        let (turn_id, input_message_id) = (self.key.turn, self.input_message_id());
+        vec![EventData::TurnStarted { turn_id, input_message_id, capabilities: pins }, self.activated()]
+    }
+
+    fn activated(&self) -> EventData {
+        EventData::SessionActivated { turn_id: self.key.turn, input_message_id: self.input_message_id() }
+    }
+
+    fn input_message_id(&self) -> MessageId {
+        self.journal.state().input_message_id().expect("a run opens only with its input")
+    }
+}
+
+fn out_of_time() -> Stop {
+    Stop::Sealed { reason: SealReason::Budget, detail: format!("the turn was worked on for longer than {MAX_TURN_SECONDS} seconds") }
+}

@@ -1,0 +1,205 @@
+//! A turn's hold on the log of its session: reads it once, appends to it as the owner, and keeps
+//! the folded state current.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::backoff::store_waits;
+use super::executor::TurnPlatform;
+use super::plan::next;
+use super::state::TurnState;
+use crate::bus::EventBus;
+use crate::clock::Clock;
+use crate::engine::TurnKey;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, EventContext, EventData, NewEvent};
+use crate::id::{EventId, IdSource};
+use crate::limits::MAX_EVENTS_PER_PAGE;
+use crate::store::{Append, Fence, SessionLog, StoreError, StoreResult, TurnEnd};
+
+/// How often one append follows a log that others add to. Only submissions do, and there are
+/// never more than [`crate::limits::MAX_QUEUED_TURNS`] of them.
+const MAX_CONFLICTS: u32 = crate::limits::MAX_QUEUED_TURNS as u32 + 1;
+
+/// Why a step did not become part of the log.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// Another owner has the session.
+    Fenced,
+    /// The log has events by now that change what is to be done.
+    Overtaken,
+    /// The store failed for good, or for too long.
+    Failed(Error),
+}
+
+/// See the module.
+pub(super) struct Journal {
+    log: Arc<dyn SessionLog>,
+    makers: Makers,
+    key: TurnKey,
+    fence: Fence,
+    state: TurnState,
+}
+
+/// What events are made with, and where they are shown.
+#[derive(Clone)]
+struct Makers {
+    bus: EventBus,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+}
+
+impl Journal {
+    /// Reads the log from its start.
+    pub(super) async fn open(platform: &TurnPlatform, key: TurnKey, fence: Fence) -> Result<Self, Halt> {
+        let makers = Makers { bus: platform.bus.clone(), clock: platform.clock.clone(), ids: platform.ids.clone() };
+        let mut journal = Self { log: platform.backends.log.clone(), makers, key, fence, state: TurnState::new(key.turn) };
+        journal.read_on(|_| false).await?;
+        Ok(journal)
+    }
+
+    pub(super) fn state(&self) -> &TurnState {
+        &self.state
+    }
+
+    pub(super) fn state_mut(&mut self) -> &mut TurnState {
+        &mut self.state
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.makers.clock.now()
+    }
+
+    /// Appends events in one transaction.
+    pub(super) async fn append(&mut self, events: Vec<EventData>) -> Result<(), Halt> {
+        self.store(events, None).await
+    }
+
+    /// Appends the last events of the turn.
+    pub(super) async fn append_end(&mut self, events: Vec<EventData>, end: TurnEnd) -> Result<(), Halt> {
+        self.store(events, Some(end)).await
+    }
+
+    /// A way to tell listeners what is not stored.
+    pub(super) fn live(&self) -> LiveEvents {
+        LiveEvents { makers: self.makers.clone(), key: self.key, context: self.context() }
+    }
+
+    fn context(&self) -> EventContext {
+        EventContext { turn_id: Some(self.key.turn), input_message_id: self.state.input_message_id() }
+    }
+
+    /// The ids of the events are made once, so that an append whose reply got lost is recognised
+    /// in the log instead of being stored twice.
+    async fn store(&mut self, data: Vec<EventData>, end: Option<TurnEnd>) -> Result<(), Halt> {
+        let planned = next(&self.state);
+        let (ts, context) = (self.now(), self.context());
+        let new = |data| NewEvent { id: EventId::from_uuid(self.makers.ids.next()), ts, context, data };
+        let events: Vec<NewEvent> = data.into_iter().map(new).collect();
+        let ends_turn = end.map(|end| (self.key.turn, end));
+        let mut waits = store_waits();
+        let mut conflicts = 0;
+        loop {
+            let expected_sequence = self.state.last_sequence();
+            let append = Append { expected_sequence, fence: self.fence, events: events.clone(), ends_turn };
+            match self.log.append(self.key.org, self.key.session, append).await {
+                Ok(stored) => {
+                    stored.into_iter().for_each(|event| self.take(event, true));
+                    return Ok(());
+                }
+                Err(StoreError::Fenced { .. }) => return Err(Halt::Fenced),
+                Err(StoreError::SequenceConflict { .. }) if conflicts < MAX_CONFLICTS => {
+                    conflicts += 1;
+                    if self.read_on(|event| events.iter().any(|own| own.id == event.id)).await? {
+                        return Ok(());
+                    }
+                    if next(&self.state) != planned {
+                        return Err(Halt::Overtaken);
+                    }
+                }
+                Err(error) => pause(error, &mut waits).await?,
+            }
+        }
+    }
+
+    /// Folds what the log has behind the last known event. Events for which `own` holds are
+    /// published, because nobody did yet; tells whether there were any.
+    async fn read_on(&mut self, own: impl Fn(&Event) -> bool) -> Result<bool, Halt> {
+        let mut found = false;
+        loop {
+            let after = self.state.last_sequence();
+            let page = self.read_page(after).await?;
+            let full = page.len() == MAX_EVENTS_PER_PAGE;
+            for event in page {
+                let is_own = own(&event);
+                found |= is_own;
+                self.take(event, is_own);
+            }
+            if !full {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn read_page(&self, after: u64) -> Result<Vec<Event>, Halt> {
+        insist(|| self.log.read_events(self.key.org, self.key.session, after, MAX_EVENTS_PER_PAGE)).await.map_err(halt)
+    }
+
+    fn take(&mut self, event: Event, publish: bool) {
+        self.state.fold(&event);
+        if publish {
+            self.makers.bus.publish(event);
+        }
+    }
+}
+
+/// Publishes live-only events of one turn.
+#[derive(Clone)]
+pub(super) struct LiveEvents {
+    makers: Makers,
+    key: TurnKey,
+    context: EventContext,
+}
+
+impl LiveEvents {
+    pub(super) fn publish(&self, data: EventData) {
+        let id = EventId::from_uuid(self.makers.ids.next());
+        let event = NewEvent { id, ts: self.makers.clock.now(), context: self.context, data };
+        self.makers.bus.publish(event.at(self.key.session, None));
+    }
+}
+
+/// Repeats a store call while the store is not available, within [`store_waits`].
+pub(crate) async fn insist<T, F>(mut call: impl FnMut() -> F) -> StoreResult<T>
+where
+    F: Future<Output = StoreResult<T>>,
+{
+    let mut waits = store_waits();
+    loop {
+        match call().await {
+            Err(error) => wait(error, &mut waits).await?,
+            done => return done,
+        }
+    }
+}
+
+async fn pause(error: StoreError, waits: &mut (impl Iterator<Item = Duration> + Send)) -> Result<(), Halt> {
+    wait(error, waits).await.map_err(halt)
+}
+
+/// Waits before another try, or gives the error back if another try is pointless.
+async fn wait(error: StoreError, waits: &mut (impl Iterator<Item = Duration> + Send)) -> StoreResult<()> {
+    if error.kind() != ErrorKind::Unavailable {
+        return Err(error);
+    }
+    let Some(pause) = waits.next() else { return Err(error) };
+    tracing::warn!(%error, ?pause, "the store is not available; trying again");
+    tokio::time::sleep(pause).await;
+    Ok(())
+}
+
+fn halt(error: StoreError) -> Halt {
+    Halt::Failed(Error::Store(error))
+}

@@ -1,0 +1,86 @@
+//! What a turn does next: a pure function of its state.
+
+use super::state::{PlannedCall, SealReason, Stop, TurnState};
+use crate::store::TurnEnd;
+
+/// How often a turn is taken up without coming further before it is given up.
+pub(super) const MAX_FRUITLESS_ATTEMPTS: u32 = 3;
+
+/// The next step of a turn.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Record that it runs, and what it uses.
+    Start,
+    /// Call the model.
+    Reason {
+        /// Which model call of the turn, from 1.
+        iteration: u32,
+        /// Whether a dead process left this call behind.
+        recovered: bool,
+    },
+    /// Claim and execute tool calls.
+    Act {
+        /// In call order; none of them was claimed.
+        calls: Vec<PlannedCall>,
+    },
+    /// Settle tool calls that a dead process left behind: execute them again if that does no
+    /// harm, and record the others as interrupted.
+    Settle {
+        /// In call order.
+        calls: Vec<PlannedCall>,
+    },
+    /// Record the end, and settle what is open.
+    Finish(Finish),
+    /// Nothing: it has ended.
+    Done(TurnEnd),
+}
+
+/// Why a turn ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finish {
+    /// The model answered.
+    Completed,
+    /// The model calls are used up.
+    MaxIterations,
+    /// Before its answer.
+    Stopped(Stop),
+}
+
+/// Plans the next step.
+pub fn next(state: &TurnState) -> Step {
+    if let Some(end) = state.ended() {
+        return Step::Done(end);
+    }
+    if state.is_answered() {
+        return Step::Finish(Finish::Completed);
+    }
+    if let Some(stop) = state.pending_stop() {
+        return Step::Finish(Finish::Stopped(stop.clone()));
+    }
+    if state.fruitless_activations() > MAX_FRUITLESS_ATTEMPTS {
+        return Step::Finish(Finish::Stopped(no_progress()));
+    }
+    if state.started_at().is_none() {
+        return Step::Start;
+    }
+    let calls = state.unsettled_calls();
+    if !calls.is_empty() {
+        return if state.open_act().is_some() { Step::Settle { calls } } else { Step::Act { calls } };
+    }
+    let iteration = state.iterations() + 1;
+    if state.open_reason().is_some() {
+        return Step::Reason { iteration, recovered: true };
+    }
+    if state.iterations() >= state.max_iterations() {
+        return Step::Finish(Finish::MaxIterations);
+    }
+    Step::Reason { iteration, recovered: false }
+}
+
+/// The end of a turn whose processes keep dying.
+pub(super) fn no_progress() -> Stop {
+    Stop::Sealed {
+        reason: SealReason::NoProgress,
+        detail: format!("the turn was taken up more than {MAX_FRUITLESS_ATTEMPTS} times without coming further"),
+    }
+}

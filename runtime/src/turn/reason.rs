@@ -1,0 +1,285 @@
+//! The reason step: one model call, its live output, and its record.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::answer::Answer;
+use super::context::TurnContext;
+use super::executor::Run;
+use super::journal::{Halt, LiveEvents};
+use super::state::{Stop, millis};
+use crate::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverError, DriverErrorKind};
+use crate::error::ErrorKind;
+use crate::event::{EventData, RecoveryMode};
+use crate::id::{MessageId, TurnId};
+use crate::message::{Message, Role};
+
+/// How often a model call is tried that fails before the first event of its answer.
+const MAX_TRIES: u32 = 3;
+/// Wait before the second try if the vendor names none; doubled for the third.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// Longest wait that a vendor may ask for; a turn that had to wait longer fails instead.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Text is shown live at least this often,
+const DELTA_INTERVAL: Duration = Duration::from_millis(100);
+/// or whenever this much has arrived, in bytes.
+const DELTA_BYTES: usize = 4 << 10;
+/// Length of `reason.completed.text_preview`, in characters.
+const PREVIEW_CHARACTERS: usize = 200;
+
+/// How a model call ended.
+enum Generation {
+    Answered(Answer),
+    Failed(Answer, DriverError),
+    Stopped(Stop),
+}
+
+/// How one try of it ended.
+enum Attempt {
+    /// With an error before the first event; the next try costs nothing.
+    Refused(DriverError),
+    Ended(Generation),
+}
+
+/// One model call with its times.
+struct ModelCall {
+    message_id: MessageId,
+    model: String,
+    iteration: u32,
+    started: jiff::Timestamp,
+    first_event_ms: Option<u64>,
+}
+
+impl Run<'_> {
+    pub(super) async fn reason(&mut self, context: &TurnContext, iteration: u32, recovered: bool) -> Result<(), Halt> {
+        let opening = if recovered {
+            EventData::ReasonRecovered { turn_id: self.key.turn, mode: RecoveryMode::Restart }
+        } else {
+            let (harness_id, agent_id) = (context.session.harness_id, context.session.agent_id);
+            EventData::ReasonStarted { harness_id, agent_id, iteration }
+        };
+        self.journal.append(vec![opening]).await?;
+        let message_id = MessageId::from_uuid(self.platform.ids.next());
+        let model = context.model_with_provider.model.clone();
+        let mut call = ModelCall { message_id, model, iteration, started: self.journal.now(), first_event_ms: None };
+        match self.call_model(context, &mut call).await {
+            Generation::Answered(answer) => {
+                let events = self.answered(context, &call, answer);
+                self.journal.append(events).await
+            }
+            Generation::Failed(partial, error) => {
+                tracing::warn!(%error, kind = error.kind.as_str(), "a model call failed");
+                let events = self.failed(context, &call, partial, &error);
+                self.journal.append(events).await?;
+                let stop = Stop::Failed { error_code: error.kind.as_str().to_owned(), error: error.message };
+                self.journal.state_mut().stop(stop);
+                Ok(())
+            }
+            Generation::Stopped(stop) => {
+                self.journal.state_mut().stop(stop);
+                Ok(())
+            }
+        }
+    }
+
+    /// Calls the model; tries again while nothing of an answer was seen and the error passes.
+    async fn call_model(&self, context: &TurnContext, call: &mut ModelCall) -> Generation {
+        let model = &context.model_with_provider;
+        let driver = match self.platform.drivers.create(&model.provider_type, &model.driver_config()) {
+            Ok(driver) => driver,
+            Err(error) => return Generation::Failed(Answer::default(), error),
+        };
+        let cancel = CancellationToken::new();
+        let _cancel_on_return = cancel.clone().drop_guard();
+        let request = ChatRequest {
+            model: model.model.clone(),
+            system_prompt: context.runtime_agent.system_prompt.clone(),
+            messages: self.journal.state().messages(),
+            tools: context.runtime_agent.tools.clone(),
+            cancel,
+        };
+        let mut tries = 1;
+        loop {
+            let error = match self.attempt(driver.as_ref(), request.clone(), call).await {
+                Attempt::Ended(generation) => return generation,
+                Attempt::Refused(error) => error,
+            };
+            let Some(wait) = wait_before_next_try(&error, tries) else { return Generation::Failed(Answer::default(), error) };
+            tracing::info!(%error, ?wait, "a model call was refused; trying again");
+            tokio::select! {
+                stop = self.interrupted() => return Generation::Stopped(stop),
+                () = tokio::time::sleep(wait) => tries += 1,
+            }
+        }
+    }
+
+    async fn attempt(&self, driver: &dyn ChatDriver, request: ChatRequest, call: &mut ModelCall) -> Attempt {
+        let begun = async {
+            let mut stream = driver.complete(request).await?;
+            let first = stream.next().await.unwrap_or_else(|| Err(broken_off()))?;
+            Ok::<_, DriverError>((stream, first))
+        };
+        let (stream, first) = tokio::select! {
+            biased;
+            stop = self.interrupted() => return Attempt::Ended(Generation::Stopped(stop)),
+            begun = begun => match begun {
+                Ok(begun) => begun,
+                Err(error) => return Attempt::Refused(error),
+            },
+        };
+        call.first_event_ms = Some(millis(call.started, self.journal.now()));
+        Attempt::Ended(self.listen(stream, first, call).await)
+    }
+
+    /// Collects an answer that has begun, and shows its text live.
+    async fn listen(&self, mut stream: ChatStream, first: ChatEvent, call: &ModelCall) -> Generation {
+        let mut live = LiveText::new(self.journal.live(), self.key.turn, call.message_id);
+        live.start(&call.model, call.iteration);
+        let mut answer = Answer::default();
+        let mut event = first;
+        let interrupted = self.interrupted();
+        tokio::pin!(interrupted);
+        loop {
+            if let ChatEvent::Text(text) = &event {
+                live.push(text);
+            }
+            if let Err(error) = answer.push(event) {
+                return Generation::Failed(answer, error);
+            }
+            if answer.finish_reason.is_some() {
+                live.flush();
+                return Generation::Answered(answer);
+            }
+            event = loop {
+                tokio::select! {
+                    biased;
+                    stop = &mut interrupted => return Generation::Stopped(stop),
+                    next = stream.next() => match next.unwrap_or_else(|| Err(broken_off())) {
+                        Ok(event) => break event,
+                        Err(error) => return Generation::Failed(answer, error),
+                    },
+                    () = live.due() => live.flush(),
+                }
+            };
+        }
+    }
+
+    fn answered(&self, context: &TurnContext, call: &ModelCall, mut answer: Answer) -> Vec<EventData> {
+        let fresh = || format!("call_{}", self.platform.ids.next().simple());
+        answer.name_calls(|id| self.journal.state().knows_call(id), fresh);
+        let generation = self.generation(context, call, &answer, None);
+        let completed = EventData::ReasonCompleted {
+            success: true,
+            text_preview: answer.preview(PREVIEW_CHARACTERS),
+            has_tool_calls: answer.calls > 0,
+            tool_call_count: u32::try_from(answer.calls).unwrap_or(u32::MAX),
+            error: None,
+            duration_ms: millis(call.started, self.journal.now()),
+            usage: answer.usage,
+        };
+        let usage = answer.usage;
+        let message = Message {
+            id: call.message_id,
+            role: Role::Agent,
+            content: answer.content,
+            metadata: serde_json::Map::new(),
+            created_at: self.journal.now(),
+        };
+        vec![generation, EventData::OutputMessageCompleted { message, usage }, completed]
+    }
+
+    fn failed(&self, context: &TurnContext, call: &ModelCall, partial: Answer, error: &DriverError) -> Vec<EventData> {
+        let completed = EventData::ReasonCompleted {
+            success: false,
+            text_preview: partial.preview(PREVIEW_CHARACTERS),
+            has_tool_calls: false,
+            tool_call_count: 0,
+            error: Some(error.message.clone()),
+            duration_ms: millis(call.started, self.journal.now()),
+            usage: partial.usage,
+        };
+        vec![self.generation(context, call, &partial, Some(error)), completed]
+    }
+
+    fn generation(&self, context: &TurnContext, call: &ModelCall, answer: &Answer, error: Option<&DriverError>) -> EventData {
+        EventData::LlmGeneration {
+            turn_id: self.key.turn,
+            model: call.model.clone(),
+            provider: context.model_with_provider.provider_type.to_string(),
+            messages_to_sequence: self.journal.state().message_sequence(),
+            tools: context.tools.names().map(str::to_owned).collect(),
+            success: error.is_none(),
+            error: error.map(|error| error.message.clone()),
+            finish_reason: answer.finish_reason.clone(),
+            duration_ms: millis(call.started, self.journal.now()),
+            time_to_first_token_ms: call.first_event_ms,
+            usage: answer.usage,
+            receipt: None,
+        }
+    }
+}
+
+fn broken_off() -> DriverError {
+    DriverError::new(DriverErrorKind::InvalidResponse, "the answer of the model broke off")
+}
+
+/// None if another try is pointless, not allowed any more, or would come too late.
+fn wait_before_next_try(error: &DriverError, tries: u32) -> Option<Duration> {
+    if error.kind() != ErrorKind::Unavailable || tries >= MAX_TRIES {
+        return None;
+    }
+    let wait = error.retry_after_ms.map_or(FIRST_WAIT * 2u32.pow(tries - 1), Duration::from_millis);
+    (wait <= LONGEST_WAIT).then_some(wait)
+}
+
+/// Shows the text of an answer to listeners, in batches.
+struct LiveText {
+    events: LiveEvents,
+    turn_id: TurnId,
+    message_id: MessageId,
+    pending: String,
+    shown: u64,
+    due_at: Option<Instant>,
+}
+
+impl LiveText {
+    fn new(events: LiveEvents, turn_id: TurnId, message_id: MessageId) -> Self {
+        Self { events, turn_id, message_id, pending: String::new(), shown: 0, due_at: None }
+    }
+
+    fn start(&self, model: &str, iteration: u32) {
+        let (turn_id, message_id) = (self.turn_id, self.message_id);
+        self.events.publish(EventData::OutputMessageStarted { turn_id, message_id, model: model.to_owned(), iteration });
+    }
+
+    fn push(&mut self, text: &str) {
+        self.pending.push_str(text);
+        self.due_at.get_or_insert_with(|| Instant::now() + DELTA_INTERVAL);
+        if self.pending.len() >= DELTA_BYTES {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.due_at = None;
+        if self.pending.is_empty() {
+            return;
+        }
+        let delta = std::mem::take(&mut self.pending);
+        let offset = self.shown;
+        self.shown += delta.len() as u64;
+        let (turn_id, message_id) = (self.turn_id, self.message_id);
+        self.events.publish(EventData::OutputMessageDelta { turn_id, message_id, delta, offset });
+    }
+
+    /// Resolves when what is pending is to be shown; never if nothing is.
+    async fn due(&self) {
+        match self.due_at {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! What the events of a session say about one turn: a pure fold.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::conversation::Conversation;
+use crate::event::{Event, EventData, PinnedCapability, TokenUsage, ToolCompleted};
+use crate::id::{MessageId, TurnId};
+use crate::limits::DEFAULT_MAX_ITERATIONS;
+use crate::message::{Message, ToolCall};
+use crate::store::TurnEnd;
+
+/// Why a turn is to end before its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody cancelled it.
+    Cancelled,
+    /// It cannot be answered.
+    Failed {
+        /// Stable code, as in `turn.failed`.
+        error_code: String,
+        /// A sentence for the user.
+        error: String,
+    },
+    /// The platform gives up on it.
+    Sealed {
+        /// Why.
+        reason: SealReason,
+        /// A sentence.
+        detail: String,
+    },
+}
+
+/// Why the platform gives a turn up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealReason {
+    /// Its processes keep dying before it comes further.
+    NoProgress,
+    /// It used up its time.
+    Budget,
+    /// A defect of the host.
+    InternalError,
+}
+
+impl SealReason {
+    /// Its text form, as in `turn.sealed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoProgress => "no_progress",
+            Self::Budget => "budget",
+            Self::InternalError => "internal_error",
+        }
+    }
+}
+
+/// A tool call that has no result yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedCall {
+    /// Position in the answer that asked for it, from 0.
+    pub index: usize,
+    /// The call.
+    pub call: ToolCall,
+    /// Whether it may have been executed already.
+    pub claimed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct CallState {
+    call: ToolCall,
+    claimed: bool,
+    success: Option<bool>,
+}
+
+/// State of one turn. Events of other turns add to the conversation at most.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TurnState {
+    turn_id: TurnId,
+    conversation: Conversation,
+    call_ids: HashSet<String>,
+    last_sequence: u64,
+    message_sequence: u64,
+    input_message_id: Option<MessageId>,
+    started: Option<(Timestamp, Vec<PinnedCapability>)>,
+    worked_until: Option<Timestamp>,
+    worked_millis: u64,
+    iterations: u32,
+    reason_started: Option<Timestamp>,
+    calls: Vec<CallState>,
+    act_started: Option<Timestamp>,
+    answered: bool,
+    settled_calls: u32,
+    final_message_id: Option<MessageId>,
+    usage: TokenUsage,
+    fruitless_activations: u32,
+    ended: Option<TurnEnd>,
+    stop: Option<Stop>,
+    max_iterations: u32,
+}
+
+impl TurnState {
+    /// State of a turn of which no event was folded yet.
+    pub fn new(turn_id: TurnId) -> Self {
+        Self {
+            turn_id,
+            conversation: Conversation::of_turn(turn_id),
+            call_ids: HashSet::new(),
+            last_sequence: 0,
+            message_sequence: 0,
+            input_message_id: None,
+            started: None,
+            worked_until: None,
+            worked_millis: 0,
+            iterations: 0,
+            reason_started: None,
+            calls: Vec::new(),
+            act_started: None,
+            answered: false,
+            settled_calls: 0,
+            final_message_id: None,
+            usage: TokenUsage::default(),
+            fruitless_activations: 0,
+            ended: None,
+            stop: None,
+            max_iterations: DEFAULT_MAX_ITERATIONS,
+        }
+    }
+
+    /// Takes the next event of the session in, whatever turn it belongs to.
+    pub fn fold(&mut self, event: &Event) {
+        self.last_sequence = event.sequence.unwrap_or(self.last_sequence);
+        if self.conversation.fold(event) {
+            self.message_sequence = self.last_sequence;
+        }
+        if let EventData::OutputMessageCompleted { message, .. } = &event.data {
+            self.call_ids.extend(message.tool_calls().map(|call| call.id.clone()));
+        }
+        if event.context.turn_id == Some(self.turn_id) {
+            self.fold_own(event);
+        }
+    }
+
+    fn fold_own(&mut self, event: &Event) {
+        self.fold_progress(event);
+        match &event.data {
+            EventData::InputMessage { message } => self.input_message_id = Some(message.id),
+            EventData::TurnStarted { capabilities, .. } => self.started = Some((event.ts, capabilities.clone())),
+            EventData::ReasonStarted { .. } => self.reason_started = Some(event.ts),
+            EventData::LlmGeneration { usage, .. } => self.usage += *usage,
+            EventData::OutputMessageCompleted { message, .. } => self.fold_answer(message),
+            EventData::ReasonCompleted { .. } => self.reason_started = None,
+            EventData::ActStarted { .. } => self.act_started = Some(event.ts),
+            EventData::ToolStarted { tool_call, .. } => {
+                if let Some(state) = self.call_mut(&tool_call.id) {
+                    state.claimed = true;
+                }
+            }
+            EventData::ToolCompleted(completed) => self.fold_result(completed),
+            EventData::ActCompleted { .. } => self.act_started = None,
+            EventData::TurnCompleted { .. } => self.ended = Some(TurnEnd::Completed),
+            EventData::TurnFailed { .. } => self.ended = Some(TurnEnd::Failed),
+            EventData::TurnSealed { .. } => self.ended = Some(TurnEnd::Sealed),
+            EventData::TurnCancelled { .. } => self.ended = Some(TurnEnd::Cancelled),
+            _ => {}
+        }
+    }
+
+    /// Nobody works on a turn between its last event and the activation that takes it up again.
+    fn fold_progress(&mut self, event: &Event) {
+        let since = self.worked_until.filter(|_| self.started.is_some());
+        match &event.data {
+            EventData::SessionActivated { .. } => self.fruitless_activations += 1,
+            data => {
+                self.worked_millis += since.map_or(0, |since| millis(since, event.ts));
+                if !matches!(data, EventData::ReasonRecovered { .. }) {
+                    self.fruitless_activations = 0;
+                }
+            }
+        }
+        self.worked_until = Some(event.ts);
+    }
+
+    fn fold_answer(&mut self, message: &Message) {
+        self.iterations += 1;
+        self.reason_started = None;
+        self.act_started = None;
+        self.final_message_id = Some(message.id);
+        self.calls = message.tool_calls().map(|call| CallState { call: call.clone(), claimed: false, success: None }).collect();
+        self.answered = self.calls.is_empty();
+    }
+
+    fn fold_result(&mut self, completed: &ToolCompleted) {
+        self.settled_calls += 1;
+        if let Some(state) = self.call_mut(&completed.tool_call_id) {
+            state.success = Some(completed.success);
+        }
+    }
+
+    fn call_mut(&mut self, id: &str) -> Option<&mut CallState> {
+        self.calls.iter_mut().find(|state| state.call.id == id)
+    }
+
+    /// Ends the turn at the next step, unless it has its answer by then. The first stop counts.
+    pub fn stop(&mut self, stop: Stop) {
+        self.stop.get_or_insert(stop);
+    }
+
+    /// Sets the most model calls of the turn; [`DEFAULT_MAX_ITERATIONS`] until then.
+    pub fn set_max_iterations(&mut self, most: u32) {
+        self.max_iterations = most;
+    }
+
+    /// The turn.
+    pub fn turn_id(&self) -> TurnId {
+        self.turn_id
+    }
+
+    /// The conversation that the model sees: earlier turns, this turn's input, its own messages.
+    pub fn messages(&self) -> Vec<Arc<Message>> {
+        self.conversation.messages()
+    }
+
+    /// Sequence of the last folded event, whatever turn it belongs to.
+    pub fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
+    /// Sequence of the last message of the conversation.
+    pub fn message_sequence(&self) -> u64 {
+        self.message_sequence
+    }
+
+    /// The message that the turn answers; none before it was folded.
+    pub fn input_message_id(&self) -> Option<MessageId> {
+        self.input_message_id
+    }
+
+    /// When the turn started.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        self.started.as_ref().map(|(at, _)| *at)
+    }
+
+    /// How long processes worked on the turn since it started, in milliseconds.
+    pub fn worked_millis(&self) -> u64 {
+        self.worked_millis
+    }
+
+    /// What the turn pinned at its start; none if it has not started.
+    pub fn pins(&self) -> Option<&[PinnedCapability]> {
+        self.started.as_ref().map(|(_, pins)| pins.as_slice())
+    }
+
+    /// Completed model calls.
+    pub fn iterations(&self) -> u32 {
+        self.iterations
+    }
+
+    /// Most model calls.
+    pub fn max_iterations(&self) -> u32 {
+        self.max_iterations
+    }
+
+    /// When the model call that is not completed yet started.
+    pub fn open_reason(&self) -> Option<Timestamp> {
+        self.reason_started
+    }
+
+    /// When the tool calls that are not all settled yet were claimed.
+    pub fn open_act(&self) -> Option<Timestamp> {
+        self.act_started
+    }
+
+    /// Tool calls without a result, in call order.
+    pub fn unsettled_calls(&self) -> Vec<PlannedCall> {
+        let open = self.calls.iter().enumerate().filter(|(_, state)| state.success.is_none());
+        open.map(|(index, state)| PlannedCall { index, call: state.call.clone(), claimed: state.claimed }).collect()
+    }
+
+    /// Successful and other results of the latest answer's calls.
+    pub fn call_counts(&self) -> (u32, u32) {
+        let count = |wanted: bool| self.calls.iter().map(|state| u32::from(state.success == Some(wanted))).sum();
+        (count(true), count(false))
+    }
+
+    /// Settled tool calls of the turn.
+    pub fn settled_calls(&self) -> u32 {
+        self.settled_calls
+    }
+
+    /// Whether the model answered without asking for a tool.
+    pub fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// The agent's last message of this turn.
+    pub fn final_message_id(&self) -> Option<MessageId> {
+        self.final_message_id
+    }
+
+    /// Tokens of all model calls so far.
+    pub fn usage(&self) -> TokenUsage {
+        self.usage
+    }
+
+    /// How often the turn was taken up since it last came further.
+    pub fn fruitless_activations(&self) -> u32 {
+        self.fruitless_activations
+    }
+
+    /// Why it is to end.
+    pub fn pending_stop(&self) -> Option<&Stop> {
+        self.stop.as_ref()
+    }
+
+    /// How it ended.
+    pub fn ended(&self) -> Option<TurnEnd> {
+        self.ended
+    }
+
+    /// Whether a tool call of the session has this id already.
+    pub fn knows_call(&self, id: &str) -> bool {
+        self.call_ids.contains(id)
+    }
+}
+
+/// Milliseconds between two times; 0 if the clock went back.
+pub(super) fn millis(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.duration_since(from).as_millis()).unwrap_or(0)
+}

@@ -1,0 +1,336 @@
+//! The act step: claims tool calls, runs them at the same time, and settles them in call order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::context::TurnContext;
+use super::executor::Run;
+use super::journal::{Halt, LiveEvents};
+use super::settle::{abandoned, interrupted, unsuccessful};
+use super::state::{PlannedCall, Stop, millis};
+use super::toolset::{BoundTool, cut};
+use crate::capability::{CallError, StopKind, Stopped, ToolCallContext, ToolOutcome, ToolOutput, ToolSink};
+use crate::event::{EventData, ToolCompleted, ToolStatus};
+use crate::limits::{MAX_TOOL_CALLS_PER_STEP, MAX_TOOL_RESULT_BYTES};
+use crate::message::{ContentPart, ToolCall};
+
+/// How long a running tool may take to return after its call was cancelled, before it is dropped.
+const CANCEL_GRACE: Duration = Duration::from_millis(500);
+
+/// What is done about one call.
+enum Decision<'a> {
+    Run(&'a BoundTool),
+    /// Boxed because it is much larger than the other case.
+    Settle(Box<ToolCompleted>),
+}
+
+/// Calls of one step on their way to their results.
+struct Batch {
+    calls: Vec<PlannedCall>,
+    results: Vec<Option<ToolCompleted>>,
+    appended: usize,
+    tasks: JoinSet<ToolOutcome>,
+    positions: HashMap<Id, usize>,
+    cancel: CancellationToken,
+    started: Timestamp,
+}
+
+impl Run<'_> {
+    /// Settles all calls, which are the open ones of the latest answer in call order.
+    pub(super) async fn act(&mut self, context: &TurnContext, calls: Vec<PlannedCall>) -> Result<(), Halt> {
+        if self.journal.state().open_act().is_none() {
+            self.claim(context, &calls).await?;
+        }
+        let mut batch = self.launch(context, calls);
+        let stopped = loop {
+            self.append_ready(context, &mut batch).await?;
+            if batch.appended == batch.calls.len() {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                done = batch.tasks.join_next_with_id() => self.note(context, &mut batch, done),
+                stop = self.interrupted() => break stop,
+            }
+        };
+        self.wind_down(context, &mut batch, &stopped).await;
+        self.append_ready(context, &mut batch).await?;
+        self.journal.state_mut().stop(stopped);
+        Ok(())
+    }
+
+    async fn claim(&mut self, context: &TurnContext, calls: &[PlannedCall]) -> Result<(), Halt> {
+        let tool_calls: Vec<ToolCall> = calls.iter().map(|planned| planned.call.clone()).collect();
+        let started = calls.iter().map(|planned| EventData::ToolStarted {
+            capability_id: capability_id(context, &planned.call.name),
+            tool_call: planned.call.clone(),
+        });
+        let mut events: Vec<EventData> = Vec::with_capacity(calls.len() + 1);
+        events.push(EventData::ActStarted { tool_calls });
+        events.extend(started);
+        self.journal.append(events).await
+    }
+
+    /// Starts the calls that are to be executed; the others have their results at once. `calls`
+    /// are as they were before this step claimed them: `claimed` means by a process that died.
+    fn launch(&self, context: &TurnContext, calls: Vec<PlannedCall>) -> Batch {
+        let mut batch = Batch {
+            results: vec![None; calls.len()],
+            calls,
+            appended: 0,
+            tasks: JoinSet::new(),
+            positions: HashMap::new(),
+            cancel: CancellationToken::new(),
+            started: self.journal.now(),
+        };
+        for (position, planned) in batch.calls.iter().enumerate() {
+            match decide(context, planned) {
+                Decision::Settle(completed) => batch.results[position] = Some(*completed),
+                Decision::Run(tool) => {
+                    let call = self.tool_call_context(context, tool, &planned.call, &batch.cancel);
+                    let (capability, name) = (tool.capability.clone(), tool.definition.name.clone());
+                    let arguments = planned.call.arguments.clone();
+                    let task = async move { capability.call_tool(&call, &name, arguments).await };
+                    let handle = batch.tasks.spawn(task);
+                    batch.positions.insert(handle.id(), position);
+                }
+            }
+        }
+        batch
+    }
+
+    fn tool_call_context(&self, context: &TurnContext, tool: &BoundTool, call: &ToolCall, cancel: &CancellationToken) -> ToolCallContext {
+        ToolCallContext {
+            org_id: self.key.org,
+            session_id: self.key.session,
+            turn_id: self.key.turn,
+            idempotency_key: call.id.clone(),
+            config: tool.config.clone(),
+            locale: context.resolved_locale.clone(),
+            cancel: cancel.child_token(),
+            sink: Arc::new(LiveSink { events: self.journal.live(), tool_call_id: call.id.clone(), tool_name: call.name.clone() }),
+        }
+    }
+
+    fn note(&self, context: &TurnContext, batch: &mut Batch, done: Option<Result<(Id, ToolOutcome), JoinError>>) {
+        let Some(done) = done else { return };
+        let (id, outcome) = match done {
+            Ok((id, outcome)) => (id, outcome),
+            Err(error) => (error.id(), crashed(error)),
+        };
+        let Some(&position) = batch.positions.get(&id) else { return };
+        let duration_ms = millis(batch.started, self.journal.now());
+        batch.results[position] = Some(settled(context, &batch.calls[position].call, outcome, duration_ms));
+    }
+
+    /// Appends the results that have no unsettled call before them, and the end of the step
+    /// together with the last one.
+    async fn append_ready(&mut self, context: &TurnContext, batch: &mut Batch) -> Result<(), Halt> {
+        let ready: Vec<ToolCompleted> = batch.results[batch.appended..].iter_mut().map_while(Option::take).collect();
+        if ready.is_empty() {
+            return Ok(());
+        }
+        batch.appended += ready.len();
+        let successes = ready.iter().filter(|completed| completed.success).count();
+        let failures = ready.len() - successes;
+        let mut events: Vec<EventData> = ready
+            .into_iter()
+            .map(|completed| ToolCompleted { capability_id: capability_id(context, &completed.tool_name), ..completed })
+            .map(EventData::ToolCompleted)
+            .collect();
+        if batch.appended == batch.calls.len() {
+            let (success_count, error_count) = self.journal.state().call_counts();
+            let started = self.journal.state().open_act().unwrap_or(batch.started);
+            events.push(EventData::ActCompleted {
+                success_count: success_count + count(successes),
+                error_count: error_count + count(failures),
+                duration_ms: millis(started, self.journal.now()),
+            });
+        }
+        self.journal.append(events).await
+    }
+
+    /// Gives running tools a moment to return after their cancel; the rest is dropped.
+    async fn wind_down(&self, context: &TurnContext, batch: &mut Batch, stop: &Stop) {
+        batch.cancel.cancel();
+        let grace = tokio::time::sleep(CANCEL_GRACE);
+        tokio::pin!(grace);
+        while !batch.tasks.is_empty() {
+            tokio::select! {
+                biased;
+                done = batch.tasks.join_next_with_id() => self.note(context, batch, done),
+                () = &mut grace => break,
+            }
+        }
+        batch.tasks.abort_all();
+        let duration_ms = millis(batch.started, self.journal.now());
+        for (position, result) in batch.results.iter_mut().enumerate().skip(batch.appended) {
+            let claimed = PlannedCall { claimed: true, ..batch.calls[position].clone() };
+            result.get_or_insert_with(|| ToolCompleted { duration_ms, ..abandoned(&claimed, stop) });
+        }
+    }
+}
+
+fn count(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(u32::MAX)
+}
+
+fn capability_id(context: &TurnContext, tool: &str) -> Option<String> {
+    context.tools.get(tool).map(|tool| tool.capability.id().to_owned())
+}
+
+/// What the rules of the platform say about a call, before the tool has a say.
+fn decide<'a>(context: &'a TurnContext, planned: &PlannedCall) -> Decision<'a> {
+    let refuse = |kind: &str, error: String| Decision::Settle(Box::new(unsuccessful(planned, ToolStatus::Error, kind, error)));
+    if planned.index >= MAX_TOOL_CALLS_PER_STEP {
+        let error = format!("refused: at most {MAX_TOOL_CALLS_PER_STEP} tool calls of one answer are executed; the tool was not called");
+        return refuse("too-many-calls", error);
+    }
+    let Some(tool) = context.tools.get(&planned.call.name) else {
+        let names: Vec<&str> = context.tools.names().collect();
+        let available = if names.is_empty() { "there are none".to_owned() } else { names.join(", ") };
+        let error = format!("there is no tool {:?}; available tools: {available}", planned.call.name);
+        return refuse("unknown-tool", cut(&error, MAX_TOOL_RESULT_BYTES).to_owned());
+    };
+    if let Err(problems) = tool.check(&planned.call.arguments) {
+        return refuse(
+            "invalid-arguments",
+            format!("the arguments do not match the tool's input schema: {problems}; the tool was not called"),
+        );
+    }
+    if planned.claimed && !tool.definition.effects.repeatable() {
+        return Decision::Settle(Box::new(interrupted(planned)));
+    }
+    Decision::Run(tool)
+}
+
+/// A tool whose task ended without an outcome: it panicked.
+fn crashed(error: JoinError) -> ToolOutcome {
+    let message = match error.try_into_panic() {
+        Ok(panic) => panic_message(panic.as_ref()).to_owned(),
+        Err(error) => error.to_string(),
+    };
+    ToolOutcome::native(Err(CallError::Stopped(Stopped { kind: StopKind::Internal, message, backtrace: Vec::new() })))
+}
+
+/// The text of a panic.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&'static str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic without a message")
+}
+
+/// The record of a call that was executed.
+fn settled(context: &TurnContext, call: &ToolCall, outcome: ToolOutcome, duration_ms: u64) -> ToolCompleted {
+    let capability = capability_id(context, &call.name).unwrap_or_default();
+    for line in &outcome.logs {
+        tracing::debug!(capability, tool = call.name, call = call.id, level = line.level, "guest: {}", line.message);
+    }
+    let mut completed = ToolCompleted {
+        tool_call_id: call.id.clone(),
+        tool_name: call.name.clone(),
+        success: false,
+        status: ToolStatus::Error,
+        result: Vec::new(),
+        structured: None,
+        error: None,
+        error_kind: None,
+        duration_ms,
+        capability_id: None,
+        receipt: outcome.receipt,
+    };
+    match outcome.result {
+        Ok(ToolOutput { parts, structured }) => {
+            completed.success = true;
+            completed.status = ToolStatus::Success;
+            completed.result = shown(parts);
+            completed.structured = structured;
+        }
+        Err(error) => {
+            completed.error_kind = Some(error.kind().to_owned());
+            if let CallError::Stopped(stopped) = &error {
+                tracing::warn!(capability, tool = call.name, call = call.id, %stopped, backtrace = ?stopped.backtrace, "a tool call was stopped");
+                completed.status = stop_status(stopped.kind);
+            }
+            completed.error = Some(told(&error));
+        }
+    }
+    completed
+}
+
+fn stop_status(kind: StopKind) -> ToolStatus {
+    match kind {
+        StopKind::Deadline => ToolStatus::Timeout,
+        StopKind::Cancelled => ToolStatus::Cancelled,
+        _ => ToolStatus::Error,
+    }
+}
+
+/// What the model is told of a failure. How and where the host stopped a call is its owner's
+/// business, not the model's.
+fn told(error: &CallError) -> String {
+    match error {
+        CallError::Failed(failure) => cut(&failure.to_string(), MAX_TOOL_RESULT_BYTES).to_owned(),
+        CallError::Stopped(stopped) => format!("tool failed: {}", stopped.kind.as_str()),
+    }
+}
+
+/// What the model is shown of a result: all text within the limit, with a note if that is not
+/// all. Parts that only a conversation can have are shown as JSON text.
+fn shown(parts: Vec<ContentPart>) -> Vec<ContentPart> {
+    let as_text = |part: ContentPart| match part {
+        ContentPart::ToolCall(_) | ContentPart::ToolResult { .. } => {
+            ContentPart::text(serde_json::to_value(&part).unwrap_or(Value::Null).to_string())
+        }
+        part => part,
+    };
+    let parts: Vec<ContentPart> = parts.into_iter().map(as_text).collect();
+    let length = |part: &ContentPart| if let ContentPart::Text { text } = part { text.len() } else { 0 };
+    let total: usize = parts.iter().map(length).sum();
+    if total <= MAX_TOOL_RESULT_BYTES {
+        return parts;
+    }
+    let mut left = MAX_TOOL_RESULT_BYTES;
+    let mut shown = Vec::with_capacity(parts.len() + 1);
+    for part in parts {
+        match part {
+            ContentPart::Text { text } => {
+                let kept = cut(&text, left);
+                left -= kept.len();
+                if kept.len() < text.len() {
+                    left = 0;
+                }
+                if !kept.is_empty() {
+                    shown.push(ContentPart::text(kept));
+                }
+            }
+            other => shown.push(other),
+        }
+    }
+    shown.push(ContentPart::text(format!("[cut: the result has {total} bytes of text; only the first {MAX_TOOL_RESULT_BYTES} are shown]")));
+    shown
+}
+
+/// Shows listeners what a running tool says.
+struct LiveSink {
+    events: LiveEvents,
+    tool_call_id: String,
+    tool_name: String,
+}
+
+impl ToolSink for LiveSink {
+    fn progress(&self, done: u64, total: Option<u64>, note: &str) {
+        let (tool_call_id, tool_name) = (self.tool_call_id.clone(), self.tool_name.clone());
+        self.events.publish(EventData::ToolProgress { tool_call_id, tool_name, done, total, message: note.to_owned() });
+    }
+
+    fn emit(&self, parts: &[ContentPart]) {
+        let (tool_call_id, tool_name) = (self.tool_call_id.clone(), self.tool_name.clone());
+        self.events.publish(EventData::ToolOutputDelta { tool_call_id, tool_name, parts: parts.to_vec() });
+    }
+}

@@ -1,0 +1,7 @@
+//! Admission of uploads: the gate, the compiler's process, and the cache.
+
+mod admission;
+mod bombs;
+mod cache;
+mod gate;
+mod inputs;

@@ -1,0 +1,11 @@
+//! Turns from submission to end: recovery, tools, model calls, context, and the engine that
+//! runs them.
+#![expect(clippy::unwrap_used, reason = "what helpers of tests do may panic like the tests themselves")]
+
+mod context;
+mod engine;
+mod faults;
+mod model;
+mod recovery;
+mod rig;
+mod tools;

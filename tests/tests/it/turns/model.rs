@@ -1,0 +1,195 @@
+//! Model calls: live output, errors and tries.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use everwit_runtime::driver::llmsim::{LlmSimConfig, SimError, SimTurn};
+use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverError, DriverErrorKind};
+use everwit_runtime::engine::Engine;
+use everwit_runtime::event::EventData;
+use everwit_runtime::store::TurnEnd;
+use everwit_runtime::turn::TurnRun;
+use futures::{StreamExt, stream};
+
+use super::rig::{Rig, call, heard};
+
+/// Fails so many times, before or after the first event of its answer, then says "back".
+#[derive(Clone)]
+struct Flaky {
+    error: DriverError,
+    failures: u32,
+    begins: bool,
+    tries: Arc<AtomicU32>,
+}
+
+impl Flaky {
+    fn new(kind: DriverErrorKind, failures: u32) -> Self {
+        Self { error: DriverError::new(kind, "not now"), failures, begins: false, tries: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl ChatDriver for Flaky {
+    async fn complete(&self, _request: ChatRequest) -> Result<ChatStream, DriverError> {
+        let failed = Err(self.error.clone());
+        let events = match self.tries.fetch_add(1, Ordering::Relaxed) {
+            tried if tried >= self.failures => vec![Ok(ChatEvent::Text("back".to_owned())), Ok(ChatEvent::Finish("stop".to_owned()))],
+            _ if self.begins => vec![Ok(ChatEvent::Text("half an".to_owned())), failed],
+            // Both ways of failing before the first event.
+            tried if tried % 2 == 0 => return Err(self.error.clone()),
+            _ => vec![failed],
+        };
+        Ok(stream::iter(events).boxed())
+    }
+}
+
+/// How the turn ended, after how many tries and how much time.
+async fn outcome(driver: Flaky) -> (EventData, u32, Duration) {
+    let tries = driver.tries.clone();
+    let rig = Rig::with_driver(driver).await;
+    let started = tokio::time::Instant::now();
+    rig.ask("go").await;
+    (rig.end().await, tries.load(Ordering::Relaxed), started.elapsed())
+}
+
+fn code(end: &EventData) -> &str {
+    if let EventData::TurnFailed { error_code, .. } = end { error_code } else { "not failed" }
+}
+
+#[tokio::test(start_paused = true)]
+async fn passing_errors_are_tried_again_with_growing_waits() {
+    let (end, tries, took) = outcome(Flaky::new(DriverErrorKind::Unavailable, 2)).await;
+    assert!(matches!(end, EventData::TurnCompleted { .. }));
+    assert_eq!((tries, took), (3, Duration::from_millis(1_500)));
+
+    let (end, tries, _) = outcome(Flaky::new(DriverErrorKind::Timeout, 3)).await;
+    assert_eq!((code(&end), tries), ("timeout", 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_of_the_vendor_is_kept_within_bounds() {
+    let mut driver = Flaky::new(DriverErrorKind::RateLimited, 1);
+    driver.error.retry_after_ms = Some(7_000);
+    let (end, tries, took) = outcome(driver.clone()).await;
+    assert!(matches!(end, EventData::TurnCompleted { .. }));
+    assert_eq!((tries, took), (2, Duration::from_secs(7)));
+
+    let mut driver = Flaky::new(DriverErrorKind::RateLimited, 1);
+    driver.error.retry_after_ms = Some(3_600_000);
+    let (end, tries, took) = outcome(driver).await;
+    assert_eq!((code(&end), tries, took), ("rate_limited", 1, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_has_begun_is_not_tried_again() {
+    let driver = Flaky { begins: true, ..Flaky::new(DriverErrorKind::InvalidResponse, 1) };
+    let (end, tries, _) = outcome(driver).await;
+    assert_eq!((code(&end), tries), ("invalid_response", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lasting_errors_are_not_tried_again() {
+    for kind in [
+        DriverErrorKind::Configuration,
+        DriverErrorKind::Authentication,
+        DriverErrorKind::ModelNotAvailable,
+        DriverErrorKind::ContextTooLong,
+        DriverErrorKind::InvalidRequest,
+    ] {
+        let (end, tries, _) = outcome(Flaky::new(kind, 1)).await;
+        assert_eq!((code(&end), tries), (kind.as_str(), 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_turn_closes_its_model_call_and_the_next_turn_goes_on() {
+    let script = [SimTurn::CutOff("one two three four".to_owned()), SimTurn::Assistant("better".to_owned())];
+    let rig = Rig::new(LlmSimConfig::scripted(script)).await;
+    assert_eq!(rig.ask("go").await, TurnRun::Ended(TurnEnd::Failed));
+    let names = rig.names().await;
+    assert_eq!(names[4..], ["reason.started", "llm.generation", "reason.completed", "turn.failed", "session.idled"]);
+    assert_eq!(rig.ask("again").await, TurnRun::Ended(TurnEnd::Completed));
+    assert_eq!(rig.last_text().await, "better");
+}
+
+#[tokio::test]
+async fn a_missing_driver_fails_the_turn() {
+    let mut rig = Rig::new(LlmSimConfig::echo()).await;
+    rig.platform.default_model.provider_type = "nobody".parse().unwrap();
+    assert_eq!(rig.ask("go").await, TurnRun::Ended(TurnEnd::Failed));
+    assert_eq!(code(&rig.end().await), "configuration");
+}
+
+#[tokio::test(start_paused = true)]
+async fn text_is_shown_live_in_batches_with_offsets() {
+    let rig = Rig::new(LlmSimConfig::lorem(50).with_latency(Duration::from_millis(30))).await;
+    let mut listener = rig.listen();
+    rig.ask("go").await;
+    let (mut text, mut deltas, mut started) = (String::new(), 0, 0);
+    while let Ok(event) = listener.try_recv() {
+        match &event.data {
+            EventData::OutputMessageStarted { .. } => started += 1,
+            EventData::OutputMessageDelta { delta, offset, .. } => {
+                assert_eq!((*offset, event.sequence), (text.len() as u64, None));
+                text.push_str(delta);
+                deltas += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((text, started), (rig.last_text().await, 1));
+    assert!((10..25).contains(&deltas), "{deltas} deltas in 1.5 seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_reaches_a_model_call() {
+    let rig = Rig::new(LlmSimConfig::lorem(1_000).with_latency(Duration::from_secs(1))).await;
+    let mut listener = rig.listen();
+    let engine = rig.engine();
+    let key = rig.submit("go").await;
+    engine.submit(key).await.unwrap();
+    heard(&mut listener, "output.message.delta").await;
+    engine.cancel(key).await.unwrap();
+    engine.settled(rig.org, rig.session).await;
+    let names = rig.names().await;
+    assert_eq!(names[4..], ["reason.started", "reason.completed", "turn.cancelled", "session.idled"]);
+}
+
+#[tokio::test]
+async fn iterations_are_limited_by_session_then_agent() {
+    let rig = Rig::new(LlmSimConfig::scripted([SimTurn::ToolCalls(vec![call("look")])])).await;
+    let mut session = rig.platform.backends.session_store.get_session(rig.org, rig.session).await.unwrap().unwrap();
+    session.max_iterations = Some(3);
+    session.version += 1;
+    rig.platform.backends.session_store.update_session(rig.org, session).await.unwrap();
+    assert_eq!(rig.ask("go").await, TurnRun::Ended(TurnEnd::Completed));
+    let EventData::TurnCompleted { reason, iterations, tool_call_count, .. } = rig.end().await else { panic!("not completed") };
+    assert_eq!((reason.as_str(), iterations, tool_call_count), ("max_iterations", 3, 3));
+}
+
+#[tokio::test]
+async fn an_interactive_turn_calls_what_the_user_names() {
+    let rig = Rig::new(LlmSimConfig::interactive()).await;
+    rig.ask("/call desk__look {\"n\": 1}\n/call desk__fail\n/then\n/call desk__order {}").await;
+    let names: Vec<String> = rig.results().await.into_iter().map(|result| result.tool_name).collect();
+    assert_eq!(names, ["desk__look", "desk__fail", "desk__order"]);
+    let summary = rig.last_text().await;
+    assert!(summary.contains("`desk__look` ok:") && summary.contains("`desk__fail` failed: there is no such row"), "{summary}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn simulated_errors_end_turns_with_their_codes() {
+    for (error, expected) in [
+        (SimError::RateLimit { retry_after_ms: None }, "rate_limited"),
+        (SimError::Timeout, "timeout"),
+        (SimError::InvalidRequest, "invalid_request"),
+        (SimError::InvalidResponse, "invalid_response"),
+        (SimError::Other("down".to_owned()), "unavailable"),
+    ] {
+        let rig = Rig::new(LlmSimConfig::scripted([SimTurn::Error(error)])).await;
+        rig.ask("go").await;
+        assert_eq!(code(&rig.end().await), expected);
+    }
+}
