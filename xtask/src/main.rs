@@ -1,2 +1,66 @@
-//! Developer tasks.
-fn main() {}
+//! The project's commands. `cargo xtask help` lists them.
+//!
+//! Everything here starts other programs and says what they do and how long they take. It is
+//! compiled before each command, so it stays small and nearly free of dependencies.
+
+mod bench;
+mod components;
+mod demo;
+mod process;
+mod project;
+mod steps;
+mod test;
+mod tools;
+mod wasm_target;
+
+use std::process::ExitCode;
+
+use process::{Error, Result};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  demo [--once] [--data-dir DIR]   start the server, upload components, run an agent that uses them
+  test                             build everything and run all tests, lints included
+  components                       build the shipped components and the test guests
+  bench [NAME]                     run the benchmarks, or one of them
+  ci                               dependency checks, then `test`; installs cargo-deny if it is missing
+  bless [FILTER]                   accept changed contracts and snapshots; review the diff afterwards
+  wasm-target [--debian]           add Rust's wasm32-unknown-unknown target; `components` does it by itself
+  help                             this text
+
+demo: --once stops the server after the turn and exits; --data-dir keeps the data there,
+otherwise it starts empty each time, in the target directory.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> Result<()> {
+    // `cargo xtask demo -- --once` and `cargo xtask demo --once` are the same.
+    let arguments: Vec<&str> = arguments.iter().copied().filter(|&argument| argument != "--").collect();
+    match arguments.as_slice() {
+        ["demo", options @ ..] => demo::run(&demo::Options::parse(options)?),
+        ["test"] => test::test(),
+        ["ci"] => test::ci(),
+        ["components"] => components::run_command(),
+        ["bench", names @ ..] if names.len() < 2 => bench::run_command(names.first().copied()),
+        ["bless", filters @ ..] if filters.len() < 2 => test::bless(filters.first().copied()),
+        ["wasm-target"] => wasm_target::ensure().map(drop),
+        ["wasm-target", "--debian"] => wasm_target::from_debian().map(drop),
+        ["help" | "--help" | "-h"] | [] => {
+            eprint!("{HELP}");
+            Ok(())
+        }
+        other => Err(Error::new(format!("unknown command: {}", other.join(" "))).fix("`cargo xtask help` lists the commands")),
+    }
+}

@@ -6,7 +6,7 @@ pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod contract;
 
 mod rules;
@@ -392,6 +392,8 @@ pub trait OrgStore: Send + Sync {
     /// Looks a key up by the hash of its secret. Keys hold 32 random bytes, so the look-up by
     /// hash leaks nothing useful by its timing.
     async fn find_key(&self, secret_hash: &[u8; 32]) -> StoreResult<Option<ApiKey>>;
+    /// Whether any org has a key.
+    async fn has_keys(&self) -> StoreResult<bool>;
     /// The keys of an org, in order of creation.
     async fn list_keys(&self, org: OrgId) -> StoreResult<Vec<ApiKey>>;
     /// Removes a key; false if absent.

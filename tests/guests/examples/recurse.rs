@@ -15,7 +15,7 @@ fn nest() -> Result<usize> {
 }
 
 // The inner call is no tail call and keeps nothing in linear memory.
-#[expect(unconditional_recursion, reason = "this is what the guest is for")]
+#[expect(unconditional_recursion, clippy::only_used_in_recursion, reason = "this is what the guest is for")]
 #[inline(never)]
 fn descend(depth: u32) -> u32 {
     descend(descend(depth + 1))

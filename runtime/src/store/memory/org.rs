@@ -69,6 +69,10 @@ impl OrgStore for MemoryStore {
         Ok(self.lock().orgs.keys.iter().find(|key| &key.secret_hash == secret_hash).cloned())
     }
 
+    async fn has_keys(&self) -> StoreResult<bool> {
+        Ok(!self.lock().orgs.keys.is_empty())
+    }
+
     async fn list_keys(&self, org: OrgId) -> StoreResult<Vec<ApiKey>> {
         Ok(self.lock().orgs.keys.iter().filter(|key| key.org == org).cloned().collect())
     }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::SqliteStore;
@@ -97,6 +98,12 @@ impl OrgStore for SqliteStore {
             .await
             .map_err(store_error)?;
         row.as_ref().map(api_key).transpose()
+    }
+
+    async fn has_keys(&self) -> StoreResult<bool> {
+        let row =
+            sqlx::query("SELECT EXISTS (SELECT 1 FROM api_keys)").fetch_one(&mut *self.db.reader().await?).await.map_err(store_error)?;
+        row.try_get(0).map_err(store_error)
     }
 
     async fn list_keys(&self, org: OrgId) -> StoreResult<Vec<ApiKey>> {

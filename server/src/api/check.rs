@@ -1,0 +1,198 @@
+//! Validation of what callers send. All findings are collected; nothing is stored before the
+//! list is empty.
+
+use everwit_runtime::capability::Capability;
+use everwit_runtime::harness::CapabilityConfig;
+use everwit_runtime::id::OrgId;
+use everwit_runtime::limits::{DEFAULT_MAX_ITERATIONS, MAX_CAPABILITIES, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_SYSTEM_PROMPT_BYTES};
+use serde_json::Value;
+
+use super::App;
+use crate::problem::{Finding, Problem};
+use crate::schema;
+
+/// Labels of one resource.
+const MAX_TAGS: usize = 50;
+/// Longest display name or title, in bytes.
+const MAX_TITLE_BYTES: usize = 256;
+/// Most model calls of one turn that a resource may ask for.
+const MAX_ITERATIONS: u32 = 10 * DEFAULT_MAX_ITERATIONS;
+/// Findings that one answer lists; a wrong body of millions of items need not be told completely.
+const MAX_FINDINGS: usize = 100;
+
+/// Collects findings about one request body.
+#[derive(Default)]
+pub(crate) struct Checks {
+    findings: Vec<Finding>,
+}
+
+impl Checks {
+    /// Adds a finding.
+    pub(crate) fn add(&mut self, finding: Finding) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(finding);
+        }
+    }
+
+    /// 422 if there is any finding.
+    pub(crate) fn finish(self) -> Result<(), Problem> {
+        if self.findings.is_empty() { Ok(()) } else { Err(Problem::invalid(self.findings)) }
+    }
+
+    /// An addressable name.
+    pub(crate) fn name(&mut self, pointer: &str, name: &str) {
+        let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if name.len() > MAX_NAME_BYTES || !name.split('-').all(word) {
+            let detail =
+                format!("a name is lower-case letters and digits, in words joined by single hyphens, at most {MAX_NAME_BYTES} bytes");
+            self.add(Finding::at(pointer, "invalid_name", detail).fix("for example \"support-agent\""));
+        }
+    }
+
+    /// A text with a limit in bytes.
+    pub(crate) fn text(&mut self, pointer: &str, text: Option<&str>, limit: usize) {
+        if let Some(text) = text
+            && text.len() > limit
+        {
+            self.add(Finding::at(pointer, "too_long", format!("{} bytes; at most {limit} are allowed", text.len())));
+        }
+    }
+
+    /// A display name or title.
+    pub(crate) fn title(&mut self, pointer: &str, title: Option<&str>) {
+        self.text(pointer, title, MAX_TITLE_BYTES);
+    }
+
+    /// A description.
+    pub(crate) fn description(&mut self, description: Option<&str>) {
+        self.text("/description", description, MAX_DESCRIPTION_BYTES);
+    }
+
+    /// A system prompt.
+    pub(crate) fn system_prompt(&mut self, prompt: Option<&str>) {
+        self.text("/system_prompt", prompt, MAX_SYSTEM_PROMPT_BYTES);
+    }
+
+    /// Labels.
+    pub(crate) fn tags(&mut self, tags: &[String]) {
+        if tags.len() > MAX_TAGS {
+            self.add(Finding::at("/tags", "too_many", format!("{} tags; at most {MAX_TAGS} are allowed", tags.len())));
+        }
+        for (at, tag) in tags.iter().enumerate().take(MAX_TAGS) {
+            if tag.is_empty() || tag.len() > MAX_NAME_BYTES {
+                self.add(Finding::at(format!("/tags/{at}"), "invalid_tag", format!("a tag has 1 to {MAX_NAME_BYTES} bytes")));
+            }
+        }
+    }
+
+    /// A BCP 47 language tag, by its outer form.
+    pub(crate) fn locale(&mut self, locale: Option<&str>) {
+        let Some(locale) = locale else { return };
+        let subtag = |tag: &str| (1..=8).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if locale.len() > MAX_NAME_BYTES || !locale.split('-').all(subtag) {
+            self.add(Finding::at("/locale", "invalid_locale", "a locale is a BCP 47 language tag").fix("for example \"uk-UA\""));
+        }
+    }
+
+    /// The most model calls of a turn.
+    pub(crate) fn max_iterations(&mut self, iterations: Option<u32>) {
+        if iterations.is_some_and(|count| count == 0 || count > MAX_ITERATIONS) {
+            self.add(Finding::at("/max_iterations", "out_of_range", format!("it must be between 1 and {MAX_ITERATIONS}")));
+        }
+    }
+
+    /// A field that clients of the wider API may send, and that this server cannot honour.
+    pub(crate) fn unsupported(&mut self, pointer: &str, given: bool) {
+        if given {
+            let detail = "this server does not support the field, and ignoring it would mislead";
+            self.add(Finding::at(pointer, "unsupported", detail).fix("leave it out"));
+        }
+    }
+
+    /// As [`Self::capabilities`], if a change touches them. A list that stays as it was is not
+    /// judged again: what it refers to may have been archived since.
+    pub(crate) async fn changed_capabilities(&mut self, app: &App, org: OrgId, list: Option<&[CapabilityConfig]>) -> Result<(), Problem> {
+        match list {
+            Some(list) => self.capabilities(app, org, list).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Capability references: known, named once, with a configuration that their schema accepts.
+    pub(crate) async fn capabilities(&mut self, app: &App, org: OrgId, list: &[CapabilityConfig]) -> Result<(), Problem> {
+        if list.len() > MAX_CAPABILITIES {
+            let detail = format!("{} capabilities; at most {MAX_CAPABILITIES} are allowed", list.len());
+            self.add(Finding::at("/capabilities", "too_many", detail));
+            return Ok(());
+        }
+        for (at, reference) in list.iter().enumerate() {
+            let pointer = format!("/capabilities/{at}");
+            if list[..at].iter().any(|earlier| earlier.id.eq_ignore_ascii_case(&reference.id)) {
+                let detail = format!("capability {:?} is in the list already", shown(&reference.id));
+                self.add(Finding::at(format!("{pointer}/ref"), "duplicate", detail));
+                continue;
+            }
+            match app.components.source.find(org, &reference.id).await? {
+                Some(capability) => self.config(&pointer, &*capability, reference.config.as_ref()),
+                None => {
+                    let detail = format!("there is no capability {:?}", shown(&reference.id));
+                    let fix = match app.components.available_ids(&app.stores, org).await?.as_slice() {
+                        [] => "there is none yet: upload a component to /v1/components".to_owned(),
+                        ids => format!("available: {}", ids.join(", ")),
+                    };
+                    self.add(Finding::at(format!("{pointer}/ref"), "unknown_capability", detail).fix(fix));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn config(&mut self, pointer: &str, capability: &dyn Capability, config: Option<&Value>) {
+        let Some(schema) = capability.config_schema() else { return };
+        let empty = Value::Object(serde_json::Map::new());
+        self.against_schema(&format!("{pointer}/config"), schema, config.unwrap_or(&empty));
+    }
+
+    /// A value that a JSON Schema judges.
+    pub(crate) fn against_schema(&mut self, pointer: &str, schema: &Value, value: &Value) {
+        for violation in schema::violations(schema, value) {
+            self.add(Finding::at(format!("{pointer}{}", violation.pointer), "schema_violation", violation.detail));
+        }
+    }
+}
+
+/// Text of a caller, cut for a message.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(check: impl FnOnce(&mut Checks)) -> bool {
+        let mut checks = Checks::default();
+        check(&mut checks);
+        checks.finish().is_ok()
+    }
+
+    #[test]
+    fn names_are_words_joined_by_hyphens() {
+        for name in ["a", "support-agent", "x1-2-3", &"a".repeat(64)] {
+            assert!(accepts(|checks| checks.name("/name", name)), "{name}");
+        }
+        for name in ["", "-", "a-", "-a", "a--b", "A", "a_b", "a b", "ä", &"a".repeat(65)] {
+            assert!(!accepts(|checks| checks.name("/name", name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn locales_have_the_form_of_language_tags() {
+        for locale in ["de", "uk-UA", "zh-Hans-CN"] {
+            assert!(accepts(|checks| checks.locale(Some(locale))), "{locale}");
+        }
+        for locale in ["", "de_DE", "de-", "ninecharss"] {
+            assert!(!accepts(|checks| checks.locale(Some(locale))), "{locale}");
+        }
+    }
+}

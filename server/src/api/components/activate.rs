@@ -1,0 +1,65 @@
+//! Activation: what the tenant allows a version, and that new turns use it.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use everwit_runtime::component::{ComponentVersion, Grant};
+use everwit_runtime::limits::Budget;
+use everwit_runtime::store::Activation;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{VersionBody, version};
+use crate::api::check::Checks;
+use crate::api::extract::OptionalJsonBody;
+use crate::api::{App, resolve};
+use crate::auth::Caller;
+use crate::problem::{Finding, Problem};
+
+/// What to allow a version.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = ActivateVersionRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ActivateVersion {
+    /// What it may use; at most what it asks for. Absent: nothing.
+    #[serde(default)]
+    grant: Grant,
+    /// Limits of its calls; absent fields have their defaults.
+    #[serde(default)]
+    limits: Budget,
+}
+
+/// Activate a version
+///
+/// New turns use it from now on; turns that run keep theirs. Activating an older version is a
+/// rollback. Activating the active version changes its grant and limits.
+#[utoipa::path(post, path = "/components/{component}/versions/{version}/activate", tag = "components", params(("component" = String, Path, description = "Id or name"), ("version" = u32, Path, description = "Number")), request_body = Option<ActivateVersion>, responses((status = 200, body = VersionBody)))]
+pub(crate) async fn activate_version(
+    State(app): State<App>,
+    caller: Caller,
+    Path((reference, number)): Path<(String, String)>,
+    OptionalJsonBody(request): OptionalJsonBody<ActivateVersion>,
+) -> Result<Json<VersionBody>, Problem> {
+    let request = request.unwrap_or_default();
+    let component = resolve::component(&app, caller.org, &reference).await?;
+    let mut version = version(&app, caller.org, &component, &number).await?;
+    request.check(&version)?;
+    let activation = Activation { grant: request.grant.clone(), budget: request.limits, now: app.moments.now() };
+    let component = app.stores.component_store.activate(caller.org, component.id, version.version, activation).await?;
+    (version.grant, version.budget) = (request.grant, request.limits);
+    Ok(Json(VersionBody::new(&component, version)))
+}
+
+impl ActivateVersion {
+    fn check(&self, version: &ComponentVersion) -> Result<(), Problem> {
+        let mut checks = Checks::default();
+        for beyond in self.grant.beyond(&version.description.permissions) {
+            let (place, reason) = beyond.split_once(": ").unwrap_or(("", &beyond));
+            checks.add(Finding::at(format!("/grant/{place}"), "beyond_permissions", reason).fix("grant only what the version asks for"));
+        }
+        for problem in self.limits.problems() {
+            let field = problem.split(' ').next().unwrap_or_default();
+            checks.add(Finding::at(format!("/limits/{field}"), "out_of_range", problem.clone()));
+        }
+        checks.finish()
+    }
+}

@@ -1,0 +1,269 @@
+//! Upload: examine, store, and activate if nobody has to decide anything.
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use everwit_runtime::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant};
+use everwit_runtime::id::{ComponentId, OrgId};
+use everwit_runtime::limits::{Budget, MAX_COMPONENT_BYTES};
+use everwit_runtime::store::{Activation, NewVersion, StoredVersion};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{ComponentBody, VersionBody, active_version, is_active};
+use crate::api::App;
+use crate::api::extract::{FromParams, Params, Query, read_body, require_media_type};
+use crate::auth::Caller;
+use crate::components::{Admission, AdmitError, ComponentFinding, asked_beyond, full_grant};
+use crate::problem::{Finding, Problem};
+
+/// What to do with the component.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct UploadParams {
+    /// Examine it and store nothing.
+    #[param(default = false)]
+    dry_run: Option<bool>,
+    /// `false`: do not activate it, even if it asks for nothing new.
+    #[param(default = true)]
+    activate: Option<bool>,
+}
+
+impl FromParams for UploadParams {
+    fn from_params(params: &mut Params) -> Self {
+        Self { dry_run: params.one("dry_run", "true or false"), activate: params.one("activate", "true or false") }
+    }
+}
+
+/// What an upload did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Upload {
+    /// Whether nothing was stored.
+    dry_run: bool,
+    /// Whether these bytes are new to the org.
+    created: bool,
+    /// Whether new turns use this version now.
+    active: bool,
+    /// The component; absent after a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    component: Option<ComponentBody>,
+    /// The version; absent after a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<VersionBody>,
+    /// What the examination showed.
+    inspection: Inspection,
+    /// What it asks for beyond what the active version was granted.
+    needs_review: Vec<String>,
+    /// The call that activates the version with all it asks for; absent if it is active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activate: Option<ActivateCall>,
+}
+
+/// What the examination of a component showed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Inspection {
+    /// Digest of the bytes.
+    digest: Digest,
+    /// Size in bytes.
+    size: u64,
+    /// WIT names of its imports.
+    imports: Vec<String>,
+    /// What it says about itself.
+    description: ComponentDescription,
+    /// What will work, but could be better.
+    warnings: Vec<Finding>,
+}
+
+/// The request that activates a version.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ActivateCall {
+    /// Method.
+    method: &'static str,
+    /// Path.
+    path: String,
+    /// Body; secrets that it asks for have to be added to the grant by name.
+    body: ActivateBody,
+}
+
+/// Body of the request that activates a version.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ActivateBody {
+    /// All that the version asks for.
+    grant: Grant,
+}
+
+/// Upload a component
+///
+/// The body is the component itself. The same bytes are the same version. A version becomes
+/// active at once if it asks for nothing beyond what the active version was granted (the first
+/// one: if it asks for nothing); otherwise the answer has the call that activates it.
+#[utoipa::path(post, path = "/components", tag = "components", params(UploadParams, ("Content-Digest" = Option<String>, Header, description = "RFC 9530 digest of the body, sha-256, to be verified")), request_body(content = [u8], content_type = "application/wasm"), responses((status = 201, description = "Stored", body = Upload), (status = 200, description = "Stored before, or a dry run", body = Upload), (status = 409, description = "A built-in capability has its id"), (status = 422, description = "Rejected, with all findings; nothing was stored")))]
+pub(crate) async fn upload_component(
+    State(app): State<App>,
+    caller: Caller,
+    Query(params): Query<UploadParams>,
+    request: Request,
+) -> Result<(StatusCode, Json<Upload>), Problem> {
+    let _slot = app.uploads.try_acquire().map_err(|_| busy())?;
+    let (parts, body) = request.into_parts();
+    let admission = examine(&app, &parts.headers, body).await?;
+    if params.dry_run == Some(true) {
+        return Ok((StatusCode::OK, Json(rehearse(&app, caller.org, admission.1).await?)));
+    }
+    let stored = store(&app, caller.org, admission).await?;
+    let status = if stored.stored.created { StatusCode::CREATED } else { StatusCode::OK };
+    let upload = stored.activate(&app, caller.org, params.activate != Some(false)).await?;
+    Ok((status, Json(upload)))
+}
+
+fn busy() -> Problem {
+    Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many components are being examined; try again", 2)
+}
+
+/// Reads the body and has the sandbox judge it.
+async fn examine(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, Admission), Problem> {
+    require_media_type(headers, "application/wasm")?;
+    let wasm = read_body(body, MAX_COMPONENT_BYTES).await?;
+    verify_digest(headers, &wasm)?;
+    let admission = app.components.admit(wasm.clone()).await.map_err(|error| match error {
+        AdmitError::Rejected(rejection) => {
+            let findings = rejection.findings.iter().cloned().map(Into::into).collect();
+            Problem::findings(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "component_rejected",
+                "the component is rejected, nothing was stored",
+                findings,
+            )
+        }
+        AdmitError::Busy => busy(),
+        AdmitError::Internal(cause) => Problem::internal(cause),
+    })?;
+    let id = &admission.description.id;
+    if app.components.built_ins.has(id) {
+        let detail = format!("{id:?} is the id of a built-in capability; give the component another id");
+        return Err(Problem::conflict("id_reserved", detail));
+    }
+    Ok((wasm, admission))
+}
+
+/// RFC 9530: if the caller sent the digest of what it meant to send, that is what must have come.
+fn verify_digest(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+    let Some(value) = headers.get("content-digest") else { return Ok(()) };
+    let sent = value.to_str().unwrap_or_default().split(',').find_map(|entry| entry.trim().strip_prefix("sha-256=:")?.strip_suffix(':'));
+    let actual = STANDARD.encode(Sha256::digest(body));
+    match sent {
+        Some(sent) if sent == actual => Ok(()),
+        Some(_) => Err(Problem::bad_request("digest_mismatch", "the body is not the one that Content-Digest describes")),
+        None => Err(Problem::bad_request("invalid_header", "Content-Digest must have an entry sha-256=:<base64>:")),
+    }
+}
+
+async fn rehearse(app: &App, org: OrgId, admission: Admission) -> Result<Upload, Problem> {
+    let component = app.stores.component_store.find_component(org, &admission.description.id).await?;
+    let active = match &component {
+        Some(component) => active_version(app, org, component).await?,
+        None => None,
+    };
+    let known = match &component {
+        Some(component) => app.stores.component_store.read_wasm(org, admission.digest).await?.map(|_| component.id),
+        None => None,
+    };
+    Ok(Upload {
+        dry_run: true,
+        created: known.is_none(),
+        active: false,
+        component: None,
+        version: None,
+        needs_review: asked_beyond(&admission.description.permissions, active.as_ref()),
+        inspection: admission.into(),
+        activate: None,
+    })
+}
+
+/// A stored version with what its examination showed.
+struct Stored {
+    stored: StoredVersion,
+    inspection: Inspection,
+}
+
+async fn store(app: &App, org: OrgId, (wasm, admission): (Bytes, Admission)) -> Result<Stored, Problem> {
+    let new = NewVersion {
+        component_id: ComponentId::from_uuid(app.moments.uuid()),
+        digest: admission.digest,
+        wasm: wasm.into(),
+        description: admission.description.clone(),
+        imports: admission.imports.clone(),
+        now: app.moments.now(),
+    };
+    let stored = app.stores.component_store.add_version(org, new).await?;
+    Ok(Stored { stored, inspection: admission.into() })
+}
+
+impl Stored {
+    /// Activates a new version that asks for nothing new, and tells how to activate any other.
+    async fn activate(self, app: &App, org: OrgId, wanted: bool) -> Result<Upload, Problem> {
+        let Self { stored: StoredVersion { mut component, mut version, created }, inspection } = self;
+        let active = active_version(app, org, &component).await?;
+        let needs_review = asked_beyond(&inspection.description.permissions, active.as_ref());
+        // The same bytes again finish an upload that broke off before its activation, but never
+        // bring back a version in place of one that was chosen since.
+        let undecided = created || component.active_version.is_none();
+        if wanted && undecided && needs_review.is_empty() && component.archived_at.is_none() {
+            (component, version) = activate_as_before(app, org, component, version, active.as_ref()).await?;
+        }
+        let is_active = is_active(&component, version.version);
+        let call = ActivateCall {
+            method: "POST",
+            path: format!("/v1/components/{}/versions/{}/activate", component.id, version.version),
+            body: ActivateBody { grant: full_grant(&inspection.description.permissions, active.as_ref()) },
+        };
+        Ok(Upload {
+            dry_run: false,
+            created,
+            active: is_active,
+            version: Some(VersionBody::new(&component, version)),
+            component: Some(component.into()),
+            inspection,
+            needs_review: if is_active { Vec::new() } else { needs_review },
+            activate: (!is_active).then_some(call),
+        })
+    }
+}
+
+/// Activates a version with the grant and the limits of the active one.
+async fn activate_as_before(
+    app: &App,
+    org: OrgId,
+    component: Component,
+    mut version: ComponentVersion,
+    active: Option<&ComponentVersion>,
+) -> Result<(Component, ComponentVersion), Problem> {
+    let grant = full_grant(&version.description.permissions, active);
+    let budget = active.map_or(Budget::TOOL_CALL, |active| active.budget);
+    let activation = Activation { grant: grant.clone(), budget, now: app.moments.now() };
+    let component = app.stores.component_store.activate(org, component.id, version.version, activation).await?;
+    (version.grant, version.budget) = (grant, budget);
+    Ok((component, version))
+}
+
+impl From<Admission> for Inspection {
+    fn from(admission: Admission) -> Self {
+        Self {
+            digest: admission.digest,
+            size: admission.size,
+            imports: admission.imports,
+            description: admission.description,
+            warnings: admission.warnings.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<ComponentFinding> for Finding {
+    fn from(finding: ComponentFinding) -> Self {
+        Self { code: finding.code.into(), pointer: finding.pointer, detail: finding.detail, fix: Some(finding.fix) }
+    }
+}

@@ -1,0 +1,315 @@
+//! Harnesses: what agents run on.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use everwit_runtime::harness::{CapabilityConfig, Harness, ResourceStatus};
+use everwit_runtime::id::{HarnessId, OrgId};
+use everwit_runtime::limits::MAX_HARNESS_DEPTH;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::check::Checks;
+use super::extract::{IfMatch, JsonBody, Query, Tagged, present};
+use super::page::{List, PageParams};
+use super::{App, resolve};
+use crate::auth::Caller;
+use crate::problem::{Finding, Problem};
+
+/// A new harness.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CreateHarnessRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateHarness {
+    /// Name, unique in the org: lower-case words joined by hyphens, at most 64 bytes.
+    #[schema(example = "support")]
+    name: String,
+    /// Name for people.
+    display_name: Option<String>,
+    /// What it is for.
+    description: Option<String>,
+    /// Base prompt.
+    system_prompt: Option<String>,
+    /// Id or name of the harness that it extends.
+    parent_harness_id: Option<String>,
+    /// Its capabilities.
+    #[serde(default)]
+    capabilities: Vec<CapabilityConfig>,
+    /// Free-form labels.
+    #[serde(default)]
+    tags: Vec<String>,
+    /// Not supported yet; must be absent.
+    default_model_id: Option<String>,
+    /// Not supported yet; must be absent or empty.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    initial_files: Vec<serde_json::Value>,
+}
+
+/// What to change of a harness: absent fields stay, null clears.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = UpdateHarnessRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateHarness {
+    /// Name.
+    name: Option<String>,
+    /// Name for people.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    display_name: Option<Option<String>>,
+    /// What it is for.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    description: Option<Option<String>>,
+    /// Base prompt.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    system_prompt: Option<Option<String>>,
+    /// Id or name of the harness that it extends.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    parent_harness_id: Option<Option<String>>,
+    /// Its capabilities, all of them.
+    capabilities: Option<Vec<CapabilityConfig>>,
+    /// Free-form labels, all of them.
+    tags: Option<Vec<String>>,
+    /// `active` brings an archived harness back.
+    status: Option<ResourceStatus>,
+}
+
+/// A harness.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Harness)]
+pub(crate) struct HarnessBody {
+    /// Id.
+    id: HarnessId,
+    /// Name, unique in the org.
+    name: String,
+    /// Name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<String>,
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    /// Base prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_prompt: Option<String>,
+    /// The harness that it extends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_harness_id: Option<HarnessId>,
+    /// Its capabilities.
+    capabilities: Vec<CapabilityConfig>,
+    /// Free-form labels.
+    tags: Vec<String>,
+    /// Whether the platform seeded it; such a harness cannot be changed.
+    is_built_in: bool,
+    /// Whether it can be used.
+    status: ResourceStatus,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+impl From<Harness> for HarnessBody {
+    fn from(harness: Harness) -> Self {
+        Self {
+            id: harness.id,
+            name: harness.name,
+            display_name: harness.display_name,
+            description: harness.description,
+            system_prompt: harness.system_prompt,
+            parent_harness_id: harness.parent_harness_id,
+            capabilities: harness.capabilities,
+            tags: harness.tags,
+            is_built_in: harness.is_built_in,
+            status: harness.status,
+            created_at: harness.created_at,
+            updated_at: harness.updated_at,
+        }
+    }
+}
+
+/// List harnesses
+#[utoipa::path(get, path = "/harnesses", tag = "harnesses", params(PageParams), responses((status = 200, body = List<HarnessBody>)))]
+pub(crate) async fn list_harnesses(
+    State(app): State<App>,
+    caller: Caller,
+    Query(page): Query<PageParams>,
+) -> Result<Json<List<HarnessBody>>, Problem> {
+    let page = page.into();
+    let listing = app.stores.harness_store.list_harnesses(caller.org, page).await?;
+    Ok(Json(List::new(listing, page, Into::into)))
+}
+
+/// Create a harness
+#[utoipa::path(post, path = "/harnesses", tag = "harnesses", request_body = CreateHarness, responses((status = 201, body = HarnessBody), (status = 409, description = "The name is taken")))]
+pub(crate) async fn create_harness(
+    State(app): State<App>,
+    caller: Caller,
+    JsonBody(request): JsonBody<CreateHarness>,
+) -> Result<(StatusCode, Tagged<Json<HarnessBody>>), Problem> {
+    let mut checks = Checks::default();
+    checks.unsupported("/default_model_id", request.default_model_id.is_some());
+    checks.unsupported("/initial_files", !request.initial_files.is_empty());
+    let parent = parent_id(&app, caller.org, &mut checks, request.parent_harness_id.as_deref()).await?;
+    let now = app.moments.now();
+    let harness = Harness {
+        id: HarnessId::from_uuid(app.moments.uuid()),
+        name: request.name,
+        display_name: request.display_name,
+        description: request.description,
+        system_prompt: request.system_prompt,
+        parent_harness_id: parent,
+        capabilities: request.capabilities,
+        tags: request.tags,
+        is_built_in: false,
+        status: ResourceStatus::Active,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    checks.capabilities(&app, caller.org, &harness.capabilities).await?;
+    check(&app, caller.org, checks, &harness).await?;
+    app.stores.harness_store.add_harness(caller.org, harness.clone()).await?;
+    Ok((StatusCode::CREATED, Tagged(harness.version, Json(harness.into()))))
+}
+
+/// Read a harness
+#[utoipa::path(get, path = "/harnesses/{harness}", tag = "harnesses", params(("harness" = String, Path, description = "Id or name")), responses((status = 200, body = HarnessBody)))]
+pub(crate) async fn get_harness(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+) -> Result<Tagged<Json<HarnessBody>>, Problem> {
+    let harness = resolve::harness(&app, caller.org, &reference).await?;
+    Ok(Tagged(harness.version, Json(harness.into())))
+}
+
+/// Change a harness
+#[utoipa::path(patch, path = "/harnesses/{harness}", tag = "harnesses", params(("harness" = String, Path, description = "Id or name"), ("If-Match" = Option<String>, Header, description = "ETag that the harness must have")), request_body = UpdateHarness, responses((status = 200, body = HarnessBody), (status = 409, description = "Built in, or the name is taken"), (status = 412, description = "Not at the version of If-Match")))]
+pub(crate) async fn update_harness(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    if_match: IfMatch,
+    JsonBody(request): JsonBody<UpdateHarness>,
+) -> Result<Tagged<Json<HarnessBody>>, Problem> {
+    let mut harness = resolve::harness(&app, caller.org, &reference).await?;
+    if_match.check(harness.version)?;
+    refuse_built_in(&harness)?;
+    let mut checks = Checks::default();
+    if let Some(parent) = &request.parent_harness_id {
+        harness.parent_harness_id = parent_id(&app, caller.org, &mut checks, parent.as_deref()).await?;
+    }
+    checks.changed_capabilities(&app, caller.org, request.capabilities.as_deref()).await?;
+    request.apply(&mut harness);
+    check(&app, caller.org, checks, &harness).await?;
+    store(&app, caller.org, &mut harness).await.map_err(|error| if_match.lost(error))?;
+    Ok(Tagged(harness.version, Json(harness.into())))
+}
+
+/// Archive a harness
+///
+/// It cannot be assigned any more. `PATCH` with status `active` brings it back.
+#[utoipa::path(delete, path = "/harnesses/{harness}", tag = "harnesses", params(("harness" = String, Path, description = "Id or name"), ("If-Match" = Option<String>, Header, description = "ETag that the harness must have")), responses((status = 204, description = "It is archived"), (status = 409, description = "Built in"), (status = 412, description = "Not at the version of If-Match")))]
+pub(crate) async fn archive_harness(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let mut harness = resolve::harness(&app, caller.org, &reference).await?;
+    if_match.check(harness.version)?;
+    refuse_built_in(&harness)?;
+    if harness.status == ResourceStatus::Active {
+        harness.status = ResourceStatus::Archived;
+        store(&app, caller.org, &mut harness).await.map_err(|error| if_match.lost(error))?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl UpdateHarness {
+    fn apply(self, harness: &mut Harness) {
+        if let Some(name) = self.name {
+            harness.name = name;
+        }
+        if let Some(display_name) = self.display_name {
+            harness.display_name = display_name;
+        }
+        if let Some(description) = self.description {
+            harness.description = description;
+        }
+        if let Some(system_prompt) = self.system_prompt {
+            harness.system_prompt = system_prompt;
+        }
+        if let Some(capabilities) = self.capabilities {
+            harness.capabilities = capabilities;
+        }
+        if let Some(tags) = self.tags {
+            harness.tags = tags;
+        }
+        if let Some(status) = self.status {
+            harness.status = status;
+        }
+    }
+}
+
+async fn store(app: &App, org: OrgId, harness: &mut Harness) -> Result<(), everwit_runtime::store::StoreError> {
+    harness.version += 1;
+    harness.updated_at = app.moments.now();
+    app.stores.harness_store.update_harness(org, harness.clone()).await
+}
+
+fn refuse_built_in(harness: &Harness) -> Result<(), Problem> {
+    if !harness.is_built_in {
+        return Ok(());
+    }
+    let detail = format!("harness {:?} is built in and cannot be changed; create one that has it as its parent", harness.name);
+    Err(Problem::conflict("built_in", detail))
+}
+
+async fn parent_id(app: &App, org: OrgId, checks: &mut Checks, reference: Option<&str>) -> Result<Option<HarnessId>, Problem> {
+    let Some(reference) = reference else { return Ok(None) };
+    let store = &app.stores.harness_store;
+    let found = match reference.parse() {
+        Ok(id) => store.get_harness(org, id).await?,
+        Err(_) => store.find_harness(org, reference).await?,
+    };
+    if found.is_none() {
+        let detail = format!("harness {:?} does not exist", super::check::shown(reference));
+        checks.add(Finding::at("/parent_harness_id", "unknown_harness", detail));
+    }
+    Ok(found.map(|harness| harness.id))
+}
+
+async fn check(app: &App, org: OrgId, mut checks: Checks, harness: &Harness) -> Result<(), Problem> {
+    checks.name("/name", &harness.name);
+    checks.title("/display_name", harness.display_name.as_deref());
+    checks.description(harness.description.as_deref());
+    checks.system_prompt(harness.system_prompt.as_deref());
+    checks.tags(&harness.tags);
+    check_chain(app, org, &mut checks, harness).await?;
+    checks.finish()
+}
+
+/// Follows the parents: the chain must end, and soon.
+async fn check_chain(app: &App, org: OrgId, checks: &mut Checks, harness: &Harness) -> Result<(), Problem> {
+    let mut next = harness.parent_harness_id;
+    for _ in 1..MAX_HARNESS_DEPTH {
+        let Some(id) = next else { return Ok(()) };
+        if id == harness.id {
+            checks.add(Finding::at("/parent_harness_id", "cycle", "the harness would be its own ancestor"));
+            return Ok(());
+        }
+        next = app.stores.harness_store.get_harness(org, id).await?.and_then(|parent| parent.parent_harness_id);
+    }
+    if next.is_some() {
+        let detail = format!("the chain of parents would be longer than {MAX_HARNESS_DEPTH}");
+        checks.add(Finding::at("/parent_harness_id", "too_deep", detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! Messages: what users say, what agents answer, what tools return. A projection of the events.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use everwit_runtime::engine::TurnKey;
+use everwit_runtime::event::{Event, EventContext, EventData, NewEvent};
+use everwit_runtime::id::{EventId, MessageId, OrgId, SessionId, TurnId};
+use everwit_runtime::limits::{MAX_EVENTS_PER_PAGE, MAX_MESSAGE_BYTES};
+use everwit_runtime::message::{ContentPart, Message, Role};
+use everwit_runtime::turn::message_of;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
+
+use super::check::Checks;
+use super::extract::{FromParams, JsonBody, Params, Query};
+use super::page::List;
+use super::{App, resolve};
+use crate::auth::Caller;
+use crate::problem::{Finding, Problem};
+
+/// Largest `metadata` of a message, as JSON, in bytes.
+const MAX_METADATA_BYTES: usize = 16 << 10;
+/// Most parts of one message.
+const MAX_PARTS: usize = 100;
+/// Messages in one answer.
+const MAX_MESSAGES: u64 = 1_000;
+
+/// A message to the agent.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CreateMessageRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateMessage {
+    /// The message.
+    message: MessageInput,
+    /// Free-form values, kept with the message.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
+    /// Not supported yet; must be absent or without values.
+    #[schema(value_type = Option<Object>)]
+    controls: Option<Map<String, Value>>,
+    /// Not supported yet; must be absent.
+    #[schema(value_type = Option<Object>)]
+    external_actor: Option<Value>,
+    /// Not supported yet; must be absent or empty.
+    #[serde(default)]
+    tags: Vec<String>,
+}
+
+/// Role and content of a message to the agent.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MessageInput {
+    /// Who speaks: only `user`.
+    #[serde(default = "user")]
+    role: Role,
+    /// Text and images, in order.
+    content: Vec<ContentPart>,
+}
+
+fn user() -> Role {
+    Role::User
+}
+
+/// A message.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Message)]
+pub(crate) struct MessageBody {
+    /// Id.
+    id: MessageId,
+    /// The session that it belongs to.
+    session_id: SessionId,
+    /// Sequence of the event that it is.
+    sequence: u64,
+    /// The turn that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn_id: Option<TurnId>,
+    /// Who speaks.
+    role: Role,
+    /// Content in order.
+    content: Vec<ContentPart>,
+    /// Free-form values of the sender.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    metadata: Map<String, Value>,
+    /// When it was accepted.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+}
+
+impl MessageBody {
+    /// The message that an event is, if it is one.
+    fn of(event: &Event) -> Option<Self> {
+        let message = message_of(event)?;
+        Some(Self {
+            id: message.id,
+            session_id: event.session_id,
+            sequence: event.sequence?,
+            turn_id: event.context.turn_id,
+            role: message.role,
+            content: message.content,
+            metadata: message.metadata,
+            created_at: message.created_at,
+        })
+    }
+}
+
+/// Which messages.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct MessageParams {
+    /// Messages to skip.
+    #[param(default = 0)]
+    offset: Option<u64>,
+    /// Messages to return.
+    #[param(default = 1000, minimum = 1, maximum = 1000)]
+    limit: Option<u64>,
+}
+
+impl FromParams for MessageParams {
+    fn from_params(params: &mut Params) -> Self {
+        Self { offset: params.number("offset", 0, u64::MAX), limit: params.number("limit", 1, MAX_MESSAGES) }
+    }
+}
+
+/// Send a message
+///
+/// The answer comes at once; what the agent says comes as events. While a turn runs, the message
+/// waits and gets a turn of its own.
+#[utoipa::path(post, path = "/sessions/{session_id}/messages", tag = "messages", params(("session_id" = String, Path, description = "Id")), request_body = CreateMessage, responses((status = 201, body = MessageBody)))]
+pub(crate) async fn create_message(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    JsonBody(request): JsonBody<CreateMessage>,
+) -> Result<(StatusCode, Json<MessageBody>), Problem> {
+    let session = resolve::session(&app, caller.org, &reference).await?.id;
+    request.check()?;
+    let turn = TurnId::from_uuid(app.moments.uuid());
+    let event = submit(&app, TurnKey { org: caller.org, session, turn }, request).await?;
+    let body = MessageBody::of(&event).ok_or_else(|| Problem::internal("a stored input is not a message"))?;
+    Ok((StatusCode::CREATED, Json(body)))
+}
+
+/// List messages
+///
+/// Oldest first.
+#[utoipa::path(get, path = "/sessions/{session_id}/messages", tag = "messages", params(("session_id" = String, Path, description = "Id"), MessageParams), responses((status = 200, body = List<MessageBody>)))]
+pub(crate) async fn list_messages(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    Query(params): Query<MessageParams>,
+) -> Result<Json<List<MessageBody>>, Problem> {
+    let session = resolve::session(&app, caller.org, &reference).await?.id;
+    let (offset, limit) = (params.offset.unwrap_or(0), params.limit.unwrap_or(MAX_MESSAGES));
+    let (data, total) = read(&app, caller.org, session, offset, limit).await?;
+    Ok(Json(List { data, total, offset, limit }))
+}
+
+impl CreateMessage {
+    fn check(&self) -> Result<(), Problem> {
+        let mut checks = Checks::default();
+        let controls = self.controls.iter().flatten().filter(|(_, value)| !value.is_null());
+        for (name, _) in controls {
+            checks.unsupported(&format!("/controls/{}", name.replace('~', "~0").replace('/', "~1")), true);
+        }
+        checks.unsupported("/external_actor", self.external_actor.as_ref().is_some_and(|actor| !actor.is_null()));
+        checks.unsupported("/tags", !self.tags.is_empty());
+        if self.message.role != Role::User {
+            checks.add(Finding::at("/message/role", "invalid_role", "only messages of role user can be sent"));
+        }
+        check_content(&mut checks, &self.message.content);
+        let metadata = self.metadata.as_ref().map(|metadata| serde_json::to_string(metadata).unwrap_or_default());
+        checks.text("/metadata", metadata.as_deref(), MAX_METADATA_BYTES);
+        checks.finish()
+    }
+}
+
+fn check_content(checks: &mut Checks, content: &[ContentPart]) {
+    if content.is_empty() || content.len() > MAX_PARTS {
+        let detail = format!("{} parts; a message has 1 to {MAX_PARTS}", content.len());
+        checks.add(Finding::at("/message/content", "wrong_count", detail));
+    }
+    let mut text_bytes = 0;
+    for (at, part) in content.iter().enumerate().take(MAX_PARTS) {
+        let pointer = format!("/message/content/{at}");
+        match part {
+            ContentPart::Text { text } => text_bytes += text.len(),
+            ContentPart::Image { url: Some(_), base64: None, .. }
+            | ContentPart::Image { url: None, base64: Some(_), media_type: Some(_) } => {}
+            ContentPart::Image { .. } => {
+                let finding = Finding::at(pointer, "invalid_image", "an image has either a url, or base64 and media_type");
+                checks.add(finding);
+            }
+            ContentPart::ToolCall(_) | ContentPart::ToolResult { .. } => {
+                checks.add(Finding::at(pointer, "invalid_part", "a user's message has parts of type text and image only"));
+            }
+        }
+    }
+    if text_bytes > MAX_MESSAGE_BYTES {
+        let detail = format!("{text_bytes} bytes of text; at most {MAX_MESSAGE_BYTES} are allowed");
+        checks.add(Finding::at("/message/content", "too_long", detail));
+    }
+}
+
+/// Stores the message, tells the listeners, and has its turn run. Once it is stored, the turn
+/// runs even if this process dies now.
+async fn submit(app: &App, key: TurnKey, request: CreateMessage) -> Result<Event, Problem> {
+    let now = app.moments.now();
+    let message = Message {
+        id: MessageId::from_uuid(app.moments.uuid()),
+        role: request.message.role,
+        content: request.message.content,
+        metadata: request.metadata.unwrap_or_default(),
+        created_at: now,
+    };
+    let input = NewEvent {
+        id: EventId::from_uuid(app.moments.uuid()),
+        ts: now,
+        context: EventContext { turn_id: Some(key.turn), input_message_id: Some(message.id) },
+        data: EventData::InputMessage { message },
+    };
+    let submitted = app.stores.log.submit_turn(key.org, key.session, key.turn, input).await?;
+    if submitted.created {
+        app.bus.publish(submitted.event.clone());
+    }
+    if let Err(error) = app.engine.submit(key).await {
+        tracing::warn!(%error, turn = %key.turn, "the turn waits for the next start of the server");
+    }
+    Ok(submitted.event)
+}
+
+async fn read(app: &App, org: OrgId, session: SessionId, offset: u64, limit: u64) -> Result<(Vec<MessageBody>, u64), Problem> {
+    let (mut data, mut total, mut after) = (Vec::new(), 0, 0);
+    loop {
+        let events = app.stores.log.read_events(org, session, after, MAX_EVENTS_PER_PAGE).await?;
+        let Some(last) = events.last().and_then(|event| event.sequence) else { return Ok((data, total)) };
+        for message in events.iter().filter_map(MessageBody::of) {
+            if (offset..offset.saturating_add(limit)).contains(&total) {
+                data.push(message);
+            }
+            total += 1;
+        }
+        after = last;
+    }
+}

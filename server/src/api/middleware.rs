@@ -1,0 +1,89 @@
+//! What every request passes: its id, its log line, authorization, and the rendering of problems.
+
+use std::any::Any;
+
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use everwit_runtime::store::Scope;
+use tracing::Instrument;
+
+use super::App;
+use crate::problem::Problem;
+
+/// The header that carries a request's id, both ways.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest id that is taken over from a caller, in bytes.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+
+/// Outermost layer: gives the request its id, logs it once, and renders problems.
+pub(crate) async fn envelope(State(app): State<App>, request: Request, next: Next) -> Response {
+    let id = request_id(&app, &request);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span = tracing::info_span!("request", id = %id);
+    async move {
+        let started = app.moments.now();
+        let mut response = render(next.run(request).await, &id);
+        let millis = app.moments.now().duration_since(started).as_millis();
+        tracing::info!(%method, path, status = response.status().as_u16(), millis = i64::try_from(millis).unwrap_or(i64::MAX), "answered");
+        let headers = response.headers_mut();
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            headers.insert(REQUEST_ID, value);
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// A caller's id if it is short and harmless in logs, a new one otherwise.
+fn request_id(app: &App, request: &Request) -> String {
+    let harmless = |id: &&str| {
+        !id.is_empty()
+            && id.len() <= MAX_REQUEST_ID_BYTES
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(harmless);
+    given.map_or_else(|| format!("req_{}", app.moments.uuid().simple()), str::to_owned)
+}
+
+fn render(mut response: Response, id: &str) -> Response {
+    let own = response.extensions_mut().remove::<Problem>();
+    // Error responses that are JSON are a handler's own words, as those of the readiness check.
+    let own_words = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    let problem = match own {
+        Some(problem) => problem,
+        None if own_words => return response,
+        None => match Problem::of_bare_response(&response) {
+            Some(problem) => problem,
+            None => return response,
+        },
+    };
+    if let Some(cause) = problem.cause() {
+        tracing::error!(cause, "request failed");
+    }
+    problem.render(id)
+}
+
+/// The response for a handler that panicked; the panic itself is logged by the panic hook.
+pub(crate) fn after_panic(payload: Box<dyn Any + Send + 'static>) -> Response {
+    let message =
+        payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    Problem::internal(format!("a handler panicked: {message}")).into_response()
+}
+
+/// Route layer: lets callers through that have the scope, and tells the handler who calls.
+pub(crate) async fn authorize(State((app, needed)): State<(App, Scope)>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    let caller = app.auth.caller(request.headers()).await?;
+    caller.require(needed)?;
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+/// Answer for paths that no route has.
+pub(crate) async fn no_such_route() -> StatusCode {
+    StatusCode::NOT_FOUND
+}

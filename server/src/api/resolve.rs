@@ -1,0 +1,50 @@
+//! From what a caller writes to the thing: names work wherever ids work, and what another org
+//! has does not exist.
+
+use std::str::FromStr;
+
+use everwit_runtime::agent::Agent;
+use everwit_runtime::component::Component;
+use everwit_runtime::harness::Harness;
+use everwit_runtime::id::OrgId;
+use everwit_runtime::session::Session;
+
+use super::App;
+use crate::problem::Problem;
+
+/// A harness by id or name.
+pub(crate) async fn harness(app: &App, org: OrgId, reference: &str) -> Result<Harness, Problem> {
+    let store = &app.stores.harness_store;
+    let found = match FromStr::from_str(reference) {
+        Ok(id) => store.get_harness(org, id).await?,
+        Err(_) => store.find_harness(org, reference).await?,
+    };
+    found.ok_or_else(|| Problem::not_found("harness", reference))
+}
+
+/// An agent by id or name.
+pub(crate) async fn agent(app: &App, org: OrgId, reference: &str) -> Result<Agent, Problem> {
+    let store = &app.stores.agent_store;
+    let found = match FromStr::from_str(reference) {
+        Ok(id) => store.get_agent(org, id).await?,
+        Err(_) => store.find_agent(org, reference).await?,
+    };
+    found.ok_or_else(|| Problem::not_found("agent", reference))
+}
+
+/// A session by id.
+pub(crate) async fn session(app: &App, org: OrgId, reference: &str) -> Result<Session, Problem> {
+    let absent = || Problem::not_found("session", reference);
+    let id = reference.parse().map_err(|_| absent())?;
+    app.stores.session_store.get_session(org, id).await?.ok_or_else(absent)
+}
+
+/// A component by id or by its capability id.
+pub(crate) async fn component(app: &App, org: OrgId, reference: &str) -> Result<Component, Problem> {
+    let store = &app.stores.component_store;
+    let found = match FromStr::from_str(reference) {
+        Ok(id) => store.get_component(org, id).await?,
+        Err(_) => store.find_component(org, reference).await?,
+    };
+    found.ok_or_else(|| Problem::not_found("component", reference))
+}

@@ -1,0 +1,376 @@
+//! Sessions: durable conversations.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use everwit_runtime::engine::TurnKey;
+use everwit_runtime::event::{EventContext, EventData, NewEvent};
+use everwit_runtime::harness::{CapabilityConfig, Harness, ResourceStatus};
+use everwit_runtime::id::{AgentId, EventId, HarnessId, OrgId, SessionId, TurnId};
+use everwit_runtime::session::{Session, SessionStatus};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::check::{Checks, shown};
+use super::extract::{IfMatch, JsonBody, OptionalJsonBody, Query, Tagged, present};
+use super::page::{List, PageParams};
+use super::{App, resolve};
+use crate::auth::Caller;
+use crate::problem::{Finding, Problem};
+use crate::seed;
+
+/// A new session; everything is optional.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = CreateSessionRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateSession {
+    /// Id or name of its agent.
+    agent_id: Option<String>,
+    /// Name of its agent; not together with `agent_id`.
+    #[serde(alias = "agent")]
+    agent_name: Option<String>,
+    /// Id or name of its harness; the agent's if absent, else the base harness.
+    harness_id: Option<String>,
+    /// Name of its harness; not together with `harness_id`.
+    #[serde(alias = "harness")]
+    harness_name: Option<String>,
+    /// Title.
+    title: Option<String>,
+    /// Prompt, appended to the agent's.
+    system_prompt: Option<String>,
+    /// Its capabilities, in addition to harness and agent.
+    #[serde(default)]
+    capabilities: Vec<CapabilityConfig>,
+    /// BCP 47 tag of the user's language.
+    #[schema(example = "uk-UA")]
+    locale: Option<String>,
+    /// Most model calls of one turn; the agent's if absent.
+    max_iterations: Option<u32>,
+    /// Free-form labels.
+    #[serde(default)]
+    tags: Vec<String>,
+    /// Not supported yet; must be absent.
+    model_id: Option<String>,
+    /// Not supported yet; must be absent or empty.
+    #[schema(value_type = Option<Vec<Object>>)]
+    initial_files: Option<Vec<serde_json::Value>>,
+}
+
+/// What to change of a session: absent fields stay, null clears.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = UpdateSessionRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateSession {
+    /// Title.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    title: Option<Option<String>>,
+    /// Prompt, appended to the agent's.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    system_prompt: Option<Option<String>>,
+    /// Its capabilities, all of them.
+    capabilities: Option<Vec<CapabilityConfig>>,
+    /// BCP 47 tag of the user's language.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    locale: Option<Option<String>>,
+    /// Most model calls of one turn.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<u32>)]
+    max_iterations: Option<Option<u32>>,
+    /// Free-form labels, all of them.
+    tags: Option<Vec<String>>,
+}
+
+/// A session.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Session)]
+pub(crate) struct SessionBody {
+    /// Id.
+    id: SessionId,
+    /// The org that it belongs to.
+    organization_id: OrgId,
+    /// The harness that it runs on.
+    harness_id: HarnessId,
+    /// Its agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_id: Option<AgentId>,
+    /// Title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// What it is doing.
+    status: SessionStatus,
+    /// Prompt, appended to the agent's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_prompt: Option<String>,
+    /// Its capabilities, in addition to harness and agent.
+    capabilities: Vec<CapabilityConfig>,
+    /// BCP 47 tag of the user's language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locale: Option<String>,
+    /// Most model calls of one turn; the agent's if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_iterations: Option<u32>,
+    /// Free-form labels.
+    tags: Vec<String>,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+impl SessionBody {
+    fn new(org: OrgId, session: Session) -> Self {
+        Self {
+            id: session.id,
+            organization_id: org,
+            harness_id: session.harness_id,
+            agent_id: session.agent_id,
+            title: session.title,
+            status: session.status,
+            system_prompt: session.system_prompt,
+            capabilities: session.capabilities,
+            locale: session.locale,
+            max_iterations: session.max_iterations,
+            tags: session.tags,
+            created_at: session.created_at,
+            updated_at: session.updated_at,
+        }
+    }
+}
+
+/// Which turn to cancel.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = CancelTurnRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CancelTurn {
+    /// The turn; the one that runs, or runs next, if absent.
+    turn_id: Option<TurnId>,
+}
+
+/// What a cancel did.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CancelTurnResponse)]
+pub(crate) struct CancelOutcome {
+    /// Whether there was something to cancel.
+    status: CancelStatus,
+    /// The same for people.
+    message: &'static str,
+    /// The turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn_id: Option<TurnId>,
+}
+
+/// Whether there was something to cancel.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CancelStatus {
+    /// The turn ends as cancelled; `turn.cancelled` tells when.
+    Cancelled,
+    /// No such turn was open.
+    NoOp,
+}
+
+/// List sessions
+#[utoipa::path(get, path = "/sessions", tag = "sessions", params(PageParams), responses((status = 200, body = List<SessionBody>)))]
+pub(crate) async fn list_sessions(
+    State(app): State<App>,
+    caller: Caller,
+    Query(page): Query<PageParams>,
+) -> Result<Json<List<SessionBody>>, Problem> {
+    let page = page.into();
+    let listing = app.stores.session_store.list_sessions(caller.org, page).await?;
+    Ok(Json(List::new(listing, page, |session| SessionBody::new(caller.org, session))))
+}
+
+/// Create a session
+///
+/// Its harness is the one named, else its agent's, else the base harness.
+#[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = Option<CreateSession>, responses((status = 201, body = SessionBody)))]
+pub(crate) async fn create_session(
+    State(app): State<App>,
+    caller: Caller,
+    OptionalJsonBody(request): OptionalJsonBody<CreateSession>,
+) -> Result<(StatusCode, Tagged<Json<SessionBody>>), Problem> {
+    let session = request.unwrap_or_default().into_session(&app, caller.org).await?;
+    let started = NewEvent {
+        id: EventId::from_uuid(app.moments.uuid()),
+        ts: session.created_at,
+        context: EventContext::default(),
+        data: EventData::SessionStarted { harness_id: session.harness_id, agent_id: session.agent_id },
+    };
+    let event = app.stores.session_store.add_session(caller.org, session.clone(), started).await?;
+    app.bus.publish(event);
+    Ok((StatusCode::CREATED, Tagged(session.version, Json(SessionBody::new(caller.org, session)))))
+}
+
+/// Read a session
+#[utoipa::path(get, path = "/sessions/{session_id}", tag = "sessions", params(("session_id" = String, Path, description = "Id")), responses((status = 200, body = SessionBody)))]
+pub(crate) async fn get_session(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+) -> Result<Tagged<Json<SessionBody>>, Problem> {
+    let session = resolve::session(&app, caller.org, &reference).await?;
+    Ok(Tagged(session.version, Json(SessionBody::new(caller.org, session))))
+}
+
+/// Change a session
+#[utoipa::path(patch, path = "/sessions/{session_id}", tag = "sessions", params(("session_id" = String, Path, description = "Id"), ("If-Match" = Option<String>, Header, description = "ETag that the session must have")), request_body = UpdateSession, responses((status = 200, body = SessionBody), (status = 409, description = "Somebody else changed it at the same time"), (status = 412, description = "Not at the version of If-Match")))]
+pub(crate) async fn update_session(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    if_match: IfMatch,
+    JsonBody(request): JsonBody<UpdateSession>,
+) -> Result<Tagged<Json<SessionBody>>, Problem> {
+    let mut session = resolve::session(&app, caller.org, &reference).await?;
+    if_match.check(session.version)?;
+    let mut checks = Checks::default();
+    checks.changed_capabilities(&app, caller.org, request.capabilities.as_deref()).await?;
+    request.apply(&mut session);
+    check(checks, &session)?;
+    session.version += 1;
+    session.updated_at = app.moments.now();
+    app.stores.session_store.update_session(caller.org, session.clone()).await.map_err(|error| if_match.lost(error))?;
+    Ok(Tagged(session.version, Json(SessionBody::new(caller.org, session))))
+}
+
+/// Cancel a turn
+///
+/// Idempotent. The turn ends with `turn.cancelled`; turns that wait behind it go on.
+#[utoipa::path(post, path = "/sessions/{session_id}/cancel", tag = "sessions", params(("session_id" = String, Path, description = "Id")), request_body = Option<CancelTurn>, responses((status = 200, body = CancelOutcome)))]
+pub(crate) async fn cancel_turn(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    OptionalJsonBody(request): OptionalJsonBody<CancelTurn>,
+) -> Result<Json<CancelOutcome>, Problem> {
+    let session = resolve::session(&app, caller.org, &reference).await?.id;
+    let turn = match request.unwrap_or_default().turn_id {
+        Some(turn) => Some(turn),
+        None => app.stores.log.open_turns(caller.org, session).await?.first().copied(),
+    };
+    let cancelled = match turn {
+        Some(turn) => app.engine.cancel(TurnKey { org: caller.org, session, turn }).await?,
+        None => false,
+    };
+    Ok(Json(match cancelled {
+        true => CancelOutcome { status: CancelStatus::Cancelled, message: "the turn is being cancelled", turn_id: turn },
+        false => CancelOutcome { status: CancelStatus::NoOp, message: "there is no such open turn", turn_id: None },
+    }))
+}
+
+impl CreateSession {
+    async fn into_session(self, app: &App, org: OrgId) -> Result<Session, Problem> {
+        let mut checks = Checks::default();
+        checks.unsupported("/model_id", self.model_id.is_some());
+        checks.unsupported("/initial_files", self.initial_files.as_ref().is_some_and(|files| !files.is_empty()));
+        let agent = self.agent(app, org, &mut checks).await?;
+        let named = self.harness(app, org, &mut checks).await?.map(|harness| harness.id);
+        let harness_id = match named.or(agent.map(|(_, harness)| harness)) {
+            Some(id) => id,
+            None => seed::base_harness(&app.stores, &app.moments, org).await?.id,
+        };
+        let now = app.moments.now();
+        let session = Session {
+            id: SessionId::from_uuid(app.moments.uuid()),
+            harness_id,
+            agent_id: agent.map(|(id, _)| id),
+            title: self.title,
+            status: SessionStatus::Started,
+            system_prompt: self.system_prompt,
+            capabilities: self.capabilities,
+            locale: self.locale,
+            max_iterations: self.max_iterations,
+            tags: self.tags,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        checks.capabilities(app, org, &session.capabilities).await?;
+        check(checks, &session)?;
+        Ok(session)
+    }
+
+    async fn agent(&self, app: &App, org: OrgId, checks: &mut Checks) -> Result<Option<(AgentId, HarnessId)>, Problem> {
+        let Some((pointer, reference)) = one_of(checks, ("/agent_id", &self.agent_id), ("/agent_name", &self.agent_name)) else {
+            return Ok(None);
+        };
+        let found = match reference.parse() {
+            Ok(id) => app.stores.agent_store.get_agent(org, id).await?,
+            Err(_) => app.stores.agent_store.find_agent(org, reference).await?,
+        };
+        refuse_unusable(checks, pointer, "agent", reference, found.as_ref().map(|agent| agent.status));
+        Ok(found.map(|agent| (agent.id, agent.harness_id)))
+    }
+
+    async fn harness(&self, app: &App, org: OrgId, checks: &mut Checks) -> Result<Option<Harness>, Problem> {
+        let Some((pointer, reference)) = one_of(checks, ("/harness_id", &self.harness_id), ("/harness_name", &self.harness_name)) else {
+            return Ok(None);
+        };
+        let found = match reference.parse() {
+            Ok(id) => app.stores.harness_store.get_harness(org, id).await?,
+            Err(_) => app.stores.harness_store.find_harness(org, reference).await?,
+        };
+        refuse_unusable(checks, pointer, "harness", reference, found.as_ref().map(|harness| harness.status));
+        Ok(found)
+    }
+}
+
+impl UpdateSession {
+    fn apply(self, session: &mut Session) {
+        if let Some(title) = self.title {
+            session.title = title;
+        }
+        if let Some(system_prompt) = self.system_prompt {
+            session.system_prompt = system_prompt;
+        }
+        if let Some(capabilities) = self.capabilities {
+            session.capabilities = capabilities;
+        }
+        if let Some(locale) = self.locale {
+            session.locale = locale;
+        }
+        if let Some(max_iterations) = self.max_iterations {
+            session.max_iterations = max_iterations;
+        }
+        if let Some(tags) = self.tags {
+            session.tags = tags;
+        }
+    }
+}
+
+type Reference<'a> = (&'static str, &'a Option<String>);
+
+/// The one of two fields that is given.
+fn one_of<'a>(checks: &mut Checks, first: Reference<'a>, second: Reference<'a>) -> Option<(&'static str, &'a str)> {
+    let given = |(pointer, value): Reference<'a>| value.as_deref().map(|value| (pointer, value));
+    if first.1.is_some() && second.1.is_some() {
+        let detail = format!("{} and {} exclude each other", &first.0[1..], &second.0[1..]);
+        checks.add(Finding::at(second.0, "exclusive", detail).fix("send one of them"));
+    }
+    given(first).or(given(second))
+}
+
+fn refuse_unusable(checks: &mut Checks, pointer: &str, what: &str, reference: &str, status: Option<ResourceStatus>) {
+    let (code, state) = match status {
+        Some(ResourceStatus::Active) => return,
+        Some(ResourceStatus::Archived) => ("archived", "is archived"),
+        None => ("unknown", "does not exist"),
+    };
+    checks.add(Finding::at(pointer, code, format!("{what} {:?} {state}", shown(reference))));
+}
+
+fn check(mut checks: Checks, session: &Session) -> Result<(), Problem> {
+    checks.title("/title", session.title.as_deref());
+    checks.system_prompt(session.system_prompt.as_deref());
+    checks.tags(&session.tags);
+    checks.locale(session.locale.as_deref());
+    checks.max_iterations(session.max_iterations);
+    checks.finish()
+}

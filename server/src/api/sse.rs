@@ -1,0 +1,275 @@
+//! The event stream of a session: stored events gap-free and in order, live-only events between
+//! them.
+//!
+//! Truth is the store, the bus only says when to look: a stored event that arrives out of turn,
+//! or a listener that fell behind, makes the stream read the store. Nothing is buffered for a
+//! reader that does not read.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::sse::{Event as Frame, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use everwit_runtime::event::Event;
+use everwit_runtime::id::{EventId, OrgId, SessionId};
+use futures::{Stream, stream};
+use jiff::Timestamp;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::time::Instant;
+use utoipa::IntoParams;
+
+use super::events::{Record, TypeFilter};
+use super::extract::{FromParams, Params, Query};
+use super::{App, resolve};
+use crate::auth::Caller;
+use crate::lifecycle::Phase;
+use crate::problem::Problem;
+
+/// Between two signs of life on a silent stream; proxies commonly cut after 30 to 60 seconds.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Longest life of one stream. Clients reconnect without loss; a revoked key ends by this.
+const MAX_AGE: Duration = Duration::from_secs(15 * 60);
+/// How long clients are told to wait before they reconnect, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+/// The same when only this stream ends, not the server.
+const CYCLE_RETRY_MS: u64 = 100;
+/// Events that one read of the store gives the stream.
+const CATCH_UP_EVENTS: usize = 256;
+/// Streams of one session.
+const MAX_STREAMS_PER_SESSION: usize = 16;
+/// Streams of all sessions; leaves connections for everything else.
+const MAX_STREAMS: usize = 768;
+
+/// Which events, from where on.
+#[derive(Debug, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StreamParams {
+    /// Replay what came after this sequence first; 0 replays everything.
+    after_sequence: Option<u64>,
+    /// Replay what came after the event with this id first.
+    #[param(value_type = Option<String>)]
+    since_id: Option<EventId>,
+    #[param(ignore)]
+    filter: TypeFilter,
+}
+
+impl FromParams for StreamParams {
+    fn from_params(params: &mut Params) -> Self {
+        Self {
+            after_sequence: params.number("after_sequence", 0, u64::MAX),
+            since_id: params.one("since_id", "the id of an event"),
+            filter: TypeFilter::from_params(params),
+        }
+    }
+}
+
+/// The `Last-Event-ID` header.
+pub(crate) struct LastEventId(Option<EventId>);
+
+impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get("last-event-id") else { return Ok(Self(None)) };
+        let id = value.to_str().ok().and_then(|text| text.parse().ok());
+        id.map(|id| Self(Some(id))).ok_or_else(|| Problem::bad_request("invalid_header", "Last-Event-ID must be the id of an event"))
+    }
+}
+
+/// Stream events
+///
+/// Server-sent events: `connected` first, then each event with its type as the event name and
+/// the event as JSON data. Stored events carry their id as `id`, so that a client resumes with
+/// `Last-Event-ID`; live-only events carry none. Without a cursor the stream begins with what
+/// happens next. `disconnecting` announces the end of a stream, with `retry_ms`.
+#[utoipa::path(get, path = "/sessions/{session_id}/sse", tag = "events", operation_id = "stream_events", params(("session_id" = String, Path, description = "Id"), ("Last-Event-ID" = Option<String>, Header, description = "Id of the last event that was seen; not together with since_id or after_sequence"), StreamParams, TypeFilter), responses((status = 200, content_type = "text/event-stream", body = Event), (status = 429, description = "Too many streams of the session")))]
+pub(crate) async fn stream_events(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    LastEventId(last): LastEventId,
+    Query(params): Query<StreamParams>,
+) -> Result<Response, Problem> {
+    let session = resolve::session(&app, caller.org, &reference).await?.id;
+    let slot = app.streams.take(session)?;
+    let feed = Feed::open(app, slot, (caller.org, session), last, params).await?;
+    let keep_alive = KeepAlive::new().interval(HEARTBEAT).text("hb");
+    let headers = [(CACHE_CONTROL, "no-store, no-transform"), (HeaderName::from_static("x-accel-buffering"), "no")];
+    Ok((headers, Sse::new(frames(feed)).keep_alive(keep_alive)).into_response())
+}
+
+fn frames(feed: Feed) -> impl Stream<Item = Result<Frame, Infallible>> {
+    stream::unfold(Some(feed), |feed| async {
+        let mut feed = feed?;
+        let (frame, goes_on) = feed.next().await;
+        Some((Ok(frame), goes_on.then_some(feed)))
+    })
+}
+
+/// State of one stream.
+struct Feed {
+    app: App,
+    _slot: Slot,
+    key: (OrgId, SessionId),
+    filter: TypeFilter,
+    bus: Receiver<Arc<Event>>,
+    /// Sequence of the last stored event that was delivered or filtered out.
+    at: u64,
+    /// Time of the last event that was read from the store: live-only events that the bus still
+    /// holds from before are about what has been delivered.
+    read_to: Timestamp,
+    /// Whether the store may have more than the bus will tell.
+    behind: bool,
+    ready: VecDeque<Event>,
+    greeted: bool,
+    ends: Instant,
+}
+
+impl Feed {
+    async fn open(app: App, slot: Slot, key: (OrgId, SessionId), last: Option<EventId>, params: StreamParams) -> Result<Self, Problem> {
+        // Listening begins before the position is read, so that nothing falls between the two.
+        let bus = app.bus.subscribe(key.1);
+        let record = Record { app: &app, org: key.0, session: key.1 };
+        let at = match (last, params.since_id, params.after_sequence) {
+            (None, None, None) => record.end().await?,
+            // A cursor beyond the end would hide everything up to it.
+            (None, None, Some(sequence)) => sequence.min(record.end().await?),
+            (Some(id), None, None) | (None, Some(id), None) => record.position_of(id).await?,
+            _ => {
+                let detail = "Last-Event-ID, since_id and after_sequence exclude each other";
+                return Err(Problem::bad_request("exclusive", detail));
+            }
+        };
+        Ok(Self {
+            app: app.clone(),
+            _slot: slot,
+            key,
+            filter: params.filter,
+            bus,
+            at,
+            read_to: Timestamp::MIN,
+            behind: true,
+            ready: VecDeque::new(),
+            greeted: false,
+            ends: Instant::now() + MAX_AGE,
+        })
+    }
+
+    /// The next frame, and whether others may follow.
+    async fn next(&mut self) -> (Frame, bool) {
+        if !self.greeted {
+            self.greeted = true;
+            let data = format!("{{\"status\":\"connected\",\"sequence\":{}}}", self.at);
+            return (Frame::default().event("connected").retry(Duration::from_millis(RETRY_MS)).data(data), true);
+        }
+        loop {
+            while let Some(event) = self.ready.pop_front() {
+                if self.filter.passes(event.data.name()) {
+                    return (frame_of(&event), true);
+                }
+            }
+            if self.behind {
+                match self.read_store().await {
+                    Ok(()) => continue,
+                    Err(reason) => return (farewell(reason, RETRY_MS), false),
+                }
+            }
+            tokio::select! {
+                received = self.bus.recv() => self.take(received),
+                () = self.app.lifecycle.reached(Phase::Draining) => return (farewell("shutdown", RETRY_MS), false),
+                () = tokio::time::sleep_until(self.ends) => return (farewell("connection_cycle", CYCLE_RETRY_MS), false),
+            }
+        }
+    }
+
+    async fn read_store(&mut self) -> Result<(), &'static str> {
+        let record = Record { app: &self.app, org: self.key.0, session: self.key.1 };
+        let events = record.read(self.at, CATCH_UP_EVENTS).await.map_err(|problem| {
+            tracing::warn!(cause = problem.cause(), session = %self.key.1, "a stream ends because the store cannot be read");
+            "unavailable"
+        })?;
+        self.behind = events.len() == CATCH_UP_EVENTS;
+        if let Some(last) = events.last() {
+            self.at = last.sequence.unwrap_or(self.at);
+            self.read_to = last.ts;
+        }
+        self.ready.extend(events);
+        Ok(())
+    }
+
+    fn take(&mut self, received: Result<Arc<Event>, RecvError>) {
+        let event = match received {
+            Ok(event) => event,
+            Err(reason) => {
+                if reason == RecvError::Closed {
+                    self.bus = self.app.bus.subscribe(self.key.1);
+                }
+                self.behind = true;
+                return;
+            }
+        };
+        match event.sequence {
+            None if event.ts >= self.read_to => self.ready.push_back((*event).clone()),
+            Some(sequence) if sequence == self.at + 1 => {
+                self.at = sequence;
+                self.ready.push_back((*event).clone());
+            }
+            Some(sequence) if sequence > self.at => self.behind = true,
+            _ => {}
+        }
+    }
+}
+
+fn frame_of(event: &Event) -> Frame {
+    let json = serde_json::to_string(event).expect("an event has only string keys");
+    let frame = Frame::default().event(event.data.name()).data(json);
+    if event.sequence.is_some() { frame.id(event.id.to_string()) } else { frame }
+}
+
+fn farewell(reason: &str, retry_ms: u64) -> Frame {
+    Frame::default().event("disconnecting").data(format!("{{\"reason\":\"{reason}\",\"retry_ms\":{retry_ms}}}"))
+}
+
+/// Counts the open streams of each session.
+#[derive(Clone, Default)]
+pub(crate) struct Streams {
+    open: Arc<Mutex<HashMap<SessionId, usize>>>,
+}
+
+/// The right to one stream; given back when dropped.
+struct Slot {
+    streams: Streams,
+    session: SessionId,
+}
+
+impl Streams {
+    fn take(&self, session: SessionId) -> Result<Slot, Problem> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, own) = (open.values().sum::<usize>(), open.get(&session).copied().unwrap_or(0));
+        if own >= MAX_STREAMS_PER_SESSION || all >= MAX_STREAMS {
+            let detail =
+                format!("{own} streams of this session and {all} in all are open; {MAX_STREAMS_PER_SESSION} and {MAX_STREAMS} can be");
+            return Err(Problem::busy(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", detail, 5));
+        }
+        *open.entry(session).or_default() += 1;
+        Ok(Slot { streams: self.clone(), session })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.session) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.session);
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Who calls: API keys, their scopes, and the open mode of a loopback server without keys.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use everwit_runtime::id::OrgId;
+use everwit_runtime::store::{OrgStore, Scope};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::problem::Problem;
+use crate::random;
+
+/// What every key starts with, so that scanners for leaked secrets find it.
+const KEY_PREFIX: &str = "ew_";
+
+/// A new key's secret; shown once, stored as its hash.
+///
+/// # Errors
+/// If the system gives no randomness.
+pub(crate) fn new_secret() -> anyhow::Result<SecretString> {
+    Ok(format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(random::secret_bytes()?)).into())
+}
+
+/// What is stored of a secret.
+pub(crate) fn hash_secret(secret: &SecretString) -> [u8; 32] {
+    Sha256::digest(secret.expose_secret().as_bytes()).into()
+}
+
+/// Who calls, and what the caller may do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    /// The org that the caller acts for.
+    pub(crate) org: OrgId,
+    /// What it may do.
+    pub(crate) scope: Scope,
+}
+
+/// Decides who calls.
+#[derive(Clone)]
+pub(crate) struct Auth {
+    orgs: Arc<dyn OrgStore>,
+    open_to: Option<OrgId>,
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("open_to", &self.open_to).finish_non_exhaustive()
+    }
+}
+
+impl Auth {
+    /// `open_to`: callers are admins of this org for as long as no key exists. Only for servers
+    /// that listen on a loopback address.
+    pub(crate) fn new(orgs: Arc<dyn OrgStore>, open_to: Option<OrgId>) -> Self {
+        Self { orgs, open_to }
+    }
+
+    /// The caller of a request.
+    ///
+    /// # Errors
+    /// 401 without a valid key; 403 for a browser page of another site that tries to use the
+    /// open mode; those of the store.
+    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        if let Some(org) = self.open_to
+            && !self.orgs.has_keys().await?
+        {
+            require_local_origin(headers)?;
+            return Ok(Caller { org, scope: Scope::Admin });
+        }
+        let secret = presented_key(headers).ok_or_else(|| {
+            unauthorized("no API key; send the header \"Authorization: Bearer ew_…\", and make a key with: everwit keys create")
+        })?;
+        let key = self.orgs.find_key(&hash_secret(&secret)).await?;
+        let key = key.ok_or_else(|| unauthorized("the API key is not valid; it may have been revoked"))?;
+        Ok(Caller { org: key.org, scope: key.scope })
+    }
+}
+
+impl Caller {
+    /// Whether the caller may do what needs `needed`.
+    ///
+    /// # Errors
+    /// 403 that says which key is needed.
+    pub(crate) fn require(self, needed: Scope) -> Result<(), Problem> {
+        if self.scope >= needed {
+            return Ok(());
+        }
+        let (has, needs) = (scope_name(self.scope), scope_name(needed));
+        let detail =
+            format!("this needs a key of scope {needs}; the key has scope {has}. Make one with: everwit keys create --scope {needs}");
+        Err(Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", detail))
+    }
+}
+
+/// Text form of a scope.
+pub(crate) fn scope_name(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Read => "read",
+        Scope::Write => "write",
+        Scope::Admin => "admin",
+    }
+}
+
+fn unauthorized(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+}
+
+/// The key in `Authorization: Bearer <key>` or `Authorization: <key>`; none if it cannot be one
+/// of ours.
+fn presented_key(headers: &HeaderMap) -> Option<SecretString> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
+    let key = match value.split_once(' ') {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case("bearer") => key.trim(),
+        Some(_) => return None,
+        None => value,
+    };
+    key.starts_with(KEY_PREFIX).then(|| key.to_owned().into())
+}
+
+/// Without keys anybody who reaches the loopback interface is admin. A web page of another site
+/// reaches it through the user's browser: directly, or under a host name of its own that
+/// resolves to 127.0.0.1. Both give themselves away by `Origin` or `Host`.
+fn require_local_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or("?").to_owned());
+    let host_is_local = text(HOST).is_none_or(|host| is_loopback_authority(&host));
+    let origin_is_local =
+        text(ORIGIN).is_none_or(|origin| origin.split_once("://").is_some_and(|(_, authority)| is_loopback_authority(authority)));
+    if host_is_local && origin_is_local {
+        return Ok(());
+    }
+    let detail =
+        "a server without API keys answers only requests for localhost, not those of other web sites; make a key with: everwit keys create";
+    Err(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail))
+}
+
+fn is_loopback_authority(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_key_is_43_characters_after_its_prefix_and_never_the_same() {
+        let (one, two) = (new_secret().unwrap(), new_secret().unwrap());
+        assert_eq!(one.expose_secret().len(), KEY_PREFIX.len() + 43);
+        assert_ne!(hash_secret(&one), hash_secret(&two));
+    }
+
+    #[test]
+    fn a_key_comes_bare_or_as_bearer() {
+        let key = |value: &str| presented_key(&headers(&[("authorization", value)])).map(|key| key.expose_secret().to_owned());
+        for value in ["ew_abc", "Bearer ew_abc", "bearer  ew_abc "] {
+            assert_eq!(key(value).as_deref(), Some("ew_abc"), "{value}");
+        }
+        for value in ["", "Basic ew_abc", "Bearer", "sk_abc", "Bearer sk_abc"] {
+            assert_eq!(key(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn open_mode_is_for_local_pages_and_programs_only() {
+        for pairs in [
+            &[("host", "127.0.0.1:8080")][..],
+            &[("host", "localhost:8080"), ("origin", "http://localhost:8080")],
+            &[("host", "[::1]:8080"), ("origin", "http://[::1]:3000")],
+            &[],
+        ] {
+            assert!(require_local_origin(&headers(pairs)).is_ok(), "{pairs:?}");
+        }
+        for pairs in [
+            &[("host", "rebound.example:8080")][..],
+            &[("host", "127.0.0.1:8080"), ("origin", "https://site.example")],
+            &[("host", "localhost:8080"), ("origin", "null")],
+            &[("host", "localhost.example")],
+        ] {
+            assert!(require_local_origin(&headers(pairs)).is_err(), "{pairs:?}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The sandbox as commands use it: with a cache of its own and stores in memory, gone with the
+//! process.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use everwit_runtime::egress::PrivateTarget;
+use everwit_runtime::limits::MAX_COMPONENT_BYTES;
+use everwit_runtime::sandbox::Sandbox;
+use everwit_runtime::store::memory::MemoryStore;
+use tempfile::TempDir;
+
+use super::output::{Failure, Style, harmless, note};
+use crate::components::{Admission, AdmitError, Rejection, SandboxSettings, start_sandbox};
+use crate::moments::Moments;
+use crate::random;
+
+/// A sandbox for one command.
+pub(crate) struct Workbench {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) moments: Moments,
+    _cache: TempDir,
+}
+
+/// A component that was examined: accepted, or rejected.
+pub(crate) type Examined<T> = Result<T, Arc<Rejection>>;
+
+impl Workbench {
+    /// Starts a sandbox.
+    pub(crate) fn start(private_targets: Vec<PrivateTarget>) -> Result<Self, Failure> {
+        let cache =
+            TempDir::with_prefix("everwit-").map_err(|error| Failure::failed(format!("cannot create a temporary directory: {error}")))?;
+        let moments = Moments::system();
+        let settings = SandboxSettings {
+            cache_dir: cache.path().to_owned(),
+            cache_key: random::secret_bytes()?,
+            id_salt: random::secret_bytes()?,
+            max_concurrent_calls: 1,
+            private_targets,
+        };
+        let sandbox = start_sandbox(settings, Arc::new(MemoryStore::default()), moments.clock.clone())?;
+        Ok(Self { sandbox, moments, _cache: cache })
+    }
+
+    /// Has the sandbox judge a component.
+    pub(crate) async fn examine(&self, wasm: Vec<u8>) -> Result<Examined<Admission>, Failure> {
+        judged(self.sandbox.admit(wasm).await)
+    }
+}
+
+/// Sets apart what is the component's fault from what is not.
+pub(crate) fn judged<T>(outcome: Result<T, AdmitError>) -> Result<Examined<T>, Failure> {
+    match outcome {
+        Ok(accepted) => Ok(Ok(accepted)),
+        Err(AdmitError::Rejected(rejection)) => Ok(Err(rejection)),
+        Err(error) => Err(Failure::failed(error.to_string())),
+    }
+}
+
+/// Reads a component, within the limit of uploads.
+pub(crate) fn read_wasm(path: &Path) -> Result<Vec<u8>, Failure> {
+    let shown = path.display();
+    let wasm = std::fs::read(path).map_err(|error| Failure::failed(format!("cannot read {shown}: {error}")))?;
+    if wasm.len() > MAX_COMPONENT_BYTES {
+        return Err(Failure::failed(format!("{shown} has {} bytes; a component has at most {MAX_COMPONENT_BYTES}", wasm.len())));
+    }
+    Ok(wasm)
+}
+
+/// Tells on stderr why a component is rejected.
+pub(crate) fn tell_rejection(path: &Path, rejection: &Rejection) {
+    let style = Style::stderr();
+    note(&format!("{} {} is no acceptable component: {} problems", style.red("rejected:"), path.display(), rejection.findings.len()));
+    for finding in &rejection.findings {
+        let place = finding.pointer.as_deref().map(|pointer| format!(" at {}", harmless(pointer))).unwrap_or_default();
+        note(&format!("  {}{place}: {}", style.bold(&finding.code), harmless(&finding.detail)));
+        note(&format!("    fix: {}", harmless(&finding.fix)));
+    }
+}

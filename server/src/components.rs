@@ -1,0 +1,243 @@
+//! Components as the server uses them: admission, the capabilities they become, and the policy
+//! of activation. The only file of the server that knows the sandbox.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use everwit_runtime::Error;
+use everwit_runtime::capability::{Capability, CapabilityRegistry, CapabilitySource};
+use everwit_runtime::clock::Clock;
+use everwit_runtime::component::{Component, ComponentVersion, Grant, Permissions};
+use everwit_runtime::egress::{Gateway, GatewayConfig, PrivateTarget};
+use everwit_runtime::id::OrgId;
+use everwit_runtime::limits::MAX_PAGE;
+use everwit_runtime::sandbox::{CompilerCommand, ComponentCapabilities, Sandbox, SandboxConfig};
+use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
+
+pub(crate) use everwit_runtime::sandbox::{
+    Admission, AdmitError, CHILD_ARGUMENT, Finding as ComponentFinding, Rejection, Terms, compile_child_main,
+};
+
+/// What the sandbox of this process needs to know.
+pub(crate) struct SandboxSettings {
+    /// Where compiled components are kept.
+    pub(crate) cache_dir: PathBuf,
+    /// Key of the MAC over the cache's files.
+    pub(crate) cache_key: [u8; 32],
+    /// What salts the ids that guests see.
+    pub(crate) id_salt: [u8; 32],
+    /// Guest calls at once.
+    pub(crate) max_concurrent_calls: usize,
+    /// Private targets that the operator allows.
+    pub(crate) private_targets: Vec<PrivateTarget>,
+}
+
+/// Starts the sandbox. Compilation runs in children of this same binary.
+///
+/// # Errors
+/// If the engine cannot be built, or the cache directory cannot be used.
+pub(crate) fn start_sandbox(settings: SandboxSettings, kv: Arc<dyn KvStore>, clock: Arc<dyn Clock>) -> Result<Sandbox, Error> {
+    let gateway = Gateway::new(GatewayConfig { private_targets: settings.private_targets, ..GatewayConfig::default() })?;
+    let config = SandboxConfig {
+        cache_dir: settings.cache_dir,
+        cache_key: settings.cache_key,
+        id_salt: settings.id_salt,
+        compiler: CompilerCommand::default(),
+        max_concurrent_calls: settings.max_concurrent_calls,
+    };
+    Sandbox::new(config, gateway, kv, clock)
+}
+
+/// Built-in capabilities and the components of all orgs.
+#[derive(Clone)]
+pub(crate) struct Components {
+    /// What turns and checks ask: built-ins first, then the org's active components.
+    pub(crate) source: Arc<dyn CapabilitySource>,
+    /// The capabilities that ship with the platform.
+    pub(crate) built_ins: CapabilityRegistry,
+    pinned: Arc<ComponentCapabilities>,
+    sandbox: Sandbox,
+}
+
+impl Components {
+    /// The capabilities of a platform.
+    pub(crate) fn new(built_ins: CapabilityRegistry, store: Arc<dyn ComponentStore>, sandbox: Sandbox) -> Self {
+        let pinned = Arc::new(ComponentCapabilities::new(built_ins.clone(), store, sandbox.clone()));
+        Self { source: pinned.clone(), built_ins, pinned, sandbox }
+    }
+
+    /// Examines a component: structure, compilation, description. Stores nothing but the
+    /// compiled artifact.
+    ///
+    /// # Errors
+    /// The findings, or why it could not be examined.
+    pub(crate) async fn admit(&self, wasm: Bytes) -> Result<Admission, AdmitError> {
+        self.sandbox.admit(wasm).await
+    }
+
+    /// One version of a component as a capability, active or not.
+    ///
+    /// # Errors
+    /// Those of the store and the sandbox.
+    pub(crate) async fn version(&self, org: OrgId, component: &Component, version: u32) -> Result<Arc<dyn Capability>, Error> {
+        self.pinned.version(org, component, version).await
+    }
+
+    /// Ids of all capabilities that the org can use, in order.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn available_ids(&self, stores: &RuntimeBackends, org: OrgId) -> Result<Vec<String>, Error> {
+        let mut ids: Vec<String> = self.built_ins.list().map(|capability| capability.id().to_owned()).collect();
+        ids.extend(active_components(stores, org).await?.into_iter().map(|(component, _)| component.name));
+        ids.sort();
+        Ok(ids)
+    }
+}
+
+/// The org's components that new turns can use, each with its active version.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) async fn active_components(stores: &RuntimeBackends, org: OrgId) -> Result<Vec<(Component, ComponentVersion)>, Error> {
+    let store = &stores.component_store;
+    let (mut active, mut offset) = (Vec::new(), 0);
+    loop {
+        let listing = store.list_components(org, Page { offset, limit: MAX_PAGE }).await?;
+        let count = listing.items.len();
+        for component in listing.items {
+            if let (Some(number), None) = (component.active_version, component.archived_at)
+                && let Some(version) = store.get_version(org, component.id, number).await?
+            {
+                active.push((component, version));
+            }
+        }
+        offset += MAX_PAGE;
+        if count < MAX_PAGE as usize || u64::from(offset) >= listing.total {
+            return Ok(active);
+        }
+    }
+}
+
+/// What a new version asks for beyond what its tenant has agreed to already: the grant of the
+/// active version, and nothing if there is none. One sentence each.
+pub(crate) fn asked_beyond(asked: &Permissions, active: Option<&ComponentVersion>) -> Vec<String> {
+    let none = (Grant::default(), Permissions::default());
+    let (grant, known) = active.map_or((&none.0, &none.1), |version| (&version.grant, &version.description.permissions));
+    let agreed = Permissions {
+        http: grant.http.clone(),
+        secrets: Vec::new(),
+        files: grant.files,
+        kv: grant.kv.clone(),
+        tools: grant.tools.clone(),
+        extra: Vec::new(),
+    };
+    let mut beyond: Vec<String> = Grant::everything_asked(asked).beyond(&agreed).into_iter().map(in_short).collect();
+    for secret in &asked.secrets {
+        let unchanged = known
+            .secrets
+            .iter()
+            .any(|earlier| (&earlier.name, &earlier.host, &earlier.place) == (&secret.name, &secret.host, &secret.place));
+        if !unchanged || !grant.secrets.contains_key(&secret.name) {
+            beyond.push(format!("secrets/{}: for host {:?}, at {:?}", secret.name, secret.host, secret.place));
+        }
+    }
+    for entry in asked.extra.iter().filter(|entry| !known.extra.contains(entry)) {
+        beyond.push(format!("extra/{}: {:?}", entry.0, entry.1));
+    }
+    beyond
+}
+
+/// The place of an entry that goes beyond; the reason behind the colon speaks of components and
+/// would mislead here.
+fn in_short(entry: String) -> String {
+    let place = entry.split(':').next().unwrap_or_default();
+    format!("{place}: not granted to the active version")
+}
+
+/// The grant that gives a version all it asks for, as far as it can be written without the
+/// tenant: secrets keep the bindings that the active version has.
+pub(crate) fn full_grant(asked: &Permissions, active: Option<&ComponentVersion>) -> Grant {
+    let mut grant = Grant::everything_asked(asked);
+    if let Some(active) = active {
+        let bindings = active.grant.secrets.iter();
+        grant.secrets = bindings
+            .filter(|(name, _)| asked.secrets.iter().any(|secret| &secret.name == *name))
+            .map(|(name, secret)| (name.clone(), secret.clone()))
+            .collect();
+    }
+    grant
+}
+
+#[cfg(test)]
+mod tests {
+    use everwit_runtime::component::{ComponentDescription, Digest, HttpPermission, SecretPermission};
+    use everwit_runtime::id::ComponentId;
+    use everwit_runtime::limits::Budget;
+
+    use super::*;
+
+    fn asks(hosts: &[&str], kv: &[&str]) -> Permissions {
+        let host = |host: &&str| HttpPermission { host: (*host).to_owned(), methods: Vec::new(), path_prefix: None, reason: String::new() };
+        Permissions { http: hosts.iter().map(host).collect(), kv: kv.iter().map(|&kv| kv.to_owned()).collect(), ..Permissions::default() }
+    }
+
+    fn version(permissions: Permissions, grant: Grant) -> ComponentVersion {
+        let description = serde_json::json!({
+            "id": "x", "title": "X", "version": "1.0.0", "summary": "", "config_schema": {}, "tools": [], "permissions": permissions,
+        });
+        ComponentVersion {
+            component_id: ComponentId::from_uuid(uuid::Uuid::nil()),
+            version: 1,
+            digest: Digest::of(b""),
+            size: 0,
+            description: serde_json::from_value::<ComponentDescription>(description).unwrap(),
+            imports: Vec::new(),
+            grant,
+            budget: Budget::TOOL_CALL,
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn with_secret(mut permissions: Permissions, host: &str) -> Permissions {
+        let secret = SecretPermission {
+            name: "token".into(),
+            title: String::new(),
+            host: host.into(),
+            place: "header:authorization".into(),
+            required: true,
+        };
+        permissions.secrets.push(secret);
+        permissions
+    }
+
+    #[test]
+    fn a_first_version_needs_review_for_everything_it_asks() {
+        assert_eq!(asked_beyond(&Permissions::default(), None), Vec::<String>::new());
+        assert_eq!(asked_beyond(&asks(&["a.test"], &["notes"]), None).len(), 2);
+    }
+
+    #[test]
+    fn a_new_version_needs_review_for_what_goes_beyond_the_grant() {
+        let asked = asks(&["a.test"], &["notes"]);
+        let active = version(asked.clone(), full_grant(&asked, None));
+        assert_eq!(asked_beyond(&asked, Some(&active)), Vec::<String>::new());
+        assert_eq!(asked_beyond(&asks(&[], &["notes"]), Some(&active)), Vec::<String>::new());
+        assert_eq!(asked_beyond(&asks(&["a.test", "b.test"], &["notes"]), Some(&active)).len(), 1);
+        let narrowed = version(asked.clone(), Grant::default());
+        assert_eq!(asked_beyond(&asked, Some(&narrowed)).len(), 2);
+    }
+
+    #[test]
+    fn a_bound_secret_that_moves_to_another_host_needs_review() {
+        let asked = with_secret(asks(&[], &[]), "a.test");
+        let mut grant = full_grant(&asked, None);
+        assert!(grant.secrets.is_empty());
+        grant.secrets.insert("token".into(), "org-token".into());
+        let active = version(asked.clone(), grant);
+        assert_eq!(asked_beyond(&asked, Some(&active)), Vec::<String>::new());
+        assert_eq!(asked_beyond(&with_secret(asks(&[], &[]), "evil.test"), Some(&active)).len(), 1);
+        assert_eq!(full_grant(&asked, Some(&active)).secrets["token"], "org-token");
+    }
+}

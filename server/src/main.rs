@@ -1,0 +1,5 @@
+//! The `everwit` command.
+
+fn main() -> std::process::ExitCode {
+    everwit_server::main()
+}

@@ -1,0 +1,160 @@
+//! The same small piece of work, adding two numbers given as JSON, in each form.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use everwit_runtime::capability::{Capability, NoSink, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput};
+use everwit_runtime::clock::SystemClock;
+use everwit_runtime::component::Effects;
+use everwit_runtime::egress::{Gateway, GatewayConfig};
+use everwit_runtime::id::{OrgId, SessionId, TurnId};
+use everwit_runtime::limits::Budget;
+use everwit_runtime::sandbox::{CompilerCommand, ComponentCapability, Sandbox, SandboxConfig, Terms};
+use everwit_runtime::store::memory::MemoryStore;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// How many different components stand for as many tenants.
+pub(crate) const TENANTS: usize = 1_000;
+
+/// Everything that is measured by calling it.
+pub(crate) struct Subjects {
+    pub(crate) sdk: Arc<ComponentCapability>,
+    pub(crate) sdk_wasm: Vec<u8>,
+    pub(crate) minimal: Arc<ComponentCapability>,
+    pub(crate) quickjs: Arc<ComponentCapability>,
+    native: Native,
+    sandbox: Sandbox,
+    _cache: tempfile::TempDir,
+}
+
+impl Subjects {
+    pub(crate) async fn new() -> Self {
+        let cache = tempfile::tempdir().expect("a directory");
+        let config = SandboxConfig {
+            cache_dir: cache.path().join("artifacts"),
+            cache_key: [1; 32],
+            id_salt: [2; 32],
+            compiler: CompilerCommand { program: env!("CARGO_BIN_EXE_compile-child").into(), args: vec!["__compile".into()] },
+            max_concurrent_calls: 64,
+        };
+        let gateway = Gateway::new(GatewayConfig::default()).expect("a gateway");
+        let sandbox = Sandbox::new(config, gateway, Arc::new(MemoryStore::default()), Arc::new(SystemClock)).expect("a sandbox");
+        let sdk_wasm = guest("minimal");
+        Self {
+            sdk: open(&sandbox, sdk_wasm.clone()).await,
+            minimal: open(&sandbox, guest("raw")).await,
+            quickjs: open(&sandbox, guest("text-kit")).await,
+            native: Native { tools: vec![definition()] },
+            sdk_wasm,
+            sandbox,
+            _cache: cache,
+        }
+    }
+
+    pub(crate) async fn native(&self) -> ToolOutcome {
+        self.native.call_tool(&context(), "add", json!({ "a": 2.0, "b": 3.0 })).await
+    }
+}
+
+fn guest(name: &str) -> Vec<u8> {
+    let target = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let places = ["test-guests", "components"].map(|folder| target.join(folder).join(format!("{name}.wasm")));
+    let built = places.iter().find_map(|path| std::fs::read(path).ok());
+    built.unwrap_or_else(|| panic!("{name}.wasm is not built; run `cargo xtask components`"))
+}
+
+async fn open(sandbox: &Sandbox, wasm: Vec<u8>) -> Arc<ComponentCapability> {
+    let terms = Terms { version: Some(1), budget: Budget::TOOL_CALL, ..Terms::default() };
+    Arc::new(sandbox.open(wasm, terms).await.expect("the component is admitted"))
+}
+
+/// As many different components as tenants: the same code, each with its own bytes and so with
+/// its own digest, artifact and mapping.
+pub(crate) async fn thousand(subjects: &Subjects) -> Vec<Arc<ComponentCapability>> {
+    let tenants = if std::env::args().any(|argument| argument == "--test") { 3 } else { TENANTS };
+    let mut all = Vec::with_capacity(tenants);
+    for tenant in 0..tenants {
+        all.push(open(&subjects.sandbox, with_mark(&subjects.sdk_wasm, tenant)).await);
+    }
+    all
+}
+
+/// Appends a custom section, which changes the digest and nothing else.
+fn with_mark(wasm: &[u8], mark: usize) -> Vec<u8> {
+    let content = format!("{mark:08}");
+    let mut marked = wasm.to_vec();
+    let name = b"mark";
+    marked.push(0);
+    marked.push(u8::try_from(1 + name.len() + content.len()).expect("a short section"));
+    marked.push(u8::try_from(name.len()).expect("a short name"));
+    marked.extend(name);
+    marked.extend(content.as_bytes());
+    marked
+}
+
+pub(crate) async fn add(capability: &ComponentCapability) -> ToolOutcome {
+    checked(capability.call_tool(&context(), "add", json!({ "a": 2.0, "b": 3.0 })).await)
+}
+
+pub(crate) async fn slugify(capability: &ComponentCapability) -> ToolOutcome {
+    checked(capability.call_tool(&context(), "slugify", json!({ "text": "Two and Three" })).await)
+}
+
+fn checked(outcome: ToolOutcome) -> ToolOutcome {
+    assert!(outcome.result.is_ok(), "{:?}", outcome.result);
+    outcome
+}
+
+pub(crate) fn context() -> ToolCallContext {
+    ToolCallContext {
+        org_id: OrgId::from_uuid(Uuid::from_u128(1)),
+        session_id: SessionId::from_uuid(Uuid::from_u128(2)),
+        turn_id: TurnId::from_uuid(Uuid::from_u128(3)),
+        idempotency_key: "call_1".to_owned(),
+        config: json!({}),
+        locale: None,
+        cancel: tokio_util::sync::CancellationToken::new(),
+        sink: Arc::new(NoSink),
+    }
+}
+
+struct Native {
+    tools: Vec<ToolDefinition>,
+}
+
+fn definition() -> ToolDefinition {
+    ToolDefinition {
+        name: "add".to_owned(),
+        title: String::new(),
+        description: "Adds two numbers.".to_owned(),
+        input_schema: json!({ "type": "object" }),
+        effects: Effects::default(),
+    }
+}
+
+#[async_trait]
+impl Capability for Native {
+    fn id(&self) -> &str {
+        "native"
+    }
+
+    fn name(&self) -> &str {
+        "Native"
+    }
+
+    fn description(&self) -> &str {
+        "Adds numbers."
+    }
+
+    fn tools(&self) -> &[ToolDefinition] {
+        &self.tools
+    }
+
+    async fn call_tool(&self, _call: &ToolCallContext, _tool: &str, arguments: Value) -> ToolOutcome {
+        let text = arguments.to_string();
+        let parsed: Value = serde_json::from_str(&text).expect("JSON");
+        let sum = parsed["a"].as_f64().unwrap_or(0.0) + parsed["b"].as_f64().unwrap_or(0.0);
+        ToolOutcome::native(Ok(ToolOutput::json(json!(sum))))
+    }
+}

@@ -1,0 +1,93 @@
+//! A reader of server-sent events, strict about their form.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use reqwest::RequestBuilder;
+use serde_json::Value;
+
+/// Longer than anything that a test waits for.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// One frame of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Frame {
+    /// The `id` line.
+    pub(crate) id: Option<String>,
+    /// The `event` line.
+    pub(crate) event: String,
+    /// The `data` line, as JSON.
+    pub(crate) data: Value,
+}
+
+impl Frame {
+    /// Sequence of the event, if it is a stored one.
+    pub(crate) fn sequence(&self) -> Option<u64> {
+        self.data["sequence"].as_u64().filter(|_| self.id.is_some())
+    }
+}
+
+/// An open stream.
+pub(crate) struct EventStream {
+    /// Status of the answer.
+    pub(crate) status: u16,
+    /// Headers of the answer.
+    pub(crate) headers: reqwest::header::HeaderMap,
+    bytes: BoxStream<'static, Vec<u8>>,
+    pending: String,
+}
+
+impl EventStream {
+    pub(crate) async fn open(request: RequestBuilder) -> Self {
+        let response = request.send().await.expect("the server answers");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.bytes_stream().map(|piece| piece.map(|piece| piece.to_vec()).unwrap_or_default()).boxed();
+        Self { status, headers, bytes, pending: String::new() }
+    }
+
+    /// The next frame; comments are skipped. None at the end of the stream.
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Some((block, rest)) = self.pending.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.pending = rest;
+                match parse(&block) {
+                    Some(frame) => return Some(frame),
+                    None => continue,
+                }
+            }
+            let piece = tokio::time::timeout(LIMIT, self.bytes.next()).await.expect("the stream goes on")?;
+            self.pending.push_str(std::str::from_utf8(&piece).expect("the stream is UTF-8"));
+        }
+    }
+
+    /// Frames up to and with the first event of a type.
+    pub(crate) async fn until(&mut self, event: &str) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        loop {
+            let Some(frame) = self.next().await else { panic!("the stream ended before {event}: {frames:#?}") };
+            let found = frame.event == event;
+            frames.push(frame);
+            if found {
+                return frames;
+            }
+        }
+    }
+}
+
+fn parse(block: &str) -> Option<Frame> {
+    let mut frame = Frame { id: None, event: String::new(), data: Value::Null };
+    for line in block.lines() {
+        let (name, value) = line.split_once(':').expect("a line has a colon");
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "id" => frame.id = Some(value.to_owned()),
+            "event" => value.clone_into(&mut frame.event),
+            "data" => frame.data = serde_json::from_str(value).expect("the data is JSON"),
+            "retry" | "" => {}
+            other => panic!("there is no field {other:?} in event streams"),
+        }
+    }
+    (!frame.event.is_empty()).then_some(frame)
+}

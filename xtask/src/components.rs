@@ -1,0 +1,224 @@
+//! Building guests: the shipped components, in the languages that they are written in, and the
+//! test guests.
+//!
+//! Results are `components/<name>.wasm` and `test-guests/<name>.wasm` in the target directory.
+//! A guest's core module comes from its language's own tool; `everwit` turns it into a component.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use crate::process::{Error, Result, at, read, read_stdout, run};
+use crate::project::{Project, cargo, metadata};
+use crate::steps::Steps;
+use crate::tools::{NODE, NPM};
+use crate::wasm_target::{self, TARGET, Toolchain};
+
+/// `cargo xtask components`
+pub(crate) fn run_command() -> Result<()> {
+    let mut steps = Steps::new(STEPS + 2);
+    steps.run("checking tools", require_tools)?;
+    let project = Project::find()?;
+    steps.run("building everwit", || project.build_everwit())?;
+    build(&project, &mut steps)?;
+    steps.finish("components built");
+    Ok(())
+}
+
+pub(crate) fn require_tools() -> Result<()> {
+    NODE.require()?;
+    NPM.require()
+}
+
+/// How many steps [`build`] takes.
+pub(crate) const STEPS: usize = 2;
+
+/// Builds all guests; the `everwit` binary must have been built.
+pub(crate) fn build(project: &Project, steps: &mut Steps) -> Result<()> {
+    steps.run("building Rust guests", || rust_guests(project))?;
+    steps.run("building JavaScript guests", || javascript_guests(project))
+}
+
+/// What a guest of the Rust workspace becomes.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// A package whose library is a component.
+    Shipped,
+    /// A package whose examples are.
+    TestGuests,
+}
+
+impl Kind {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Shipped => "components",
+            Self::TestGuests => "test-guests",
+        }
+    }
+
+    fn of(package: &Value) -> Option<Self> {
+        let targets = package["targets"].as_array()?;
+        let loadable = |kind: &str| targets.iter().any(|target| has(target, "kind", kind) && has(target, "crate_types", "cdylib"));
+        if loadable("cdylib") {
+            Some(Self::Shipped)
+        } else if loadable("example") {
+            Some(Self::TestGuests)
+        } else {
+            None
+        }
+    }
+}
+
+fn has(target: &Value, list: &str, word: &str) -> bool {
+    target[list].as_array().is_some_and(|words| words.iter().any(|found| found == word))
+}
+
+/// One cargo call a package: features that one guest switches on must not reach another, or it
+/// would differ from what its author gets.
+fn rust_guests(project: &Project) -> Result<()> {
+    let toolchain = wasm_target::ensure()?;
+    let workspace = metadata(&project.guests())?;
+    for package in workspace["packages"].as_array().into_iter().flatten() {
+        let (Some(name), Some(kind)) = (package["name"].as_str(), Kind::of(package)) else { continue };
+        for core in compile(project, toolchain, name, kind)? {
+            let stem = core.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
+            let component = output(project, kind.folder(), &stem)?;
+            if !is_newer(&component, &[core.clone(), project.everwit()]) {
+                read(Command::new(project.everwit()).arg("componentize").arg(&core).arg("-o").arg(&component))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Compiles a package's guests and returns their core modules.
+fn compile(project: &Project, toolchain: Toolchain, package: &str, kind: Kind) -> Result<Vec<PathBuf>> {
+    let subcommand: Vec<&str> = toolchain.argument().into_iter().chain(["build"]).collect();
+    let mut build = cargo(&project.guests(), &subcommand);
+    build.args(["--release", "--target", TARGET, "--message-format", "json-render-diagnostics", "--package", package]);
+    build.arg(if kind == Kind::Shipped { "--lib" } else { "--examples" });
+    build.arg("--target-dir").arg(project.guest_target());
+    Ok(core_modules(&read_stdout(&mut build)?))
+}
+
+/// The core modules among the artifacts that cargo reports, up to date or not.
+fn core_modules(messages: &str) -> Vec<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let artifacts = messages.filter(|message| message["reason"] == "compiler-artifact");
+    let files = artifacts.flat_map(|artifact| artifact["filenames"].as_array().cloned().unwrap_or_default());
+    files.filter_map(|file| file.as_str().filter(|file| file.ends_with(".wasm")).map(PathBuf::from)).collect()
+}
+
+fn javascript_guests(project: &Project) -> Result<()> {
+    let sdk = project.root.join("guest-sdk/js");
+    install(&sdk)?;
+    for guest in javascript_folders(project)? {
+        install(&guest)?;
+        let name = guest.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let component = output(project, Kind::Shipped.folder(), &name)?;
+        let inputs = [guest.clone(), sdk.clone(), project.root.join("wit"), project.everwit()];
+        if !is_newer(&component, &inputs) {
+            read(Command::new(project.everwit()).arg("build").arg(&guest).arg("-o").arg(&component))?;
+        }
+    }
+    Ok(())
+}
+
+/// The shipped components that are npm packages, sorted.
+pub(crate) fn javascript_folders(project: &Project) -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for entry in at(&project.guests(), fs::read_dir(project.guests()))? {
+        let folder = at(&project.guests(), entry)?.path();
+        if folder.join("package.json").exists() {
+            folders.push(folder);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// Installs what the lock file says, unless that is what is installed. `npm ci` would also insist
+/// on an entry for every platform's optional binary, those that were never published included.
+fn install(folder: &Path) -> Result<()> {
+    let lock = folder.join("package-lock.json");
+    if !lock.exists() {
+        return Err(Error::new(format!("{} is missing", lock.display())).fix("`npm install` there, and commit it"));
+    }
+    if is_newer(&folder.join("node_modules/.package-lock.json"), &[lock]) {
+        return Ok(());
+    }
+    run(Command::new("npm").args(["install", "--no-save", "--no-audit", "--no-fund", "--loglevel", "error"]).current_dir(folder))
+}
+
+fn output(project: &Project, folder: &str, name: &str) -> Result<PathBuf> {
+    let folder = project.target.join(folder);
+    at(&folder, fs::create_dir_all(&folder))?;
+    Ok(folder.join(name).with_extension("wasm"))
+}
+
+/// Whether `output` exists and nothing in the input files and folders was changed after it.
+fn is_newer(output: &Path, inputs: &[PathBuf]) -> bool {
+    let built = modified(output);
+    built.is_some() && inputs.iter().all(|input| newest(input) <= built)
+}
+
+/// When anything in a file or folder was changed last. What tools write into a project is no input.
+fn newest(path: &Path) -> Option<SystemTime> {
+    if ["node_modules", "dist", "target"].iter().any(|name| path.ends_with(name)) {
+        return None;
+    }
+    let entries = fs::read_dir(path).ok().into_iter().flatten().flatten();
+    entries.map(|entry| newest(&entry.path())).chain([modified(path)]).max().flatten()
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn core_modules_are_found_among_cargos_messages() {
+        let messages = r#"
+            {"reason":"compiler-artifact","filenames":["/t/libserde.rlib","/t/libserde.rmeta"]}
+            {"reason":"compiler-artifact","fresh":true,"filenames":["/t/data_lens.wasm"]}
+            {"reason":"build-finished","success":true}"#;
+        assert_eq!(core_modules(messages), [PathBuf::from("/t/data_lens.wasm")]);
+    }
+
+    #[test]
+    fn guests_are_told_from_libraries_and_programs() {
+        let package = |kind: &str, types: &str| serde_json::json!({"targets": [{"kind": [kind], "crate_types": [types]}]});
+        assert!(Kind::of(&package("cdylib", "cdylib")) == Some(Kind::Shipped));
+        assert!(Kind::of(&package("example", "cdylib")) == Some(Kind::TestGuests));
+        assert!(Kind::of(&package("example", "bin")).is_none());
+        assert!(Kind::of(&package("lib", "lib")).is_none());
+    }
+
+    #[test]
+    fn an_output_is_out_of_date_once_anything_below_an_input_changes() {
+        let folder = std::env::temp_dir().join(format!("xtask-newer-{}", std::process::id()));
+        let (source, installed, output) = (folder.join("guest/src"), folder.join("guest/node_modules"), folder.join("out.wasm"));
+        for place in [&source, &installed] {
+            fs::create_dir_all(place).expect("the temporary directory is writable");
+        }
+        let touch = |path: &Path, seconds: u64| {
+            let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            let file = fs::File::options().create(true).write(true).truncate(false).open(path).expect("the file can be made");
+            file.set_modified(time).expect("its time can be set");
+        };
+        let inputs = [source.join("index.js"), installed];
+        assert!(!is_newer(&output, &inputs), "there is no output yet");
+        touch(&inputs[0], 100);
+        touch(&output, 200);
+        assert!(is_newer(&output, &inputs));
+        touch(&inputs[0], 300);
+        assert!(!is_newer(&output, &inputs));
+        fs::remove_dir_all(folder).expect("the folder was made above");
+    }
+}

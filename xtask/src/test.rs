@@ -1,0 +1,113 @@
+//! `cargo xtask test` and what is close to it: `ci` and `bless`.
+
+use std::process::Command;
+
+use crate::components;
+use crate::process::{Result, run};
+use crate::project::{Project, cargo};
+use crate::steps::Steps;
+use crate::tools::has_cargo_command;
+
+const TEST_STEPS: usize = 10 + components::STEPS;
+
+/// Builds everything, runs all tests, then the formatter's and the linter's checks.
+pub(crate) fn test() -> Result<()> {
+    let mut steps = Steps::new(TEST_STEPS);
+    all_tests(&mut steps)?;
+    steps.finish("all tests passed");
+    Ok(())
+}
+
+/// [`test`], after it has made sure that cargo-deny is there to check the dependencies.
+pub(crate) fn ci() -> Result<()> {
+    let mut steps = Steps::new(TEST_STEPS + 1);
+    steps.run("installing cargo-deny", || {
+        if has_cargo_command("deny") {
+            return Ok(());
+        }
+        run(Command::new("cargo").args(["install", "--locked", "cargo-deny"]))
+    })?;
+    all_tests(&mut steps)?;
+    steps.finish("all checks passed");
+    Ok(())
+}
+
+/// Accepts the contracts and snapshots as they are now, of all tests or those that match `filter`.
+pub(crate) fn bless(filter: Option<&str>) -> Result<()> {
+    let project = Project::find()?;
+    let mut tests = project.cargo(&["test"]);
+    tests.args(["--package", "everwit-tests", "--test", "it"]).args(filter);
+    run(tests.env("EVERWIT_BLESS", "1").env("INSTA_UPDATE", "always"))
+}
+
+fn all_tests(steps: &mut Steps) -> Result<()> {
+    steps.run("checking tools", components::require_tools)?;
+    let project = Project::find()?;
+    steps.run("checking dependencies", || dependencies(&project))?;
+    // With the tests and so with their features, or the next step would compile much of it again.
+    steps.run("building everwit and the tests", || run(project.cargo(&["build"]).args(["--workspace", "--bins", "--tests"])))?;
+    components::build(&project, steps)?;
+    steps.run("running tests", || host_tests(&project))?;
+    steps.run("running documentation tests", || run(project.cargo(&["test"]).args(["--workspace", "--doc", "--quiet"])))?;
+    steps.run("testing the Rust guest SDK", || rust_guest_tests(&project, &["--lib", "--bins", "--tests"]))?;
+    steps.run("running its documentation tests", || rust_guest_tests(&project, &["--doc"]))?;
+    steps.run("testing the JavaScript guest SDK and guests", || javascript_tests(&project))?;
+    steps.run("checking the format", || both(&project, format))?;
+    steps.run("running clippy", || both(&project, clippy))
+}
+
+/// Bans, licences and sources of all dependencies: what needs nothing but the crate registry. Known
+/// vulnerabilities would need the advisory database, which is a git repository.
+fn dependencies(project: &Project) -> Result<()> {
+    if !has_cargo_command("deny") {
+        eprintln!("skipped: cargo-deny is not installed; `cargo xtask ci` installs it");
+        return Ok(());
+    }
+    for folder in [project.root.clone(), project.guests()] {
+        let mut deny = Command::new("cargo");
+        deny.current_dir(folder).args(["deny", "--config"]).arg(project.root.join(".deny.toml"));
+        run(deny.args(["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
+    }
+    Ok(())
+}
+
+/// nextest where it is installed: it runs each test in a process of its own, with time limits.
+fn host_tests(project: &Project) -> Result<()> {
+    if has_cargo_command("nextest") {
+        return run(project.cargo(&["nextest", "run"]).args(["--workspace"]));
+    }
+    eprintln!("cargo-nextest is not installed, so cargo's own runner is used");
+    run(project.cargo(&["test"]).args(["--workspace", "--lib", "--bins", "--tests"]))
+}
+
+/// On this machine's own target, where the SDK has doubles for the host.
+fn rust_guest_tests(project: &Project, targets: &[&str]) -> Result<()> {
+    run(cargo(&project.guests(), &["test"]).args(["--workspace", "--target-dir"]).arg(project.guest_target()).args(targets))
+}
+
+fn javascript_tests(project: &Project) -> Result<()> {
+    let sdk = project.root.join("guest-sdk/js");
+    for folder in std::iter::once(sdk).chain(components::javascript_folders(project)?) {
+        run(Command::new("npm").arg("test").current_dir(folder))?;
+    }
+    Ok(())
+}
+
+fn both(project: &Project, check: fn(&Project, &std::path::Path) -> Result<()>) -> Result<()> {
+    check(project, &project.root)?;
+    check(project, &project.guests())
+}
+
+fn format(_: &Project, folder: &std::path::Path) -> Result<()> {
+    let mut format = Command::new("cargo");
+    run(format.current_dir(folder).args(["fmt", "--all", "--check"])).map_err(|error| error.fix("`cargo fmt --all` there"))
+}
+
+fn clippy(project: &Project, folder: &std::path::Path) -> Result<()> {
+    let mut clippy = cargo(folder, &["clippy"]);
+    clippy.args(["--workspace", "--all-targets", "--quiet"]);
+    if folder != project.root {
+        clippy.arg("--target-dir").arg(project.guest_target());
+    }
+    run(clippy.args(["--", "-D", "warnings"]))
+}
