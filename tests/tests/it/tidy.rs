@@ -15,7 +15,7 @@ const MAX_XTASK_DEPENDENCIES: usize = 2;
 
 /// A crate, or the beginning of a path, and the only places whose code may name it.
 const HOMES: [(&str, &[&str]); 5] = [
-    ("wasmtime", &["runtime/src/sandbox/"]),
+    ("wasmtime", &["runtime/src/sandbox/", "tests/benches/"]),
     ("wasmtime_wasi", &["runtime/src/sandbox/"]),
     ("sqlx", &["runtime/src/store/sqlite/", "runtime/src/store/postgres/"]),
     ("axum", &["server/src/", "tests/"]),
