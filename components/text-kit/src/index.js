@@ -56,7 +56,7 @@ export const { describe, tools } = capability({
     slugify: tool({
       title: "Slug",
       description:
-        "Makes a slug for URLs and file names: lower case, words joined by a separator, Latin diacritics and other alphabets transliterated to ASCII (\"Łódź & Straße\" becomes \"lodz-strasse\"). " +
+        "Makes a slug for URLs and file names: lower case, words joined by a separator, Latin letters written in ASCII (\"Łódź & Straße\" becomes \"lodz-strasse\"). " +
         "What has no ASCII form is dropped unless unicode is set. A slug that is too long ends at a word.",
       effects,
       input: {
