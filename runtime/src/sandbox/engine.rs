@@ -20,22 +20,22 @@ use wasmtime::{
 };
 
 /// Stack of guest code, in bytes. Deep recursion in real guests (CPython) needs about half.
-pub(crate) const GUEST_STACK_BYTES: usize = 512 << 10;
+pub const GUEST_STACK_BYTES: usize = 512 << 10;
 /// Stack of a guest call with the host functions that it calls, in bytes. What host code gets is
 /// this minus [`GUEST_STACK_BYTES`]; overrunning it aborts the process, so host code stays below
 /// 256 KiB by having no recursion on guest data.
-pub(crate) const CALL_STACK_BYTES: usize = 2 << 20;
+pub const CALL_STACK_BYTES: usize = 2 << 20;
 /// Frames in a guest backtrace; wasmtime's default, enough to find a place, and bounded.
 const BACKTRACE_FRAMES: usize = 20;
 /// Fuel of growing a memory by one page of 64 KiB. Without it growth is free, though each fresh
 /// page costs the host about 250 ns per KiB for faulting and zeroing; 255 is the most that fits.
 const FUEL_PER_GROWN_PAGE: u8 = 255;
 /// Linear memories of one component, nested instances included. QuickJS components have 3.
-pub(crate) const MAX_MEMORIES: u32 = 8;
+pub const MAX_MEMORIES: u32 = 8;
 /// Tables of one component, nested instances included. QuickJS components have 3.
-pub(crate) const MAX_TABLES: u32 = 16;
+pub const MAX_TABLES: u32 = 16;
 /// Core and component instances of one component, expanded. The largest real guest has 41.
-pub(crate) const MAX_INSTANCES: u32 = 128;
+pub const MAX_INSTANCES: u32 = 128;
 
 /// Which pool a component's instances live in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ impl EngineClass {
 
 /// What an engine is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub enum Purpose {
     /// Runs guests from a pool.
     Run,
     /// Compiles and never runs: no pool, whose address space would not fit the compiler
@@ -111,7 +111,7 @@ pub(crate) enum Purpose {
 }
 
 /// All settings of an engine.
-pub(crate) fn config(class: EngineClass, purpose: Purpose) -> Config {
+pub fn config(class: EngineClass, purpose: Purpose) -> Config {
     let mut config = Config::new();
     // Cranelift with its default register allocator: the only pair that wasmtime's security
     // policy covers in full.
@@ -196,14 +196,14 @@ fn pool(class: EngineClass) -> PoolingAllocationConfig {
 /// The process's engines. Cheap to have: an engine is made when it is first asked for, so a
 /// server that never runs a language engine never reserves its pool.
 #[derive(Default)]
-pub(crate) struct Engines {
+pub struct Engines {
     small: OnceLock<Engine>,
     large: OnceLock<Engine>,
 }
 
 impl Engines {
     /// No engine yet.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::default()
     }
 
@@ -211,7 +211,7 @@ impl Engines {
     ///
     /// # Errors
     /// The settings do not fit this machine, for example because address space is limited.
-    pub(crate) fn get(&self, class: EngineClass) -> wasmtime::Result<&Engine> {
+    pub fn get(&self, class: EngineClass) -> wasmtime::Result<&Engine> {
         let cell = match class {
             EngineClass::Small => &self.small,
             EngineClass::Large => &self.large,
@@ -235,10 +235,10 @@ impl fmt::Debug for Engines {
 /// settings and the machine's instruction set. Artifacts are only loaded into an engine of the
 /// same value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct Compatibility([u8; 16]);
+pub struct Compatibility([u8; 16]);
 
 /// The [`Compatibility`] of an engine.
-pub(crate) fn compatibility(engine: &Engine) -> Compatibility {
+pub fn compatibility(engine: &Engine) -> Compatibility {
     /// Feeds a digest with what a value hashes, since the standard hasher has only 64 bits and
     /// may change between releases.
     struct Feed(Sha256);
@@ -260,7 +260,7 @@ pub(crate) fn compatibility(engine: &Engine) -> Compatibility {
 
 impl Compatibility {
     /// The bytes.
-    pub(crate) fn as_bytes(&self) -> &[u8; 16] {
+    pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }
