@@ -2,10 +2,15 @@
 
 mod api;
 mod api_auth;
+mod api_components;
+mod api_document;
+mod cli;
 mod compile;
 mod contracts;
+mod crash;
 mod egress;
 mod sandbox;
+mod sse;
 mod support;
 mod tidy;
 mod turns;
