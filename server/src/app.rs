@@ -192,7 +192,11 @@ fn announce(start: &Announcement<'_>, json: bool) -> anyhow::Result<()> {
             Some(org) => format!("none: local callers are admin of {org}, until there is a key (everwit keys create)"),
             None => "API keys".to_owned(),
         };
-        let model = if start.config.llmsim_scripted { "simulated, by script" } else { "simulated: write \"/call TOOL {…}\" to have a tool called" };
+        let model = if start.config.llmsim_scripted {
+            "simulated, by script"
+        } else {
+            "simulated: write \"/call TOOL {…}\" to have a tool called"
+        };
         format!(
             "everwit {}\n  api      {url}/v1\n  docs     {url}/docs\n  openapi  {url}/openapi.json\n  data     {}\n  auth     {auth}\n  model    {model}\n",
             env!("CARGO_PKG_VERSION"),

@@ -92,7 +92,8 @@ impl Caller {
             return Ok(());
         }
         let (has, needs) = (scope_name(self.scope), scope_name(needed));
-        let detail = format!("this needs a key of scope {needs}; the key has scope {has}. Make one with: everwit keys create --scope {needs}");
+        let detail =
+            format!("this needs a key of scope {needs}; the key has scope {has}. Make one with: everwit keys create --scope {needs}");
         Err(Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", detail))
     }
 }
@@ -133,7 +134,8 @@ fn require_local_origin(headers: &HeaderMap) -> Result<(), Problem> {
     if host_is_local && origin_is_local {
         return Ok(());
     }
-    let detail = "a server without API keys answers only requests for localhost, not those of other web sites; make a key with: everwit keys create";
+    let detail =
+        "a server without API keys answers only requests for localhost, not those of other web sites; make a key with: everwit keys create";
     Err(Problem::new(StatusCode::FORBIDDEN, "foreign_origin", detail))
 }
 

@@ -15,7 +15,9 @@ use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::sandbox::{CompilerCommand, ComponentCapabilities, Sandbox, SandboxConfig};
 use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
 
-pub(crate) use everwit_runtime::sandbox::{Admission, AdmitError, CHILD_ARGUMENT, Finding as ComponentFinding, Rejection, Terms, compile_child_main};
+pub(crate) use everwit_runtime::sandbox::{
+    Admission, AdmitError, CHILD_ARGUMENT, Finding as ComponentFinding, Rejection, Terms, compile_child_main,
+};
 
 /// What the sandbox of this process needs to know.
 pub(crate) struct SandboxSettings {
@@ -133,7 +135,10 @@ pub(crate) fn asked_beyond(asked: &Permissions, active: Option<&ComponentVersion
     };
     let mut beyond: Vec<String> = Grant::everything_asked(asked).beyond(&agreed).into_iter().map(in_short).collect();
     for secret in &asked.secrets {
-        let unchanged = known.secrets.iter().any(|earlier| (&earlier.name, &earlier.host, &earlier.place) == (&secret.name, &secret.host, &secret.place));
+        let unchanged = known
+            .secrets
+            .iter()
+            .any(|earlier| (&earlier.name, &earlier.host, &earlier.place) == (&secret.name, &secret.host, &secret.place));
         if !unchanged || !grant.secrets.contains_key(&secret.name) {
             beyond.push(format!("secrets/{}: for host {:?}, at {:?}", secret.name, secret.host, secret.place));
         }

@@ -30,7 +30,11 @@ impl DataDir {
     /// If it cannot be created, or others than the owner can get at an existing one.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(path).with_context(|| format!("cannot create the data directory {shown}"))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(PRIVATE_DIR)
+            .create(path)
+            .with_context(|| format!("cannot create the data directory {shown}"))?;
         Self::open(path)
     }
 
@@ -82,7 +86,10 @@ impl DataDir {
         match file.try_lock() {
             Ok(()) => Ok(DataDirLock { _file: file }),
             Err(TryLockError::WouldBlock) => {
-                bail!("another server uses the data directory {}\nto fix it: stop that one, or give this one another --data-dir", self.path.display())
+                bail!(
+                    "another server uses the data directory {}\nto fix it: stop that one, or give this one another --data-dir",
+                    self.path.display()
+                )
             }
             Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
         }

@@ -181,10 +181,9 @@ impl From<Error> for Problem {
             ErrorKind::Invalid => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", text),
             ErrorKind::Denied => Self::new(StatusCode::FORBIDDEN, "denied", text),
             ErrorKind::Limit => Self::busy(StatusCode::TOO_MANY_REQUESTS, "limit", text, 5),
-            ErrorKind::Unavailable => Self {
-                cause: Some(text),
-                ..Self::busy(StatusCode::SERVICE_UNAVAILABLE, "unavailable", UNAVAILABLE_DETAIL, 1)
-            },
+            ErrorKind::Unavailable => {
+                Self { cause: Some(text), ..Self::busy(StatusCode::SERVICE_UNAVAILABLE, "unavailable", UNAVAILABLE_DETAIL, 1) }
+            }
             ErrorKind::Internal => Self::internal(text),
         }
     }

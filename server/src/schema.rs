@@ -22,7 +22,9 @@ pub(crate) struct Violation {
 pub(crate) fn violations(schema: &Value, value: &Value) -> Vec<Violation> {
     let validator = match jsonschema::options().offline().with_pattern_options(PatternOptions::regex()).build(schema) {
         Ok(validator) => validator,
-        Err(error) => return vec![Violation { pointer: String::new(), detail: cut(&format!("the schema itself cannot be used: {error}")) }],
+        Err(error) => {
+            return vec![Violation { pointer: String::new(), detail: cut(&format!("the schema itself cannot be used: {error}")) }];
+        }
     };
     let violations = validator.iter_errors(value).take(MAX_VIOLATIONS);
     violations.map(|error| Violation { pointer: error.instance_path().to_string(), detail: cut(&error.to_string()) }).collect()

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::process::{Error, Result, at, read_stdout, run};
+use crate::process::{Error, Result, at, read, read_stdout, run};
 use crate::project::{Project, cargo, metadata};
 use crate::steps::Steps;
 use crate::tools::{NODE, NPM};
@@ -87,7 +87,7 @@ fn rust_guests(project: &Project) -> Result<()> {
             let stem = core.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
             let component = output(project, kind.folder(), &stem)?;
             if !is_newer(&component, &[core.clone(), project.everwit()]) {
-                run(Command::new(project.everwit()).arg("componentize").arg(&core).arg("-o").arg(&component))?;
+                read(Command::new(project.everwit()).arg("componentize").arg(&core).arg("-o").arg(&component))?;
             }
         }
     }
@@ -121,7 +121,7 @@ fn javascript_guests(project: &Project) -> Result<()> {
         let component = output(project, Kind::Shipped.folder(), &name)?;
         let inputs = [guest.clone(), sdk.clone(), project.root.join("wit"), project.everwit()];
         if !is_newer(&component, &inputs) {
-            run(Command::new(project.everwit()).arg("build").arg(&guest).arg("-o").arg(&component))?;
+            read(Command::new(project.everwit()).arg("build").arg(&guest).arg("-o").arg(&component))?;
         }
     }
     Ok(())
@@ -150,7 +150,7 @@ fn install(folder: &Path) -> Result<()> {
     if is_newer(&folder.join("node_modules/.package-lock.json"), &[lock]) {
         return Ok(());
     }
-    run(Command::new("npm").args(["install", "--no-save", "--no-audit", "--no-fund"]).current_dir(folder))
+    run(Command::new("npm").args(["install", "--no-save", "--no-audit", "--no-fund", "--loglevel", "error"]).current_dir(folder))
 }
 
 fn output(project: &Project, folder: &str, name: &str) -> Result<PathBuf> {

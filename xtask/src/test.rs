@@ -66,7 +66,7 @@ fn dependencies(project: &Project) -> Result<()> {
     for folder in [project.root.clone(), project.guests()] {
         let mut deny = Command::new("cargo");
         deny.current_dir(folder).args(["deny", "--config"]).arg(project.root.join(".deny.toml"));
-        run(deny.args(["check", "bans", "licenses", "sources"]))?;
+        run(deny.args(["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
     }
     Ok(())
 }

@@ -132,8 +132,7 @@ fn compare_mixed(int: i64, float: f64) -> Ordering {
     }
     // Within the limits the whole part is exact as an integer.
     let whole = float.trunc();
-    int.cmp(&(whole as i64))
-        .then_with(|| compare_floats(0.0, float - whole))
+    int.cmp(&(whole as i64)).then_with(|| compare_floats(0.0, float - whole))
 }
 
 #[cfg(test)]

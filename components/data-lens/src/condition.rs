@@ -80,16 +80,10 @@ impl Condition {
             (Op::IsNull | Op::NotNull, _) => {
                 return Err(self.misfit("takes no value"));
             }
-            (Op::In | Op::NotIn, Value::Array(values)) => values
-                .iter()
-                .map(|value| self.operand(column, value))
-                .collect::<Result<_>>()?,
+            (Op::In | Op::NotIn, Value::Array(values)) => values.iter().map(|value| self.operand(column, value)).collect::<Result<_>>()?,
             (Op::In | Op::NotIn, _) => return Err(self.misfit("takes a list of values")),
             (Op::Contains | Op::StartsWith | Op::EndsWith, _) => {
-                if !matches!(
-                    column.kind,
-                    Kind::Text | Kind::Date | Kind::Mixed | Kind::Empty
-                ) {
+                if !matches!(column.kind, Kind::Text | Kind::Date | Kind::Mixed | Kind::Empty) {
                     let word = column.kind.word();
                     return Err(self.misfit(&format!("works on text, and the column is {word}")));
                 }
@@ -100,11 +94,7 @@ impl Condition {
             }
             (_, value) => vec![self.operand(column, value)?],
         };
-        Ok(Test {
-            column,
-            op: self.op,
-            operands,
-        })
+        Ok(Test { column, op: self.op, operands })
     }
 
     /// A value to compare with, in the column's type. Numbers and truth values may come as
@@ -114,9 +104,7 @@ impl Condition {
             Value::Bool(value) => Some(Cell::Bool(*value)),
             Value::Number(number) => Cell::number(&number.to_string()),
             Value::String(text) => Some(match column.kind {
-                kind if kind.is_numeric() => {
-                    Cell::number(text.trim()).unwrap_or_else(|| Cell::Text(text.clone()))
-                }
+                kind if kind.is_numeric() => Cell::number(text.trim()).unwrap_or_else(|| Cell::Text(text.clone())),
                 Kind::Boolean if text == "true" => Cell::Bool(true),
                 Kind::Boolean if text == "false" => Cell::Bool(false),
                 _ => Cell::Text(text.clone()),
@@ -140,10 +128,7 @@ impl Condition {
     }
 
     fn misfit(&self, what: &str) -> Failure {
-        Failure::invalid(
-            "invalid_condition",
-            format!("`{}` on column `{}` {what}", self.op.word(), self.column),
-        )
+        Failure::invalid("invalid_condition", format!("`{}` on column `{}` {what}", self.op.word(), self.column))
     }
 }
 
@@ -157,10 +142,7 @@ impl Test<'_> {
             _ if cell.is_null() => false,
             Op::In => self.operands.contains(cell),
             Op::NotIn => !self.operands.contains(cell),
-            _ => self
-                .operands
-                .first()
-                .is_some_and(|operand| self.compare(cell, operand)),
+            _ => self.operands.first().is_some_and(|operand| self.compare(cell, operand)),
         }
     }
 

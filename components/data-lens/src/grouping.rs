@@ -51,37 +51,20 @@ pub(crate) fn whole(table: &Table, aggregates: &[Aggregate]) -> Result<Whole> {
         let value = aggregate.compute(&rows)?;
         Ok((aggregate.name.clone(), value))
     });
-    Ok(Whole {
-        rows: table.rows,
-        values: Record(values.collect::<Result<_>>()?),
-    })
+    Ok(Whole { rows: table.rows, values: Record(values.collect::<Result<_>>()?) })
 }
 
 /// Groups rows by equal values and aggregates each group. Groups come in the order of `sort`,
 /// which names columns of the result, and otherwise in the order of their values.
-pub(crate) fn groups(
-    table: &Table,
-    by: &[String],
-    aggregates: &[Aggregate],
-    sort: &[Sort],
-    limit: usize,
-) -> Result<Groups> {
+pub(crate) fn groups(table: &Table, by: &[String], aggregates: &[Aggregate], sort: &[Sort], limit: usize) -> Result<Groups> {
     if by.is_empty() {
-        return Err(Failure::invalid(
-            "no_group_columns",
-            "`group_by` is empty; name at least one column, or use `aggregate`",
-        ));
+        return Err(Failure::invalid("no_group_columns", "`group_by` is empty; name at least one column, or use `aggregate`"));
     }
     check_clauses("group columns", by.len())?;
     check_clauses("sort keys", sort.len())?;
-    let keys: Vec<&Column> = by
-        .iter()
-        .map(|name| table.column(name))
-        .collect::<Result<_>>()?;
+    let keys: Vec<&Column> = by.iter().map(|name| table.column(name)).collect::<Result<_>>()?;
     let bound = bind(aggregates, table)?;
-    let names: Vec<&str> = (by.iter().map(String::as_str))
-        .chain(bound.iter().map(|aggregate| aggregate.name.as_str()))
-        .collect();
+    let names: Vec<&str> = (by.iter().map(String::as_str)).chain(bound.iter().map(|aggregate| aggregate.name.as_str())).collect();
     check_names(names.iter().copied())?;
     let order = order(sort, &names)?;
     let mut members: BTreeMap<Vec<&Cell>, Vec<usize>> = BTreeMap::new();
@@ -99,27 +82,13 @@ pub(crate) fn groups(
         groups.push(values);
     }
     groups.sort_by(|left, right| {
-        let by_key = |&(index, descending): &(usize, bool)| {
-            compare_values(&left[index], &right[index], descending)
-        };
+        let by_key = |&(index, descending): &(usize, bool)| compare_values(&left[index], &right[index], descending);
         let decisive = order.iter().map(by_key).find(|order| order.is_ne());
         decisive.unwrap_or(Ordering::Equal)
     });
     groups.truncate(limit);
-    let record = |values: Vec<Value>| {
-        Record(
-            names
-                .iter()
-                .map(|name| (*name).to_owned())
-                .zip(values)
-                .collect(),
-        )
-    };
-    Ok(Groups {
-        total,
-        returned: groups.len(),
-        groups: groups.into_iter().map(record).collect(),
-    })
+    let record = |values: Vec<Value>| Record(names.iter().map(|name| (*name).to_owned()).zip(values).collect());
+    Ok(Groups { total, returned: groups.len(), groups: groups.into_iter().map(record).collect() })
 }
 
 /// Where the sort keys are among the result's columns.
@@ -161,10 +130,7 @@ fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<()> {
     let mut seen = Vec::new();
     for name in names {
         if seen.contains(&name) {
-            return Err(Failure::invalid(
-                "duplicate_name",
-                format!("two values of the result are named `{name}`; rename one with `as`"),
-            ));
+            return Err(Failure::invalid("duplicate_name", format!("two values of the result are named `{name}`; rename one with `as`")));
         }
         seen.push(name);
     }

@@ -44,10 +44,7 @@ struct ColumnProfile<'a> {
 
 /// Describes a table.
 pub(crate) fn profile(table: &Table) -> Result<Profile<'_>> {
-    Ok(Profile {
-        rows: table.rows,
-        columns: table.columns.iter().map(column).collect::<Result<_>>()?,
-    })
+    Ok(Profile { rows: table.rows, columns: table.columns.iter().map(column).collect::<Result<_>>()? })
 }
 
 fn column(column: &Column) -> Result<ColumnProfile<'_>> {
@@ -75,9 +72,7 @@ fn column(column: &Column) -> Result<ColumnProfile<'_>> {
         distinct: statistics::distinct(&sorted),
         min: end(sorted.first()),
         max: end(sorted.last()),
-        mean: numeric
-            .then(|| statistics::mean(&sorted, column))
-            .transpose()?,
+        mean: numeric.then(|| statistics::mean(&sorted, column)).transpose()?,
         median: numeric.then(|| statistics::median(&sorted)),
         examples: examples.into_iter().map(short).collect(),
     })

@@ -52,51 +52,23 @@ pub(crate) struct Selection<'a> {
 }
 
 /// Selects.
-pub(crate) fn select<'a>(
-    table: &'a Table,
-    shown: &'a [&'a Column],
-    request: &Request<'_>,
-) -> Result<Selection<'a>> {
+pub(crate) fn select<'a>(table: &'a Table, shown: &'a [&'a Column], request: &Request<'_>) -> Result<Selection<'a>> {
     check_clauses("conditions", request.conditions.len())?;
     check_clauses("sort keys", request.sort.len())?;
-    let tests: Vec<Test<'_>> = request
-        .conditions
-        .iter()
-        .map(|condition| condition.bind(table))
-        .collect::<Result<_>>()?;
-    let mut matches: Vec<usize> = (0..table.rows)
-        .filter(|&row| tests.iter().all(|test| test.holds(row)))
-        .collect();
-    let keys: Vec<(&Column, bool)> = request
-        .sort
-        .iter()
-        .map(|key| Ok((table.column(&key.column)?, key.descending)))
-        .collect::<Result<_>>()?;
+    let tests: Vec<Test<'_>> = request.conditions.iter().map(|condition| condition.bind(table)).collect::<Result<_>>()?;
+    let mut matches: Vec<usize> = (0..table.rows).filter(|&row| tests.iter().all(|test| test.holds(row))).collect();
+    let keys: Vec<(&Column, bool)> =
+        request.sort.iter().map(|key| Ok((table.column(&key.column)?, key.descending))).collect::<Result<_>>()?;
     // Stable, so rows that are equal in all keys keep the order of the data.
     matches.sort_by(|&left, &right| {
-        let by_key = |&(column, descending): &(&Column, bool)| {
-            compare(&column.cells[left], &column.cells[right], descending)
-        };
+        let by_key = |&(column, descending): &(&Column, bool)| compare(&column.cells[left], &column.cells[right], descending);
         let decisive = keys.iter().map(by_key).find(|order| order.is_ne());
         decisive.unwrap_or(Ordering::Equal)
     });
     let matched = matches.len();
-    let rows: Vec<Row<'_>> = matches
-        .into_iter()
-        .skip(request.offset)
-        .take(request.limit)
-        .map(|row| Row {
-            columns: shown,
-            row,
-        })
-        .collect();
+    let rows: Vec<Row<'_>> = matches.into_iter().skip(request.offset).take(request.limit).map(|row| Row { columns: shown, row }).collect();
     let end = request.offset.saturating_add(rows.len());
-    Ok(Selection {
-        matched,
-        returned: rows.len(),
-        next_offset: (end < matched).then_some(end),
-        rows,
-    })
+    Ok(Selection { matched, returned: rows.len(), next_offset: (end < matched).then_some(end), rows })
 }
 
 /// The columns that were asked for, in that order; all of them if none were.
@@ -113,10 +85,7 @@ pub(crate) fn limit(limit: Option<usize>) -> Result<usize> {
     match limit {
         None => Ok(DEFAULT_LIMIT),
         Some(limit) if (1..=LIMIT).contains(&limit) => Ok(limit),
-        Some(limit) => Err(Failure::invalid(
-            "invalid_limit",
-            format!("`limit` is {limit}, and must be 1 to {LIMIT}"),
-        )),
+        Some(limit) => Err(Failure::invalid("invalid_limit", format!("`limit` is {limit}, and must be 1 to {LIMIT}"))),
     }
 }
 
@@ -133,8 +102,5 @@ pub(crate) fn check_clauses(what: &str, count: usize) -> Result<()> {
     if count <= CLAUSES {
         return Ok(());
     }
-    Err(Failure::invalid(
-        "too_many_clauses",
-        format!("there are {count} {what}, and at most {CLAUSES} are allowed"),
-    ))
+    Err(Failure::invalid("too_many_clauses", format!("there are {count} {what}, and at most {CLAUSES} are allowed")))
 }

@@ -62,51 +62,31 @@ impl Serialize for Value {
 /// Checks aggregates against a table.
 pub(crate) fn bind<'a>(aggregates: &[Aggregate], table: &'a Table) -> Result<Vec<Bound<'a>>> {
     if aggregates.is_empty() {
-        return Err(Failure::invalid(
-            "no_aggregates",
-            "`aggregates` is empty; ask for at least one",
-        ));
+        return Err(Failure::invalid("no_aggregates", "`aggregates` is empty; ask for at least one"));
     }
     check_clauses("aggregates", aggregates.len())?;
-    aggregates
-        .iter()
-        .map(|aggregate| aggregate.bind(table))
-        .collect()
+    aggregates.iter().map(|aggregate| aggregate.bind(table)).collect()
 }
 
 impl Aggregate {
     fn bind<'a>(&self, table: &'a Table) -> Result<Bound<'a>> {
-        let column = self
-            .column
-            .as_deref()
-            .map(|name| table.column(name))
-            .transpose()?;
+        let column = self.column.as_deref().map(|name| table.column(name)).transpose()?;
         let word = self.op.word();
         if let Some(column) = column {
             let numeric = column.kind.is_numeric() || column.kind == Kind::Empty;
             if matches!(self.op, Op::Sum | Op::Mean | Op::Median) && !numeric {
                 let (name, kind) = (&column.name, column.kind.word());
-                return Err(Failure::invalid(
-                    "not_numeric",
-                    format!("`{word}` needs numbers, and column `{name}` is {kind}"),
-                ));
+                return Err(Failure::invalid("not_numeric", format!("`{word}` needs numbers, and column `{name}` is {kind}")));
             }
         } else if self.op != Op::Count {
-            return Err(Failure::invalid(
-                "missing_column",
-                format!("`{word}` needs a column"),
-            ));
+            return Err(Failure::invalid("missing_column", format!("`{word}` needs a column")));
         }
         let name = match (&self.name, column) {
             (Some(name), _) => name.clone(),
             (None, Some(column)) => format!("{word}_{}", column.name),
             (None, None) => word.to_owned(),
         };
-        Ok(Bound {
-            name,
-            op: self.op,
-            column,
-        })
+        Ok(Bound { name, op: self.op, column })
     }
 }
 
@@ -130,11 +110,7 @@ impl Bound<'_> {
         let Some(column) = self.column else {
             return Ok(count(rows.len()));
         };
-        let mut cells: Vec<&Cell> = rows
-            .iter()
-            .map(|&row| &column.cells[row])
-            .filter(|cell| !cell.is_null())
-            .collect();
+        let mut cells: Vec<&Cell> = rows.iter().map(|&row| &column.cells[row]).filter(|cell| !cell.is_null()).collect();
         Ok(match self.op {
             Op::Count => count(cells.len()),
             Op::Sum if cells.is_empty() => Value::Cell(Cell::Null),
@@ -204,11 +180,7 @@ fn sum(cells: &[&Cell]) -> Value {
     let (mut floats, mut lost, mut any_float) = (0.0_f64, 0.0_f64, false);
     let mut add = |term: f64| {
         let next = floats + term;
-        lost += if floats.abs() >= term.abs() {
-            (floats - next) + term
-        } else {
-            (term - next) + floats
-        };
+        lost += if floats.abs() >= term.abs() { (floats - next) + term } else { (term - next) + floats };
         floats = next;
     };
     for cell in cells {
@@ -231,13 +203,9 @@ fn sum(cells: &[&Cell]) -> Value {
 /// Refuses a sum that left the range of floats, since JSON has no word for it.
 fn finite(sum: Value, column: &Column) -> Result<Value> {
     match sum {
-        Value::Cell(Cell::Float(float)) if !float.is_finite() => Err(Failure::invalid(
-            "overflow",
-            format!(
-                "the sum of column `{}` is beyond the range of a 64-bit float",
-                column.name
-            ),
-        )),
+        Value::Cell(Cell::Float(float)) if !float.is_finite() => {
+            Err(Failure::invalid("overflow", format!("the sum of column `{}` is beyond the range of a 64-bit float", column.name)))
+        }
         sum => Ok(sum),
     }
 }
@@ -260,16 +228,8 @@ mod tests {
 
     fn compute(op: Op, cells: Vec<Cell>) -> String {
         let rows: Vec<_> = (0..cells.len()).collect();
-        let column = Column {
-            name: "x".into(),
-            kind: Kind::Number,
-            cells,
-        };
-        let bound = Bound {
-            name: "x".into(),
-            op,
-            column: Some(&column),
-        };
+        let column = Column { name: "x".into(), kind: Kind::Number, cells };
+        let bound = Bound { name: "x".into(), op, column: Some(&column) };
         match bound.compute(&rows) {
             Ok(value) => serde_json::to_string(&value).expect("writes"),
             Err(failure) => failure.code().to_owned(),
@@ -306,10 +266,7 @@ mod tests {
         assert_eq!(compute(Op::Median, ints(&[4, 2])), "3");
         assert_eq!(compute(Op::Median, ints(&[1, 2])), "1.5");
         assert_eq!(compute(Op::Median, ints(&[-1, -2])), "-1.5");
-        assert_eq!(
-            compute(Op::Median, ints(&[i64::MAX, i64::MAX])),
-            i64::MAX.to_string()
-        );
+        assert_eq!(compute(Op::Median, ints(&[i64::MAX, i64::MAX])), i64::MAX.to_string());
         assert_eq!(compute(Op::Median, floats(&[1e308, 1.5e308])), "1.25e+308");
     }
 

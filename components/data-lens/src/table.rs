@@ -97,19 +97,10 @@ impl Serialize for Row<'_> {
 /// The failure for a name that is none of the columns.
 pub(crate) fn unknown_column<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Failure {
     let known: Vec<_> = known.collect();
-    Failure::invalid(
-        "unknown_column",
-        format!(
-            "there is no column `{name}`; the columns are: {}",
-            known.join(", ")
-        ),
-    )
+    Failure::invalid("unknown_column", format!("there is no column `{name}`; the columns are: {}", known.join(", ")))
 }
 
 /// The failure for a table beyond a limit.
 pub(crate) fn too_large(what: &str, limit: usize) -> Failure {
-    Failure::invalid(
-        "table_too_large",
-        format!("the table has more than {limit} {what}; pass a part of it"),
-    )
+    Failure::invalid("table_too_large", format!("the table has more than {limit} {what}; pass a part of it"))
 }

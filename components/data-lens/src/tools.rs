@@ -49,12 +49,7 @@ pub fn filter(
     let limit = selection::limit(limit)?;
     let table = load(ctx, data, format)?;
     let shown = selection::columns(&table, columns.as_deref())?;
-    let request = Request {
-        conditions: &conditions,
-        sort: &sort,
-        offset,
-        limit,
-    };
+    let request = Request { conditions: &conditions, sort: &sort, offset, limit };
     Output::data(&selection::select(&table, &shown, &request)?)
 }
 
@@ -83,9 +78,7 @@ pub fn group(
 ) -> Result<Output> {
     let limit = selection::limit(limit)?;
     let table = load(ctx, data, format)?;
-    Output::data(&grouping::groups(
-        &table, group_by, aggregates, &sort, limit,
-    )?)
+    Output::data(&grouping::groups(&table, group_by, aggregates, &sort, limit)?)
 }
 
 /// Computes aggregates of a whole table: count, sum, mean, min, max, median or distinct.

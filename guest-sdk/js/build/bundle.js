@@ -68,9 +68,10 @@ function entryModule(entry, globals, exports, imports) {
   const sdk = (/** @type {string} */ file) => JSON.stringify(path.join(SDK, file));
   const names = imports.map((specifier) => specifier.replace(/@.*$/, ""));
   return [
-    ...["heap", ...globals].map((name) => `import ${sdk(`globals/${name}.js`)};`),
+    ...globals.map((name) => `import ${sdk(`globals/${name}.js`)};`),
     `import * as guest from ${JSON.stringify(entry)};`,
     `import { checkModule } from ${sdk("build-check.js")};`,
+    `import ${sdk("globals/heap.js")};`,
     `checkModule(guest, ${JSON.stringify(names)});`,
     `export { ${exports.join(", ")} } from ${JSON.stringify(entry)};`,
   ].join("\n");

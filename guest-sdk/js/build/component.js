@@ -40,6 +40,8 @@ export async function buildComponent(folder, options = {}) {
   ).catch(explain);
   await mkdir(path.dirname(out), { recursive: true });
   await writeFile(out, component);
+  // The positions in the stacks that a component logs are positions in this file.
+  await writeFile(out.replace(/(\.wasm)?$/, ".js"), bundled.code);
   return { out, bytes: component.length, imports: bundled.imports, exports: bundled.exports };
 }
 

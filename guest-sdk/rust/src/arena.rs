@@ -4,10 +4,7 @@
 //! accessible and take them away again afterwards, which stalls its other cores. Memory that
 //! is part of the module from the start costs address space only, until it is touched.
 
-#![expect(
-    unsafe_code,
-    reason = "an allocator hands out raw memory; each use says why it is sound"
-)]
+#![expect(unsafe_code, reason = "an allocator hands out raw memory; each use says why it is sound")]
 
 use core::alloc::Layout;
 use core::arch::wasm32::memory_grow;
@@ -38,8 +35,7 @@ const HEAP_OVERHEAD_BYTES: usize = 256;
 static ARENA: Arena = Arena(UnsafeCell::new([MaybeUninit::uninit(); ARENA_BYTES]));
 
 #[global_allocator]
-static ALLOCATOR: TalcSyncCell<ArenaThenGrow, WasmBinning> =
-    TalcSyncCell::new_wasm(ArenaThenGrow::Untouched);
+static ALLOCATOR: TalcSyncCell<ArenaThenGrow, WasmBinning> = TalcSyncCell::new_wasm(ArenaThenGrow::Untouched);
 
 #[repr(align(16))]
 struct Arena(UnsafeCell<[MaybeUninit<u8>; ARENA_BYTES]>);
@@ -95,12 +91,8 @@ unsafe impl Source for ArenaThenGrow {
 ///
 /// Near the memory limit the usual step can be refused while the bare need still fits.
 fn grow(layout: Layout) -> Result<(*mut u8, usize), ()> {
-    let need = layout
-        .size()
-        .checked_add(layout.align())
-        .and_then(|bytes| bytes.checked_add(HEAP_OVERHEAD_BYTES))
-        .ok_or(())?
-        .div_ceil(PAGE_BYTES);
+    let need =
+        layout.size().checked_add(layout.align()).and_then(|bytes| bytes.checked_add(HEAP_OVERHEAD_BYTES)).ok_or(())?.div_ceil(PAGE_BYTES);
     let step = need.max(GROWTH_PAGES);
     for pages in [step, need] {
         let before = memory_grow::<0>(pages);

@@ -64,12 +64,8 @@ impl Context {
     /// against the schema of the type given as `config` in [`crate::capability!`], so with
     /// that type this is a fault of the capability.
     pub fn config<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_str(&self.config).map_err(|error| {
-            Failure::internal(
-                "invalid_config",
-                format!("configuration does not fit: {error}"),
-            )
-        })
+        serde_json::from_str(&self.config)
+            .map_err(|error| Failure::internal("invalid_config", format!("configuration does not fit: {error}")))
     }
 
     /// BCP 47 tag of the user's language, if known.

@@ -111,9 +111,7 @@ impl From<Description> for describe::Description {
             version: description.version,
             summary: description.summary,
             instructions: description.instructions,
-            config_schema: description
-                .config_schema
-                .unwrap_or_else(|| crate::schema::ANYTHING.into()),
+            config_schema: description.config_schema.unwrap_or_else(|| crate::schema::ANYTHING.into()),
             tools: description.tools.into_iter().map(Into::into).collect(),
             dependencies: description.dependencies,
             features: description.features,
@@ -167,12 +165,7 @@ impl From<Permissions> for permissions::Permissions {
 
 impl From<HttpPermission> for permissions::HttpPermission {
     fn from(http: HttpPermission) -> Self {
-        permissions::HttpPermission {
-            host: http.host,
-            methods: http.methods,
-            path_prefix: http.path_prefix,
-            reason: http.reason,
-        }
+        permissions::HttpPermission { host: http.host, methods: http.methods, path_prefix: http.path_prefix, reason: http.reason }
     }
 }
 

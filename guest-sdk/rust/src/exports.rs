@@ -33,11 +33,7 @@ impl<T: Capability> describe::Guest for T {
 }
 
 impl<T: Capability> tools::Guest for T {
-    fn call(
-        context: tools::Context,
-        name: String,
-        arguments: String,
-    ) -> core::result::Result<CallOutput, common::Failure> {
+    fn call(context: tools::Context, name: String, arguments: String) -> core::result::Result<CallOutput, common::Failure> {
         report_panics();
         match <T as Capability>::call(&context.into(), &name, &arguments) {
             Ok(output) => Ok(output.into()),
@@ -63,10 +59,7 @@ fn report_panics() {
 /// where the author's machine keeps things.
 fn short(place: &Location<'_>) -> String {
     let file = place.file();
-    let start = file
-        .rmatch_indices(['/', '\\'])
-        .nth(1)
-        .map_or(0, |(at, _)| at + 1);
+    let start = file.rmatch_indices(['/', '\\']).nth(1).map_or(0, |(at, _)| at + 1);
     format!("{}:{}:{}", &file[start..], place.line(), place.column())
 }
 

@@ -45,21 +45,11 @@ impl Failure {
     /// know as "internal". Prefer the constructors that name a known kind.
     ///
     /// `code` is snake_case and kept to 64 bytes, `message` is one sentence, kept to 4 KiB.
-    pub fn new(
-        kind: impl Into<Cow<'static, str>>,
-        code: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Self {
+    pub fn new(kind: impl Into<Cow<'static, str>>, code: impl Into<String>, message: impl Into<String>) -> Self {
         let (mut code, mut message) = (code.into(), message.into());
         truncate(&mut code, CODE_BYTES);
         truncate(&mut message, MESSAGE_BYTES);
-        Failure {
-            kind: kind.into(),
-            code,
-            message,
-            retryable: false,
-            retry_after: None,
-        }
+        Failure { kind: kind.into(), code, message, retryable: false, retry_after: None }
     }
 
     /// The arguments are wrong; say which one, and what is allowed.
@@ -220,10 +210,7 @@ mod tests {
         }
         let failure = parse().expect_err("x is no number");
         assert_eq!(failure.kind(), "internal");
-        assert_eq!(
-            failure.message(),
-            "bad quantity: invalid digit found in string"
-        );
+        assert_eq!(failure.message(), "bad quantity: invalid digit found in string");
     }
 
     #[test]

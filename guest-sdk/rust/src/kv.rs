@@ -79,10 +79,7 @@ impl Bucket {
     /// A [`Fault`].
     pub fn get(&self, key: &str) -> Result<Option<Entry>, Fault> {
         let entry = host::kv::get(&self.name, key)?;
-        Ok(entry.map(|entry| Entry {
-            value: entry.value,
-            version: entry.version,
-        }))
+        Ok(entry.map(|entry| Entry { value: entry.value, version: entry.version }))
     }
 
     /// Reads one key that [`Bucket::put_json`] has written.
@@ -93,16 +90,9 @@ impl Bucket {
         let Some(entry) = self.get(key)? else {
             return Ok(None);
         };
-        let value = serde_json::from_slice(&entry.value).map_err(|error| {
-            Failure::internal(
-                "invalid_entry",
-                format!("stored value of `{key}` does not fit: {error}"),
-            )
-        })?;
-        Ok(Some(Entry {
-            value,
-            version: entry.version,
-        }))
+        let value = serde_json::from_slice(&entry.value)
+            .map_err(|error| Failure::internal("invalid_entry", format!("stored value of `{key}` does not fit: {error}")))?;
+        Ok(Some(Entry { value, version: entry.version }))
     }
 
     /// Writes one key if it is as expected, and returns its new version.
@@ -110,24 +100,14 @@ impl Bucket {
     /// # Errors
     /// A [`Fault`].
     pub fn put(&self, key: &str, value: impl AsRef<[u8]>, expect: Expect) -> Result<u64, Fault> {
-        Ok(host::kv::put(
-            &self.name,
-            key,
-            value.as_ref(),
-            expect.into_wit(),
-        )?)
+        Ok(host::kv::put(&self.name, key, value.as_ref(), expect.into_wit())?)
     }
 
     /// Writes one value as JSON, as [`Bucket::put`] does.
     ///
     /// # Errors
     /// A [`Fault`]; and kind "internal" if the value has no JSON form.
-    pub fn put_json<T: Serialize + ?Sized>(
-        &self,
-        key: &str,
-        value: &T,
-        expect: Expect,
-    ) -> Result<u64> {
+    pub fn put_json<T: Serialize + ?Sized>(&self, key: &str, value: &T, expect: Expect) -> Result<u64> {
         Ok(self.put(key, serde_json::to_vec(value)?, expect)?)
     }
 
@@ -142,13 +122,7 @@ impl Bucket {
 
     /// The keys that start with `prefix`, in byte order.
     pub fn keys(&self, prefix: impl Into<String>) -> Keys<'_> {
-        Keys {
-            bucket: self,
-            prefix: prefix.into(),
-            page: VecDeque::new(),
-            after: None,
-            done: false,
-        }
+        Keys { bucket: self, prefix: prefix.into(), page: VecDeque::new(), after: None, done: false }
     }
 }
 

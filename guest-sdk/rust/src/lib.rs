@@ -29,11 +29,7 @@
 //!
 //! Not here: reading the environment, files or sockets (the target has none), and threads.
 
-#[cfg(all(
-    feature = "allocator",
-    target_arch = "wasm32",
-    not(target_feature = "atomics")
-))]
+#[cfg(all(feature = "allocator", target_arch = "wasm32", not(target_feature = "atomics")))]
 mod arena;
 #[doc(hidden)]
 pub mod bindings;
@@ -60,9 +56,7 @@ pub use everwit_guest_macros::{capability, tool};
 pub use {schemars, serde, serde_json};
 
 pub use crate::context::Context;
-pub use crate::description::{
-    Description, HttpPermission, Permissions, SecretPermission, ToolDescription,
-};
+pub use crate::description::{Description, HttpPermission, Permissions, SecretPermission, ToolDescription};
 pub use crate::exports::Capability;
 pub use crate::failure::{Failure, Result};
 pub use crate::output::{IntoOutput, Json, Output, Part};

@@ -55,10 +55,7 @@ pub fn error(message: impl Display) {
 
 /// Writes one line with fields.
 pub fn write(level: Level, message: impl Display, fields: &[(&str, &dyn Display)]) {
-    let fields: Vec<_> = fields
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.to_string()))
-        .collect();
+    let fields: Vec<_> = fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
     host::log::write(level.into(), &message.to_string(), &fields);
 }
 

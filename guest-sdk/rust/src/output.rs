@@ -93,10 +93,7 @@ impl Output {
     /// If the value has no JSON form.
     pub fn data<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
         let json = Json::of(value)?;
-        Ok(Output {
-            parts: vec![Part::Data(json.clone())],
-            structured: Some(json),
-        })
+        Ok(Output { parts: vec![Part::Data(json.clone())], structured: Some(json) })
     }
 
     /// Adds a part.
@@ -107,19 +104,12 @@ impl Output {
 
     /// Adds bytes of the given media type.
     pub fn blob(self, media_type: impl Into<String>, data: Vec<u8>) -> Self {
-        self.part(Part::Blob {
-            media_type: media_type.into(),
-            data,
-        })
+        self.part(Part::Blob { media_type: media_type.into(), data })
     }
 
     /// Adds a reference.
     pub fn link(self, uri: impl Into<String>, name: impl Into<String>) -> Self {
-        self.part(Part::Link {
-            uri: uri.into(),
-            name: name.into(),
-            media_type: None,
-        })
+        self.part(Part::Link { uri: uri.into(), name: name.into(), media_type: None })
     }
 
     /// Sets the result as one JSON value, for programs; the model does not see it.
@@ -183,18 +173,8 @@ impl From<Part> for content::Part {
         match part {
             Part::Text(text) => content::Part::Text(text),
             Part::Data(json) => content::Part::Data(json.into_string()),
-            Part::Blob { media_type, data } => {
-                content::Part::Blob(content::Blob { media_type, data })
-            }
-            Part::Link {
-                uri,
-                name,
-                media_type,
-            } => content::Part::Link(content::Link {
-                uri,
-                name,
-                media_type,
-            }),
+            Part::Blob { media_type, data } => content::Part::Blob(content::Blob { media_type, data }),
+            Part::Link { uri, name, media_type } => content::Part::Link(content::Link { uri, name, media_type }),
         }
     }
 }
@@ -215,11 +195,7 @@ mod tests {
 
     #[test]
     fn strings_become_text_only() {
-        for output in [
-            "hi".into_output(),
-            String::from("hi").into_output(),
-            Ok(Output::text("hi")),
-        ] {
+        for output in ["hi".into_output(), String::from("hi").into_output(), Ok(Output::text("hi"))] {
             let output = output.expect("text always converts");
             assert_eq!(output.parts(), [Part::Text("hi".into())]);
             assert_eq!(output.as_structured(), None);

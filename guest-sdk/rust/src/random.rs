@@ -46,17 +46,11 @@ pub fn below(bound: u64) -> u64 {
 }
 
 #[cfg(all(target_family = "wasm", feature = "getrandom"))]
-#[expect(
-    unsafe_code,
-    reason = "getrandom finds its backend by this symbol, and passes a raw buffer"
-)]
+#[expect(unsafe_code, reason = "getrandom finds its backend by this symbol, and passes a raw buffer")]
 // SAFETY of the name: it is the one that getrandom 0.3 and 0.4 declare for a custom backend,
 // with this signature; a second definition would fail to link.
 #[unsafe(no_mangle)]
-unsafe extern "Rust" fn __getrandom_v03_custom(
-    dest: *mut u8,
-    len: usize,
-) -> Result<(), getrandom::Error> {
+unsafe extern "Rust" fn __getrandom_v03_custom(dest: *mut u8, len: usize) -> Result<(), getrandom::Error> {
     // SAFETY: getrandom promises that `dest` is valid for writes of `len` bytes, and that
     // nobody else uses them meanwhile. They may be uninitialised, hence the zeros first.
     let buffer = unsafe {

@@ -8,10 +8,7 @@ use crate::{Context, Failure, IntoOutput, Output, Result, schema};
 /// What a tool may do to the world. The default, nothing set, is the careful one: effects
 /// that must not be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four independent flags of the contract"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent flags of the contract")]
 pub struct Effects {
     /// Changes nothing outside the call.
     pub read_only: bool,
@@ -69,7 +66,7 @@ impl ToolEntry {
             title: T::TITLE,
             description: T::DESCRIPTION,
             effects: T::EFFECTS,
-            input_schema: schema::of::<T::Arguments>,
+            input_schema: schema::arguments::<T::Arguments>,
             output_schema: T::output_schema,
             call: call::<T>,
         }
@@ -84,10 +81,7 @@ impl ToolEntry {
         while first < tools.len() {
             let mut second = first + 1;
             while second < tools.len() {
-                assert!(
-                    !same(tools[first].name.as_bytes(), tools[second].name.as_bytes()),
-                    "two tools have the same name"
-                );
+                assert!(!same(tools[first].name.as_bytes(), tools[second].name.as_bytes()), "two tools have the same name");
                 second += 1;
             }
             first += 1;
@@ -111,20 +105,12 @@ const fn same(left: &[u8], right: &[u8]) -> bool {
 }
 
 /// Finds and runs a tool.
-pub(crate) fn dispatch(
-    tools: &[ToolEntry],
-    context: &Context,
-    name: &str,
-    arguments: &str,
-) -> Result<Output> {
+pub(crate) fn dispatch(tools: &[ToolEntry], context: &Context, name: &str, arguments: &str) -> Result<Output> {
     match tools.iter().find(|tool| tool.name == name) {
         Some(tool) => (tool.call)(context, arguments),
         None => {
             let names: Vec<_> = tools.iter().map(|tool| tool.name).collect();
-            Err(Failure::not_found(
-                "unknown_tool",
-                format!("no tool `{name}`; there are: {}", names.join(", ")),
-            ))
+            Err(Failure::not_found("unknown_tool", format!("no tool `{name}`; there are: {}", names.join(", "))))
         }
     }
 }
@@ -156,11 +142,9 @@ fn call<T: Tool>(context: &Context, arguments: &str) -> Result<Output> {
 
 fn parse<T: DeserializeOwned>(arguments: &str) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_str(arguments);
-    let value = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| invalid_argument(&error.path().to_string(), error.inner()))?;
-    deserializer
-        .end()
-        .map_err(|error| invalid_argument(".", &error))?;
+    let value =
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| invalid_argument(&error.path().to_string(), error.inner()))?;
+    deserializer.end().map_err(|error| invalid_argument(".", &error))?;
     Ok(value)
 }
 

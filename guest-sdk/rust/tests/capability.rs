@@ -1,9 +1,6 @@
 //! A capability as an author writes it, tested natively: schemas, dispatch, failures.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "in a test, a panic with the error is the report"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test, a panic with the error is the report")]
 
 use everwit_guest::bindings::exports::everwit::capability::{describe, tools};
 use everwit_guest::prelude::*;
@@ -61,10 +58,7 @@ fn divide(
         Some(Rounding::Up) => dividend.div_euclid(divisor) + 1,
         Some(Rounding::Down) | None => dividend.div_euclid(divisor),
     };
-    Ok(Division {
-        quotient,
-        remainder: dividend - quotient * divisor,
-    })
+    Ok(Division { quotient, remainder: dividend - quotient * divisor })
 }
 
 /// Greets; the argument is borrowed, and has a default.
@@ -121,9 +115,7 @@ fn schema(tool: usize) -> Value {
 }
 
 fn configured() -> Context {
-    Context::default()
-        .with_config(&json!({"offset": 10}))
-        .unwrap()
+    Context::default().with_config(&json!({"offset": 10})).unwrap()
 }
 
 #[test]
@@ -132,10 +124,7 @@ fn the_description_is_complete() {
     assert_eq!(description.id, "calc");
     assert_eq!(description.version, env!("CARGO_PKG_VERSION"));
     assert_eq!(description.summary, "Adds and divides.");
-    assert_eq!(
-        description.instructions.as_deref(),
-        Some("Prefer exact results.")
-    );
+    assert_eq!(description.instructions.as_deref(), Some("Prefer exact results."));
     assert_eq!(description.dependencies, ["files"]);
     assert_eq!(description.features, ["exact"]);
     let config: Value = serde_json::from_str(&description.config_schema).unwrap();
@@ -154,10 +143,7 @@ fn doc_comments_become_descriptions() {
     let add = &described().tools[0];
     assert_eq!(add.name, "add");
     assert_eq!(add.title, "Add");
-    assert_eq!(
-        add.description,
-        "Adds numbers and the configured offset.\n\nUse it for sums of any length."
-    );
+    assert_eq!(add.description, "Adds numbers and the configured offset.\n\nUse it for sums of any length.");
     assert_eq!(
         schema(0),
         json!({
@@ -204,12 +190,7 @@ fn effects_are_declared() {
     let effects: Vec<_> = described().tools.iter().map(|tool| tool.effects).collect();
     assert_eq!(
         effects,
-        [
-            Effects::READ_ONLY,
-            Effects::READ_ONLY | Effects::IDEMPOTENT,
-            Effects::empty(),
-            Effects::DESTRUCTIVE | Effects::OPEN_WORLD,
-        ]
+        [Effects::READ_ONLY, Effects::READ_ONLY | Effects::IDEMPOTENT, Effects::empty(), Effects::DESTRUCTIVE | Effects::OPEN_WORLD,]
     );
 }
 
@@ -233,29 +214,14 @@ fn the_exported_function_converts_both_ways() {
         locale: None,
         extra: vec![("later".into(), "1".into())],
     };
-    let call = |name: &str, arguments: Value| {
-        <ThisCapability as tools::Guest>::call(context(), name.into(), arguments.to_string())
-    };
-    let output = call(
-        "divide",
-        json!({"dividend": 7, "divisor": 2, "rounding": "up"}),
-    )
-    .unwrap();
-    assert_eq!(
-        output.structured.as_deref(),
-        Some(r#"{"quotient":4,"remainder":-1}"#)
-    );
+    let call = |name: &str, arguments: Value| <ThisCapability as tools::Guest>::call(context(), name.into(), arguments.to_string());
+    let output = call("divide", json!({"dividend": 7, "divisor": 2, "rounding": "up"})).unwrap();
+    assert_eq!(output.structured.as_deref(), Some(r#"{"quotient":4,"remainder":-1}"#));
     let failure = call("divide", json!({"dividend": 7, "divisor": 0})).unwrap_err();
-    assert_eq!(
-        (&*failure.kind, &*failure.code),
-        ("invalid-arguments", "zero_divisor")
-    );
+    assert_eq!((&*failure.kind, &*failure.code), ("invalid-arguments", "zero_divisor"));
     let failure = call("sub", json!({})).unwrap_err();
     assert_eq!(failure.kind, "not-found");
-    assert_eq!(
-        failure.message,
-        "no tool `sub`; there are: add, divide, hello, append"
-    );
+    assert_eq!(failure.message, "no tool `sub`; there are: add, divide, hello, append");
 }
 
 #[test]
@@ -266,10 +232,7 @@ fn bad_arguments_are_named() {
         assert_eq!(failure.message(), message);
     };
     check("{}", "arguments: missing field `dividend`");
-    check(
-        r#"{"dividend": "1"}"#,
-        "argument `dividend`: invalid type: string \"1\", expected i64",
-    );
+    check(r#"{"dividend": "1"}"#, "argument `dividend`: invalid type: string \"1\", expected i64");
     check(
         r#"{"dividend": 1, "divisor": 1, "rounding": "sideways"}"#,
         "argument `rounding`: unknown variant `sideways`, expected `up` or `down`",
@@ -280,15 +243,9 @@ fn bad_arguments_are_named() {
          `rounding`",
     );
     check("{}{}", "arguments: missing field `dividend`");
-    check(
-        r#"{"dividend": 1, "divisor": 1} x"#,
-        "arguments: trailing characters",
-    );
+    check(r#"{"dividend": 1, "divisor": 1} x"#, "arguments: trailing characters");
     let failure = ThisCapability::call(&configured(), "add", r#"{"numbers": [1, null]}"#);
-    assert_eq!(
-        failure.unwrap_err().message(),
-        "argument `numbers[1]`: invalid type: null, expected i64"
-    );
+    assert_eq!(failure.unwrap_err().message(), "argument `numbers[1]`: invalid type: null, expected i64");
 }
 
 #[test]

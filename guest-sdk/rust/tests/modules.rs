@@ -1,10 +1,5 @@
 //! The modules over the host's interfaces, against the native stand-in.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "in a test, a panic with the error is the report"
-)]
-
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -48,9 +43,7 @@ fn keys_are_listed_over_pages() {
     testing::grant_bucket("b");
     let bucket = kv::bucket("b");
     for index in 0..600 {
-        bucket
-            .put(&format!("x{index:03}"), "", Expect::Any)
-            .unwrap();
+        bucket.put(&format!("x{index:03}"), "", Expect::Any).unwrap();
     }
     bucket.put("y", "", Expect::Any).unwrap();
     let keys: Vec<_> = bucket.keys("x").collect::<Result<_, _>>().unwrap();
@@ -64,17 +57,8 @@ fn keys_are_listed_over_pages() {
 fn requests_are_built() {
     testing::answer_http(|request| {
         assert_eq!(request.method, "POST");
-        assert_eq!(
-            request.url,
-            "https://example.com/a?x=1&na%20me=%C3%A4%26%3D"
-        );
-        assert_eq!(
-            request.headers,
-            [
-                ("accept".into(), "text/plain".into()),
-                ("content-type".into(), "application/json".into()),
-            ]
-        );
+        assert_eq!(request.url, "https://example.com/a?x=1&na%20me=%C3%A4%26%3D");
+        assert_eq!(request.headers, [("accept".into(), "text/plain".into()), ("content-type".into(), "application/json".into()),]);
         assert_eq!(request.body, br#"{"a":1}"#);
         Ok(HttpAnswer::ok("done"))
     });
@@ -105,21 +89,14 @@ fn statuses_become_failures() {
     let status = Rc::new(Cell::new(0));
     let answered = status.clone();
     testing::answer_http(move |_| {
-        Ok(HttpAnswer {
-            headers: vec![("retry-after".into(), "7".into())],
-            ..HttpAnswer::status(answered.get(), "x".repeat(5000))
-        })
+        Ok(HttpAnswer { headers: vec![("retry-after".into(), "7".into())], ..HttpAnswer::status(answered.get(), "x".repeat(5000)) })
     });
     let check = |code: u16, kind: &str, pause: Option<u64>| {
         status.set(code);
         let response = http::get("https://example.com/").send().unwrap();
         let failure = response.successful().unwrap_err();
         assert_eq!(failure.kind(), kind, "{code}");
-        assert_eq!(
-            failure.retry_after(),
-            pause.map(Duration::from_secs),
-            "{code}"
-        );
+        assert_eq!(failure.retry_after(), pause.map(Duration::from_secs), "{code}");
         assert!(failure.message().len() < 600);
     };
     check(302, "upstream", None);
@@ -140,12 +117,7 @@ fn faults_become_failures() {
     let fault = http::get("https://example.com/").send().unwrap_err();
     assert_eq!(Failure::from(fault).kind(), "denied");
     let check = |kind: &str, failure: &str, retryable: bool| {
-        let fault = http::Fault {
-            kind: kind.into(),
-            message: "m".into(),
-            request_sent: false,
-            retry_after: None,
-        };
+        let fault = http::Fault { kind: kind.into(), message: "m".into(), request_sent: false, retry_after: None };
         let converted = Failure::from(fault);
         assert_eq!(converted.kind(), failure);
         assert_eq!(converted.is_retryable(), retryable, "{kind}");
@@ -168,18 +140,9 @@ fn a_body_without_json_form_is_reported_when_sent() {
 
 #[test]
 fn events_are_iterated() {
-    let event = |data: &str| http::Event {
-        event: "message".into(),
-        data: data.into(),
-        id: String::new(),
-    };
+    let event = |data: &str| http::Event { event: "message".into(), data: data.into(), id: String::new() };
     let events = vec![event("a"), event("b")];
-    testing::answer_http(move |_| {
-        Ok(HttpAnswer {
-            events: events.clone(),
-            ..HttpAnswer::ok("")
-        })
-    });
+    testing::answer_http(move |_| Ok(HttpAnswer { events: events.clone(), ..HttpAnswer::ok("") }));
     let response = http::get("https://example.com/").send().unwrap();
     let data: Vec<_> = response.events().map(|event| event.unwrap().data).collect();
     assert_eq!(data, ["a", "b"]);
@@ -188,10 +151,7 @@ fn events_are_iterated() {
 #[test]
 fn secrets_are_tokens() {
     let failure = Failure::from(secrets::open("key").unwrap_err());
-    assert_eq!(
-        (failure.kind(), failure.code()),
-        ("denied", "secret_unavailable")
-    );
+    assert_eq!((failure.kind(), failure.code()), ("denied", "secret_unavailable"));
     testing::bind_secret("key", "example.com header:x-key");
     let secret = secrets::open("key").unwrap();
     assert_eq!(secret.token(), "token-of-key");
@@ -222,10 +182,7 @@ fn clock_and_call_tell_the_time() {
     assert_eq!(call::stopped(), None);
     testing::stop(call::Stop::Cancelled);
     assert_eq!(call::stopped(), Some(call::Stop::Cancelled));
-    assert_eq!(
-        call::emit([everwit_guest::Part::Text("x".into())]),
-        Err(call::Stop::Cancelled)
-    );
+    assert_eq!(call::emit([everwit_guest::Part::Text("x".into())]), Err(call::Stop::Cancelled));
     assert_eq!(testing::emitted(), 1);
 }
 
@@ -234,8 +191,5 @@ fn log_lines_have_fields() {
     log::write(log::Level::Warn, "slow", &[("ms", &950), ("host", &"a")]);
     let line = testing::logged().pop().unwrap();
     assert_eq!((line.level, &*line.message), (log::Level::Warn, "slow"));
-    assert_eq!(
-        line.fields,
-        [("ms".into(), "950".into()), ("host".into(), "a".into())]
-    );
+    assert_eq!(line.fields, [("ms".into(), "950".into()), ("host".into(), "a".into())]);
 }

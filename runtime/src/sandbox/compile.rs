@@ -8,6 +8,7 @@
 //! this pipe and from the cache that it is written to.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -140,7 +141,7 @@ pub(super) struct Answer {
 #[derive(Debug)]
 pub(super) enum Compilation {
     /// The artifact is complete and waits to be kept.
-    Done(Inspection, PendingArtifact),
+    Done(Inspection, Box<PendingArtifact>),
     /// The upload is refused.
     Refused(Inspection, Vec<Finding>),
 }
@@ -192,6 +193,13 @@ impl Job<'_> {
             return Ok(Compilation::Refused(Inspection::default(), vec![too_expensive(detail)]));
         };
         let status = status.map_err(|error| format!("the compiler's process cannot be waited for: {error}"))?;
+        let received = match received {
+            // The child ended early, and its status says why.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(error),
+            // This side broke off, of which the child's end is only the consequence.
+            Err(error) => return Err(format!("the compiler's answer: {error}")),
+            received => received,
+        };
         match judge_exit(status, self.lane) {
             Exit::Answered => received.map_err(|error| format!("the compiler's answer: {error}")),
             Exit::Refused(finding) => {
@@ -210,29 +218,29 @@ impl Job<'_> {
         }
     }
 
-    async fn receive(&self, mut stdout: ChildStdout) -> Result<Compilation, String> {
-        let length = stdout.read_u32_le().await.map_err(|error| error.to_string())?;
+    async fn receive(&self, mut stdout: ChildStdout) -> io::Result<Compilation> {
+        let length = stdout.read_u32_le().await?;
         if length > MAX_ANSWER_BYTES {
-            return Err(format!("{length} bytes of JSON"));
+            return Err(io::Error::other(format!("{length} bytes of JSON")));
         }
         let mut json = vec![0; length as usize];
-        stdout.read_exact(&mut json).await.map_err(|error| error.to_string())?;
-        let answer: Answer = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
+        stdout.read_exact(&mut json).await?;
+        let answer: Answer = serde_json::from_slice(&json).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         if !answer.findings.is_empty() {
             return Ok(Compilation::Refused(answer.inspection, answer.findings));
         }
         if answer.compatibility != Some(self.compatibility) {
-            return Err("an artifact of other settings; is the compiler another build than this host?".to_owned());
+            return Err(io::Error::other("an artifact of other settings; is the compiler another build than this host?"));
         }
         if answer.artifact_bytes == 0 || answer.artifact_bytes > self.lane.artifact_bytes {
-            return Err(format!("an artifact of {} bytes", answer.artifact_bytes));
+            return Err(io::Error::other(format!("an artifact of {} bytes", answer.artifact_bytes)));
         }
-        let artifact = self.receive_artifact(&mut stdout, &answer).await.map_err(|error| error.to_string())?;
-        Ok(Compilation::Done(answer.inspection, artifact))
+        let artifact = self.receive_artifact(&mut stdout, &answer).await?;
+        Ok(Compilation::Done(answer.inspection, Box::new(artifact)))
     }
 
     /// Writes the artifact to the cache's directory as it comes, so that the server never holds it.
-    async fn receive_artifact(&self, stdout: &mut ChildStdout, answer: &Answer) -> std::io::Result<PendingArtifact> {
+    async fn receive_artifact(&self, stdout: &mut ChildStdout, answer: &Answer) -> io::Result<PendingArtifact> {
         let mut artifact = self.cache.begin(&self.digest, self.compatibility, &answer.inspection)?;
         let mut rest = stdout.take(answer.artifact_bytes);
         let mut piece = vec![0; PIECE_BYTES];
@@ -240,7 +248,7 @@ impl Job<'_> {
         while left > 0 {
             let read = rest.read(&mut piece).await?;
             if read == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
             artifact.write(&piece[..read]).await?;
             left -= read as u64;

@@ -97,7 +97,9 @@ pub(super) fn check_kv_bucket(scope: &KvScope, keys: u64, bytes: u64) -> StoreRe
         return Err(StoreError::Limit(format!("the bucket {bucket:?} would have {keys} keys; at most {MAX_KV_KEYS} are allowed")));
     }
     if bytes > MAX_KV_BUCKET_BYTES {
-        return Err(StoreError::Limit(format!("the bucket {bucket:?} would have {bytes} bytes; at most {MAX_KV_BUCKET_BYTES} are allowed")));
+        return Err(StoreError::Limit(format!(
+            "the bucket {bucket:?} would have {bytes} bytes; at most {MAX_KV_BUCKET_BYTES} are allowed"
+        )));
     }
     Ok(())
 }

@@ -4,9 +4,7 @@
 use everwit_runtime::capability::Capability;
 use everwit_runtime::harness::CapabilityConfig;
 use everwit_runtime::id::OrgId;
-use everwit_runtime::limits::{
-    DEFAULT_MAX_ITERATIONS, MAX_CAPABILITIES, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_SYSTEM_PROMPT_BYTES,
-};
+use everwit_runtime::limits::{DEFAULT_MAX_ITERATIONS, MAX_CAPABILITIES, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_SYSTEM_PROMPT_BYTES};
 use serde_json::Value;
 
 use super::App;
@@ -45,7 +43,8 @@ impl Checks {
     pub(crate) fn name(&mut self, pointer: &str, name: &str) {
         let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         if name.len() > MAX_NAME_BYTES || !name.split('-').all(word) {
-            let detail = format!("a name is lower-case letters and digits, in words joined by single hyphens, at most {MAX_NAME_BYTES} bytes");
+            let detail =
+                format!("a name is lower-case letters and digits, in words joined by single hyphens, at most {MAX_NAME_BYTES} bytes");
             self.add(Finding::at(pointer, "invalid_name", detail).fix("for example \"support-agent\""));
         }
     }

@@ -190,7 +190,8 @@ fn check_content(checks: &mut Checks, content: &[ContentPart]) {
         let pointer = format!("/message/content/{at}");
         match part {
             ContentPart::Text { text } => text_bytes += text.len(),
-            ContentPart::Image { url: Some(_), base64: None, .. } | ContentPart::Image { url: None, base64: Some(_), media_type: Some(_) } => {}
+            ContentPart::Image { url: Some(_), base64: None, .. }
+            | ContentPart::Image { url: None, base64: Some(_), media_type: Some(_) } => {}
             ContentPart::Image { .. } => {
                 let finding = Finding::at(pointer, "invalid_image", "an image has either a url, or base64 and media_type");
                 checks.add(finding);

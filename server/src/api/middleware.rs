@@ -70,11 +70,8 @@ fn render(mut response: Response, id: &str) -> Response {
 
 /// The response for a handler that panicked; the panic itself is logged by the panic hook.
 pub(crate) fn after_panic(payload: Box<dyn Any + Send + 'static>) -> Response {
-    let message = payload
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| payload.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
+    let message =
+        payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
     Problem::internal(format!("a handler panicked: {message}")).into_response()
 }
 

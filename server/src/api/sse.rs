@@ -132,13 +132,7 @@ struct Feed {
 }
 
 impl Feed {
-    async fn open(
-        app: App,
-        slot: Slot,
-        key: (OrgId, SessionId),
-        last: Option<EventId>,
-        params: StreamParams,
-    ) -> Result<Self, Problem> {
+    async fn open(app: App, slot: Slot, key: (OrgId, SessionId), last: Option<EventId>, params: StreamParams) -> Result<Self, Problem> {
         // Listening begins before the position is read, so that nothing falls between the two.
         let bus = app.bus.subscribe(key.1);
         let record = Record { app: &app, org: key.0, session: key.1 };
@@ -259,7 +253,8 @@ impl Streams {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, own) = (open.values().sum::<usize>(), open.get(&session).copied().unwrap_or(0));
         if own >= MAX_STREAMS_PER_SESSION || all >= MAX_STREAMS {
-            let detail = format!("{own} streams of this session and {all} in all are open; {MAX_STREAMS_PER_SESSION} and {MAX_STREAMS} can be");
+            let detail =
+                format!("{own} streams of this session and {all} in all are open; {MAX_STREAMS_PER_SESSION} and {MAX_STREAMS} can be");
             return Err(Problem::busy(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", detail, 5));
         }
         *open.entry(session).or_default() += 1;

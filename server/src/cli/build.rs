@@ -106,7 +106,9 @@ fn build_rust(dir: &Path) -> Result<PathBuf, Failure> {
     if !has_target(dir, None) {
         if !has_target(dir, Some(WASM_TOOLCHAIN)) {
             let fix = format!("rustup target add {TARGET}");
-            return Err(Failure::failed(format!("neither the default toolchain nor the toolchain \"{WASM_TOOLCHAIN}\" has the target {TARGET}\nto fix it: {fix}")));
+            return Err(Failure::failed(format!(
+                "neither the default toolchain nor the toolchain \"{WASM_TOOLCHAIN}\" has the target {TARGET}\nto fix it: {fix}"
+            )));
         }
         cargo.arg(format!("+{WASM_TOOLCHAIN}"));
     }
@@ -129,9 +131,8 @@ fn has_target(dir: &Path, toolchain: Option<&str>) -> bool {
     let output = rustc.args(["--print", "target-libdir", "--target", TARGET]).current_dir(dir).stderr(Stdio::null()).output();
     let Some(output) = output.ok().filter(|output| output.status.success()) else { return false };
     let libraries = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    std::fs::read_dir(libraries).is_ok_and(|mut entries| {
-        entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("libcore-")))
-    })
+    std::fs::read_dir(libraries)
+        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))))
 }
 
 /// The core modules of the project's own packages among what cargo reports.

@@ -63,7 +63,9 @@ impl From<everwit_runtime::store::StoreError> for Failure {
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     let newline = if text.ends_with('\n') { "" } else { "\n" };
-    write!(stdout, "{text}{newline}").and_then(|()| stdout.flush()).map_err(|error| Failure::failed(format!("cannot write to stdout: {error}")))
+    write!(stdout, "{text}{newline}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::failed(format!("cannot write to stdout: {error}")))
 }
 
 /// Tells the user something that is no data.

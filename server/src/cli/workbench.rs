@@ -28,7 +28,8 @@ pub(crate) type Examined<T> = Result<T, Arc<Rejection>>;
 impl Workbench {
     /// Starts a sandbox.
     pub(crate) fn start(private_targets: Vec<PrivateTarget>) -> Result<Self, Failure> {
-        let cache = TempDir::with_prefix("everwit-").map_err(|error| Failure::failed(format!("cannot create a temporary directory: {error}")))?;
+        let cache =
+            TempDir::with_prefix("everwit-").map_err(|error| Failure::failed(format!("cannot create a temporary directory: {error}")))?;
         let moments = Moments::system();
         let settings = SandboxSettings {
             cache_dir: cache.path().to_owned(),

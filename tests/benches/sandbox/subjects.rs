@@ -43,7 +43,7 @@ impl Subjects {
         let sdk_wasm = guest("minimal");
         Self {
             sdk: open(&sandbox, sdk_wasm.clone()).await,
-            minimal: open(&sandbox, wat::parse_str(include_str!("../../guests/wat/add.wat")).expect("valid text")).await,
+            minimal: open(&sandbox, guest("raw")).await,
             quickjs: open(&sandbox, guest("text-kit")).await,
             native: Native { tools: vec![definition()] },
             sdk_wasm,

@@ -1,8 +1,8 @@
 //! Tries what a sandbox must not give, and reports what it got.
+#![expect(clippy::disallowed_methods, reason = "reading the environment is what it tries")]
 
-use std::collections::BTreeMap;
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
-use std::{env, fs, process, thread};
+use std::{collections::BTreeMap, env, fs, process, thread};
 
 use everwit_guest::prelude::*;
 

@@ -212,7 +212,8 @@ async fn messages_are_checked() {
 async fn a_request_id_is_taken_over_if_it_is_harmless() {
     let server = Server::start().await;
     let api = server.api();
-    let with = async |id: &str| send(api.request(Method::GET, "/healthz").header("x-request-id", id)).await.header("x-request-id").to_owned();
+    let with =
+        async |id: &str| send(api.request(Method::GET, "/healthz").header("x-request-id", id)).await.header("x-request-id").to_owned();
     assert_eq!(with("client-7.a_b").await, "client-7.a_b");
     assert!(with("a b").await.starts_with("req_"));
     assert!(with(&"x".repeat(129)).await.starts_with("req_"));

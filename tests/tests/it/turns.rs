@@ -1,5 +1,6 @@
 //! Turns from submission to end: recovery, tools, model calls, context, and the engine that
 //! runs them.
+#![expect(clippy::unwrap_used, reason = "what helpers of tests do may panic like the tests themselves")]
 
 mod context;
 mod engine;

@@ -101,13 +101,18 @@ fn turn(api: &Api) -> Result<String> {
     let id = session["id"].as_str().ok_or_else(|| Error::new(format!("the new session has no id: {session}")))?;
     let events = api.events(id)?;
     api.post(&format!("/v1/sessions/{id}/messages"), &message())?;
+    let mut answer = None;
     for event in events {
         let event = event?;
+        answer = show::answer(&event).map(str::to_owned).or(answer);
         for line in show::event(&event) {
             eprintln!("  {line}");
         }
         match event["type"].as_str() {
-            Some("session.idled") => return Ok(id.to_owned()),
+            Some("session.idled") => {
+                eprintln!("\n{}\n", answer.unwrap_or_default());
+                return Ok(id.to_owned());
+            }
             Some("turn.failed" | "turn.sealed" | "turn.cancelled") => return Err(Error::new(format!("the turn has no answer: {event}"))),
             _ => {}
         }

@@ -36,6 +36,12 @@ pub(crate) fn event(event: &Value) -> Vec<String> {
     lines
 }
 
+/// The text of an agent's message, whole; none for other events.
+pub(crate) fn answer(event: &Value) -> Option<&str> {
+    let message = Some(&event["data"]["message"]).filter(|_| event["type"] == "output.message.completed")?;
+    message["content"].as_array()?.iter().find_map(|part| part["text"].as_str())
+}
+
 fn detail(kind: &str, data: &Value) -> String {
     match kind {
         "input.message" | "output.message.completed" => {
@@ -44,7 +50,7 @@ fn detail(kind: &str, data: &Value) -> String {
             let calls = calls.map(|call| format!("calls {}", text(&call["name"])));
             calls.chain(parts(content)).collect::<Vec<_>>().join(" ")
         }
-        "output.message.delta" => text(&data["delta"]).to_owned(),
+        "output.message.delta" => one_line(text(&data["delta"])),
         "tool.started" => format!("{} {}", text(&data["tool_call"]["name"]), data["tool_call"]["arguments"]),
         "tool.completed" => format!("{} {} in {} ms", text(&data["tool_name"]), text(&data["status"]), data["duration_ms"]),
         "turn.completed" => {
@@ -74,7 +80,11 @@ fn receipt(receipt: &Value) -> String {
 /// The texts among content parts, line breaks shown as spaces.
 fn parts(content: &Value) -> impl Iterator<Item = String> {
     let parts = content.as_array().into_iter().flatten();
-    parts.filter_map(|part| part["text"].as_str()).map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "))
+    parts.filter_map(|part| part["text"].as_str()).map(one_line)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn indented(line: &str) -> String {

@@ -11,39 +11,26 @@ use crate::table::{Column, Table};
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 pub(super) fn load(data: &str, null_values: &[String]) -> Result<Table> {
-    let mut reader = ReaderBuilder::new()
-        .delimiter(separator(data))
-        .trim(Trim::Headers)
-        .from_reader(data.as_bytes());
+    let mut reader = ReaderBuilder::new().delimiter(separator(data)).trim(Trim::Headers).from_reader(data.as_bytes());
     let names = names(&mut reader)?;
     check_size(0, names.len())?;
     let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); names.len()];
     let mut record = StringRecord::new();
     let mut rows = 0;
-    while reader
-        .read_record(&mut record)
-        .map_err(|error| invalid(&error))?
-    {
+    while reader.read_record(&mut record).map_err(|error| invalid(&error))? {
         rows += 1;
         check_size(rows, names.len())?;
         for (cells, field) in columns.iter_mut().zip(&record) {
             let trimmed = field.trim();
             let null = null_values.iter().any(|null| null == trimmed);
-            cells.push(if null {
-                Cell::Null
-            } else {
-                Cell::Text(field.to_owned())
-            });
+            cells.push(if null { Cell::Null } else { Cell::Text(field.to_owned()) });
         }
     }
     let columns = names.into_iter().zip(columns).map(|(name, mut cells)| {
         let kind = kinds::convert(&mut cells);
         Column { name, kind, cells }
     });
-    Ok(Table {
-        rows,
-        columns: columns.collect(),
-    })
+    Ok(Table { rows, columns: columns.collect() })
 }
 
 fn names(reader: &mut Reader<&[u8]>) -> Result<Vec<String>> {
@@ -55,10 +42,7 @@ fn names(reader: &mut Reader<&[u8]>) -> Result<Vec<String>> {
             name => name.to_owned(),
         };
         if names.contains(&name) {
-            return Err(Failure::invalid(
-                "duplicate_column",
-                format!("two columns are named `{name}`"),
-            ));
+            return Err(Failure::invalid("duplicate_column", format!("two columns are named `{name}`")));
         }
         names.push(name);
     }
@@ -88,11 +72,7 @@ fn separator(data: &str) -> u8 {
 
 fn invalid(error: &::csv::Error) -> Failure {
     let message = match error.kind() {
-        ErrorKind::UnequalLengths {
-            pos,
-            expected_len,
-            len,
-        } => {
+        ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = pos.as_ref().map_or(0, ::csv::Position::line);
             format!("line {line} has {len} fields, and the header has {expected_len}")
         }

@@ -28,10 +28,7 @@ pub(super) fn load(data: &str) -> Result<Table> {
         return Err(failure);
     }
     read.map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Failure::invalid(
-            "invalid_json",
-            format!("expected an array of objects: {error}"),
-        ),
+        serde_json::error::Category::Data => Failure::invalid("invalid_json", format!("expected an array of objects: {error}")),
         _ => Failure::invalid("invalid_json", error.to_string()),
     })?;
     let rows = builder.rows;
@@ -40,10 +37,7 @@ pub(super) fn load(data: &str) -> Result<Table> {
         let kind = kinds::of(&cells);
         Column { name, kind, cells }
     });
-    Ok(Table {
-        rows,
-        columns: columns.collect(),
-    })
+    Ok(Table { rows, columns: columns.collect() })
 }
 
 /// A table as it grows.

@@ -77,11 +77,7 @@ fn date_form(text: &str) -> Option<(u8, usize)> {
     let number = |range: core::ops::Range<usize>| -> Option<u32> {
         let digits = bytes.get(range)?;
         let all = digits.iter().all(u8::is_ascii_digit);
-        all.then(|| {
-            digits
-                .iter()
-                .fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'))
-        })
+        all.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0')))
     };
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
     if !(1..=days_of(year, month)).contains(&day) {
@@ -114,9 +110,7 @@ fn days_of(year: u32, month: u32) -> u32 {
     match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
         4 | 6 | 9 | 11 => 30,
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
-            29
-        }
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
         2 => 28,
         _ => 0,
     }
@@ -127,22 +121,13 @@ mod tests {
     use super::*;
 
     fn kind(texts: &[&str]) -> Kind {
-        let mut cells: Vec<_> = texts
-            .iter()
-            .map(|text| Cell::Text((*text).into()))
-            .collect();
+        let mut cells: Vec<_> = texts.iter().map(|text| Cell::Text((*text).into())).collect();
         convert(&mut cells)
     }
 
     #[test]
     fn dates_have_one_form() {
-        for date in [
-            "2024-02-29",
-            "2023/12/31",
-            "2024-01-01T23:59",
-            "2024-01-01 00:00:59",
-            "2024-01-01T00:00:00.123Z",
-        ] {
+        for date in ["2024-02-29", "2023/12/31", "2024-01-01T23:59", "2024-01-01 00:00:59", "2024-01-01T00:00:00.123Z"] {
             assert_eq!(kind(&[date, date]), Kind::Date, "{date}");
         }
         for text in [

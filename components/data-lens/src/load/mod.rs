@@ -32,9 +32,7 @@ pub enum Format {
 impl Default for Settings {
     fn default() -> Self {
         let words = ["", "NA", "N/A", "NaN", "null", "NULL", "None"];
-        Settings {
-            null_values: words.map(str::to_owned).to_vec(),
-        }
+        Settings { null_values: words.map(str::to_owned).to_vec() }
     }
 }
 
@@ -54,11 +52,7 @@ pub(crate) fn load(ctx: &Context, data: &str, format: Option<Format>) -> Result<
 
 /// JSON begins with a bracket, which no sensible header does.
 fn detect(data: &str) -> Format {
-    if data.trim_start().starts_with(['[', '{']) {
-        Format::Json
-    } else {
-        Format::Csv
-    }
+    if data.trim_start().starts_with(['[', '{']) { Format::Json } else { Format::Csv }
 }
 
 /// Checks a table's size, as far as it is known.
@@ -87,12 +81,7 @@ mod tests {
             let cells = serde_json::to_string(&column.cells).expect("writes");
             format!("{} {} {cells}", column.name, column.kind.word())
         };
-        table
-            .columns
-            .iter()
-            .map(column)
-            .collect::<Vec<_>>()
-            .join("\n")
+        table.columns.iter().map(column).collect::<Vec<_>>().join("\n")
     }
 
     fn fail(data: &str) -> String {
@@ -153,9 +142,7 @@ mod tests {
 
     #[test]
     fn null_values_are_configurable() {
-        let ctx = Context::default()
-            .with_config(&serde_json::json!({"null_values": ["-"]}))
-            .expect("json");
+        let ctx = Context::default().with_config(&serde_json::json!({"null_values": ["-"]})).expect("json");
         let table = load(&ctx, "country\nNA\n-\n", None).expect("loads");
         assert_eq!(table.columns[0].kind, Kind::Text);
         assert!(table.columns[0].cells[1].is_null());
@@ -164,14 +151,8 @@ mod tests {
     #[test]
     fn faults_are_named() {
         assert_eq!(fail("  \n"), "no_data: the data is empty");
-        assert_eq!(
-            fail("a,b\n1,2\n3\n"),
-            "invalid_csv: line 3 has 1 fields, and the header has 2"
-        );
-        assert_eq!(
-            fail("a,b,a\n1,2,3\n"),
-            "duplicate_column: two columns are named `a`"
-        );
+        assert_eq!(fail("a,b\n1,2\n3\n"), "invalid_csv: line 3 has 1 fields, and the header has 2");
+        assert_eq!(fail("a,b,a\n1,2,3\n"), "duplicate_column: two columns are named `a`");
         assert_eq!(
             fail("[1]"),
             "invalid_json: expected an array of objects: invalid type: integer `1`, expected an \
@@ -183,28 +164,13 @@ mod tests {
     #[test]
     fn sizes_are_limited() {
         let wide = vec!["x"; table::COLUMNS + 1];
-        let header: Vec<_> = wide
-            .iter()
-            .enumerate()
-            .map(|(at, x)| format!("{x}{at}"))
-            .collect();
+        let header: Vec<_> = wide.iter().enumerate().map(|(at, x)| format!("{x}{at}")).collect();
         let fault = "table_too_large: the table has more than";
-        assert_eq!(
-            fail(&header.join(",")),
-            format!("{fault} 500 columns; pass a part of it")
-        );
+        assert_eq!(fail(&header.join(",")), format!("{fault} 500 columns; pass a part of it"));
         let long = "a\n".to_owned() + &"1\n".repeat(table::ROWS + 1);
-        assert_eq!(
-            fail(&long),
-            format!("{fault} 100000 rows; pass a part of it")
-        );
-        let sparse: Vec<_> = (0..2100)
-            .map(|at| format!(r#"{{"c{}": 1}}"#, at % 490))
-            .collect();
+        assert_eq!(fail(&long), format!("{fault} 100000 rows; pass a part of it"));
+        let sparse: Vec<_> = (0..2100).map(|at| format!(r#"{{"c{}": 1}}"#, at % 490)).collect();
         let sparse = format!("[{}]", sparse.join(","));
-        assert_eq!(
-            fail(&sparse),
-            format!("{fault} 1000000 cells; pass a part of it")
-        );
+        assert_eq!(fail(&sparse), format!("{fault} 1000000 cells; pass a part of it"));
     }
 }

@@ -70,18 +70,8 @@ pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
 
 impl Parse for Declaration {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        const KNOWN: [&str; 10] = [
-            "id",
-            "title",
-            "summary",
-            "version",
-            "instructions",
-            "tools",
-            "config",
-            "dependencies",
-            "features",
-            "permissions",
-        ];
+        const KNOWN: [&str; 10] =
+            ["id", "title", "summary", "version", "instructions", "tools", "config", "dependencies", "features", "permissions"];
         let (mut id, mut title, mut summary, mut version) = (None, None, None, None);
         let (mut instructions, mut tools, mut config) = (None, None, None);
         let (mut dependencies, mut features) = (Vec::new(), Vec::new());
@@ -155,12 +145,7 @@ impl Parse for Http {
             }
             Ok(())
         })?;
-        Ok(Http {
-            host: required(host, here, "host")?,
-            reason: required(reason, here, "reason")?,
-            methods,
-            path_prefix,
-        })
+        Ok(Http { host: required(host, here, "host")?, reason: required(reason, here, "reason")?, methods, path_prefix })
     }
 }
 
@@ -212,14 +197,8 @@ mod tests {
             "unknown field `tittle`; there are: `id`, `title`, `summary`, `version`, \
              `instructions`, `tools`, `config`, `dependencies`, `features`, `permissions`",
         );
-        check(
-            quote!(id: "a", title: "T", summary: "S.", tools: [x, y, x]),
-            "this tool is listed twice",
-        );
-        check(
-            quote!(id: "a", #rest, permissions: { http: [{ host: "a.com" }] }),
-            "`reason` is missing",
-        );
+        check(quote!(id: "a", title: "T", summary: "S.", tools: [x, y, x]), "this tool is listed twice");
+        check(quote!(id: "a", #rest, permissions: { http: [{ host: "a.com" }] }), "`reason` is missing");
         check(
             quote!(id: "a", #rest, permissions: { http: [{ host: "a.com", methods: ["get"] }] }),
             "a method is in upper case, for example \"POST\"",

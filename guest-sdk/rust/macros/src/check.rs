@@ -33,12 +33,7 @@ pub(crate) fn literal(text: &LitStr, rule: Rule) -> Result<()> {
 
 /// Ids of capabilities.
 pub(crate) fn id(text: &str) -> core::result::Result<(), String> {
-    let words = text.split('-').all(|word| {
-        !word.is_empty()
-            && word
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    });
+    let words = text.split('-').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
     demand(
         words && text.len() <= 64,
         "an id is lower-case words of letters and digits, joined by `-`, at most 64 bytes: \
@@ -49,24 +44,14 @@ pub(crate) fn id(text: &str) -> core::result::Result<(), String> {
 /// Names of tools.
 pub(crate) fn tool_name(text: &str) -> core::result::Result<(), String> {
     let start = text.starts_with(|c: char| c.is_ascii_lowercase());
-    let rest = text
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    demand(
-        start && rest && text.len() <= 64,
-        "a tool's name is snake_case in ASCII, begins with a letter, and has at most 64 bytes",
-    )
+    let rest = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    demand(start && rest && text.len() <= 64, "a tool's name is snake_case in ASCII, begins with a letter, and has at most 64 bytes")
 }
 
 /// Names of key-value buckets and secrets.
 pub(crate) fn kebab(text: &str) -> core::result::Result<(), String> {
-    let fits = text
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    demand(
-        fits && (1..=64).contains(&text.len()),
-        "a name is 1 to 64 characters of a-z, 0-9 and `-`",
-    )
+    let fits = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    demand(fits && (1..=64).contains(&text.len()), "a name is 1 to 64 characters of a-z, 0-9 and `-`")
 }
 
 /// Human-readable names.
@@ -93,10 +78,7 @@ pub(crate) fn version(text: &str) -> core::result::Result<(), String> {
     let core = text.split(['-', '+']).next().unwrap_or_default();
     let numbers: Vec<_> = core.split('.').collect();
     let fits = numbers.iter().all(|number| number.parse::<u64>().is_ok());
-    demand(
-        fits && numbers.len() == 3,
-        "a version is semantic, for example \"1.2.0\"",
-    )
+    demand(fits && numbers.len() == 3, "a version is semantic, for example \"1.2.0\"")
 }
 
 pub(crate) fn host(text: &str) -> core::result::Result<(), String> {
@@ -108,9 +90,7 @@ pub(crate) fn host(text: &str) -> core::result::Result<(), String> {
         }
         None => name,
     };
-    let fits = name
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
+    let fits = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
     demand(
         fits && !name.is_empty(),
         "a host is a name in lower case without scheme or path, for example \
@@ -128,26 +108,16 @@ pub(crate) fn path_prefix(text: &str) -> core::result::Result<(), String> {
 }
 
 pub(crate) fn place(text: &str) -> core::result::Result<(), String> {
-    let name = text
-        .strip_prefix("header:")
-        .or_else(|| text.strip_prefix("query:"));
-    demand(
-        name.is_some_and(|name| !name.is_empty()),
-        "a place is \"header:<name>\" or \"query:<name>\"",
-    )
+    let name = text.strip_prefix("header:").or_else(|| text.strip_prefix("query:"));
+    demand(name.is_some_and(|name| !name.is_empty()), "a place is \"header:<name>\" or \"query:<name>\"")
 }
 
 pub(crate) fn files(text: &str) -> core::result::Result<(), String> {
-    demand(
-        ["none", "read", "write"].contains(&text),
-        "access to files is \"none\", \"read\" or \"write\"",
-    )
+    demand(["none", "read", "write"].contains(&text), "access to files is \"none\", \"read\" or \"write\"")
 }
 
 pub(crate) fn foreign_tool(text: &str) -> core::result::Result<(), String> {
-    let fits = text
-        .split_once('/')
-        .is_some_and(|(capability, tool)| id(capability).is_ok() && tool_name(tool).is_ok());
+    let fits = text.split_once('/').is_some_and(|(capability, tool)| id(capability).is_ok() && tool_name(tool).is_ok());
     demand(fits, "another capability's tool is \"capability/tool\"")
 }
 
@@ -175,36 +145,12 @@ mod tests {
     #[test]
     fn rules_accept_what_the_contract_accepts() {
         let long = "a".repeat(65);
-        check(
-            id,
-            &["a", "data-lens", "x2"],
-            &["", "-a", "a--b", "A", "a_b", &long],
-        );
-        check(
-            tool_name,
-            &["a", "get_2"],
-            &["", "_a", "2a", "get-it", "Get", &long],
-        );
+        check(id, &["a", "data-lens", "x2"], &["", "-a", "a--b", "A", "a_b", &long]);
+        check(tool_name, &["a", "get_2"], &["", "_a", "2a", "get-it", "Get", &long]);
         check(kebab, &["a", "a-1"], &["", "a_b", &long]);
-        check(
-            version,
-            &["1.2.0", "1.2.0-rc.1+b"],
-            &["", "1.2", "1.2.x", "v1.2.3"],
-        );
-        check(
-            host,
-            &["a.example.com", "*.example.com", "localhost:8080"],
-            &["", "https://a.com", "A.com", "a.com/x", "a.com:x", "*."],
-        );
-        check(
-            place,
-            &["header:authorization", "query:key"],
-            &["", "header:", "cookie:a"],
-        );
-        check(
-            foreign_tool,
-            &["calc/add"],
-            &["calc", "calc/Add", "calc/add/x"],
-        );
+        check(version, &["1.2.0", "1.2.0-rc.1+b"], &["", "1.2", "1.2.x", "v1.2.3"]);
+        check(host, &["a.example.com", "*.example.com", "localhost:8080"], &["", "https://a.com", "A.com", "a.com/x", "a.com:x", "*."]);
+        check(place, &["header:authorization", "query:key"], &["", "header:", "cookie:a"]);
+        check(foreign_tool, &["calc/add"], &["calc", "calc/Add", "calc/add/x"]);
     }
 }

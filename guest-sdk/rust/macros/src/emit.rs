@@ -9,27 +9,14 @@ use crate::fields::Text;
 use crate::tool::{self, Argument, Options};
 
 pub(crate) fn capability(declaration: &Declaration) -> TokenStream {
-    let Declaration {
-        id,
-        title,
-        summary,
-        tools,
-        ..
-    } = declaration;
+    let Declaration { id, title, summary, tools, .. } = declaration;
     let [id, title, summary] = [id, title, summary].map(string);
     let version = match &declaration.version {
         Some(version) => string(version),
-        None => quote!(::std::string::String::from(::core::env!(
-            "CARGO_PKG_VERSION"
-        ))),
+        None => quote!(::std::string::String::from(::core::env!("CARGO_PKG_VERSION"))),
     };
     let instructions = option(declaration.instructions.as_ref().map(string));
-    let config_schema = option(
-        declaration
-            .config
-            .as_ref()
-            .map(|config| quote!(::everwit_guest::__private::schema_of::<#config>())),
-    );
+    let config_schema = option(declaration.config.as_ref().map(|config| quote!(::everwit_guest::__private::schema_of::<#config>())));
     let dependencies = strings(&declaration.dependencies);
     let features = strings(&declaration.features);
     let permissions = permissions(&declaration.permissions);
@@ -75,12 +62,7 @@ pub(crate) fn tool(tool: &tool::Declaration) -> TokenStream {
     let function = &tool.function;
     let (ident, vis) = (&function.sig.ident, &function.vis);
     let fields = tool.parameters.arguments.iter().map(|argument| {
-        let Argument {
-            name,
-            owned,
-            attributes,
-            ..
-        } = argument;
+        let Argument { name, owned, attributes, .. } = argument;
         quote!(#(#attributes)* #name: #owned)
     });
     let implementation = implementation(tool);
@@ -111,24 +93,9 @@ pub(crate) fn tool(tool: &tool::Declaration) -> TokenStream {
 }
 
 fn implementation(tool: &tool::Declaration) -> TokenStream {
-    let tool::Declaration {
-        function,
-        name,
-        title,
-        description,
-        parameters,
-        returns,
-        ..
-    } = tool;
+    let tool::Declaration { function, name, title, description, parameters, returns, .. } = tool;
     let ident = &function.sig.ident;
-    let Options {
-        read_only,
-        destructive,
-        idempotent,
-        open_world,
-        output_schema,
-        ..
-    } = &tool.options;
+    let Options { read_only, destructive, idempotent, open_world, output_schema, .. } = &tool.options;
     let context = parameters.takes_context.then(|| quote!(context,));
     let passed = parameters.arguments.iter().map(|argument| {
         let name = &argument.name;

@@ -17,10 +17,7 @@ impl Text {
     pub(crate) fn parse(input: ParseStream<'_>, rule: Rule) -> Result<Self> {
         let expr: Expr = input.parse()?;
         match &expr {
-            Expr::Lit(ExprLit {
-                lit: Lit::Str(text),
-                ..
-            }) => check::literal(text, rule)?,
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => check::literal(text, rule)?,
             Expr::Lit(other) => return Err(Error::new_spanned(other, "expected a text")),
             _ => {}
         }
@@ -34,10 +31,7 @@ impl Text {
 }
 
 /// Reads `[item, item]`.
-pub(crate) fn list<T>(
-    input: ParseStream<'_>,
-    item: impl Fn(ParseStream<'_>) -> Result<T>,
-) -> Result<Vec<T>> {
+pub(crate) fn list<T>(input: ParseStream<'_>, item: impl Fn(ParseStream<'_>) -> Result<T>) -> Result<Vec<T>> {
     let content;
     syn::bracketed!(content in input);
     let mut items = Vec::new();
@@ -60,21 +54,14 @@ pub(crate) fn records<T: Parse>(input: ParseStream<'_>) -> Result<Vec<T>> {
 }
 
 /// Reads `name: value, ..` to the end of the input; `read` reads the value of one name.
-pub(crate) fn fields(
-    input: ParseStream<'_>,
-    known: &[&str],
-    mut read: impl FnMut(&str, ParseStream<'_>) -> Result<()>,
-) -> Result<()> {
+pub(crate) fn fields(input: ParseStream<'_>, known: &[&str], mut read: impl FnMut(&str, ParseStream<'_>) -> Result<()>) -> Result<()> {
     let mut seen: Vec<String> = Vec::new();
     while !input.is_empty() {
         let name = input.call(Ident::parse_any)?;
         let text = name.to_string();
         if !known.contains(&text.as_str()) {
             let known = known.join("`, `");
-            return Err(Error::new(
-                name.span(),
-                format!("unknown field `{text}`; there are: `{known}`"),
-            ));
+            return Err(Error::new(name.span(), format!("unknown field `{text}`; there are: `{known}`")));
         }
         if seen.contains(&text) {
             return Err(Error::new(name.span(), format!("`{text}` is given twice")));
@@ -98,7 +85,5 @@ pub(crate) fn required<T>(value: Option<T>, span: Span, name: &str) -> Result<T>
 pub(crate) fn paths(input: ParseStream<'_>) -> Result<Vec<syn::Path>> {
     let content;
     syn::bracketed!(content in input);
-    Ok(Punctuated::<_, Token![,]>::parse_terminated(&content)?
-        .into_iter()
-        .collect())
+    Ok(Punctuated::<_, Token![,]>::parse_terminated(&content)?.into_iter().collect())
 }

@@ -48,9 +48,7 @@ use proc_macro::TokenStream;
 /// ```
 #[proc_macro_attribute]
 pub fn tool(options: TokenStream, function: TokenStream) -> TokenStream {
-    tool::expand(options.into(), function.into())
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    tool::expand(options.into(), function.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// Declares the capability that this crate is, and exports it from the component.
@@ -91,7 +89,5 @@ pub fn tool(options: TokenStream, function: TokenStream) -> TokenStream {
 /// ```
 #[proc_macro]
 pub fn capability(input: TokenStream) -> TokenStream {
-    capability::expand(input.into())
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    capability::expand(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }

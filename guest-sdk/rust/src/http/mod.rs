@@ -41,11 +41,7 @@ use crate::{Failure, Result, host};
 pub use response::{BODY_BYTES, Event, Events, Response};
 
 /// What a query's names and values must escape: all but the unreserved characters of RFC 3986.
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A request to be sent.
 #[derive(Debug, Clone)]
@@ -105,11 +101,7 @@ impl Request {
     /// Adds a parameter to the URL's query, escaped.
     pub fn query(mut self, name: &str, value: impl fmt::Display) -> Self {
         let value = value.to_string();
-        let pair = format!(
-            "{}={}",
-            utf8_percent_encode(name, QUERY),
-            utf8_percent_encode(&value, QUERY)
-        );
+        let pair = format!("{}={}", utf8_percent_encode(name, QUERY), utf8_percent_encode(&value, QUERY));
         let url = &mut self.raw.url;
         // A fragment is never sent, and would swallow the query if that came after it.
         url.truncate(url.find('#').unwrap_or(url.len()));
@@ -146,12 +138,7 @@ impl Request {
     /// A [`Fault`]. Any status is a response, not a fault; see [`Response::successful`].
     pub fn send(self) -> Result<Response, Fault> {
         if let Some(message) = self.defect {
-            return Err(Fault {
-                kind: "invalid".into(),
-                message,
-                request_sent: false,
-                retry_after: None,
-            });
+            return Err(Fault { kind: "invalid".into(), message, request_sent: false, retry_after: None });
         }
         Ok(Response::new(host::http::send(&self.raw)?))
     }
@@ -193,9 +180,7 @@ impl From<Fault> for Failure {
             "timeout" => Failure::timeout(code, fault.message),
             "cancelled" => Failure::new("cancelled", code, fault.message),
             "invalid" | "internal" => Failure::internal(code, fault.message),
-            "dns" | "connect" | "tls" | "protocol" => {
-                Failure::upstream(code, fault.message).retryable(true)
-            }
+            "dns" | "connect" | "tls" | "protocol" => Failure::upstream(code, fault.message).retryable(true),
             _ => Failure::upstream(code, fault.message),
         };
         match fault.retry_after {

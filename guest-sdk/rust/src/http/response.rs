@@ -45,11 +45,7 @@ pub struct Events {
 
 impl Response {
     pub(super) fn new(raw: host::http::Response) -> Self {
-        Response {
-            head: raw.head(),
-            raw,
-            limit: BODY_BYTES,
-        }
+        Response { head: raw.head(), raw, limit: BODY_BYTES }
     }
 
     /// The status code.
@@ -65,9 +61,7 @@ impl Response {
     /// The first header field of this name; the name's case does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.head.headers.iter();
-        headers
-            .find(|(field, _)| field.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        headers.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// Sets how large a body may be to be read whole, in bytes; [`BODY_BYTES`] otherwise.
@@ -87,9 +81,7 @@ impl Response {
         if (200..300).contains(&status) {
             return Ok(self);
         }
-        let pause = self
-            .header("retry-after")
-            .and_then(|text| text.parse().ok());
+        let pause = self.header("retry-after").and_then(|text| text.parse().ok());
         let body = self.limit(EXCERPT_BYTES).excerpt();
         let message = format!("the server answered {status}: {body}");
         let code = format!("http_{status}");
@@ -145,8 +137,7 @@ impl Response {
     /// As [`Response::bytes`].
     pub fn text(self) -> Result<String, Fault> {
         let body = self.bytes()?;
-        Ok(String::from_utf8(body)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+        Ok(String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
     }
 
     /// The whole body, read as JSON.
@@ -155,20 +146,13 @@ impl Response {
     /// As [`Response::bytes`]; and kind "upstream", code "unexpected_body" if it does not fit.
     pub fn json<T: DeserializeOwned>(self) -> Result<T> {
         let body = self.bytes()?;
-        serde_json::from_slice(&body).map_err(|error| {
-            Failure::upstream(
-                "unexpected_body",
-                format!("the server's answer is not as expected: {error}"),
-            )
-        })
+        serde_json::from_slice(&body)
+            .map_err(|error| Failure::upstream("unexpected_body", format!("the server's answer is not as expected: {error}")))
     }
 
     /// The body as server-sent events.
     pub fn events(self) -> Events {
-        Events {
-            raw: self.raw,
-            done: false,
-        }
+        Events { raw: self.raw, done: false }
     }
 
     /// The body's beginning, as text; for messages.
@@ -194,11 +178,7 @@ impl Iterator for Events {
             return None;
         }
         match self.raw.read_sse() {
-            Ok(Some(event)) => Some(Ok(Event {
-                event: event.event,
-                data: event.data,
-                id: event.id,
-            })),
+            Ok(Some(event)) => Some(Ok(Event { event: event.event, data: event.data, id: event.id })),
             Ok(None) => {
                 self.done = true;
                 None

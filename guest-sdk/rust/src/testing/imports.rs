@@ -17,11 +17,7 @@ pub(crate) mod log {
             wit::Level::Error => Level::Error,
         };
         with(|host| {
-            host.logged.push(LogLine {
-                level,
-                message: message.to_owned(),
-                fields: fields.to_vec(),
-            });
+            host.logged.push(LogLine { level, message: message.to_owned(), fields: fields.to_vec() });
         });
     }
 
@@ -46,11 +42,7 @@ pub(crate) mod call {
         })
     }
 
-    pub(crate) fn progress(
-        done: u64,
-        total: Option<u64>,
-        note: Option<&str>,
-    ) -> Result<(), wit::Stop> {
+    pub(crate) fn progress(done: u64, total: Option<u64>, note: Option<&str>) -> Result<(), wit::Stop> {
         with(|host| {
             let note = note.map(str::to_owned);
             host.progressed.push((done, total, note));
@@ -82,11 +74,7 @@ pub(crate) mod random {
     use crate::testing::Host;
 
     pub(crate) fn bytes(count: u32) -> Vec<u8> {
-        with(|host| {
-            (0..count)
-                .map(|_| host.next_random().to_le_bytes()[0])
-                .collect()
-        })
+        with(|host| (0..count).map(|_| host.next_random().to_le_bytes()[0]).collect())
     }
 
     pub(crate) fn number() -> u64 {
@@ -113,29 +101,18 @@ pub(crate) mod kv {
         })
     }
 
-    pub(crate) fn put(
-        bucket: &str,
-        key: &str,
-        value: &[u8],
-        expected: Option<u64>,
-    ) -> Result<u64, Fault> {
+    pub(crate) fn put(bucket: &str, key: &str, value: &[u8], expected: Option<u64>) -> Result<u64, Fault> {
         with(|host| {
             check(host, bucket, key)?;
             if value.len() > VALUE_BYTES {
                 return Err(Fault::TooLarge);
             }
             let old = version(host, bucket, key, expected)?;
-            let used = host
-                .entries
-                .keys()
-                .filter(|(in_bucket, _)| in_bucket == bucket);
+            let used = host.entries.keys().filter(|(in_bucket, _)| in_bucket == bucket);
             if old == 0 && used.count() >= BUCKET_KEYS {
                 return Err(Fault::Quota);
             }
-            let entry = Entry {
-                value: value.to_vec(),
-                version: old + 1,
-            };
+            let entry = Entry { value: value.to_vec(), version: old + 1 };
             host.entries.insert(address(bucket, key), entry);
             Ok(old + 1)
         })
@@ -150,18 +127,11 @@ pub(crate) mod kv {
         })
     }
 
-    pub(crate) fn keys(
-        bucket: &str,
-        prefix: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<String>, Fault> {
+    pub(crate) fn keys(bucket: &str, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, Fault> {
         with(|host| {
             check(host, bucket, prefix)?;
             let keys = host.entries.keys().filter_map(|(in_bucket, key)| {
-                let wanted = in_bucket == bucket
-                    && key.starts_with(prefix)
-                    && after.is_none_or(|after| key.as_str() > after);
+                let wanted = in_bucket == bucket && key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
                 wanted.then(|| key.clone())
             });
             Ok(keys.take(limit as usize).collect())
@@ -234,11 +204,7 @@ pub(crate) mod http {
 
         pub(crate) fn read_sse(&self) -> Result<Option<Sse>, Fault> {
             let event = self.events.borrow_mut().pop_front();
-            Ok(event.map(|event| Sse {
-                event: event.event,
-                data: event.data,
-                id: event.id,
-            }))
+            Ok(event.map(|event| Sse { event: event.event, data: event.data, id: event.id }))
         }
     }
 }
@@ -265,10 +231,7 @@ pub(crate) mod secrets {
 
     pub(crate) fn open(name: &str) -> Result<Secret, Absent> {
         match with(|host| host.secrets.get(name).cloned()) {
-            Some(audience) => Ok(Secret {
-                name: name.to_owned(),
-                audience,
-            }),
+            Some(audience) => Ok(Secret { name: name.to_owned(), audience }),
             None => Err(Absent::Unavailable(format!("secret `{name}` is not bound"))),
         }
     }

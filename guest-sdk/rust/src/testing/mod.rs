@@ -87,11 +87,7 @@ impl HttpAnswer {
 
     /// An answer with this status and body.
     pub fn status(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        HttpAnswer {
-            status,
-            body: body.into(),
-            ..HttpAnswer::default()
-        }
+        HttpAnswer { status, body: body.into(), ..HttpAnswer::default() }
     }
 }
 
@@ -226,10 +222,7 @@ pub(crate) struct Reading {
 impl From<HttpAnswer> for Reading {
     fn from(answer: HttpAnswer) -> Self {
         Reading {
-            head: http_wit::Head {
-                status: answer.status,
-                headers: answer.headers,
-            },
+            head: http_wit::Head { status: answer.status, headers: answer.headers },
             body: RefCell::new(answer.body.into()),
             events: RefCell::new(answer.events.into()),
         }

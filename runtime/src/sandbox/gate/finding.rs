@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Findings of one upload that are kept; beyond it the list no longer helps anybody.
-pub const MAX_FINDINGS: usize = 50;
+pub(super) const MAX_FINDINGS: usize = 50;
 /// Guest text that is quoted in a finding, in characters before escaping.
 const MAX_QUOTED_CHARS: usize = 120;
 
@@ -55,12 +55,12 @@ impl Findings {
 
 /// Guest text for a message: control, format and bidirectional characters are escaped, and long
 /// text is cut.
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     quoted_up_to(text, MAX_QUOTED_CHARS)
 }
 
 /// [`quoted`] with another limit, in characters before escaping.
-pub fn quoted_up_to(text: &str, most: usize) -> String {
+pub(crate) fn quoted_up_to(text: &str, most: usize) -> String {
     let mut chars = text.chars();
     let mut shown: String = chars.by_ref().take(most).flat_map(char::escape_debug).collect();
     if chars.next().is_some() {

@@ -10,14 +10,15 @@
 mod body;
 mod finding;
 mod module;
-pub mod rule;
+pub(crate) mod rule;
 mod structure;
 mod world;
 
 use serde::{Deserialize, Serialize};
 use wasmparser::{CustomSectionReader, Encoding, KnownCustom, Parser, Payload, Result};
 
-pub use finding::{Finding, MAX_FINDINGS, quoted, quoted_up_to};
+pub use finding::Finding;
+pub(crate) use finding::{quoted, quoted_up_to};
 
 use finding::Findings;
 use module::{ModuleShape, Modules};
@@ -27,7 +28,7 @@ use world::World;
 use crate::limits::{MAX_COMPONENT_BYTES, MAX_JSON_BYTES};
 
 /// Name of the custom section that holds a description as JSON.
-pub const DESCRIPTION_SECTION: &str = "everwit:description";
+pub(crate) const DESCRIPTION_SECTION: &str = "everwit:description";
 /// Producers that are kept; a toolchain names about five.
 const MAX_PRODUCERS: usize = 16;
 
@@ -76,7 +77,7 @@ pub struct Inspection {
 
 /// Judges the first bytes alone: what is not a component by its magic number. Cheap and safe
 /// anywhere; everything else of the gate belongs into the compiler's process.
-pub fn judge_magic(upload: &[u8]) -> Option<Finding> {
+pub(crate) fn judge_magic(upload: &[u8]) -> Option<Finding> {
     /// Magic number and version 13, layer 1.
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
     /// Magic number and version 1, layer 0.
@@ -111,7 +112,7 @@ pub fn inspect(upload: &[u8]) -> (Inspection, Vec<Finding>) {
         Ok(Flow::Stop) => {}
         Ok(Flow::Continue) => gate.inspection.kind = gate.world.check(&mut findings),
         Err(error) => {
-            let detail = format!("not readable at byte {}: {}", error.offset(), quoted(&error.message()));
+            let detail = format!("not readable at byte {}: {}", error.offset(), quoted(error.message()));
             findings.add("malformed", None, detail, "build it again; the file may be cut off or damaged");
         }
     }

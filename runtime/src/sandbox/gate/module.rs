@@ -1,6 +1,6 @@
 //! Counters of core modules.
 
-use wasmparser::{CompositeInnerType, FunctionBody, MemoryType, Payload, Result, TypeRef};
+use wasmparser::{CompositeInnerType, FunctionBody, FunctionSectionReader, MemoryType, Payload, Result, TypeRef, TypeSectionReader};
 
 use super::body::Body;
 use super::finding::Findings;
@@ -115,13 +115,7 @@ impl Modules {
                     self.import(shape, import?.ty);
                 }
             }
-            Payload::FunctionSection(functions) => {
-                if self.functions.add(functions.count().into()) {
-                    for ty in functions {
-                        shape.functions.push(ty?);
-                    }
-                }
-            }
+            Payload::FunctionSection(functions) => return self.functions(shape, functions),
             Payload::TableSection(tables) => {
                 shape.own_tables += u64::from(tables.count());
                 for table in tables.into_iter().take(rule::TABLES.most as usize) {
@@ -180,7 +174,16 @@ impl Modules {
         }
     }
 
-    fn types(&mut self, shape: &mut ModuleShape, types: wasmparser::TypeSectionReader<'_>) -> Result<()> {
+    fn functions(&mut self, shape: &mut ModuleShape, functions: FunctionSectionReader<'_>) -> Result<()> {
+        if self.functions.add(functions.count().into()) {
+            for ty in functions {
+                shape.functions.push(ty?);
+            }
+        }
+        Ok(())
+    }
+
+    fn types(&mut self, shape: &mut ModuleShape, types: TypeSectionReader<'_>) -> Result<()> {
         if !self.types.add(types.count().into()) {
             return Ok(());
         }

@@ -25,79 +25,80 @@ const SPLIT_FUNCTION: &str = "split the function, or stop the compiler from inli
 const FLATTER: &str = "compose fewer components into one, for example by linking the parts into one core module";
 
 /// Functions, imported ones included, of all core modules. Each takes 60 µs and 6 KiB to compile. Real: 19,851.
-pub const FUNCTIONS: Rule = Rule { code: "too_many_functions", most: 40_000, what: "functions", fix: SMALLER };
+pub(super) const FUNCTIONS: Rule = Rule { code: "too_many_functions", most: 40_000, what: "functions", fix: SMALLER };
 /// Core types of all core modules. Each takes 120 µs and 8 KiB. Real: 1,432.
-pub const TYPES: Rule = Rule { code: "too_many_types", most: 4_096, what: "core types", fix: SMALLER };
+pub(super) const TYPES: Rule = Rule { code: "too_many_types", most: 4_096, what: "core types", fix: SMALLER };
 /// Imports, core and component level. A million takes 5 s before it is refused. Real: 2,411.
-pub const IMPORTS: Rule = Rule { code: "too_many_imports", most: 5_000, what: "imports", fix: SMALLER };
+pub(super) const IMPORTS: Rule = Rule { code: "too_many_imports", most: 5_000, what: "imports", fix: SMALLER };
 /// Exports of all core modules. Each is a name in the artifact; Go and C++ export little, dynamic
 /// linking (CPython) a few thousand.
-pub const EXPORTS: Rule = Rule { code: "too_many_exports", most: 20_000, what: "core exports", fix: SMALLER };
+pub(super) const EXPORTS: Rule = Rule { code: "too_many_exports", most: 20_000, what: "core exports", fix: SMALLER };
 /// Globals of all core modules. Each takes 16 bytes in every instance, which no memory limit counts. Real: 871.
-pub const GLOBALS: Rule = Rule { code: "too_many_globals", most: 2_000, what: "globals", fix: SMALLER };
+pub(super) const GLOBALS: Rule = Rule { code: "too_many_globals", most: 2_000, what: "globals", fix: SMALLER };
 /// Data segments of all core modules. Go: 43,022.
-pub const DATA_SEGMENTS: Rule = Rule { code: "too_many_data_segments", most: 100_000, what: "data segments", fix: SMALLER };
+pub(super) const DATA_SEGMENTS: Rule = Rule { code: "too_many_data_segments", most: 100_000, what: "data segments", fix: SMALLER };
 /// Minimum size of one memory in pages of 64 KiB; what is initialized is laid out in the artifact
 /// when sparse. 1,024 pages are the 64 MiB of the default budget. Real: 338.
-pub const MEMORY_PAGES: Rule = Rule {
+pub(super) const MEMORY_PAGES: Rule = Rule {
     code: "memory_too_large",
     most: 1_024,
     what: "memory pages at start",
     fix: "start smaller and grow the memory when it is needed",
 };
 /// Minimum size of all tables of core modules, in elements of 8 bytes. Real: 8,776.
-pub const TABLE_ELEMENTS: Rule = Rule { code: "table_too_large", most: 50_000, what: "table elements at start", fix: SMALLER };
+pub(super) const TABLE_ELEMENTS: Rule = Rule { code: "table_too_large", most: 50_000, what: "table elements at start", fix: SMALLER };
 
 /// Parameters, and results, of one core function type. 1,000 values through a thousand blocks take more than 4 GiB. Real: 19.
-pub const FUNC_PARAMS: Rule = Rule {
+pub(super) const FUNC_PARAMS: Rule = Rule {
     code: "too_many_parameters",
     most: 32,
     what: "parameters or results in a function type",
     fix: "pass a pointer to a record instead of so many values",
 };
 /// Locals of one function, parameters included. Real: 483.
-pub const LOCALS: Rule = Rule { code: "too_many_locals", most: 2_000, what: "locals", fix: SPLIT_FUNCTION };
+pub(super) const LOCALS: Rule = Rule { code: "too_many_locals", most: 2_000, what: "locals", fix: SPLIT_FUNCTION };
 /// Locals of all functions. Real: 112,529.
-pub const TOTAL_LOCALS: Rule = Rule { code: "too_many_locals_total", most: 400_000, what: "locals in all functions", fix: SMALLER };
+pub(super) const TOTAL_LOCALS: Rule = Rule { code: "too_many_locals_total", most: 400_000, what: "locals in all functions", fix: SMALLER };
 /// Loops times locals of one function: each loop header may merge every local. Real: 46,256.
-pub const LOOPS_X_LOCALS: Rule = Rule { code: "loops_times_locals", most: 100_000, what: "loops times locals", fix: SPLIT_FUNCTION };
+pub(super) const LOOPS_X_LOCALS: Rule = Rule { code: "loops_times_locals", most: 100_000, what: "loops times locals", fix: SPLIT_FUNCTION };
 /// The same summed over all functions. Real: 267,038.
-pub const TOTAL_LOOPS_X_LOCALS: Rule =
+pub(super) const TOTAL_LOOPS_X_LOCALS: Rule =
     Rule { code: "loops_times_locals_total", most: 1_000_000, what: "loops times locals in all functions", fix: SMALLER };
 /// Targets of all `br_table`s of one function; compiling is quadratic in them. Real: 15,849.
-pub const BR_TARGETS: Rule = Rule { code: "too_many_branch_targets", most: 20_000, what: "br_table targets", fix: SPLIT_FUNCTION };
+pub(super) const BR_TARGETS: Rule = Rule { code: "too_many_branch_targets", most: 20_000, what: "br_table targets", fix: SPLIT_FUNCTION };
 /// The same summed over all functions. Real: 102,313.
-pub const TOTAL_BR_TARGETS: Rule =
+pub(super) const TOTAL_BR_TARGETS: Rule =
     Rule { code: "too_many_branch_targets_total", most: 160_000, what: "br_table targets in all functions", fix: SMALLER };
 /// Parameters and results of all blocks with a function type, of one function. Real: 0.
-pub const BLOCK_ARITY: Rule =
+pub(super) const BLOCK_ARITY: Rule =
     Rule { code: "block_arity", most: 4_000, what: "values through multi-value blocks", fix: "turn off multi-value in the compiler" };
 /// Parameters and results of all calls of one function. Real: 14,880.
-pub const STACK_TRAFFIC: Rule = Rule { code: "call_traffic", most: 50_000, what: "values through calls", fix: SPLIT_FUNCTION };
+pub(super) const STACK_TRAFFIC: Rule = Rule { code: "call_traffic", most: 50_000, what: "values through calls", fix: SPLIT_FUNCTION };
 /// Blocks, loops and ifs of one function. Real: 4,222.
-pub const CONTROLS: Rule = Rule { code: "too_many_blocks", most: 8_000, what: "blocks, loops and ifs", fix: SPLIT_FUNCTION };
+pub(super) const CONTROLS: Rule = Rule { code: "too_many_blocks", most: 8_000, what: "blocks, loops and ifs", fix: SPLIT_FUNCTION };
 /// Deepest nesting of them; compiling is quadratic in it. Real: 803.
-pub const NESTING: Rule = Rule { code: "nesting_too_deep", most: 2_000, what: "levels of nested blocks", fix: SPLIT_FUNCTION };
+pub(super) const NESTING: Rule = Rule { code: "nesting_too_deep", most: 2_000, what: "levels of nested blocks", fix: SPLIT_FUNCTION };
 /// Body of one function, in bytes. Very large ones have also been miscompiled. Real: 426,843.
-pub const BODY_BYTES: Rule = Rule { code: "function_too_large", most: 640 << 10, what: "bytes of code in a function", fix: SPLIT_FUNCTION };
+pub(super) const BODY_BYTES: Rule =
+    Rule { code: "function_too_large", most: 640 << 10, what: "bytes of code in a function", fix: SPLIT_FUNCTION };
 
 /// Core and component instances, multiplied through nested components: doubling thirty times fits
 /// 1.6 kB. Real: 41.
-pub const INSTANCES: Rule = Rule {
+pub(super) const INSTANCES: Rule = Rule {
     code: "too_many_instances",
     most: crate::sandbox::engine::MAX_INSTANCES as u64,
     what: "instances when nested components are expanded",
     fix: FLATTER,
 };
 /// Memories, multiplied likewise; bound by the pool.
-pub const MEMORIES: Rule = Rule {
+pub(super) const MEMORIES: Rule = Rule {
     code: "too_many_memories",
     most: crate::sandbox::engine::MAX_MEMORIES as u64,
     what: "memories when nested components are expanded",
     fix: FLATTER,
 };
 /// Tables, multiplied likewise; bound by the pool.
-pub const TABLES: Rule = Rule {
+pub(super) const TABLES: Rule = Rule {
     code: "too_many_tables",
     most: crate::sandbox::engine::MAX_TABLES as u64,
     what: "tables when nested components are expanded",
@@ -105,16 +106,17 @@ pub const TABLES: Rule = Rule {
 };
 /// Imports, aliases, canonical functions and instantiation arguments of components, multiplied
 /// likewise: each is a step of instantiation.
-pub const DEFINITIONS: Rule =
+pub(super) const DEFINITIONS: Rule =
     Rule { code: "too_many_definitions", most: 100_000, what: "component definitions when nested components are expanded", fix: FLATTER };
 /// Nested components and core modules. The engine's parser allows 1,000 of each.
-pub const PARTS: Rule = Rule { code: "too_many_parts", most: 256, what: "nested components and core modules", fix: FLATTER };
+pub(super) const PARTS: Rule = Rule { code: "too_many_parts", most: 256, what: "nested components and core modules", fix: FLATTER };
 /// Components within components, the outermost counted; compiling is quadratic in it. Real: 3.
-pub const DEPTH: Rule = Rule { code: "components_too_deep", most: 6, what: "levels of nested components", fix: FLATTER };
+pub(super) const DEPTH: Rule = Rule { code: "components_too_deep", most: 6, what: "levels of nested components", fix: FLATTER };
 /// Component-level types, declarations in them included. They are cheap; real ones have a few hundred.
-pub const COMPONENT_TYPES: Rule = Rule { code: "too_many_component_types", most: 50_000, what: "component-level types", fix: SMALLER };
+pub(super) const COMPONENT_TYPES: Rule =
+    Rule { code: "too_many_component_types", most: 50_000, what: "component-level types", fix: SMALLER };
 /// Types nested in types; parsers recurse on it. Real: 3.
-pub const TYPE_DEPTH: Rule = Rule { code: "types_too_deep", most: 16, what: "levels of nested component types", fix: FLATTER };
+pub(super) const TYPE_DEPTH: Rule = Rule { code: "types_too_deep", most: 16, what: "levels of nested component types", fix: FLATTER };
 
 /// Every rule, for tests and documentation.
 pub const RULES: [&Rule; 28] = [

@@ -49,11 +49,21 @@ const IMPORTS: &[Package] = &[
     },
 ];
 
-/// Package and version of the contracts that a component implements, with the interfaces that it
-/// must export.
-const CONTRACTS: [(Kind, &str, (u64, u64), &[&str]); 2] = [
-    (Kind::Capability, "everwit:capability", (1, 0), &["describe", "tools"]),
-    (Kind::Driver, "everwit:driver", (1, 0), &["meta", "codec"]),
+/// What a component can implement.
+struct Contract {
+    kind: Kind,
+    /// Its package.
+    name: &'static str,
+    /// As for [`Package`].
+    version: (u64, u64),
+    /// Interfaces that must be exported.
+    interfaces: &'static [&'static str],
+}
+
+/// The first one is what is missed if a component exports nothing of any.
+const CONTRACTS: [Contract; 2] = [
+    Contract { kind: Kind::Capability, name: "everwit:capability", version: (1, 0), interfaces: &["describe", "tools"] },
+    Contract { kind: Kind::Driver, name: "everwit:driver", version: (1, 0), interfaces: &["meta", "codec"] },
 ];
 
 /// Root imports, and exports, of one component. All interfaces that exist are fewer.
@@ -118,30 +128,29 @@ impl World {
     }
 
     fn check_exports(&self, findings: &mut Findings) -> Option<Kind> {
-        let claims = |package: &str| self.exports.iter().any(|item| Name::parse(&item.name).is_some_and(|name| name.package == package));
-        let contract = CONTRACTS.iter().find(|(_, package, ..)| claims(package));
-        let (kind, package, version, interfaces) = contract.unwrap_or(&CONTRACTS[0]);
-        let mut complete = true;
+        let names: Vec<Option<Name<'_>>> = self.exports.iter().map(|item| Name::parse(&item.name).filter(|_| item.is_instance)).collect();
+        let claimed = CONTRACTS.iter().find(|contract| names.iter().flatten().any(|name| name.package == contract.name));
+        let Contract { kind, name: package, version, interfaces } = claimed.unwrap_or(&CONTRACTS[0]);
+        let (major, minor) = version;
+        let mut complete = claimed.is_some();
         for interface in *interfaces {
-            let found = self.exports.iter().enumerate().find(|(_, item)| {
-                Name::parse(&item.name).is_some_and(|name| name.package == *package && name.interface == *interface) && item.is_instance
-            });
-            let (major, minor) = version;
-            match found.map(|(index, item)| (index, Name::parse(&item.name), &item.name)) {
-                Some((_, Some(name), _)) if name.fits(*version) => {}
-                Some((index, _, name)) => {
-                    let detail = format!("exports {}; this host serves {package}@{major}.0 to {major}.{minor}", quoted(name));
+            let is_it = |name: &Name<'_>| name.package == *package && name.interface == *interface;
+            let found = names.iter().enumerate().find_map(|(index, name)| name.filter(is_it).map(|name| (index, name)));
+            match found {
+                Some((_, name)) if name.fits(*version) => continue,
+                Some((index, _)) => {
+                    let shown = quoted(&self.exports[index].name);
+                    let detail = format!("exports {shown}; this host serves {package}@{major}.0 to {major}.{minor}");
                     findings.add("contract_unsupported", Some(format!("/exports/{index}")), detail, OTHER_VERSION);
-                    complete = false;
                 }
                 None => {
                     let detail = format!("does not export {package}/{interface}@{major}.{minor}.0; it exports {}", self.exported());
                     findings.add("export_missing", None, detail, "target the world everwit:capability/capability (everwit new shows how)");
-                    complete = false;
                 }
             }
+            complete = false;
         }
-        (complete && contract.is_some()).then_some(*kind)
+        complete.then_some(*kind)
     }
 
     fn exported(&self) -> String {

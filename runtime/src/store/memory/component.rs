@@ -134,9 +134,8 @@ impl ComponentStore for MemoryStore {
     async fn activate(&self, org: OrgId, id: ComponentId, version: u32, activation: Activation) -> StoreResult<Component> {
         self.write(org, |tenant| {
             let row = tenant.components.row_mut(id)?;
-            let at = row
-                .version_at(version)
-                .ok_or_else(|| StoreError::NotFound { what: "component version", id: format!("{id}/{version}") })?;
+            let at =
+                row.version_at(version).ok_or_else(|| StoreError::NotFound { what: "component version", id: format!("{id}/{version}") })?;
             row.versions[at].grant = activation.grant;
             row.versions[at].budget = activation.budget;
             row.component.active_version = Some(version);

@@ -38,9 +38,8 @@ impl KvStore for MemoryStore {
             let stored = version_of(bucket, key);
             check_kv_version(key, expected, stored)?;
             let others = bucket.iter().filter(|(other, _)| other.as_str() != key);
-            let (keys, bytes) = others.fold((1, bytes_of(key, &value)), |(keys, bytes), (other, entry)| {
-                (keys + 1, bytes + bytes_of(other, &entry.value))
-            });
+            let (keys, bytes) =
+                others.fold((1, bytes_of(key, &value)), |(keys, bytes), (other, entry)| (keys + 1, bytes + bytes_of(other, &entry.value)));
             check_kv_bucket(scope, keys, bytes)?;
             bucket.insert(key.to_owned(), KvEntry { value, version: stored + 1 });
             Ok(stored + 1)

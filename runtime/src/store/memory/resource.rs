@@ -11,7 +11,7 @@ use crate::store::rules::{follows, whole_micros};
 use crate::store::{Listing, Page, RuntimeAgentStore, RuntimeHarnessStore, StoreError, StoreResult};
 
 /// What harnesses and agents have in common.
-trait Resource: Clone + Sized {
+pub(super) trait Resource: Clone + Sized {
     const WHAT: &'static str;
     type Id: Copy + Eq + std::hash::Hash + ToString;
 

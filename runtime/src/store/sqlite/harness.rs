@@ -42,7 +42,11 @@ fn harness(row: &SqliteRow) -> StoreResult<Harness> {
 }
 
 /// Binds every column: the org as `?1`, then in the order of the statements below.
-fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, org: OrgId, harness: &'q Harness) -> StoreResult<Query<'q, Sqlite, SqliteArguments>> {
+fn bind<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    org: OrgId,
+    harness: &'q Harness,
+) -> StoreResult<Query<'q, Sqlite, SqliteArguments>> {
     let query = query
         .bind(key(org.uuid()))
         .bind(key(harness.id.uuid()))

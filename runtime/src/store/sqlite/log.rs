@@ -98,12 +98,7 @@ async fn end_turn(connection: &mut SqliteConnection, org: OrgId, session: Sessio
 }
 
 /// The input of a turn that was submitted before, whether it has ended or not.
-async fn submitted_input(
-    connection: &mut SqliteConnection,
-    org: OrgId,
-    session: SessionId,
-    turn: TurnId,
-) -> StoreResult<Option<Event>> {
+async fn submitted_input(connection: &mut SqliteConnection, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<Option<Event>> {
     let row = sqlx::query("SELECT id, session_id, input_sequence FROM turns WHERE org_id = ?1 AND id = ?2")
         .bind(key(org.uuid()))
         .bind(key(turn.uuid()))

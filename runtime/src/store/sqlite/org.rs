@@ -101,7 +101,8 @@ impl OrgStore for SqliteStore {
     }
 
     async fn has_keys(&self) -> StoreResult<bool> {
-        let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM api_keys)").fetch_one(&mut *self.db.reader().await?).await.map_err(store_error)?;
+        let row =
+            sqlx::query("SELECT EXISTS (SELECT 1 FROM api_keys)").fetch_one(&mut *self.db.reader().await?).await.map_err(store_error)?;
         row.try_get(0).map_err(store_error)
     }
 

@@ -132,7 +132,12 @@ async fn examine(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, A
     let admission = app.components.admit(wasm.clone()).await.map_err(|error| match error {
         AdmitError::Rejected(rejection) => {
             let findings = rejection.findings.iter().cloned().map(Into::into).collect();
-            Problem::findings(StatusCode::UNPROCESSABLE_ENTITY, "component_rejected", "the component is rejected, nothing was stored", findings)
+            Problem::findings(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "component_rejected",
+                "the component is rejected, nothing was stored",
+                findings,
+            )
         }
         AdmitError::Busy => busy(),
         AdmitError::Internal(cause) => Problem::internal(cause),

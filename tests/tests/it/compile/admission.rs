@@ -69,7 +69,8 @@ async fn too_many_waiting_uploads_are_turned_away_and_leave_no_process() {
 async fn refusals_of_the_gate_come_through_the_child_with_all_findings() {
     let directory = tempfile::tempdir().expect("a directory");
     let compiler = compiler(child(), directory.path());
-    let upload = wat::parse_str(r#"(component (import "wasi:http/types@0.2.0" (instance)) (core module (memory 1) (memory 1)))"#).expect("valid");
+    let upload =
+        wat::parse_str(r#"(component (import "wasi:http/types@0.2.0" (instance)) (core module (memory 1) (memory 1)))"#).expect("valid");
     let rejection = rejection(&compiler, upload.clone()).await;
     let codes: Vec<&str> = rejection.findings.iter().map(|finding| finding.code.as_str()).collect();
     assert_eq!(codes, ["import_unknown", "export_missing", "export_missing", "multi_memory"]);
@@ -101,7 +102,12 @@ async fn invalid_components_and_proposals_that_are_off_are_refused() {
 #[tokio::test]
 async fn a_compiler_that_fails_is_a_finding_and_one_that_cannot_start_is_not() {
     let directory = tempfile::tempdir().expect("a directory");
-    for (text, code) in [("exit 101", "compiler_failed"), ("kill -SEGV $$", "compiler_failed"), ("kill -KILL $$", "too_expensive_to_compile"), ("exit 137", "too_expensive_to_compile")] {
+    for (text, code) in [
+        ("exit 101", "compiler_failed"),
+        ("kill -SEGV $$", "compiler_failed"),
+        ("kill -KILL $$", "too_expensive_to_compile"),
+        ("exit 137", "too_expensive_to_compile"),
+    ] {
         assert_eq!(refusal(&compiler(script(text), directory.path()), working(1)).await, [code], "{text}");
     }
     let broken = ["exit 70", "exit 74", "exit 0", "printf '\\377\\377\\377\\377'", "printf '\\2\\0\\0\\0{}'", "head -c 10000000 /dev/zero"];

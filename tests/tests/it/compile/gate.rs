@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use everwit_runtime::sandbox::{Kind, RULES, inspect};
 
-use super::inputs::{capability, doubling, functions_with_locals, leb, loops_and_locals, module, push_section, wide_blocks};
+use super::inputs::{capability, doubling, functions_with_locals, leb, loops_and_locals, module, push_section, wide_blocks, wide_calls};
 
 fn codes(upload: &[u8]) -> Vec<String> {
     inspect(upload).1.into_iter().map(|finding| finding.code).collect()
@@ -102,6 +102,7 @@ fn counts_multiply_through_nested_components() {
 fn known_bombs_are_refused() {
     assert!(codes(&wide_blocks(1_000, 1_000)).contains(&"too_many_parameters".to_owned()));
     assert!(codes(&wide_blocks(32, 1_000)).contains(&"block_arity".to_owned()));
+    assert!(codes(&wide_calls(1_000, 3_000)).contains(&"call_traffic".to_owned()));
     assert!(codes(&loops_and_locals(1_000, 1_000)).contains(&"loops_times_locals".to_owned()));
     assert!(codes(&functions_with_locals(2_000, 50_000)).contains(&"too_many_locals".to_owned()));
 }
@@ -146,7 +147,10 @@ fn shapes_that_no_toolchain_makes_are_refused() {
     assert_eq!(codes(&module(r#"(import "" "" (memory 1)) (memory 1)"#)), ["multi_memory"]);
     assert_eq!(codes(&capability(r#"(import "m" (core module))"#)), ["import_not_an_interface", "higher_order_component"]);
     assert_eq!(codes(&capability(r#"(component (import "c" (component)))"#)), ["higher_order_component"]);
-    assert_eq!(codes(&capability(r#"(core module $m) (component (export "m" (core module 0)) (core module))"#)), ["higher_order_component"]);
+    assert_eq!(
+        codes(&capability(r#"(core module $m) (component (export "m" (core module 0)) (core module))"#)),
+        ["higher_order_component"]
+    );
     // THREAT[U16]
     let mut start = capability("");
     push_section(&mut start, 9, &[0, 0, 0]);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use everwit_runtime::sandbox::{ArtifactCache, CompilerCommand, Compiler, Rejection, AdmitError};
+use everwit_runtime::sandbox::{AdmitError, ArtifactCache, Compiler, CompilerCommand, Rejection};
 
 /// The two exports of a capability, as empty instances: all that the gate asks for.
 const WORLD: &str = r#"
@@ -21,18 +21,21 @@ pub(crate) fn module(fields: &str) -> Vec<u8> {
     capability(&format!("(core module {fields})"))
 }
 
-/// A capability that computes something, so that there is code.
+/// A capability that computes something, so that there is code. Without identifiers, which would
+/// add an optional name section.
 pub(crate) fn working(answer: u32) -> Vec<u8> {
     let wat = format!(
         r#"(component
-            (core module $m
+            (core module
                 (memory (export "memory") 1)
                 (func (export "answer") (result i32) i32.const {answer}))
-            (core instance $i (instantiate $m))
-            (func $answer (result u32) (canon lift (core func $i "answer")))
-            (instance $exports (export "answer" (func $answer)))
-            (export "everwit:capability/describe@1.0.0" (instance $exports))
-            (export "everwit:capability/tools@1.0.0" (instance $exports)))"#
+            (core instance (instantiate 0))
+            (alias core export 0 "answer" (core func))
+            (type (func (result u32)))
+            (func (type 0) (canon lift (core func 0)))
+            (instance (export "answer" (func 0)))
+            (export "everwit:capability/describe@1.0.0" (instance 0))
+            (export "everwit:capability/tools@1.0.0" (instance 0)))"#
     );
     wat::parse_str(wat).expect("valid text")
 }
@@ -47,7 +50,9 @@ pub(crate) fn doubling(levels: usize) -> Vec<u8> {
     );
     for level in 1..=levels {
         let inner = level - 1;
-        wat.push_str(&format!("(component $c{level} (alias outer 1 $c{inner} (component $c)) (instance (instantiate $c)) (instance (instantiate $c)))"));
+        wat.push_str(&format!(
+            "(component $c{level} (alias outer 1 $c{inner} (component $c)) (instance (instantiate $c)) (instance (instantiate $c)))"
+        ));
     }
     capability(&format!("{wat} (instance (instantiate $c{levels}))"))
 }
@@ -60,13 +65,20 @@ pub(crate) fn wide_blocks(width: usize, count: usize) -> Vec<u8> {
     module(&format!("(type (func (param {values}) (result {values}))) (func {constants} {open} {close} unreachable)"))
 }
 
+/// `count` calls in a row, each of which takes and gives `width` values.
+pub(crate) fn wide_calls(width: usize, count: usize) -> Vec<u8> {
+    let values = "i32 ".repeat(width);
+    let (constants, calls) = ("i32.const 1 ".repeat(width), "call 0 ".repeat(count));
+    module(&format!("(func (param {values}) (result {values}) {constants} {calls})"))
+}
+
 /// `loops` loops inside each other, each of which changes one of `locals` locals.
 pub(crate) fn loops_and_locals(loops: usize, locals: usize) -> Vec<u8> {
     let declared = "i32 ".repeat(locals);
     let mut body = String::new();
     for n in 0..loops {
         let local = n % locals;
-        body.push_str(&format!("loop local.get {local} i32.const 1 i32.add local.set {local} local.get {local} br_if 0 "));
+        body.push_str(&format!("loop local.get {local} i32.const 1 i32.add local.tee {local} br_if 0 "));
     }
     body.push_str(&"end ".repeat(loops));
     for n in 0..locals {

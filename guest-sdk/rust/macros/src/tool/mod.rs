@@ -53,15 +53,7 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<Toke
         Some(title) => title.value(),
         None => title(&name),
     };
-    Ok(crate::emit::tool(&Declaration {
-        function,
-        options,
-        name,
-        title,
-        description,
-        parameters,
-        returns,
-    }))
+    Ok(crate::emit::tool(&Declaration { function, options, name, title, description, parameters, returns }))
 }
 
 impl Options {
@@ -162,11 +154,7 @@ fn description(function: &ItemFn) -> Result<String> {
         if !doc.path.is_ident("doc") {
             continue;
         }
-        let Expr::Lit(ExprLit {
-            lit: Lit::Str(text),
-            ..
-        }) = &doc.value
-        else {
+        let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &doc.value else {
             let text = "a tool's description is written out in its doc comment";
             return Err(Error::new_spanned(&doc.value, text));
         };
@@ -186,11 +174,7 @@ fn description(function: &ItemFn) -> Result<String> {
 
 fn is_named(ty: &Type, name: &str) -> bool {
     match ty {
-        Type::Path(path) => path
-            .path
-            .segments
-            .last()
-            .is_some_and(|last| last.ident == name),
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == name),
         _ => false,
     }
 }

@@ -43,18 +43,12 @@ pub(super) fn read(function: &mut ItemFn, faults: &mut Faults) -> Parameters {
             }
             continue;
         }
-        let is_argument = |attribute: &Attribute| {
-            ["doc", "serde", "schemars"]
-                .iter()
-                .any(|name| attribute.path().is_ident(name))
-        };
+        let is_argument = |attribute: &Attribute| ["doc", "serde", "schemars"].iter().any(|name| attribute.path().is_ident(name));
         let all = core::mem::take(&mut parameter.attrs);
         let (attributes, rest) = all.into_iter().partition(is_argument);
         parameter.attrs = rest;
         let name = match &*parameter.pat {
-            Pat::Ident(pattern) if pattern.by_ref.is_none() && pattern.subpat.is_none() => {
-                pattern.ident.clone()
-            }
+            Pat::Ident(pattern) if pattern.by_ref.is_none() && pattern.subpat.is_none() => pattern.ident.clone(),
             other => {
                 let text = "an argument needs a name, which is its name for the model too";
                 faults.add(Error::new_spanned(other, text));
@@ -62,28 +56,17 @@ pub(super) fn read(function: &mut ItemFn, faults: &mut Faults) -> Parameters {
             }
         };
         if let Some((owned, by_reference)) = faults.keep(owned(&parameter.ty)) {
-            arguments.push(Argument {
-                name,
-                owned,
-                by_reference,
-                attributes,
-            });
+            arguments.push(Argument { name, owned, by_reference, attributes });
         }
     }
-    Parameters {
-        takes_context,
-        arguments,
-    }
+    Parameters { takes_context, arguments }
 }
 
 /// The type that a parameter has in the arguments object, and whether it is passed on by
 /// reference.
 fn owned(parameter: &Type) -> Result<(Type, bool)> {
     let (ty, by_reference) = match parameter {
-        Type::Reference(TypeReference {
-            mutability: Some(token),
-            ..
-        }) => {
+        Type::Reference(TypeReference { mutability: Some(token), .. }) => {
             let text = "an argument cannot be changed in place; take it by value";
             return Err(Error::new_spanned(token, text));
         }

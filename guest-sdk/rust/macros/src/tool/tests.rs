@@ -114,16 +114,8 @@ fn faults_of_the_options_are_named() {
         "unknown option; there are: read_only, destructive, idempotent, open_world, \
          output_schema, name = \"..\", title = \"..\"",
     );
-    check(
-        quote!(read_only, read_only),
-        function.clone(),
-        "given twice",
-    );
-    check(
-        quote!(destructive, read_only),
-        function,
-        "what is read_only destroys nothing",
-    );
+    check(quote!(read_only, read_only), function.clone(), "given twice");
+    check(quote!(destructive, read_only), function, "what is read_only destroys nothing");
 }
 
 #[test]

@@ -1,0 +1,261 @@
+//! What a case works with: an org of its own, another org, and values to store.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::agent::Agent;
+use crate::clock::SystemClock;
+use crate::component::{ComponentDescription, Digest, Permissions};
+use crate::event::{EventContext, EventData, NewEvent};
+use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
+use crate::id::{AgentId, ComponentId, EventId, HarnessId, IdSource, MessageId, OrgId, RandomIds, SessionId, TurnId};
+use crate::message::{ContentPart, Message, Role};
+use crate::session::{Session, SessionStatus};
+use crate::store::{Append, Claim, Fence, KvScope, NewVersion, Page, RuntimeBackends, StoreError, StoreResult, TurnEnd};
+
+/// The start of time in all cases, in seconds since the epoch: 2026-01-01T00:00:00Z.
+const START_SECOND: i64 = 1_767_225_600;
+
+/// The first hundred items.
+pub(in crate::store) const FIRST_PAGE: Page = Page { offset: 0, limit: 100 };
+
+/// Fails unless a store refuses with an error of this shape.
+macro_rules! assert_refused {
+    ($result:expr, $pattern:pat) => {
+        match $result {
+            Err($pattern) => {}
+            other => panic!("expected {}, got {other:?}", stringify!($pattern)),
+        }
+    };
+}
+pub(in crate::store) use assert_refused;
+
+/// A time, `seconds` after the start.
+pub(in crate::store) fn time(seconds: i64) -> Timestamp {
+    Timestamp::from_second(START_SECOND + seconds).expect("a time in this century")
+}
+
+/// What a method must not refuse.
+pub(in crate::store) fn ok<T>(result: StoreResult<T>) -> T {
+    result.unwrap_or_else(|error| panic!("the store refused: {error}"))
+}
+
+/// What must be there.
+pub(in crate::store) fn some<T>(result: StoreResult<Option<T>>) -> T {
+    ok(result).expect("the store must have it")
+}
+
+/// What must not be there.
+pub(in crate::store) fn assert_none<T: Debug>(result: StoreResult<Option<T>>) {
+    if let Some(found) = ok(result) {
+        panic!("the store must not have {found:?}");
+    }
+}
+
+/// The items of `found` by their Debug form; messages show both lists.
+pub(in crate::store) fn assert_same<T: PartialEq + Debug>(found: &[T], expected: &[T]) {
+    assert!(found == expected, "found {found:#?}\nexpected {expected:#?}");
+}
+
+/// One case at work.
+pub(in crate::store) struct Case {
+    pub(in crate::store) stores: RuntimeBackends,
+    /// The org that the case is about.
+    pub(in crate::store) org: OrgId,
+    /// An org that must see nothing of it.
+    pub(in crate::store) other: OrgId,
+    ids: RandomIds,
+}
+
+impl Case {
+    /// A case in two new orgs.
+    pub(in crate::store) async fn new(stores: &RuntimeBackends) -> Self {
+        let ids = RandomIds::new(Arc::new(SystemClock));
+        let [org, other] = [(); 2].map(|()| OrgId::from_uuid(ids.next()));
+        for org in [org, other] {
+            ok(stores.org_store.add_org(org, &format!("contract-{org}"), time(0)).await);
+        }
+        Self { stores: stores.clone(), org, other, ids }
+    }
+
+    /// A new id.
+    pub(in crate::store) fn id<T>(&self, from: fn(Uuid) -> T) -> T {
+        from(self.ids.next())
+    }
+
+    pub(in crate::store) fn harness(&self, name: &str) -> Harness {
+        Harness {
+            id: self.id(HarnessId::from_uuid),
+            name: name.to_owned(),
+            display_name: Some("Größe 日本 \u{1F9F0}".to_owned()),
+            description: None,
+            system_prompt: Some("Line one\n\"line\" \\two\\ \u{0}".to_owned()),
+            parent_harness_id: Some(self.id(HarnessId::from_uuid)),
+            capabilities: vec![CapabilityConfig { id: "data-lens".to_owned(), config: Some(json!({"depth": {"max": 3}, "é": [null]})) }],
+            tags: vec!["a".to_owned(), "ü".to_owned()],
+            is_built_in: true,
+            status: ResourceStatus::Active,
+            version: 1,
+            created_at: time(1),
+            updated_at: time(2),
+        }
+    }
+
+    pub(in crate::store) fn agent(&self, name: &str) -> Agent {
+        Agent {
+            id: self.id(AgentId::from_uuid),
+            name: name.to_owned(),
+            display_name: None,
+            description: Some("Größe 日本 \u{1F9F0}".to_owned()),
+            system_prompt: "Line one\n\"line\" \\two\\ \u{0}".to_owned(),
+            harness_id: self.id(HarnessId::from_uuid),
+            capabilities: vec![CapabilityConfig::new("notes")],
+            max_iterations: Some(u32::MAX),
+            tags: Vec::new(),
+            status: ResourceStatus::Archived,
+            version: 1,
+            created_at: time(1),
+            updated_at: time(2),
+        }
+    }
+
+    pub(in crate::store) fn session(&self) -> Session {
+        Session {
+            id: self.id(SessionId::from_uuid),
+            harness_id: self.id(HarnessId::from_uuid),
+            agent_id: Some(self.id(AgentId::from_uuid)),
+            title: Some("Größe 日本".to_owned()),
+            status: SessionStatus::Started,
+            system_prompt: None,
+            capabilities: vec![CapabilityConfig::new("notes")],
+            locale: Some("de-CH".to_owned()),
+            max_iterations: None,
+            tags: vec!["ü".to_owned()],
+            version: 1,
+            created_at: time(1),
+            updated_at: time(1),
+        }
+    }
+
+    pub(in crate::store) fn event(&self, data: EventData) -> NewEvent {
+        NewEvent { id: self.id(EventId::from_uuid), ts: time(10), context: EventContext::default(), data }
+    }
+
+    /// The first event of a session.
+    pub(in crate::store) fn started(&self, session: &Session) -> NewEvent {
+        self.event(EventData::SessionStarted { harness_id: session.harness_id, agent_id: session.agent_id })
+    }
+
+    /// Some event of a turn.
+    pub(in crate::store) fn step(&self, iteration: u32) -> NewEvent {
+        self.event(EventData::ReasonStarted { harness_id: self.id(HarnessId::from_uuid), agent_id: None, iteration })
+    }
+
+    /// So many of them.
+    pub(in crate::store) fn steps(&self, count: u32) -> Vec<NewEvent> {
+        (1..=count).map(|iteration| self.step(iteration)).collect()
+    }
+
+    /// The input of a turn.
+    pub(in crate::store) fn input(&self, turn: TurnId, text: &str) -> NewEvent {
+        let id = self.id(MessageId::from_uuid);
+        let content = vec![ContentPart::text(text)];
+        let message = Message { id, role: Role::User, content, metadata: serde_json::Map::new(), created_at: time(5) };
+        let context = EventContext { turn_id: Some(turn), input_message_id: Some(id) };
+        NewEvent { context, ..self.event(EventData::InputMessage { message }) }
+    }
+
+    /// Stores a session.
+    pub(in crate::store) async fn stored_session(&self) -> SessionId {
+        let session = self.session();
+        let id = session.id;
+        let started = self.started(&session);
+        ok(self.stores.session_store.add_session(self.org, session, started).await);
+        id
+    }
+
+    /// Opens a turn.
+    pub(in crate::store) async fn open_turn(&self, session: SessionId) -> TurnId {
+        let turn = self.id(TurnId::from_uuid);
+        ok(self.stores.log.submit_turn(self.org, session, turn, self.input(turn, "hello")).await);
+        turn
+    }
+
+    /// Claims the oldest turn, which must exist.
+    pub(in crate::store) async fn claim(&self, session: SessionId) -> Claim {
+        some(self.stores.log.claim_turn(self.org, session).await)
+    }
+
+    /// A session with one claimed turn: its log ends at sequence 2.
+    pub(in crate::store) async fn claimed(&self) -> (SessionId, Claim) {
+        let session = self.stored_session().await;
+        self.open_turn(session).await;
+        (session, self.claim(session).await)
+    }
+
+    /// Appends behind the end of the log.
+    pub(in crate::store) async fn append(
+        &self,
+        session: SessionId,
+        fence: Fence,
+        events: Vec<NewEvent>,
+        ends_turn: Option<(TurnId, TurnEnd)>,
+    ) -> StoreResult<Vec<crate::event::Event>> {
+        let expected_sequence = self.last_sequence(session).await;
+        self.stores.log.append(self.org, session, Append { expected_sequence, fence, events, ends_turn }).await
+    }
+
+    pub(in crate::store) async fn last_sequence(&self, session: SessionId) -> u64 {
+        ok(self.stores.log.last_sequence(self.org, session).await)
+    }
+
+    /// The whole log, which must be short.
+    pub(in crate::store) async fn events(&self, session: SessionId) -> Vec<crate::event::Event> {
+        ok(self.stores.log.read_events(self.org, session, 0, 1_000).await)
+    }
+
+    pub(in crate::store) async fn status(&self, session: SessionId) -> SessionStatus {
+        some(self.stores.session_store.get_session(self.org, session).await).status
+    }
+
+    /// A bucket that no other case uses.
+    pub(in crate::store) fn scope(&self) -> KvScope {
+        KvScope { org: self.org, component: "notes".to_owned(), bucket: "main".to_owned() }
+    }
+
+    /// An upload of `wasm` under a name.
+    pub(in crate::store) fn upload(&self, name: &str, wasm: &[u8]) -> NewVersion {
+        NewVersion {
+            component_id: self.id(ComponentId::from_uuid),
+            digest: Digest::of(wasm),
+            wasm: wasm.to_vec(),
+            description: ComponentDescription {
+                id: name.to_owned(),
+                title: "Größe 日本".to_owned(),
+                version: "1.2.3".to_owned(),
+                summary: "Says \"hello\"".to_owned(),
+                instructions: None,
+                config_schema: json!({"type": "object"}),
+                tools: Vec::new(),
+                dependencies: vec!["notes".to_owned()],
+                features: Vec::new(),
+                permissions: Permissions { kv: vec!["main".to_owned()], ..Permissions::default() },
+                extra: vec![("k".to_owned(), "v".to_owned())],
+            },
+            imports: vec!["everwit:kv/store@1.0.0".to_owned()],
+            now: time(20),
+        }
+    }
+}
+
+/// The error of a refusal, for a look at its text.
+pub(in crate::store) fn refusal<T: Debug>(result: StoreResult<T>) -> StoreError {
+    match result {
+        Err(error) => error,
+        Ok(accepted) => panic!("the store must refuse, but returned {accepted:?}"),
+    }
+}

@@ -1,0 +1,205 @@
+//! Isolation of orgs: every method that takes an org is called with everything that belongs to
+//! an org, once for its owner, once for another org and once for an org without any data.
+
+use std::fmt::Debug;
+
+use super::case::{Case, FIRST_PAGE, ok, time};
+use super::orgs::api_key;
+use crate::agent::Agent;
+use crate::component::{Digest, Grant};
+use crate::event::NewEvent;
+use crate::harness::Harness;
+use crate::id::{OrgId, TurnId};
+use crate::limits::Budget;
+use crate::session::Session;
+use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewVersion, Scope};
+
+/// Methods that read what belongs to an org.
+#[rustfmt::skip]
+pub const READING_METHODS: &[&str] = &[
+    "get_harness", "find_harness", "list_harnesses", "get_agent", "find_agent", "list_agents", "get_session", "list_sessions",
+    "open_turns", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
+    "list_versions", "read_wasm", "get", "keys", "list_keys",
+];
+
+/// Methods that change or remove what belongs to an org.
+#[rustfmt::skip]
+pub const CHANGING_METHODS: &[&str] = &[
+    "claim_turn", "request_cancel", "append", "submit_turn", "update_harness", "update_agent", "update_session", "activate",
+    "archive_component", "remove", "remove_key",
+];
+
+/// Methods that add to an org.
+pub const ADDING_METHODS: &[&str] = &["add_harness", "add_agent", "add_session", "add_version", "put", "add_key"];
+
+/// Everything that belongs to an org, and what somebody else would need to reach for it.
+struct Belongings {
+    harness: Harness,
+    agent: Agent,
+    session: Session,
+    started: NewEvent,
+    turn: TurnId,
+    input: NewEvent,
+    step: NewEvent,
+    fence: Fence,
+    upload: NewVersion,
+    digest: Digest,
+    key: ApiKey,
+}
+
+/// Outcomes by method, as text.
+type Outcomes = Vec<(&'static str, String)>;
+
+fn outcome<T: Debug>(method: &'static str, result: T) -> (&'static str, String) {
+    (method, format!("{result:?}"))
+}
+
+impl Belongings {
+    async fn stored(case: &Case) -> Self {
+        let (stores, org) = (&case.stores, case.org);
+        let session = case.session();
+        let turn = case.id(TurnId::from_uuid);
+        let upload = case.upload("lens", b"\0asm");
+        let mut own = Self {
+            harness: case.harness("first"),
+            agent: case.agent("first"),
+            started: case.started(&session),
+            session,
+            turn,
+            input: case.input(turn, "hello"),
+            step: case.step(1),
+            fence: Fence(0),
+            digest: upload.digest,
+            upload,
+            key: api_key(case, org, Scope::Read),
+        };
+        ok(stores.harness_store.add_harness(org, own.harness.clone()).await);
+        ok(stores.agent_store.add_agent(org, own.agent.clone()).await);
+        ok(stores.session_store.add_session(org, own.session.clone(), own.started.clone()).await);
+        ok(stores.log.submit_turn(org, own.session.id, turn, own.input.clone()).await);
+        own.fence = case.claim(own.session.id).await.fence;
+        ok(stores.component_store.add_version(org, own.upload.clone()).await);
+        ok(stores.kv.put(&own.scope(org), "key", b"value".to_vec(), None).await);
+        ok(stores.org_store.add_key(own.key.clone()).await);
+        own
+    }
+
+    fn scope(&self, org: OrgId) -> KvScope {
+        KvScope { org, component: "notes".to_owned(), bucket: "main".to_owned() }
+    }
+
+    /// What `org` reads.
+    async fn read_by(&self, case: &Case, org: OrgId) -> Outcomes {
+        let stores = &case.stores;
+        let (session, component) = (self.session.id, self.upload.component_id);
+        vec![
+            outcome("get_harness", stores.harness_store.get_harness(org, self.harness.id).await),
+            outcome("find_harness", stores.harness_store.find_harness(org, &self.harness.name).await),
+            outcome("list_harnesses", stores.harness_store.list_harnesses(org, FIRST_PAGE).await),
+            outcome("get_agent", stores.agent_store.get_agent(org, self.agent.id).await),
+            outcome("find_agent", stores.agent_store.find_agent(org, &self.agent.name).await),
+            outcome("list_agents", stores.agent_store.list_agents(org, FIRST_PAGE).await),
+            outcome("get_session", stores.session_store.get_session(org, session).await),
+            outcome("list_sessions", stores.session_store.list_sessions(org, FIRST_PAGE).await),
+            outcome("open_turns", stores.log.open_turns(org, session).await),
+            outcome("read_events", stores.log.read_events(org, session, 0, 100).await),
+            outcome("last_sequence", stores.log.last_sequence(org, session).await),
+            outcome("find_event", stores.log.find_event(org, session, self.input.id).await),
+            outcome("get_component", stores.component_store.get_component(org, component).await),
+            outcome("find_component", stores.component_store.find_component(org, &self.upload.description.id).await),
+            outcome("list_components", stores.component_store.list_components(org, FIRST_PAGE).await),
+            outcome("get_version", stores.component_store.get_version(org, component, 1).await),
+            outcome("list_versions", stores.component_store.list_versions(org, component, FIRST_PAGE).await),
+            outcome("read_wasm", stores.component_store.read_wasm(org, self.digest).await),
+            outcome("get", stores.kv.get(&self.scope(org), "key").await),
+            outcome("keys", stores.kv.keys(&self.scope(org), "", None, 100).await),
+            outcome("list_keys", stores.org_store.list_keys(org).await),
+        ]
+    }
+
+    /// What `org` achieves by changing and removing.
+    async fn changed_by(&self, case: &Case, org: OrgId) -> Outcomes {
+        let stores = &case.stores;
+        let (session, component) = (self.session.id, self.upload.component_id);
+        let append = Append { expected_sequence: 2, fence: Fence(self.fence.0 + 1), events: vec![self.step.clone()], ends_turn: None };
+        let activation = Activation { grant: Grant::default(), budget: Budget::default(), now: time(30) };
+        let late = TurnId::from_uuid(self.step.id.uuid());
+        vec![
+            outcome("claim_turn", stores.log.claim_turn(org, session).await),
+            outcome("request_cancel", stores.log.request_cancel(org, session, self.turn).await),
+            outcome("append", stores.log.append(org, session, append).await),
+            outcome("submit_turn", stores.log.submit_turn(org, session, late, NewEvent { ts: time(9), ..self.input.clone() }).await),
+            outcome("update_harness", stores.harness_store.update_harness(org, Harness { version: 2, ..self.harness.clone() }).await),
+            outcome("update_agent", stores.agent_store.update_agent(org, Agent { version: 2, ..self.agent.clone() }).await),
+            outcome("update_session", stores.session_store.update_session(org, Session { version: 2, ..self.session.clone() }).await),
+            outcome("activate", stores.component_store.activate(org, component, 1, activation).await),
+            outcome("archive_component", stores.component_store.archive_component(org, component, time(30)).await),
+            outcome("remove", stores.kv.remove(&self.scope(org), "key", Some(1)).await),
+            outcome("remove_key", stores.org_store.remove_key(org, self.key.id).await),
+        ]
+    }
+
+    /// What `org` achieves by adding the same things. The secret of a key is the exception: it
+    /// is unique in the installation, and nobody can choose it.
+    async fn added_by(&self, case: &Case, org: OrgId) -> Outcomes {
+        let stores = &case.stores;
+        let key = ApiKey { org, secret_hash: api_key(case, org, Scope::Read).secret_hash, ..self.key.clone() };
+        vec![
+            outcome("add_harness", stores.harness_store.add_harness(org, self.harness.clone()).await),
+            outcome("add_agent", stores.agent_store.add_agent(org, self.agent.clone()).await),
+            outcome("add_session", stores.session_store.add_session(org, self.session.clone(), self.started.clone()).await),
+            outcome("add_version", stores.component_store.add_version(org, self.upload.clone()).await),
+            outcome("put", stores.kv.put(&self.scope(org), "key", b"value".to_vec(), Some(0)).await),
+            outcome("add_key", stores.org_store.add_key(key).await),
+        ]
+    }
+}
+
+async fn empty_org(case: &Case) -> OrgId {
+    let org = case.id(OrgId::from_uuid);
+    ok(case.stores.org_store.add_org(org, &format!("contract-{org}"), time(0)).await);
+    org
+}
+
+fn assert_isolated(methods: &[&str], owner: &Outcomes, other: &Outcomes, empty: &Outcomes) {
+    assert_eq!(owner.iter().map(|(method, _)| *method).collect::<Vec<_>>(), methods);
+    for ((owner, other), empty) in owner.iter().zip(other).zip(empty) {
+        let method = owner.0;
+        assert_eq!(other.1, empty.1, "{method} tells another org of what it does not own");
+        assert_ne!(owner.1, other.1, "{method} is called with nothing that the owner has");
+    }
+}
+
+pub(super) async fn another_org_sees_what_an_empty_org_sees(case: &Case) {
+    let own = Belongings::stored(case).await;
+    let empty = empty_org(case).await;
+    assert_isolated(
+        READING_METHODS,
+        &own.read_by(case, case.org).await,
+        &own.read_by(case, case.other).await,
+        &own.read_by(case, empty).await,
+    );
+}
+
+pub(super) async fn another_org_changes_nothing(case: &Case) {
+    let own = Belongings::stored(case).await;
+    let empty = empty_org(case).await;
+    let before = own.read_by(case, case.org).await;
+    let other = own.changed_by(case, case.other).await;
+    let nobody = own.changed_by(case, empty).await;
+    assert_eq!(own.read_by(case, case.org).await, before);
+    assert_isolated(CHANGING_METHODS, &own.changed_by(case, case.org).await, &other, &nobody);
+}
+
+pub(super) async fn the_same_ids_can_exist_in_two_orgs(case: &Case) {
+    let own = Belongings::stored(case).await;
+    let empty = empty_org(case).await;
+    let before = own.read_by(case, case.org).await;
+    let nobody = own.added_by(case, empty).await;
+    let other = own.added_by(case, case.other).await;
+    assert_eq!(own.read_by(case, case.org).await, before);
+    assert_isolated(ADDING_METHODS, &own.added_by(case, case.org).await, &other, &nobody);
+    // The other org has a row of its own by now: what it changes is not the owner's.
+    own.changed_by(case, case.other).await;
+    assert_eq!(own.read_by(case, case.org).await, before);
+}

@@ -1,0 +1,224 @@
+//! The contract suite: what every store must do, one function per case, for stores of this
+//! crate and of others.
+//!
+//! [`store_contract_tests!`](crate::store_contract_tests) makes one test of each case:
+//!
+//! ```ignore
+//! async fn open() -> (RuntimeBackends, impl Sized) {
+//!     let directory = tempfile::tempdir().expect("a directory");
+//!     (RuntimeBackends::from_store(Arc::new(MyStore::open(directory.path()).await)), directory)
+//! }
+//! everwit_runtime::store_contract_tests!(my_store, crate::open);
+//! ```
+//!
+//! Each case works in orgs of its own, so all of them can share one database. Cases panic with
+//! what they found.
+
+mod append;
+pub(super) mod case;
+mod components;
+mod concurrency;
+mod isolation;
+mod kv;
+mod named;
+mod orgs;
+mod reading;
+mod sessions;
+mod turns;
+
+pub use isolation::{ADDING_METHODS, CHANGING_METHODS, READING_METHODS};
+
+use self::case::Case;
+use self::named::{agents, harnesses};
+use super::RuntimeBackends;
+
+/// Calls a macro with the list of cases, behind arguments of its own.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __store_contract_cases {
+    ($callback:ident!($($arguments:tt)*)) => {
+        $crate::$callback! { [$($arguments)*]
+            harnesses {
+                reads_back_every_field
+                absent_is_none
+                a_taken_name_or_id_is_a_duplicate
+                an_update_replaces_every_field
+                an_update_of_an_old_version_is_stale
+                an_update_of_nothing_is_not_found
+                an_update_to_a_taken_name_is_a_duplicate
+                lists_pages_in_order_of_creation
+                keeps_times_to_the_microsecond
+            }
+            agents {
+                reads_back_every_field
+                absent_is_none
+                a_taken_name_or_id_is_a_duplicate
+                an_update_replaces_every_field
+                an_update_of_an_old_version_is_stale
+                an_update_of_nothing_is_not_found
+                an_update_to_a_taken_name_is_a_duplicate
+                lists_pages_in_order_of_creation
+                keeps_times_to_the_microsecond
+            }
+            sessions {
+                reads_back_every_field
+                starts_its_log_with_the_first_event
+                a_taken_id_is_a_duplicate
+                an_update_keeps_the_status
+                an_update_replaces_every_other_field
+                an_update_of_an_old_version_is_stale
+                an_update_of_nothing_is_not_found
+                lists_pages_in_order_of_creation
+                is_started_then_active_then_idle
+                stays_active_while_a_turn_is_open
+                is_updated_at_its_last_event
+            }
+            turns {
+                a_submission_appends_its_input_and_opens_the_turn
+                a_repeated_submission_changes_nothing
+                a_repeated_submission_of_an_ended_turn_changes_nothing
+                a_turn_belongs_to_one_session
+                a_submission_needs_a_session
+                a_live_only_input_is_refused
+                too_many_open_turns_are_refused
+                a_submission_leaves_the_owner_its_fence
+                claims_take_the_oldest_turn
+                each_claim_grows_fence_and_attempt
+                nothing_is_claimed_when_no_turn_is_open
+                a_claim_says_whether_a_cancel_was_requested
+                only_open_turns_can_be_cancelled
+                recovery_finds_sessions_with_open_turns
+            }
+            append {
+                stores_events_in_order_and_returns_them
+                refuses_a_stale_fence
+                refuses_a_fence_from_the_future
+                refuses_another_sequence
+                names_the_fence_before_the_sequence
+                needs_a_session
+                ends_a_turn_in_every_way
+                refuses_to_end_a_turn_that_is_not_open
+                may_end_a_turn_without_events
+                without_anything_changes_nothing
+                refuses_a_taken_event_id
+                takes_a_thousand_events_and_no_more
+                refuses_live_only_events
+                keeps_payloads_exactly
+            }
+            reading {
+                pages_through_the_log
+                returns_a_thousand_events_at_most
+                finds_events_by_id
+                an_absent_session_has_an_empty_log
+            }
+            concurrency {
+                parallel_submissions_of_a_turn_have_one_effect
+                parallel_submissions_of_many_turns_leave_no_gap
+                one_of_parallel_appends_wins
+                writers_that_retry_leave_no_gap
+                parallel_claims_have_distinct_fences
+                one_of_parallel_updates_wins
+                parallel_uploads_of_the_same_bytes_are_one_version
+                parallel_uploads_are_numbered_without_gaps
+                parallel_increments_are_all_counted
+                there_is_one_default_org
+            }
+            components {
+                reads_back_a_first_version
+                the_same_bytes_are_the_same_version
+                version_numbers_grow_by_one
+                the_same_bytes_may_have_two_names
+                wrong_bytes_for_a_digest_are_refused
+                a_taken_id_is_a_duplicate
+                lists_components_in_order_of_creation
+                lists_versions_newest_first
+                activation_sets_grant_and_budget_of_one_version
+                activation_needs_component_and_version
+                an_upload_activates_nothing
+                archives_and_brings_back
+                bytes_are_shared_and_found_by_their_uploaders_only
+            }
+            kv {
+                reads_what_was_written
+                versions_count_writes
+                a_write_over_another_version_is_stale
+                a_removal_of_another_version_is_stale
+                scopes_never_meet
+                keys_are_listed_in_byte_order
+                a_prefix_is_no_pattern
+                keys_are_listed_in_parts
+                any_text_is_a_key
+                long_keys_and_values_are_refused
+                a_bucket_has_so_many_keys
+                a_bucket_has_so_many_bytes
+            }
+            orgs {
+                the_default_org_stays
+                a_taken_name_or_id_is_a_duplicate
+                keys_are_found_by_their_hash
+                keys_are_listed_in_order_of_creation
+                a_removed_key_is_gone
+                a_taken_key_is_a_duplicate
+                a_key_needs_its_org
+                an_installation_secret_is_made_once
+            }
+            isolation {
+                another_org_sees_what_an_empty_org_sees
+                the_same_ids_can_exist_in_two_orgs
+                another_org_changes_nothing
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __store_contract_runner {
+    ([] $($module:ident { $($case:ident)* })*) => {
+        /// Names of the cases.
+        pub const CASES: &[&str] = &[$($(concat!(stringify!($module), "::", stringify!($case))),*),*];
+
+        /// Runs one case.
+        ///
+        /// # Panics
+        /// If the store fails it, and for a name that is not in [`CASES`].
+        pub async fn run(name: &str, stores: &RuntimeBackends) {
+            let case = Case::new(stores).await;
+            // Boxed, so that this future is not as large as the largest of all cases.
+            $($(if name == concat!(stringify!($module), "::", stringify!($case)) {
+                return Box::pin($module::$case(&case)).await;
+            })*)*
+            panic!("{name:?} is no case of the contract");
+        }
+    };
+}
+
+crate::__store_contract_cases! { __store_contract_runner!() }
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __store_contract_tests {
+    ([$name:ident, $open:path] $($module:ident { $($case:ident)* })*) => {
+        mod $name {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let (stores, _guard) = $open().await;
+                    let name = concat!(stringify!($module), "::", stringify!($case));
+                    $crate::store::contract::run(name, &stores).await;
+                })*
+            })*
+        }
+    };
+}
+
+/// Makes a module of tests out of the contract: `store_contract_tests!(name, path::to::open)`.
+/// `open` is an async function that returns [`RuntimeBackends`] and a value that is kept until
+/// the test ends, named by a path that starts with `crate`. Needs tokio with `macros` and
+/// `rt-multi-thread`.
+#[macro_export]
+macro_rules! store_contract_tests {
+    ($name:ident, $open:path) => {
+        $crate::__store_contract_cases! { __store_contract_tests!($name, $open) }
+    };
+}

@@ -1,0 +1,94 @@
+//! Orgs, their keys and the secrets of the installation.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::case::{Case, assert_none, assert_refused, assert_same, ok, some, time};
+use crate::id::{KeyId, OrgId};
+use crate::store::{ApiKey, Scope, StoreError};
+
+/// A key with a secret of its own: its id, hashed badly.
+pub(super) fn api_key(case: &Case, org: OrgId, scope: Scope) -> ApiKey {
+    let id = case.id(KeyId::from_uuid);
+    let mut secret_hash = [0; 32];
+    secret_hash[..16].copy_from_slice(id.uuid().as_bytes());
+    ApiKey { id, org, name: "Größe 日本".to_owned(), scope, secret_hash, created_at: time(3) }
+}
+
+pub(super) async fn the_default_org_stays(case: &Case) {
+    let first = ok(case.stores.org_store.default_org(case.id(OrgId::from_uuid), time(0)).await);
+    let again = ok(case.stores.org_store.default_org(case.id(OrgId::from_uuid), time(1)).await);
+    assert_eq!(first, again);
+    assert!(first != case.org && first != case.other);
+    // It can have keys, as any org.
+    let key = api_key(case, first, Scope::Admin);
+    ok(case.stores.org_store.add_key(key.clone()).await);
+    assert!(ok(case.stores.org_store.remove_key(first, key.id).await));
+}
+
+pub(super) async fn a_taken_name_or_id_is_a_duplicate(case: &Case) {
+    let name = format!("Größe {}", case.org);
+    ok(case.stores.org_store.add_org(case.id(OrgId::from_uuid), &name, time(0)).await);
+    let again = case.stores.org_store.add_org(case.id(OrgId::from_uuid), &name, time(0)).await;
+    assert_refused!(again, StoreError::Duplicate { what: "org", .. });
+    let again = case.stores.org_store.add_org(case.org, &format!("new {}", case.org), time(0)).await;
+    assert_refused!(again, StoreError::Duplicate { what: "org", .. });
+}
+
+pub(super) async fn keys_are_found_by_their_hash(case: &Case) {
+    for scope in [Scope::Read, Scope::Write, Scope::Admin] {
+        let key = api_key(case, case.org, scope);
+        assert_none(case.stores.org_store.find_key(&key.secret_hash).await);
+        ok(case.stores.org_store.add_key(key.clone()).await);
+        assert_eq!(some(case.stores.org_store.find_key(&key.secret_hash).await), key);
+    }
+}
+
+pub(super) async fn keys_are_listed_in_order_of_creation(case: &Case) {
+    let mut keys = [Scope::Read, Scope::Write, Scope::Admin].map(|scope| api_key(case, case.org, scope));
+    keys.reverse();
+    for key in &keys {
+        ok(case.stores.org_store.add_key(key.clone()).await);
+    }
+    ok(case.stores.org_store.add_key(api_key(case, case.other, Scope::Read)).await);
+    assert_same(&ok(case.stores.org_store.list_keys(case.org).await), &keys);
+}
+
+pub(super) async fn a_removed_key_is_gone(case: &Case) {
+    let [key, kept] = [(); 2].map(|()| api_key(case, case.org, Scope::Read));
+    for key in [&key, &kept] {
+        ok(case.stores.org_store.add_key(key.clone()).await);
+    }
+    assert!(ok(case.stores.org_store.remove_key(case.org, key.id).await));
+    assert!(!ok(case.stores.org_store.remove_key(case.org, key.id).await));
+    assert_none(case.stores.org_store.find_key(&key.secret_hash).await);
+    assert_same(&ok(case.stores.org_store.list_keys(case.org).await), &[kept]);
+}
+
+pub(super) async fn a_taken_key_is_a_duplicate(case: &Case) {
+    let key = api_key(case, case.org, Scope::Read);
+    ok(case.stores.org_store.add_key(key.clone()).await);
+    let same_id = ApiKey { id: key.id, ..api_key(case, case.org, Scope::Admin) };
+    // A secret identifies one key in the whole installation.
+    let same_secret = ApiKey { secret_hash: key.secret_hash, ..api_key(case, case.other, Scope::Admin) };
+    for clash in [same_id, same_secret] {
+        assert_refused!(case.stores.org_store.add_key(clash).await, StoreError::Duplicate { what: "API key", .. });
+    }
+    assert_eq!(some(case.stores.org_store.find_key(&key.secret_hash).await), key);
+}
+
+pub(super) async fn a_key_needs_its_org(case: &Case) {
+    let key = api_key(case, case.id(OrgId::from_uuid), Scope::Read);
+    assert_refused!(case.stores.org_store.add_key(key.clone()).await, StoreError::NotFound { what: "org", .. });
+    assert_none(case.stores.org_store.find_key(&key.secret_hash).await);
+}
+
+pub(super) async fn an_installation_secret_is_made_once(case: &Case) {
+    let name = format!("contract-{}", case.org);
+    let read = async |name: &str, value: &str| {
+        let secret = ok(case.stores.org_store.installation_secret(name, SecretString::from(value.to_owned())).await);
+        secret.expose_secret().to_owned()
+    };
+    assert_eq!(read(&name, "Größe \0").await, "Größe \0");
+    assert_eq!(read(&name, "second").await, "Größe \0");
+    assert_eq!(read(&format!("{name}2"), "second").await, "second");
+}

@@ -1,0 +1,185 @@
+//! The queue of turns: submission, claims, cancels, recovery.
+
+use super::case::{Case, assert_none, assert_refused, assert_same, ok};
+use crate::event::EventData;
+use crate::id::{MessageId, SessionId, TurnId};
+use crate::limits::MAX_QUEUED_TURNS;
+use crate::session::SessionStatus;
+use crate::store::{Claim, Fence, StoreError, Submitted, TurnEnd};
+
+pub(super) async fn a_submission_appends_its_input_and_opens_the_turn(case: &Case) {
+    let session = case.stored_session().await;
+    let turn = case.id(TurnId::from_uuid);
+    let input = case.input(turn, "Größe 日本 \u{0}");
+    let submitted = ok(case.stores.log.submit_turn(case.org, session, turn, input.clone()).await);
+    assert_eq!(submitted, Submitted { event: input.at(session, Some(2)), created: true });
+    assert_same(&case.events(session).await[1..], &[submitted.event]);
+    assert_same(&ok(case.stores.log.open_turns(case.org, session).await), &[turn]);
+}
+
+pub(super) async fn a_repeated_submission_changes_nothing(case: &Case) {
+    let session = case.stored_session().await;
+    let turn = case.id(TurnId::from_uuid);
+    let first = ok(case.stores.log.submit_turn(case.org, session, turn, case.input(turn, "one")).await);
+    let second = case.open_turn(session).await;
+    let again = ok(case.stores.log.submit_turn(case.org, session, turn, case.input(turn, "two")).await);
+    assert_eq!(again, Submitted { event: first.event, created: false });
+    assert_eq!(case.last_sequence(session).await, 3);
+    assert_same(&ok(case.stores.log.open_turns(case.org, session).await), &[turn, second]);
+}
+
+pub(super) async fn a_repeated_submission_of_an_ended_turn_changes_nothing(case: &Case) {
+    let session = case.stored_session().await;
+    let turn = case.id(TurnId::from_uuid);
+    let first = ok(case.stores.log.submit_turn(case.org, session, turn, case.input(turn, "one")).await);
+    let claim = case.claim(session).await;
+    ok(case.append(session, claim.fence, case.steps(1), Some((turn, TurnEnd::Completed))).await);
+    let again = ok(case.stores.log.submit_turn(case.org, session, turn, case.input(turn, "one")).await);
+    assert_eq!(again, Submitted { event: first.event, created: false });
+    assert_eq!(case.status(session).await, SessionStatus::Idle);
+    assert_none(case.stores.log.claim_turn(case.org, session).await);
+}
+
+pub(super) async fn a_turn_belongs_to_one_session(case: &Case) {
+    let session = case.stored_session().await;
+    let other = case.stored_session().await;
+    let turn = case.open_turn(session).await;
+    let result = case.stores.log.submit_turn(case.org, other, turn, case.input(turn, "one")).await;
+    assert_refused!(result, StoreError::Duplicate { what: "turn", .. });
+    assert_eq!(case.last_sequence(other).await, 1);
+    assert_eq!(case.status(other).await, SessionStatus::Started);
+}
+
+pub(super) async fn a_submission_needs_a_session(case: &Case) {
+    let absent = case.id(SessionId::from_uuid);
+    let turn = case.id(TurnId::from_uuid);
+    let result = case.stores.log.submit_turn(case.org, absent, turn, case.input(turn, "one")).await;
+    assert_refused!(result, StoreError::NotFound { what: "session", .. });
+    // The turn was not used up by the refusal.
+    let session = case.stored_session().await;
+    assert!(ok(case.stores.log.submit_turn(case.org, session, turn, case.input(turn, "one")).await).created);
+}
+
+pub(super) async fn a_live_only_input_is_refused(case: &Case) {
+    let session = case.stored_session().await;
+    let turn = case.id(TurnId::from_uuid);
+    let message_id = case.id(MessageId::from_uuid);
+    let delta = case.event(EventData::OutputMessageDelta { turn_id: turn, message_id, delta: "x".to_owned(), offset: 0 });
+    assert_refused!(case.stores.log.submit_turn(case.org, session, turn, delta).await, StoreError::Limit(_));
+    assert_same(&ok(case.stores.log.open_turns(case.org, session).await), &[]);
+}
+
+pub(super) async fn too_many_open_turns_are_refused(case: &Case) {
+    let session = case.stored_session().await;
+    let mut turns = Vec::new();
+    for _ in 0..MAX_QUEUED_TURNS {
+        turns.push(case.open_turn(session).await);
+    }
+    let turn = case.id(TurnId::from_uuid);
+    assert_refused!(case.stores.log.submit_turn(case.org, session, turn, case.input(turn, "one")).await, StoreError::Limit(_));
+    assert_eq!(case.last_sequence(session).await, 1 + MAX_QUEUED_TURNS as u64);
+    // What was submitted before is still known, and an ended turn makes room.
+    assert!(!ok(case.stores.log.submit_turn(case.org, session, turns[0], case.input(turns[0], "one")).await).created);
+    let claim = case.claim(session).await;
+    ok(case.append(session, claim.fence, case.steps(1), Some((turns[0], TurnEnd::Completed))).await);
+    assert!(ok(case.stores.log.submit_turn(case.org, session, turn, case.input(turn, "one")).await).created);
+    assert_eq!(ok(case.stores.log.open_turns(case.org, session).await).last(), Some(&turn));
+}
+
+pub(super) async fn a_submission_leaves_the_owner_its_fence(case: &Case) {
+    let (session, claim) = case.claimed().await;
+    case.open_turn(session).await;
+    let stored = ok(case.append(session, claim.fence, case.steps(1), None).await);
+    assert_eq!(stored[0].sequence, Some(4));
+}
+
+pub(super) async fn claims_take_the_oldest_turn(case: &Case) {
+    let session = case.stored_session().await;
+    let mut turns = Vec::new();
+    for _ in 0..3 {
+        turns.push(case.open_turn(session).await);
+    }
+    for (at, turn) in turns.iter().enumerate() {
+        assert_same(&ok(case.stores.log.open_turns(case.org, session).await), &turns[at..]);
+        let claim = case.claim(session).await;
+        assert_eq!((claim.turn_id, claim.attempt), (*turn, 1));
+        ok(case.append(session, claim.fence, case.steps(1), Some((*turn, TurnEnd::Completed))).await);
+    }
+    assert_same(&ok(case.stores.log.open_turns(case.org, session).await), &[]);
+}
+
+pub(super) async fn each_claim_grows_fence_and_attempt(case: &Case) {
+    let session = case.stored_session().await;
+    let turn = case.open_turn(session).await;
+    let mut last = Fence(0);
+    for attempt in 1..=3 {
+        let claim = case.claim(session).await;
+        assert!(claim.fence > last, "{:?} is not newer than {last:?}", claim.fence);
+        last = claim.fence;
+        assert_eq!(claim, Claim { turn_id: turn, fence: last, attempt, cancel_requested: false });
+    }
+}
+
+pub(super) async fn nothing_is_claimed_when_no_turn_is_open(case: &Case) {
+    let (session, claim) = case.claimed().await;
+    ok(case.append(session, claim.fence, case.steps(1), Some((claim.turn_id, TurnEnd::Sealed))).await);
+    assert_none(case.stores.log.claim_turn(case.org, session).await);
+    // A claim of nothing takes nothing away from the last owner.
+    ok(case.append(session, claim.fence, case.steps(1), None).await);
+    assert_none(case.stores.log.claim_turn(case.org, case.stored_session().await).await);
+    assert_none(case.stores.log.claim_turn(case.org, case.id(SessionId::from_uuid)).await);
+}
+
+pub(super) async fn a_claim_says_whether_a_cancel_was_requested(case: &Case) {
+    let session = case.stored_session().await;
+    let first = case.open_turn(session).await;
+    let second = case.open_turn(session).await;
+    assert!(ok(case.stores.log.request_cancel(case.org, session, second).await));
+    let claim = case.claim(session).await;
+    assert_eq!((claim.turn_id, claim.cancel_requested), (first, false));
+    // A request does not end the turn, take it away from its owner, or wear off.
+    for _ in 0..2 {
+        assert!(ok(case.stores.log.request_cancel(case.org, session, first).await));
+    }
+    ok(case.append(session, claim.fence, case.steps(1), None).await);
+    assert!(case.claim(session).await.cancel_requested);
+    let claim = case.claim(session).await;
+    assert!(claim.cancel_requested);
+    ok(case.append(session, claim.fence, case.steps(1), Some((first, TurnEnd::Cancelled))).await);
+    let claim = case.claim(session).await;
+    assert_eq!((claim.turn_id, claim.cancel_requested), (second, true));
+}
+
+pub(super) async fn only_open_turns_can_be_cancelled(case: &Case) {
+    let (session, claim) = case.claimed().await;
+    let other = case.stored_session().await;
+    for (session, turn) in [(other, claim.turn_id), (session, case.id(TurnId::from_uuid)), (case.id(SessionId::from_uuid), claim.turn_id)] {
+        assert!(!ok(case.stores.log.request_cancel(case.org, session, turn).await));
+    }
+    ok(case.append(session, claim.fence, case.steps(1), Some((claim.turn_id, TurnEnd::Completed))).await);
+    assert!(!ok(case.stores.log.request_cancel(case.org, session, claim.turn_id).await));
+}
+
+pub(super) async fn recovery_finds_sessions_with_open_turns(case: &Case) {
+    let idle = case.stored_session().await;
+    let waiting = case.stored_session().await;
+    case.open_turn(waiting).await;
+    case.open_turn(waiting).await;
+    let (running, _) = case.claimed().await;
+    let (ended, claim) = case.claimed().await;
+    ok(case.append(ended, claim.fence, case.steps(1), Some((claim.turn_id, TurnEnd::Completed))).await);
+    let session = case.session();
+    let elsewhere = session.id;
+    let started = case.started(&session);
+    ok(case.stores.session_store.add_session(case.other, session, started).await);
+    let turn = case.id(TurnId::from_uuid);
+    ok(case.stores.log.submit_turn(case.other, elsewhere, turn, case.input(turn, "one")).await);
+
+    let found = ok(case.stores.log.sessions_with_open_turns().await);
+    for expected in [(case.org, waiting), (case.org, running), (case.other, elsewhere)] {
+        assert_eq!(found.iter().filter(|&&found| found == expected).count(), 1, "{expected:?}");
+    }
+    for unexpected in [(case.org, idle), (case.org, ended), (case.other, waiting), (case.org, elsewhere)] {
+        assert!(!found.contains(&unexpected), "{unexpected:?}");
+    }
+}

@@ -1,0 +1,121 @@
+//! The schema: append-only events, migrations.
+
+use sha2::{Digest, Sha256};
+
+use super::super::SqliteStore;
+use super::super::migrate::MIGRATIONS;
+use super::{Bench, raw};
+use crate::store::StoreError;
+use crate::store::contract::case::{assert_refused, ok, refusal};
+
+/// Tables that belong to the installation; every other table has an org first.
+const TABLES_WITHOUT_ORG: [&str; 4] = ["blobs", "installation_secrets", "migrations", "orgs"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_cannot_be_changed_deleted_replaced_or_numbered_with_gaps() {
+    let mut bench = Bench::new().await;
+    let (session, _) = bench.case.claimed().await;
+    let before = bench.case.events(session).await;
+    let copy = |sequence: &str, id: &str| {
+        format!(
+            "INSERT OR REPLACE INTO events (org_id, session_id, sequence, id, ts, data) \
+             SELECT org_id, session_id, {sequence}, {id}, 0, '{{}}' FROM events WHERE sequence = 2"
+        )
+    };
+    for (sql, reason) in [
+        ("UPDATE events SET data = '{}'".to_owned(), "append-only"),
+        ("UPDATE events SET ts = ts".to_owned(), "append-only"),
+        ("DELETE FROM events WHERE sequence = 2".to_owned(), "append-only"),
+        (copy("1", "x'01'"), "without gaps"),
+        (copy("2", "id"), "without gaps"),
+        (copy("4", "x'01'"), "without gaps"),
+        (copy("0", "x'01'"), "without gaps"),
+    ] {
+        let error = bench.execute(&sql).await.expect_err(&sql).to_string();
+        assert!(error.contains(reason), "{sql}: {error}");
+    }
+    assert_eq!(bench.case.events(session).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_table_of_an_org_has_the_org_in_front_of_its_keys() {
+    let mut bench = Bench::new().await;
+    let tables: Vec<String> = sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        .fetch_all(&mut bench.raw)
+        .await
+        .expect("the tables");
+    assert!(tables.len() > 10, "{tables:?}");
+    for table in tables.iter().filter(|table| !TABLES_WITHOUT_ORG.contains(&table.as_str())) {
+        let first_of_keys: Vec<(String, String)> = sqlx::query_as(concat!(
+            "SELECT list.name, info.name FROM pragma_index_list(?1) AS list, pragma_index_info(list.name) AS info ",
+            "WHERE info.seqno = 0"
+        ))
+        .bind(table)
+        .fetch_all(&mut bench.raw)
+        .await
+        .expect("the indexes");
+        assert!(!first_of_keys.is_empty(), "{table} has no key");
+        for (index, column) in first_of_keys {
+            // The hash of a secret is looked up before the org is known.
+            assert!(column == "org_id" || column == "secret_hash", "{index} of {table} begins with {column}");
+        }
+    }
+}
+
+#[test]
+fn a_released_migration_is_never_edited() {
+    for (migration, number) in MIGRATIONS.iter().zip(1..) {
+        let checksum: String = Sha256::digest(migration.sql).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(migration.version, number, "{}", migration.name);
+        assert_eq!(migration.checksum, checksum, "migration {number} ({}) was edited; add another one instead", migration.name);
+    }
+}
+
+#[test]
+fn every_migration_file_is_embedded() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/sqlite/migrations");
+    let mut files: Vec<String> = std::fs::read_dir(directory)
+        .expect("the migrations")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    files.sort();
+    let embedded: Vec<String> = MIGRATIONS.iter().map(|migration| format!("{:04}_{}.sql", migration.version, migration.name)).collect();
+    assert_eq!(files, embedded);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let mut bench = Bench::new().await;
+    ok(bench.store.close().await);
+    bench.execute("INSERT INTO migrations (version, name, checksum) VALUES (99, 'later', 'x')").await.expect("a later schema");
+    let error = refusal(SqliteStore::open(&bench.path()).await.map(|_| ()));
+    assert!(matches!(error, StoreError::Incompatible(_)), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("schema 99") && text.contains(&format!("up to {}", MIGRATIONS.len())) && text.contains("newer"), "{text}");
+    bench.execute("DELETE FROM migrations WHERE version = 99").await.expect("the schema before");
+    ok(SqliteStore::open(&bench.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schema_with_another_history_is_refused() {
+    let mut bench = Bench::new().await;
+    ok(bench.store.close().await);
+    bench.execute("UPDATE migrations SET checksum = 'x' WHERE version = 1").await.expect("another history");
+    assert_refused!(SqliteStore::open(&bench.path()).await.map(|_| ()), StoreError::Incompatible(_));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_database_of_another_program_is_refused_and_left_alone() {
+    for sql in ["CREATE TABLE recipes (name TEXT)", "PRAGMA application_id = 7"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("other.db");
+        let mut other = raw(&path).await;
+        sqlx::raw_sql(sql).execute(&mut other).await.expect("a database");
+        assert_refused!(SqliteStore::open(&path).await.map(|_| ()), StoreError::Incompatible(_));
+        let ours: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'")
+            .fetch_one(&mut other)
+            .await
+            .expect("the schema");
+        assert_eq!(ours, 0, "{sql}");
+    }
+}
