@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::check::{Checks, shown};
-use super::extract::{IfMatch, IfNoneMatch, JsonBody, Query, Tagged, present};
+use super::extract::{IfMatch, IfNoneMatch, JsonBody, Query, Tagged, given, present};
 use super::page::{List, PageParams};
 use super::{App, resolve};
 use crate::auth::Caller;
@@ -66,6 +66,8 @@ pub(crate) struct CreateAgent {
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateAgent {
     /// Name.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
     name: Option<String>,
     /// Name for people.
     #[serde(default, deserialize_with = "present")]
@@ -76,19 +78,28 @@ pub(crate) struct UpdateAgent {
     #[schema(value_type = Option<String>)]
     description: Option<Option<String>>,
     /// Prompt, appended to the harness chain's.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
     system_prompt: Option<String>,
     /// Id or name of the harness that it runs on.
-    #[serde(alias = "harness")]
+    #[serde(default, alias = "harness", deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
     harness_id: Option<String>,
     /// Its capabilities, all of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<CapabilityConfig>, required = false)]
     capabilities: Option<Vec<CapabilityConfig>>,
     /// Most model calls of one turn.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u32>)]
     max_iterations: Option<Option<u32>>,
     /// Free-form labels, all of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<String>, required = false)]
     tags: Option<Vec<String>>,
     /// `active` brings an archived agent back.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = ResourceStatus, required = false)]
     status: Option<ResourceStatus>,
 }
 

@@ -23,8 +23,10 @@ const MAX_TYPES: usize = 40;
 #[into_params(parameter_in = Query)]
 pub(crate) struct TypeFilter {
     /// Only events of these types; repeat the parameter for several.
+    #[param(required = false)]
     types: Vec<String>,
     /// No events of these types; wins over `types`.
+    #[param(required = false)]
     exclude: Vec<String>,
 }
 

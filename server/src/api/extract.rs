@@ -33,7 +33,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// A JSON body that may be missing altogether.
+/// A JSON body that may be null or missing altogether.
 pub(crate) struct OptionalJsonBody<T>(pub(crate) Option<T>);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJsonBody<T> {
@@ -46,7 +46,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJsonBody<T>
             return Ok(Self(None));
         }
         require_media_type(&parts.headers, "application/json")?;
-        parse_json(&bytes).map(|body| Self(Some(body)))
+        parse_json(&bytes).map(Self)
     }
 }
 
@@ -83,12 +83,24 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let pointer = pointer_of(error.path());
         let inner = error.into_inner();
         match inner.classify() {
-            serde_json::error::Category::Data => Problem::invalid(vec![Finding::at(pointer, "invalid_value", inner.to_string())]),
+            serde_json::error::Category::Data => Problem::invalid(vec![data_finding(pointer, &inner)]),
             _ => not_json(&inner),
         }
     })?;
     source.end().map_err(|error| not_json(&error))?;
     Ok(value)
+}
+
+/// What serde says about a value, without the position in the text: the pointer says where.
+fn data_finding(pointer: String, error: &serde_json::Error) -> Finding {
+    let text = error.to_string();
+    let detail = text.rsplit_once(" at line ").map_or(text.as_str(), |(detail, _)| detail);
+    let code = match detail {
+        _ if detail.starts_with("unknown field") => "unknown_field",
+        _ if detail.starts_with("missing field") => "missing_field",
+        _ => "invalid_value",
+    };
+    Finding::at(pointer, code, detail)
 }
 
 fn not_json(error: &serde_json::Error) -> Problem {
@@ -280,6 +292,15 @@ where
     T: serde::Deserialize<'de>,
 {
     serde::Deserialize::deserialize(deserializer).map(Some)
+}
+
+/// For fields of a merge patch that cannot be cleared: absent is unchanged, null is refused.
+pub(crate) fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]

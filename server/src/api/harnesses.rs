@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::check::Checks;
-use super::extract::{IfMatch, JsonBody, Query, Tagged, present};
+use super::extract::{IfMatch, JsonBody, Query, Tagged, given, present};
 use super::page::{List, PageParams};
 use super::{App, resolve};
 use crate::auth::Caller;
@@ -53,6 +53,8 @@ pub(crate) struct CreateHarness {
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpdateHarness {
     /// Name.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
     name: Option<String>,
     /// Name for people.
     #[serde(default, deserialize_with = "present")]
@@ -71,10 +73,16 @@ pub(crate) struct UpdateHarness {
     #[schema(value_type = Option<String>)]
     parent_harness_id: Option<Option<String>>,
     /// Its capabilities, all of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<CapabilityConfig>, required = false)]
     capabilities: Option<Vec<CapabilityConfig>>,
     /// Free-form labels, all of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<String>, required = false)]
     tags: Option<Vec<String>>,
     /// `active` brings an archived harness back.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = ResourceStatus, required = false)]
     status: Option<ResourceStatus>,
 }
 

@@ -47,8 +47,28 @@ pub(crate) fn general() -> OpenApiRouter<App> {
     components.add_security_scheme(BEARER, SecurityScheme::Http(bearer.build()));
     let bare = ApiKeyValue::with_description("Authorization", "The same without the word Bearer: `Authorization: ew_…`");
     components.add_security_scheme(BARE_KEY, SecurityScheme::ApiKey(ApiKey::Header(bare)));
+    for (_, name, description) in SHARED {
+        components.responses.insert(name.to_owned(), RefOr::T(problem(description)));
+    }
     OpenApiRouter::with_openapi(document)
 }
+
+/// Error responses that operations share: status, name in the document, description.
+const SHARED: [(&str, &str, &str); 10] = [
+    ("400", "BadRequest", "The request is malformed"),
+    ("401", "Unauthorized", "No valid API key"),
+    ("403", "Forbidden", "The key's scope is not enough"),
+    ("404", "NotFound", "It does not exist"),
+    ("413", "BodyTooLarge", "The body is too large"),
+    ("415", "UnsupportedMediaType", "The media type of the body is not accepted"),
+    ("422", "Invalid", "The body is not acceptable; errors has everything that is wrong"),
+    ("429", "LimitReached", "A limit is reached; see Retry-After"),
+    ("500", "Internal", "A defect of the server; the request id leads to its cause in the log"),
+    ("503", "Unavailable", "Something needed is not available; see Retry-After"),
+];
+/// Those that only some operations have.
+const WITH_PARAMETER: [&str; 1] = ["404"];
+const WITH_BODY: [&str; 3] = ["413", "415", "422"];
 
 /// States the scope and the error responses of every operation of a router.
 pub(crate) fn require(document: &mut utoipa::openapi::OpenApi, scope: Scope) {
@@ -58,40 +78,28 @@ pub(crate) fn require(document: &mut utoipa::openapi::OpenApi, scope: Scope) {
         for operation in operations(item) {
             operation.security =
                 Some(vec![SecurityRequirement::new(BEARER, [name]), SecurityRequirement::new(BARE_KEY, Vec::<String>::new())]);
-            let mut statuses = vec![
-                ("400", "The request is malformed"),
-                ("401", "No valid API key"),
-                ("403", "The key's scope is not enough"),
-                ("429", "A limit is reached; see Retry-After"),
-                ("500", "A defect of the server; the request id leads to its cause in the log"),
-                ("503", "Something needed is not available; see Retry-After"),
-            ];
-            if has_parameter {
-                statuses.push(("404", "It does not exist"));
+            let has_body = operation.request_body.is_some();
+            complete(operation);
+            for (status, name, _) in SHARED {
+                let possible = (has_parameter || !WITH_PARAMETER.contains(&status)) && (has_body || !WITH_BODY.contains(&status));
+                if possible {
+                    let shared = RefOr::Ref(Ref::from_response_name(name));
+                    operation.responses.responses.entry(status.to_owned()).or_insert(shared);
+                }
             }
-            if operation.request_body.is_some() {
-                statuses.extend([
-                    ("413", "The body is too large"),
-                    ("415", "The media type is not accepted"),
-                    ("422", "The body is not acceptable; errors has everything that is wrong"),
-                ]);
-            }
-            for (status, description) in statuses {
-                let responses = &mut operation.responses.responses;
-                responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(ResponseBuilder::new().description(description).build()));
-            }
-            give_problems_their_body(operation);
         }
     }
 }
 
-/// All error responses without a body of their own are problem documents.
-fn give_problems_their_body(operation: &mut Operation) {
+/// Every response has a description, and error responses that an operation describes itself are
+/// problem documents as well.
+fn complete(operation: &mut Operation) {
     for (status, response) in &mut operation.responses.responses {
-        if let RefOr::T(response) = response
-            && response.content.is_empty()
-            && (status.starts_with('4') || status.starts_with('5'))
-        {
+        let RefOr::T(response) = response else { continue };
+        if response.description.is_empty() {
+            response.description = if status == "201" { "Created".to_owned() } else { "Done".to_owned() };
+        }
+        if response.content.is_empty() && (status.starts_with('4') || status.starts_with('5')) {
             *response = problem(&response.description);
         }
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::check::{Checks, shown};
-use super::extract::{IfMatch, JsonBody, OptionalJsonBody, Query, Tagged, present};
+use super::extract::{IfMatch, JsonBody, OptionalJsonBody, Query, Tagged, given, present};
 use super::page::{List, PageParams};
 use super::{App, resolve};
 use crate::auth::Caller;
@@ -71,6 +71,8 @@ pub(crate) struct UpdateSession {
     #[schema(value_type = Option<String>)]
     system_prompt: Option<Option<String>>,
     /// Its capabilities, all of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<CapabilityConfig>, required = false)]
     capabilities: Option<Vec<CapabilityConfig>>,
     /// BCP 47 tag of the user's language.
     #[serde(default, deserialize_with = "present")]
@@ -81,6 +83,8 @@ pub(crate) struct UpdateSession {
     #[schema(value_type = Option<u32>)]
     max_iterations: Option<Option<u32>>,
     /// Free-form labels, all of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<String>, required = false)]
     tags: Option<Vec<String>>,
 }
 

@@ -166,7 +166,7 @@ async fn everything_that_is_wrong_with_a_body_is_told_at_once() {
         "capabilities": [{ "ref": "nothing" }, { "ref": "nothing" }],
         "default_model_id": "model_x",
     });
-    insta::assert_json_snapshot!(problem(server.api().post("/v1/agents", &body).await), @"");
+    insta::assert_json_snapshot!("all_findings", problem(server.api().post("/v1/agents", &body).await));
 }
 
 #[tokio::test]

@@ -2,11 +2,16 @@
 
 mod api;
 mod api_auth;
+mod api_components;
+mod api_document;
+mod cli;
 mod compile;
 mod contracts;
+mod crash;
 mod egress;
 mod readme;
 mod sandbox;
+mod sse;
 mod stores;
 mod support;
 mod tidy;

@@ -11,6 +11,7 @@ const el = (tag, attributes = {}, ...children) => {
 
 const document_ = await fetch(new URL("openapi.json", base)).then((answer) => answer.json());
 const resolve = (schema) => (schema?.$ref ? document_.components.schemas[schema.$ref.split("/").pop()] : schema);
+const resolveResponse = (response) => (response.$ref ? document_.components.responses[refName(response)] : response);
 const refName = (schema) => schema?.$ref?.split("/").pop();
 
 // The type of a schema in a few words.
@@ -95,7 +96,8 @@ function parameters(operation) {
 }
 
 function responses(operation) {
-  const rows = Object.entries(operation.responses).sort().map(([status, response]) => {
+  const rows = Object.entries(operation.responses).sort().map(([status, reference]) => {
+    const response = resolveResponse(reference);
     const [type, body] = Object.entries(response.content ?? {})[0] ?? [];
     const shape = type?.startsWith("application/problem") ? el("span", {}, "Problem") : body?.schema ? typeCell(body.schema) : el("span", {}, type ?? "");
     return el("tr", {}, el("td", {}, el("code", {}, status)), el("td", {}, shape), el("td", {}, response.description));
