@@ -197,7 +197,7 @@ impl World {
     fn run(&mut self, fates: &[Fate]) -> TurnState {
         let mut fates = fates.iter().copied();
         let mut state = self.state();
-        for _ in 0..10_000 {
+        for _ in 0..300 {
             let step = next(&state);
             if let Step::Done(_) = step {
                 return state;

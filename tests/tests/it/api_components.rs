@@ -37,7 +37,11 @@ async fn a_component_that_asks_for_nothing_is_active_at_once_and_agents_use_it()
     let frames = stream.until("session.idled").await;
     let completed = frames.iter().find(|frame| frame.event == "tool.completed").expect("the tool was called");
     let data = &completed.data["data"];
-    assert_eq!((&data["success"], &data["receipt"]["component"], &data["receipt"]["version"]), (&json!(true), &json!("echo"), &json!(1)), "{data}");
+    assert_eq!(
+        (&data["success"], &data["receipt"]["component"], &data["receipt"]["version"]),
+        (&json!(true), &json!("echo"), &json!(1)),
+        "{data}"
+    );
     assert!(data["receipt"]["fuel"].as_u64().is_some_and(|fuel| fuel > 0));
 }
 

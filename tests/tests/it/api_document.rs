@@ -11,7 +11,10 @@ async fn the_checked_in_document_is_the_current_one() {
     let printed = String::from_utf8(printed.stdout).expect("the document is UTF-8");
     let path = root().join("docs/openapi.json");
     let stored = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(stored == printed, "the API has changed: cargo run -p everwit-server --bin everwit -- openapi > docs/openapi.json, and review the change");
+    assert!(
+        stored == printed,
+        "the API has changed: cargo run -p everwit-server --bin everwit -- openapi > docs/openapi.json, and review the change"
+    );
     let server = Server::start().await;
     let served = server.api().get("/openapi.json").await.expect(200);
     assert_eq!(served, serde_json::from_str::<Value>(&printed).expect("the document is JSON"));
@@ -31,7 +34,8 @@ async fn every_operation_is_described() {
             assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{place} has a summary");
             let responses = operation["responses"].as_object().expect("responses");
             for (status, response) in responses.iter().filter(|(status, _)| status.starts_with(['4', '5'])) {
-                let response = response["$ref"].as_str().map_or(response, |reference| &document["components"]["responses"][name(reference)]);
+                let response =
+                    response["$ref"].as_str().map_or(response, |reference| &document["components"]["responses"][name(reference)]);
                 let is_problem = response["content"]["application/problem+json"]["schema"]["$ref"] == "#/components/schemas/Problem";
                 assert!(is_problem || path == "/readyz", "{place} {status} is a problem");
             }

@@ -148,7 +148,8 @@ async fn componentizing_writes_the_description_once() {
     let (first, second) = (std::fs::read(first).expect("it is there"), std::fs::read(second).expect("it is there"));
     assert_eq!(first, second, "the description replaces the earlier one");
     let sections = wasmparser::Parser::new(0).parse_all(&first).filter_map(Result::ok);
-    let described = sections.filter(|payload| matches!(payload, wasmparser::Payload::CustomSection(section) if section.name() == "everwit:description"));
+    let described = sections
+        .filter(|payload| matches!(payload, wasmparser::Payload::CustomSection(section) if section.name() == "everwit:description"));
     assert!(described.count() >= 1);
 }
 

@@ -187,7 +187,7 @@ pub(super) async fn a_bucket_has_so_many_bytes(case: &Case) {
     let full = usize::try_from(MAX_KV_BUCKET_BYTES).expect("a size in memory") / (MAX_KV_VALUE_BYTES / 2);
     let value = vec![0; MAX_KV_VALUE_BYTES / 2 - 2];
     for number in 0..full {
-        ok(case.stores.kv.put(&scope, &format!("{:02x}", number), value.clone(), None).await);
+        ok(case.stores.kv.put(&scope, &format!("{number:02x}"), value.clone(), None).await);
     }
     assert_refused!(case.stores.kv.put(&scope, "", vec![0], None).await, StoreError::Limit(_));
     assert_refused!(case.stores.kv.put(&scope, "00", vec![0; value.len() + 1], None).await, StoreError::Limit(_));

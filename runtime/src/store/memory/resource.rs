@@ -19,7 +19,7 @@ pub(super) trait Resource: Clone + Sized {
     fn name(&self) -> &str;
     fn version(&self) -> u64;
     /// The row with its times as they are stored.
-    fn as_stored(self) -> Self;
+    fn into_stored(self) -> Self;
 }
 
 impl Resource for Harness {
@@ -38,7 +38,7 @@ impl Resource for Harness {
         self.version
     }
 
-    fn as_stored(self) -> Self {
+    fn into_stored(self) -> Self {
         Self { created_at: whole_micros(self.created_at), updated_at: whole_micros(self.updated_at), ..self }
     }
 }
@@ -59,7 +59,7 @@ impl Resource for Agent {
         self.version
     }
 
-    fn as_stored(self) -> Self {
+    fn into_stored(self) -> Self {
         Self { created_at: whole_micros(self.created_at), updated_at: whole_micros(self.updated_at), ..self }
     }
 }
@@ -77,7 +77,7 @@ impl<T: Resource> Table<T::Id, T> {
         if self.find(row.name()).is_some() {
             return Err(StoreError::Duplicate { what: T::WHAT, id: row.name().to_owned() });
         }
-        self.add(id, row.as_stored());
+        self.add(id, row.into_stored());
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl<T: Resource> Table<T::Id, T> {
         if name_taken {
             return Err(StoreError::Duplicate { what: T::WHAT, id: row.name().to_owned() });
         }
-        *stored = row.as_stored();
+        *stored = row.into_stored();
         Ok(())
     }
 }

@@ -208,6 +208,23 @@ fn all_findings_come_at_once() {
     assert!(findings.iter().all(|finding| !finding.fix.is_empty() && !finding.detail.is_empty()));
 }
 
+/// The table of what may be imported follows wit/: everything there but what components export.
+#[test]
+fn every_interface_of_the_contracts_may_be_imported() {
+    let mut resolve = wit_parser::Resolve::default();
+    resolve.push_dir(crate::tidy::root().join("wit")).expect("valid contracts");
+    let offered = resolve.packages.iter().filter(|(_, package)| !["capability", "driver"].contains(&package.name.name.as_str()));
+    let mut seen = 0;
+    for (_, package) in offered {
+        for interface in package.interfaces.keys() {
+            let name = package.name.interface_id(interface);
+            assert_eq!(codes(&capability(&format!("(import \"{name}\" (instance))"))), Vec::<String>::new(), "{name}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 12, "{seen} interfaces");
+}
+
 #[test]
 fn an_inspection_says_what_a_component_is() {
     let upload = capability(
