@@ -9,6 +9,7 @@ pub mod sqlite;
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
 
+mod request;
 mod rules;
 
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::SecretString;
+
+pub use request::{NewRequest, RememberedRequest, RequestStore};
 
 use crate::agent::Agent;
 use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant};
@@ -420,13 +423,16 @@ pub struct RuntimeBackends {
     pub kv: Arc<dyn KvStore>,
     /// Orgs and keys.
     pub org_store: Arc<dyn OrgStore>,
+    /// Requests that must have one effect.
+    pub request_store: Arc<dyn RequestStore>,
 }
 
 impl RuntimeBackends {
     /// One value that implements all traits.
     pub fn from_store<S>(store: Arc<S>) -> Self
     where
-        S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog + ComponentStore + KvStore + OrgStore + 'static,
+        S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog,
+        S: ComponentStore + KvStore + OrgStore + RequestStore + 'static,
     {
         Self {
             harness_store: store.clone(),
@@ -435,7 +441,8 @@ impl RuntimeBackends {
             log: store.clone(),
             component_store: store.clone(),
             kv: store.clone(),
-            org_store: store,
+            org_store: store.clone(),
+            request_store: store,
         }
     }
 

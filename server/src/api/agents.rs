@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::check::{Checks, shown};
 use super::extract::{IfMatch, IfNoneMatch, JsonBody, Query, Tagged, given, present};
+use super::idempotency::{Once, Replayed};
 use super::page::{List, PageParams};
 use super::{App, resolve};
 use crate::auth::Caller;
@@ -174,16 +175,23 @@ pub(crate) async fn list_agents(
 /// An id or a name that exists already is replaced by what is sent, and the answer is 200: the
 /// same call can be repeated until the agent is as described. `If-None-Match: *` refuses to
 /// replace.
-#[utoipa::path(post, path = "/agents", tag = "agents", params(("If-None-Match" = Option<String>, Header, description = "`*`: only if neither id nor name exists")), request_body = CreateAgent, responses((status = 201, body = AgentBody), (status = 200, description = "It existed and is replaced", body = AgentBody), (status = 409, description = "Id and name belong to different agents"), (status = 412, description = "It exists, and If-None-Match forbids to replace it")))]
+#[utoipa::path(post, path = "/agents", tag = "agents", params(("If-None-Match" = Option<String>, Header, description = "`*`: only if neither id nor name exists"), ("Idempotency-Key" = Option<String>, Header, description = "Name of the request; a repetition within a day has no second effect")), request_body = CreateAgent, responses((status = 201, body = AgentBody), (status = 200, description = "It existed and is replaced", body = AgentBody), (status = 409, description = "Id and name belong to different agents"), (status = 412, description = "It exists, and If-None-Match forbids to replace it")))]
 pub(crate) async fn create_agent(
     State(app): State<App>,
     caller: Caller,
     if_none_match: IfNoneMatch,
-    JsonBody(request): JsonBody<CreateAgent>,
-) -> Result<(StatusCode, Tagged<Json<AgentBody>>), Problem> {
-    let existing = existing(&app, caller.org, &request).await?;
+    Once { body, key }: Once<CreateAgent>,
+) -> Result<(StatusCode, Replayed<Tagged<Json<AgentBody>>>), Problem> {
+    let existing = existing(&app, caller.org, &body).await?;
+    let wanted = existing.as_ref().map(|agent| agent.id).or(body.id);
+    let mut agent = body.into_agent(&app, caller.org, existing.as_ref()).await?;
+    let claimed = key.claim(&app, caller.org).await?;
+    let id = AgentId::from_uuid(claimed.id);
+    if claimed.repeated && let Some(agent) = app.stores.agent_store.get_agent(caller.org, id).await? {
+        return Ok((StatusCode::CREATED, Replayed(true, Tagged(agent.version, Json(agent.into())))));
+    }
     if_none_match.check(existing.is_some())?;
-    let mut agent = request.into_agent(&app, caller.org, existing.as_ref()).await?;
+    agent.id = wanted.unwrap_or(id);
     let status = if existing.is_some() {
         store(&app, caller.org, &mut agent).await?;
         StatusCode::OK
@@ -191,7 +199,7 @@ pub(crate) async fn create_agent(
         app.stores.agent_store.add_agent(caller.org, agent.clone()).await?;
         StatusCode::CREATED
     };
-    Ok((status, Tagged(agent.version, Json(agent.into()))))
+    Ok((status, Replayed(false, Tagged(agent.version, Json(agent.into())))))
 }
 
 /// Read an agent

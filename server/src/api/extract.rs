@@ -77,7 +77,11 @@ pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem
     }
 }
 
-fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+/// A JSON text as a value of a type.
+///
+/// # Errors
+/// 400 if it is no JSON, 422 with a pointer if it is another value.
+pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut source = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut source).map_err(|error| {
         let pointer = pointer_of(error.path());

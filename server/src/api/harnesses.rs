@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::check::Checks;
 use super::extract::{IfMatch, JsonBody, Query, Tagged, given, present};
+use super::idempotency::{Once, Replayed};
 use super::page::{List, PageParams};
 use super::{App, resolve};
 use crate::auth::Caller;
@@ -154,36 +155,20 @@ pub(crate) async fn list_harnesses(
 }
 
 /// Create a harness
-#[utoipa::path(post, path = "/harnesses", tag = "harnesses", request_body = CreateHarness, responses((status = 201, body = HarnessBody), (status = 409, description = "The name is taken")))]
+#[utoipa::path(post, path = "/harnesses", tag = "harnesses", params(("Idempotency-Key" = Option<String>, Header, description = "Name of the request; a repetition within a day has no second effect")), request_body = CreateHarness, responses((status = 201, body = HarnessBody), (status = 409, description = "The name is taken")))]
 pub(crate) async fn create_harness(
     State(app): State<App>,
     caller: Caller,
-    JsonBody(request): JsonBody<CreateHarness>,
-) -> Result<(StatusCode, Tagged<Json<HarnessBody>>), Problem> {
-    let mut checks = Checks::default();
-    checks.unsupported("/default_model_id", request.default_model_id.is_some());
-    checks.unsupported("/initial_files", !request.initial_files.is_empty());
-    let parent = parent_id(&app, caller.org, &mut checks, request.parent_harness_id.as_deref()).await?;
-    let now = app.moments.now();
-    let harness = Harness {
-        id: HarnessId::from_uuid(app.moments.uuid()),
-        name: request.name,
-        display_name: request.display_name,
-        description: request.description,
-        system_prompt: request.system_prompt,
-        parent_harness_id: parent,
-        capabilities: request.capabilities,
-        tags: request.tags,
-        is_built_in: false,
-        status: ResourceStatus::Active,
-        version: 1,
-        created_at: now,
-        updated_at: now,
-    };
-    checks.capabilities(&app, caller.org, &harness.capabilities).await?;
-    check(&app, caller.org, checks, &harness).await?;
+    Once { body, key }: Once<CreateHarness>,
+) -> Result<(StatusCode, Replayed<Tagged<Json<HarnessBody>>>), Problem> {
+    let mut harness = body.into_harness(&app, caller.org).await?;
+    let claimed = key.claim(&app, caller.org).await?;
+    harness.id = HarnessId::from_uuid(claimed.id);
+    if claimed.repeated && let Some(harness) = app.stores.harness_store.get_harness(caller.org, harness.id).await? {
+        return Ok((StatusCode::CREATED, Replayed(true, Tagged(harness.version, Json(harness.into())))));
+    }
     app.stores.harness_store.add_harness(caller.org, harness.clone()).await?;
-    Ok((StatusCode::CREATED, Tagged(harness.version, Json(harness.into()))))
+    Ok((StatusCode::CREATED, Replayed(false, Tagged(harness.version, Json(harness.into())))))
 }
 
 /// Read a harness
@@ -238,6 +223,34 @@ pub(crate) async fn archive_harness(
         store(&app, caller.org, &mut harness).await.map_err(|error| if_match.lost(error))?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+impl CreateHarness {
+    async fn into_harness(self, app: &App, org: OrgId) -> Result<Harness, Problem> {
+        let mut checks = Checks::default();
+        checks.unsupported("/default_model_id", self.default_model_id.is_some());
+        checks.unsupported("/initial_files", !self.initial_files.is_empty());
+        let parent_harness_id = parent_id(app, org, &mut checks, self.parent_harness_id.as_deref()).await?;
+        let now = app.moments.now();
+        let harness = Harness {
+            id: HarnessId::from_uuid(app.moments.uuid()),
+            name: self.name,
+            display_name: self.display_name,
+            description: self.description,
+            system_prompt: self.system_prompt,
+            parent_harness_id,
+            capabilities: self.capabilities,
+            tags: self.tags,
+            is_built_in: false,
+            status: ResourceStatus::Active,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        checks.capabilities(app, org, &harness.capabilities).await?;
+        check(app, org, checks, &harness).await?;
+        Ok(harness)
+    }
 }
 
 impl UpdateHarness {

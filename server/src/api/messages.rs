@@ -15,7 +15,8 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::check::Checks;
-use super::extract::{FromParams, JsonBody, Params, Query};
+use super::extract::{FromParams, Params, Query};
+use super::idempotency::{Once, Replayed};
 use super::page::List;
 use super::{App, resolve};
 use crate::auth::Caller;
@@ -130,19 +131,20 @@ impl FromParams for MessageParams {
 ///
 /// The answer comes at once; what the agent says comes as events. While a turn runs, the message
 /// waits and gets a turn of its own.
-#[utoipa::path(post, path = "/sessions/{session_id}/messages", tag = "messages", params(("session_id" = String, Path, description = "Id")), request_body = CreateMessage, responses((status = 201, body = MessageBody)))]
+#[utoipa::path(post, path = "/sessions/{session_id}/messages", tag = "messages", params(("session_id" = String, Path, description = "Id"), ("Idempotency-Key" = Option<String>, Header, description = "Name of the request; a repetition within a day has no second effect")), request_body = CreateMessage, responses((status = 201, body = MessageBody)))]
 pub(crate) async fn create_message(
     State(app): State<App>,
     caller: Caller,
     Path(reference): Path<String>,
-    JsonBody(request): JsonBody<CreateMessage>,
-) -> Result<(StatusCode, Json<MessageBody>), Problem> {
+    Once { body, key }: Once<CreateMessage>,
+) -> Result<(StatusCode, Replayed<Json<MessageBody>>), Problem> {
     let session = resolve::session(&app, caller.org, &reference).await?.id;
-    request.check()?;
-    let turn = TurnId::from_uuid(app.moments.uuid());
-    let event = submit(&app, TurnKey { org: caller.org, session, turn }, request).await?;
-    let body = MessageBody::of(&event).ok_or_else(|| Problem::internal("a stored input is not a message"))?;
-    Ok((StatusCode::CREATED, Json(body)))
+    body.check()?;
+    let claimed = key.claim(&app, caller.org).await?;
+    let turn = TurnId::from_uuid(claimed.id);
+    let event = submit(&app, TurnKey { org: caller.org, session, turn }, body).await?;
+    let message = MessageBody::of(&event).ok_or_else(|| Problem::internal("a stored input is not a message"))?;
+    Ok((StatusCode::CREATED, Replayed(claimed.repeated, Json(message))))
 }
 
 /// List messages

@@ -10,6 +10,7 @@ pub(crate) mod events;
 pub(crate) mod extract;
 pub(crate) mod harnesses;
 pub(crate) mod health;
+pub(crate) mod idempotency;
 pub(crate) mod messages;
 pub(crate) mod middleware;
 pub(crate) mod openapi;
@@ -17,6 +18,7 @@ pub(crate) mod page;
 pub(crate) mod resolve;
 pub(crate) mod sessions;
 pub(crate) mod sse;
+pub(crate) mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,7 +130,7 @@ fn writing() -> OpenApiRouter<App> {
         .routes(routes!(agents::update_agent, agents::archive_agent))
         .routes(routes!(sessions::create_session))
         .routes(routes!(sessions::update_session))
-        .routes(routes!(sessions::cancel_turn))
+        .routes(routes!(turns::cancel_turn))
         .routes(routes!(messages::create_message))
         .routes(routes!(components::call_tool))
 }

@@ -3,17 +3,18 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use everwit_runtime::engine::TurnKey;
 use everwit_runtime::event::{EventContext, EventData, NewEvent};
 use everwit_runtime::harness::{CapabilityConfig, Harness, ResourceStatus};
-use everwit_runtime::id::{AgentId, EventId, HarnessId, OrgId, SessionId, TurnId};
+use everwit_runtime::id::{AgentId, EventId, HarnessId, OrgId, SessionId};
 use everwit_runtime::session::{Session, SessionStatus};
+use everwit_runtime::store::StoreError;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::check::{Checks, shown};
-use super::extract::{IfMatch, JsonBody, OptionalJsonBody, Query, Tagged, given, present};
+use super::extract::{IfMatch, JsonBody, Query, Tagged, given, present};
+use super::idempotency::{Once, Replayed};
 use super::page::{List, PageParams};
 use super::{App, resolve};
 use crate::auth::Caller;
@@ -147,38 +148,6 @@ impl SessionBody {
     }
 }
 
-/// Which turn to cancel.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[schema(as = CancelTurnRequest)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CancelTurn {
-    /// The turn; the one that runs, or runs next, if absent.
-    turn_id: Option<TurnId>,
-}
-
-/// What a cancel did.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = CancelTurnResponse)]
-pub(crate) struct CancelOutcome {
-    /// Whether there was something to cancel.
-    status: CancelStatus,
-    /// The same for people.
-    message: &'static str,
-    /// The turn.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    turn_id: Option<TurnId>,
-}
-
-/// Whether there was something to cancel.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum CancelStatus {
-    /// The turn ends as cancelled; `turn.cancelled` tells when.
-    Cancelled,
-    /// No such turn was open.
-    NoOp,
-}
-
 /// List sessions
 #[utoipa::path(get, path = "/sessions", tag = "sessions", params(PageParams), responses((status = 200, body = List<SessionBody>)))]
 pub(crate) async fn list_sessions(
@@ -194,22 +163,17 @@ pub(crate) async fn list_sessions(
 /// Create a session
 ///
 /// Its harness is the one named, else its agent's, else the base harness.
-#[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = Option<CreateSession>, responses((status = 201, body = SessionBody)))]
+#[utoipa::path(post, path = "/sessions", tag = "sessions", params(("Idempotency-Key" = Option<String>, Header, description = "Name of the request; a repetition within a day has no second effect")), request_body = Option<CreateSession>, responses((status = 201, body = SessionBody)))]
 pub(crate) async fn create_session(
     State(app): State<App>,
     caller: Caller,
-    OptionalJsonBody(request): OptionalJsonBody<CreateSession>,
-) -> Result<(StatusCode, Tagged<Json<SessionBody>>), Problem> {
-    let session = request.unwrap_or_default().into_session(&app, caller.org).await?;
-    let started = NewEvent {
-        id: EventId::from_uuid(app.moments.uuid()),
-        ts: session.created_at,
-        context: EventContext::default(),
-        data: EventData::SessionStarted { harness_id: session.harness_id, agent_id: session.agent_id },
-    };
-    let event = app.stores.session_store.add_session(caller.org, session.clone(), started).await?;
-    app.bus.publish(event);
-    Ok((StatusCode::CREATED, Tagged(session.version, Json(SessionBody::new(caller.org, session)))))
+    Once { body, key }: Once<Option<CreateSession>>,
+) -> Result<(StatusCode, Replayed<Tagged<Json<SessionBody>>>), Problem> {
+    let mut session = body.unwrap_or_default().into_session(&app, caller.org).await?;
+    let claimed = key.claim(&app, caller.org).await?;
+    session.id = SessionId::from_uuid(claimed.id);
+    let session = store(&app, caller.org, session, claimed.repeated).await?;
+    Ok((StatusCode::CREATED, Replayed(claimed.repeated, Tagged(session.version, Json(SessionBody::new(caller.org, session))))))
 }
 
 /// Read a session
@@ -244,29 +208,24 @@ pub(crate) async fn update_session(
     Ok(Tagged(session.version, Json(SessionBody::new(caller.org, session))))
 }
 
-/// Cancel a turn
-///
-/// Idempotent. The turn ends with `turn.cancelled`; turns that wait behind it go on.
-#[utoipa::path(post, path = "/sessions/{session_id}/cancel", tag = "sessions", params(("session_id" = String, Path, description = "Id")), request_body = Option<CancelTurn>, responses((status = 200, body = CancelOutcome)))]
-pub(crate) async fn cancel_turn(
-    State(app): State<App>,
-    caller: Caller,
-    Path(reference): Path<String>,
-    OptionalJsonBody(request): OptionalJsonBody<CancelTurn>,
-) -> Result<Json<CancelOutcome>, Problem> {
-    let session = resolve::session(&app, caller.org, &reference).await?.id;
-    let turn = match request.unwrap_or_default().turn_id {
-        Some(turn) => Some(turn),
-        None => app.stores.log.open_turns(caller.org, session).await?.first().copied(),
+/// Stores a new session, unless the request that this one repeats has done so.
+async fn store(app: &App, org: OrgId, session: Session, repeated: bool) -> Result<Session, Problem> {
+    if repeated && let Some(made) = app.stores.session_store.get_session(org, session.id).await? {
+        return Ok(made);
+    }
+    let started = NewEvent {
+        id: EventId::from_uuid(app.moments.uuid()),
+        ts: session.created_at,
+        context: EventContext::default(),
+        data: EventData::SessionStarted { harness_id: session.harness_id, agent_id: session.agent_id },
     };
-    let cancelled = match turn {
-        Some(turn) => app.engine.cancel(TurnKey { org: caller.org, session, turn }).await?,
-        None => false,
-    };
-    Ok(Json(match cancelled {
-        true => CancelOutcome { status: CancelStatus::Cancelled, message: "the turn is being cancelled", turn_id: turn },
-        false => CancelOutcome { status: CancelStatus::NoOp, message: "there is no such open turn", turn_id: None },
-    }))
+    match app.stores.session_store.add_session(org, session.clone(), started).await {
+        Ok(event) => app.bus.publish(event),
+        // A repetition at the same time was faster.
+        Err(StoreError::Duplicate { .. }) => return resolve::session(app, org, &session.id.to_string()).await,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(session)
 }
 
 impl CreateSession {

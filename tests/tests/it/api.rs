@@ -1,9 +1,12 @@
 //! The HTTP API from end to end: resources, turns, and what refusals look like.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Answer, Server, send};
+use crate::support::{Answer, Api, EventStream, Server, send};
 
 /// A problem document with what differs between runs taken out.
 fn problem(answer: Answer) -> Value {
@@ -225,4 +228,98 @@ async fn the_server_tells_whether_it_lives_and_is_ready() {
     let api = server.api();
     assert_eq!(api.get("/healthz").await.expect(200)["status"], "ok");
     assert_eq!(api.get("/readyz").await.expect(200)["ready"], true);
+}
+
+/// A POST with an idempotency key.
+async fn repeatable(api: &Api, path: &str, key: &str, body: &Value) -> Answer {
+    send(api.request(Method::POST, path).header("idempotency-key", key).json(body)).await
+}
+
+#[tokio::test]
+async fn a_repeated_request_has_one_effect() {
+    let server = Server::scripted(json!({ "response": "echo" })).await;
+    let api = server.api();
+    let (first, second) =
+        (repeatable(&api, "/v1/sessions", "k", &json!({})).await, repeatable(&api, "/v1/sessions", "k", &json!({})).await);
+    assert_eq!((first.status, second.status), (201, 201));
+    assert_eq!((first.header("idempotent-replayed"), second.header("idempotent-replayed")), ("", "true"));
+    assert_eq!(first.json(), second.json());
+    let other = repeatable(&api, "/v1/sessions", "k", &json!({ "title": "x" })).await;
+    assert_eq!(problem(other)["code"], "idempotency_key_reused");
+    assert_eq!(api.get("/v1/sessions").await.expect(200)["total"], 1);
+
+    let session = first.json()["id"].as_str().expect("an id").to_owned();
+    let path = format!("/v1/sessions/{session}/messages");
+    let message = json!({ "message": { "content": [{ "type": "text", "text": "once" }] } });
+    let mut stream = api.stream(&session, "").await;
+    let sent = futures::future::join_all((0..20).map(|_| repeatable(&api, &path, "m", &message))).await;
+    let bodies: Vec<Value> = sent.into_iter().map(|answer| answer.expect(201)).collect();
+    assert!(bodies.iter().all(|body| body == &bodies[0]), "{bodies:#?}");
+    stream.until("session.idled").await;
+    assert_eq!(api.get(&path).await.expect(200)["total"], 2, "one message and one answer");
+
+    let agent = json!({ "name": "a", "system_prompt": "x" });
+    let made = repeatable(&api, "/v1/agents", "k", &agent).await.expect(201);
+    assert_eq!(repeatable(&api, "/v1/agents", "k", &agent).await.expect(201), made);
+}
+
+#[tokio::test]
+async fn a_key_of_one_org_says_nothing_to_another() {
+    let server = Server::start().await;
+    let own = server.api_with_key("write", None).await;
+    let other = server.api_with_key("write", Some("other")).await;
+    let first = repeatable(&own, "/v1/sessions", "k", &json!({})).await.expect(201);
+    let second = repeatable(&other, "/v1/sessions", "k", &json!({ "title": "mine" })).await;
+    assert_eq!((second.status, second.header("idempotent-replayed")), (201, ""));
+    assert_ne!(first["id"], second.json()["id"]);
+}
+
+/// The bodies that published clients of the wider API send, and the fields that they need.
+#[tokio::test]
+async fn requests_of_published_clients_are_understood() {
+    let server = Server::scripted(json!({ "response": "echo" })).await;
+    let api = server.api().with_authorization("any-key");
+    let agent = json!({ "name": "assistant", "system_prompt": "Help.", "tags": [], "capabilities": [], "initial_files": [] });
+    let agent = api.post("/api/v1/agents", &agent).await.expect(201);
+    for field in ["id", "name", "system_prompt", "tags", "capabilities", "status", "created_at", "updated_at"] {
+        assert!(agent.get(field).is_some(), "{field}: {agent}");
+    }
+    let session = json!({ "agent_id": agent["id"], "tags": [], "capabilities": [] });
+    let session = api.post("/api/v1/sessions", &session).await.expect(201);
+    for field in ["id", "organization_id", "harness_id", "tags", "capabilities", "status", "created_at", "updated_at"] {
+        assert!(session.get(field).is_some(), "{field}: {session}");
+    }
+    let path = format!("/api/v1/sessions/{}", session["id"].as_str().expect("an id"));
+    let message = json!({ "message": { "role": "user", "content": [{ "type": "text", "text": "hi" }] }, "controls": { "model_id": null } });
+    let message = api.post(&format!("{path}/messages"), &message).await.expect(201);
+    for field in ["id", "session_id", "sequence", "role", "content", "created_at"] {
+        assert!(message.get(field).is_some(), "{field}: {message}");
+    }
+    let query = "after_sequence=0&exclude=output.message.delta&exclude=reason.thinking.delta";
+    let mut stream = EventStream::open(api.request(Method::GET, &format!("{path}/sse?{query}"))).await;
+    let frames = stream.until("session.idled").await;
+    assert!(frames.iter().skip(1).all(|frame| ["id", "type", "ts", "session_id", "data", "context"].iter().all(|field| frame.data.get(field).is_some())));
+    assert_eq!(api.post(&format!("{path}/cancel"), &json!({})).await.expect(200)["status"], "no_op");
+    let refused = api.get("/api/v1/agents/agent_01920000000070008000000000000001").await;
+    assert!(refused.json()["error"]["message"].is_string());
+}
+
+/// Connections that send half a request are closed, and hold nobody else up.
+#[tokio::test]
+async fn half_open_connections_are_closed() {
+    let server = Server::start().await;
+    let address = server.url().trim_start_matches("http://").to_owned();
+    let mut half_open = Vec::new();
+    for _ in 0..50 {
+        let mut socket = tokio::net::TcpStream::connect(&address).await.expect("it connects");
+        socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: loc").await.expect("it is sent");
+        half_open.push(socket);
+    }
+    server.api().get("/healthz").await.expect(200);
+    for mut socket in half_open {
+        let mut answer = Vec::new();
+        // Closed or reset; what matters is that it ends.
+        let ended = tokio::time::timeout(Duration::from_secs(20), socket.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "a half-open connection stays");
+    }
 }

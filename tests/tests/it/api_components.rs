@@ -239,3 +239,55 @@ async fn a_call_is_checked_before_it_is_made() {
     let absent = api.post("/v1/components/counter/call", &json!({ "tool": "get", "arguments": { "key": "a" }, "version": 7 })).await;
     assert_eq!(absent.status, 404);
 }
+
+/// Another version of a component: the same but for a section that says nothing.
+fn another(name: &str, mark: u8) -> Vec<u8> {
+    let mut wasm = guest(name);
+    wasm.extend_from_slice(&[0, 3, 1, b'x', mark]);
+    wasm
+}
+
+#[tokio::test]
+async fn a_version_that_asks_for_nothing_new_takes_over_with_the_same_terms() {
+    let server = Server::start().await;
+    let api = server.api();
+    let first = upload(&api, "counter").await;
+    let path = first["activate"]["path"].as_str().expect("the answer has the call");
+    let terms = json!({ "grant": { "kv": ["counter"] }, "limits": { "fuel": 77_000_000 } });
+    api.post(path, &terms).await.expect(200);
+
+    let second = api.upload("", another("counter", 1)).await.expect(201);
+    assert_eq!((&second["active"], &second["version"]["version"]), (&json!(true), &json!(2)));
+    assert_eq!((&second["version"]["grant"]["kv"], &second["version"]["limits"]["fuel"]), (&json!(["counter"]), &json!(77_000_000)));
+
+    // The first one is chosen again: uploading the second once more does not overrule that.
+    api.post(path, &terms).await.expect(200);
+    let again = api.upload("", another("counter", 1)).await.expect(200);
+    assert_eq!((&again["active"], &again["created"]), (&json!(false), &json!(false)));
+    assert_eq!(api.get("/v1/components/counter").await.expect(200)["active_version"], 1);
+}
+
+#[tokio::test]
+async fn a_version_that_asks_for_more_than_was_granted_waits() {
+    let server = Server::start().await;
+    let api = server.api();
+    let first = upload(&api, "counter").await;
+    let path = first["activate"]["path"].as_str().expect("the answer has the call");
+    // Active, but without what it asks for: the next version asks for more than that.
+    api.post(path, &json!({})).await.expect(200);
+    let second = api.upload("", another("counter", 1)).await.expect(201);
+    assert_eq!(second["active"], false);
+    assert_eq!(second["needs_review"], json!(["kv/0: not granted to the active version"]));
+    assert_eq!(api.get("/v1/components/counter").await.expect(200)["active_version"], 1);
+}
+
+#[tokio::test]
+async fn a_stored_component_survives_a_kill_and_is_called_from_the_cache() {
+    let server = Server::start().await;
+    upload(&server.api(), "echo").await;
+    let tools = server.api().get("/v1/capabilities/echo").await.expect(200)["tools"].clone();
+    let server = server.kill_and_restart().await;
+    let call = json!({ "tool": tools[0]["name"], "arguments": example(&tools[0]["input_schema"]) });
+    let outcome = server.api().post("/v1/components/echo/call", &call).await.expect(200);
+    assert_eq!(outcome.get("error"), None, "{outcome}");
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Server, everwit, guest, mode};
 
@@ -162,4 +162,20 @@ async fn help_and_errors_go_where_they_belong() {
     assert_eq!((code(&nothing), stdout(&nothing).as_str()), (2, ""));
     let empty = tempfile::tempdir().expect("a temporary directory");
     assert_eq!(code(&run(&["build", text(empty.path())]).await), 2);
+}
+
+#[tokio::test]
+async fn a_draining_server_is_not_ready_and_a_second_signal_ends_it_at_once() {
+    let mut server = Server::scripted(json!({ "response": { "lorem": 100_000 }, "latency_per_token_ms": 50 })).await;
+    let api = server.api();
+    let session = api.session().await;
+    let mut stream = api.stream(&session, "").await;
+    api.say(&session, "go").await;
+    stream.until("output.message.delta").await;
+    server.terminate();
+    stream.until("disconnecting").await;
+    let readiness = api.get("/readyz").await;
+    assert_eq!((readiness.status, &readiness.json()["checks"][0]["ok"]), (503, &Value::Bool(false)));
+    server.terminate();
+    assert!(!server.ended().await, "it says that it did not end in order");
 }

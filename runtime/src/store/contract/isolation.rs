@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use super::case::{Case, FIRST_PAGE, ok, time};
 use super::orgs::api_key;
+use super::requests::request;
 use crate::agent::Agent;
 use crate::component::{Digest, Grant};
 use crate::event::NewEvent;
@@ -12,7 +13,7 @@ use crate::harness::Harness;
 use crate::id::{OrgId, TurnId};
 use crate::limits::Budget;
 use crate::session::Session;
-use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewVersion, Scope};
+use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewRequest, NewVersion, Scope};
 
 /// Methods that read what belongs to an org.
 #[rustfmt::skip]
@@ -30,7 +31,7 @@ pub const CHANGING_METHODS: &[&str] = &[
 ];
 
 /// Methods that add to an org.
-pub const ADDING_METHODS: &[&str] = &["add_harness", "add_agent", "add_session", "add_version", "put", "add_key"];
+pub const ADDING_METHODS: &[&str] = &["add_harness", "add_agent", "add_session", "add_version", "put", "add_key", "remember_request"];
 
 /// Everything that belongs to an org, and what somebody else would need to reach for it.
 struct Belongings {
@@ -45,6 +46,7 @@ struct Belongings {
     upload: NewVersion,
     digest: Digest,
     key: ApiKey,
+    request: NewRequest,
 }
 
 /// Outcomes by method, as text.
@@ -72,6 +74,7 @@ impl Belongings {
             digest: upload.digest,
             upload,
             key: api_key(case, org, Scope::Read),
+            request: request(case, "key", 0),
         };
         ok(stores.harness_store.add_harness(org, own.harness.clone()).await);
         ok(stores.agent_store.add_agent(org, own.agent.clone()).await);
@@ -81,6 +84,7 @@ impl Belongings {
         ok(stores.component_store.add_version(org, own.upload.clone()).await);
         ok(stores.kv.put(&own.scope(org), "key", b"value".to_vec(), None).await);
         ok(stores.org_store.add_key(own.key.clone()).await);
+        ok(stores.request_store.remember_request(org, own.request.clone()).await);
         own
     }
 
@@ -151,6 +155,7 @@ impl Belongings {
             outcome("add_version", stores.component_store.add_version(org, self.upload.clone()).await),
             outcome("put", stores.kv.put(&self.scope(org), "key", b"value".to_vec(), Some(0)).await),
             outcome("add_key", stores.org_store.add_key(key).await),
+            outcome("remember_request", stores.request_store.remember_request(org, self.request.clone()).await),
         ]
     }
 }

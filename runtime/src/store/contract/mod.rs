@@ -23,6 +23,7 @@ mod kv;
 mod named;
 mod orgs;
 mod reading;
+mod requests;
 mod sessions;
 mod turns;
 
@@ -161,6 +162,13 @@ macro_rules! __store_contract_cases {
                 a_taken_key_is_a_duplicate
                 a_key_needs_its_org
                 an_installation_secret_is_made_once
+                the_installation_knows_whether_it_has_keys
+            }
+            requests {
+                a_repeated_request_is_the_first_one
+                routes_and_keys_tell_requests_apart
+                old_requests_are_forgotten
+                of_many_at_once_one_is_first
             }
             isolation {
                 another_org_sees_what_an_empty_org_sees

@@ -92,3 +92,9 @@ pub(super) async fn an_installation_secret_is_made_once(case: &Case) {
     assert_eq!(read(&name, "second").await, "Größe \0");
     assert_eq!(read(&format!("{name}2"), "second").await, "second");
 }
+
+/// The database may be shared with other cases, so that only the presence of a key is certain.
+pub(super) async fn the_installation_knows_whether_it_has_keys(case: &Case) {
+    ok(case.stores.org_store.add_key(api_key(case, case.org, Scope::Read)).await);
+    assert!(ok(case.stores.org_store.has_keys().await));
+}

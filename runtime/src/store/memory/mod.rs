@@ -6,6 +6,7 @@ mod component;
 mod kv;
 mod log;
 mod org;
+mod request;
 mod resource;
 mod session;
 mod table;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::component::Components;
 use self::kv::Bucket;
 use self::org::Orgs;
+use self::request::Requests;
 use self::session::Sessions;
 use self::table::Table;
 use crate::agent::Agent;
@@ -46,6 +48,7 @@ struct Tenant {
     components: Components,
     /// By component and bucket.
     kv: HashMap<(String, String), Bucket>,
+    requests: Requests,
 }
 
 impl MemoryStore {

@@ -21,12 +21,20 @@ pub(super) struct Migration {
 }
 
 /// All migrations in order.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "initial",
-    sql: include_str!("migrations/0001_initial.sql"),
-    checksum: "5a8dd301ff98093d85920bb046beba3aeec9ce12541f57288f943b7b23370b28",
-}];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "initial",
+        sql: include_str!("migrations/0001_initial.sql"),
+        checksum: "5a8dd301ff98093d85920bb046beba3aeec9ce12541f57288f943b7b23370b28",
+    },
+    Migration {
+        version: 2,
+        name: "requests",
+        sql: include_str!("migrations/0002_requests.sql"),
+        checksum: "652795ba0ffd270d723158a4a7fe781baf10c1555cbc6dac567541bda353c4be",
+    },
+];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.
 const APPLICATION_ID: i64 = 0x4556_5754;

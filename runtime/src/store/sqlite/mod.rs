@@ -15,6 +15,7 @@ mod kv;
 mod log;
 mod migrate;
 mod org;
+mod request;
 mod row;
 mod session;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use everwit_runtime::capability::{CallError, Capability, LogLine, NoSink, ToolCallContext, ToolOutcome, ToolOutput};
 use everwit_runtime::component::{Component, Receipt};
 use everwit_runtime::id::{OrgId, SessionId, TurnId};
@@ -14,6 +15,7 @@ use utoipa::ToSchema;
 
 use crate::api::check::{Checks, shown};
 use crate::api::extract::JsonBody;
+use crate::api::idempotency::key_of;
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
@@ -75,17 +77,19 @@ pub(crate) struct CallFailure {
 ///
 /// 200 whenever the tool was executed, also if it failed: the body says which. The grant and the
 /// limits are those of the version; nothing is granted to a version that was never activated.
-#[utoipa::path(post, path = "/components/{component}/call", tag = "components", operation_id = "call_tool", params(("component" = String, Path, description = "Id or name")), request_body = CallTool, responses((status = 200, body = CallOutcome), (status = 409, description = "No version is named, and none is active")))]
+#[utoipa::path(post, path = "/components/{component}/call", tag = "components", params(("component" = String, Path, description = "Id or name"), ("Idempotency-Key" = Option<String>, Header, description = "Handed to the tool, which has no further effect for a key it has seen")), request_body = CallTool, responses((status = 200, body = CallOutcome), (status = 409, description = "No version is named, and none is active")))]
 pub(crate) async fn call_tool(
     State(app): State<App>,
     caller: Caller,
     Path(reference): Path<String>,
+    headers: HeaderMap,
     JsonBody(request): JsonBody<CallTool>,
 ) -> Result<Json<CallOutcome>, Problem> {
+    let key = key_of(&headers)?;
     let component = resolve::component(&app, caller.org, &reference).await?;
     let capability = capability(&app, caller.org, &component, request.version).await?;
     request.check(&*capability)?;
-    let context = context(&app, caller.org, request.config);
+    let context = context(&app, caller.org, request.config, key);
     // Dropped with the request: a caller that hangs up ends the call.
     let outcome = capability.call_tool(&context, &request.tool, Value::Object(request.arguments)).await;
     Ok(Json(outcome.into()))
@@ -104,12 +108,12 @@ async fn capability(app: &App, org: OrgId, component: &Component, version: Optio
     Ok(app.components.version(org, component, number).await?)
 }
 
-fn context(app: &App, org_id: OrgId, config: Map<String, Value>) -> ToolCallContext {
+fn context(app: &App, org_id: OrgId, config: Map<String, Value>, key: Option<String>) -> ToolCallContext {
     ToolCallContext {
         org_id,
         session_id: SessionId::from_uuid(app.moments.uuid()),
         turn_id: TurnId::from_uuid(app.moments.uuid()),
-        idempotency_key: format!("call_{}", app.moments.uuid().simple()),
+        idempotency_key: key.unwrap_or_else(|| format!("call_{}", app.moments.uuid().simple())),
         config: Value::Object(config),
         locale: None,
         cancel: CancellationToken::new(),
