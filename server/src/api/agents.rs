@@ -187,7 +187,9 @@ pub(crate) async fn create_agent(
     let mut agent = body.into_agent(&app, caller.org, existing.as_ref()).await?;
     let claimed = key.claim(&app, caller.org).await?;
     let id = AgentId::from_uuid(claimed.id);
-    if claimed.repeated && let Some(agent) = app.stores.agent_store.get_agent(caller.org, id).await? {
+    if claimed.repeated
+        && let Some(agent) = app.stores.agent_store.get_agent(caller.org, id).await?
+    {
         return Ok((StatusCode::CREATED, Replayed(true, Tagged(agent.version, Json(agent.into())))));
     }
     if_none_match.check(existing.is_some())?;

@@ -164,7 +164,9 @@ pub(crate) async fn create_harness(
     let mut harness = body.into_harness(&app, caller.org).await?;
     let claimed = key.claim(&app, caller.org).await?;
     harness.id = HarnessId::from_uuid(claimed.id);
-    if claimed.repeated && let Some(harness) = app.stores.harness_store.get_harness(caller.org, harness.id).await? {
+    if claimed.repeated
+        && let Some(harness) = app.stores.harness_store.get_harness(caller.org, harness.id).await?
+    {
         return Ok((StatusCode::CREATED, Replayed(true, Tagged(harness.version, Json(harness.into())))));
     }
     app.stores.harness_store.add_harness(caller.org, harness.clone()).await?;
