@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::check::{Checks, shown};
+use super::check::{Checks, Unsupported, shown};
 use super::extract::{IfMatch, IfNoneMatch, JsonBody, Query, Tagged, given, present};
 use super::idempotency::{Once, Replayed};
-use super::page::{List, PageParams};
+use super::page::{List, PageParams, Search, filtered};
 use super::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
@@ -39,7 +39,7 @@ pub(crate) struct CreateAgent {
     #[schema(example = "You answer questions about orders.")]
     system_prompt: String,
     /// Id or name of the harness that it runs on; the base harness if absent.
-    #[serde(alias = "harness")]
+    #[serde(alias = "harness", alias = "harness_name")]
     harness_id: Option<String>,
     /// Its capabilities, in addition to the harness chain's.
     #[serde(default)]
@@ -49,16 +49,24 @@ pub(crate) struct CreateAgent {
     /// Free-form labels.
     #[serde(default)]
     tags: Vec<String>,
-    /// Not supported yet; must be absent.
-    default_model_id: Option<String>,
-    /// Not supported yet; must be absent or empty.
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
-    initial_files: Vec<serde_json::Value>,
-    /// Not supported yet; must be absent or empty.
+    #[schema(ignore)]
+    default_model_id: Unsupported,
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
-    tools: Vec<serde_json::Value>,
+    #[schema(ignore)]
+    initial_files: Unsupported,
+    #[serde(default, alias = "mcpServers")]
+    #[schema(ignore)]
+    mcp_servers: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    network_access: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    parallel_tool_calls: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    tools: Unsupported,
 }
 
 /// What to change of an agent: absent fields stay, null clears.
@@ -159,14 +167,16 @@ impl From<Agent> for AgentBody {
 }
 
 /// List agents
-#[utoipa::path(get, path = "/agents", tag = "agents", params(PageParams), responses((status = 200, body = List<AgentBody>)))]
+#[utoipa::path(get, path = "/agents", tag = "agents", params(PageParams, Search), responses((status = 200, body = List<AgentBody>)))]
 pub(crate) async fn list_agents(
     State(app): State<App>,
     caller: Caller,
-    Query(page): Query<PageParams>,
+    Query((page, search)): Query<(PageParams, Search)>,
 ) -> Result<Json<List<AgentBody>>, Problem> {
     let page = page.into();
-    let listing = app.stores.agent_store.list_agents(caller.org, page).await?;
+    let list = |page| app.stores.agent_store.list_agents(caller.org, page);
+    let wanted = |agent: &Agent| search.matches([Some(&*agent.name), agent.display_name.as_deref(), agent.description.as_deref()]);
+    let listing = if search.is_empty() { list(page).await? } else { filtered(page, list, wanted).await? };
     Ok(Json(List::new(listing, page, Into::into)))
 }
 
@@ -259,9 +269,14 @@ pub(crate) async fn archive_agent(
 impl CreateAgent {
     async fn into_agent(self, app: &App, org: OrgId, existing: Option<&Agent>) -> Result<Agent, Problem> {
         let mut checks = Checks::default();
-        checks.unsupported("/default_model_id", self.default_model_id.is_some());
-        checks.unsupported("/initial_files", !self.initial_files.is_empty());
-        checks.unsupported("/tools", !self.tools.is_empty());
+        checks.unsupported(&[
+            ("/default_model_id", &self.default_model_id),
+            ("/initial_files", &self.initial_files),
+            ("/mcp_servers", &self.mcp_servers),
+            ("/network_access", &self.network_access),
+            ("/parallel_tool_calls", &self.parallel_tool_calls),
+            ("/tools", &self.tools),
+        ]);
         let base = seed::base_harness(&app.stores, &app.moments, org).await?.id;
         let harness_id = match &self.harness_id {
             Some(reference) => harness_id(app, org, &mut checks, reference).await?.unwrap_or(base),

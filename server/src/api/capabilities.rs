@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::extract::Query;
-use super::page::{List, PageParams};
+use super::page::{List, PageParams, Search};
 use crate::auth::Caller;
 use crate::components::active_components;
 use crate::problem::Problem;
@@ -108,14 +108,15 @@ impl From<(Component, ComponentVersion)> for CapabilityBody {
 }
 
 /// List capabilities
-#[utoipa::path(get, path = "/capabilities", tag = "capabilities", params(PageParams), responses((status = 200, body = List<CapabilityBody>)))]
+#[utoipa::path(get, path = "/capabilities", tag = "capabilities", params(PageParams, Search), responses((status = 200, body = List<CapabilityBody>)))]
 pub(crate) async fn list_capabilities(
     State(app): State<App>,
     caller: Caller,
-    Query(page): Query<PageParams>,
+    Query((page, search)): Query<(PageParams, Search)>,
 ) -> Result<Json<List<CapabilityBody>>, Problem> {
     let page: Page = page.into();
-    let all = all(&app, caller.org).await?;
+    let mut all = all(&app, caller.org).await?;
+    all.retain(|capability| search.matches([&*capability.id, &*capability.name, &*capability.description].map(Some)));
     let total = all.len() as u64;
     let data = all.into_iter().skip(page.offset as usize).take(page.limit as usize).collect();
     Ok(Json(List { data, total, offset: page.offset.into(), limit: page.limit.into() }))

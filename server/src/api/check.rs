@@ -5,6 +5,7 @@ use everwit_runtime::capability::Capability;
 use everwit_runtime::harness::CapabilityConfig;
 use everwit_runtime::id::OrgId;
 use everwit_runtime::limits::{DEFAULT_MAX_ITERATIONS, MAX_CAPABILITIES, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_SYSTEM_PROMPT_BYTES};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
@@ -101,11 +102,11 @@ impl Checks {
         }
     }
 
-    /// A field that clients of the wider API may send, and that this server cannot honour.
-    pub(crate) fn unsupported(&mut self, pointer: &str, given: bool) {
-        if given {
+    /// Fields that this server cannot honour.
+    pub(crate) fn unsupported(&mut self, fields: &[(&str, &Unsupported)]) {
+        for (pointer, _) in fields.iter().filter(|(_, field)| field.says_something()) {
             let detail = "this server does not support the field, and ignoring it would mislead";
-            self.add(Finding::at(pointer, "unsupported", detail).fix("leave it out"));
+            self.add(Finding::at(*pointer, "unsupported", detail).fix("leave it out"));
         }
     }
 
@@ -161,6 +162,24 @@ impl Checks {
     }
 }
 
+/// A field that clients of the wider API send, and that this server does not have: accepted as
+/// long as it says nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Unsupported(Value);
+
+impl Unsupported {
+    fn says_something(&self) -> bool {
+        match &self.0 {
+            Value::Null => false,
+            Value::Array(items) => !items.is_empty(),
+            // Clients spell all fields of nested objects out.
+            Value::Object(members) => members.values().any(|member| !member.is_null()),
+            _ => true,
+        }
+    }
+}
+
 /// Text of a caller, cut for a message.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().take(100).collect()
@@ -183,6 +202,17 @@ mod tests {
         }
         for name in ["", "-", "a-", "-a", "a--b", "A", "a_b", "a b", "ä", &"a".repeat(65)] {
             assert!(!accepts(|checks| checks.name("/name", name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unsupported_field_may_be_there_if_it_is_empty() {
+        let field = |json: &str| serde_json::from_str::<Unsupported>(json).unwrap();
+        for empty in ["null", "[]", "{}", r#"{"model_id":null}"#] {
+            assert!(!field(empty).says_something(), "{empty}");
+        }
+        for given in ["1", "\"x\"", "[1]", r#"{"model_id":"m"}"#, "false"] {
+            assert!(field(given).says_something(), "{given}");
         }
     }
 

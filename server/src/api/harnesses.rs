@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::check::Checks;
+use super::check::{Checks, Unsupported};
 use super::extract::{IfMatch, JsonBody, Query, Tagged, given, present};
 use super::idempotency::{Once, Replayed};
-use super::page::{List, PageParams};
+use super::page::{List, PageParams, Search, filtered};
 use super::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
@@ -40,12 +40,24 @@ pub(crate) struct CreateHarness {
     /// Free-form labels.
     #[serde(default)]
     tags: Vec<String>,
-    /// Not supported yet; must be absent.
-    default_model_id: Option<String>,
-    /// Not supported yet; must be absent or empty.
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
-    initial_files: Vec<serde_json::Value>,
+    #[schema(ignore)]
+    default_model_id: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    embedder_metadata: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    initial_files: Unsupported,
+    #[serde(default, alias = "mcpServers")]
+    #[schema(ignore)]
+    mcp_servers: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    network_access: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    parallel_tool_calls: Unsupported,
 }
 
 /// What to change of a harness: absent fields stay, null clears.
@@ -143,14 +155,16 @@ impl From<Harness> for HarnessBody {
 }
 
 /// List harnesses
-#[utoipa::path(get, path = "/harnesses", tag = "harnesses", params(PageParams), responses((status = 200, body = List<HarnessBody>)))]
+#[utoipa::path(get, path = "/harnesses", tag = "harnesses", params(PageParams, Search), responses((status = 200, body = List<HarnessBody>)))]
 pub(crate) async fn list_harnesses(
     State(app): State<App>,
     caller: Caller,
-    Query(page): Query<PageParams>,
+    Query((page, search)): Query<(PageParams, Search)>,
 ) -> Result<Json<List<HarnessBody>>, Problem> {
     let page = page.into();
-    let listing = app.stores.harness_store.list_harnesses(caller.org, page).await?;
+    let list = |page| app.stores.harness_store.list_harnesses(caller.org, page);
+    let wanted = |harness: &Harness| search.matches([Some(&*harness.name), harness.display_name.as_deref(), harness.description.as_deref()]);
+    let listing = if search.is_empty() { list(page).await? } else { filtered(page, list, wanted).await? };
     Ok(Json(List::new(listing, page, Into::into)))
 }
 
@@ -230,8 +244,14 @@ pub(crate) async fn archive_harness(
 impl CreateHarness {
     async fn into_harness(self, app: &App, org: OrgId) -> Result<Harness, Problem> {
         let mut checks = Checks::default();
-        checks.unsupported("/default_model_id", self.default_model_id.is_some());
-        checks.unsupported("/initial_files", !self.initial_files.is_empty());
+        checks.unsupported(&[
+            ("/default_model_id", &self.default_model_id),
+            ("/embedder_metadata", &self.embedder_metadata),
+            ("/initial_files", &self.initial_files),
+            ("/mcp_servers", &self.mcp_servers),
+            ("/network_access", &self.network_access),
+            ("/parallel_tool_calls", &self.parallel_tool_calls),
+        ]);
         let parent_harness_id = parent_id(app, org, &mut checks, self.parent_harness_id.as_deref()).await?;
         let now = app.moments.now();
         let harness = Harness {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::check::Checks;
+use super::check::{Checks, Unsupported};
 use super::extract::{FromParams, Params, Query};
 use super::idempotency::{Once, Replayed};
 use super::page::List;
@@ -40,15 +40,18 @@ pub(crate) struct CreateMessage {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
-    /// Not supported yet; must be absent or without values.
-    #[schema(value_type = Option<Object>)]
-    controls: Option<Map<String, Value>>,
-    /// Not supported yet; must be absent.
-    #[schema(value_type = Option<Object>)]
-    external_actor: Option<Value>,
-    /// Not supported yet; must be absent or empty.
     #[serde(default)]
-    tags: Vec<String>,
+    #[schema(ignore)]
+    addressed_participant_id: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    controls: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    external_actor: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    tags: Unsupported,
 }
 
 /// Role and content of a message to the agent.
@@ -166,12 +169,12 @@ pub(crate) async fn list_messages(
 impl CreateMessage {
     fn check(&self) -> Result<(), Problem> {
         let mut checks = Checks::default();
-        let controls = self.controls.iter().flatten().filter(|(_, value)| !value.is_null());
-        for (name, _) in controls {
-            checks.unsupported(&format!("/controls/{}", name.replace('~', "~0").replace('/', "~1")), true);
-        }
-        checks.unsupported("/external_actor", self.external_actor.as_ref().is_some_and(|actor| !actor.is_null()));
-        checks.unsupported("/tags", !self.tags.is_empty());
+        checks.unsupported(&[
+            ("/addressed_participant_id", &self.addressed_participant_id),
+            ("/controls", &self.controls),
+            ("/external_actor", &self.external_actor),
+            ("/tags", &self.tags),
+        ]);
         if self.message.role != Role::User {
             checks.add(Finding::at("/message/role", "invalid_role", "only messages of role user can be sent"));
         }

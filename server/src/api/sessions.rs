@@ -10,12 +10,12 @@ use everwit_runtime::session::{Session, SessionStatus};
 use everwit_runtime::store::StoreError;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::check::{Checks, shown};
-use super::extract::{IfMatch, JsonBody, Query, Tagged, given, present};
+use super::check::{Checks, Unsupported, shown};
+use super::extract::{FromParams, IfMatch, JsonBody, Params, Query, Tagged, given, present};
 use super::idempotency::{Once, Replayed};
-use super::page::{List, PageParams};
+use super::page::{List, PageParams, Search, filtered};
 use super::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
@@ -51,11 +51,33 @@ pub(crate) struct CreateSession {
     /// Free-form labels.
     #[serde(default)]
     tags: Vec<String>,
-    /// Not supported yet; must be absent.
-    model_id: Option<String>,
-    /// Not supported yet; must be absent or empty.
-    #[schema(value_type = Option<Vec<Object>>)]
-    initial_files: Option<Vec<serde_json::Value>>,
+    #[serde(default)]
+    #[schema(ignore)]
+    agent_identity_id: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    hints: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    initial_files: Unsupported,
+    #[serde(default, alias = "mcpServers")]
+    #[schema(ignore)]
+    mcp_servers: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    model_id: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    network_access: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    parallel_tool_calls: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    tools: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    workspace_id: Unsupported,
 }
 
 /// What to change of a session: absent fields stay, null clears.
@@ -148,15 +170,35 @@ impl SessionBody {
     }
 }
 
+/// Which sessions.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SessionFilter {
+    /// Only sessions of the agent with this id or name.
+    agent_id: Option<String>,
+}
+
+impl FromParams for SessionFilter {
+    fn from_params(params: &mut Params) -> Self {
+        Self { agent_id: params.one("agent_id", "the id or name of an agent") }
+    }
+}
+
 /// List sessions
-#[utoipa::path(get, path = "/sessions", tag = "sessions", params(PageParams), responses((status = 200, body = List<SessionBody>)))]
+#[utoipa::path(get, path = "/sessions", tag = "sessions", params(PageParams, Search, SessionFilter), responses((status = 200, body = List<SessionBody>)))]
 pub(crate) async fn list_sessions(
     State(app): State<App>,
     caller: Caller,
-    Query(page): Query<PageParams>,
+    Query((page, filters)): Query<(PageParams, (Search, SessionFilter))>,
 ) -> Result<Json<List<SessionBody>>, Problem> {
-    let page = page.into();
-    let listing = app.stores.session_store.list_sessions(caller.org, page).await?;
+    let (page, (search, filter)) = (page.into(), filters);
+    let agent = match &filter.agent_id {
+        Some(reference) => Some(resolve::agent(&app, caller.org, reference).await?.id),
+        None => None,
+    };
+    let list = |page| app.stores.session_store.list_sessions(caller.org, page);
+    let wanted = |session: &Session| (agent.is_none() || session.agent_id == agent) && search.matches([session.title.as_deref()]);
+    let listing = if agent.is_none() && search.is_empty() { list(page).await? } else { filtered(page, list, wanted).await? };
     Ok(Json(List::new(listing, page, |session| SessionBody::new(caller.org, session))))
 }
 
@@ -231,8 +273,7 @@ async fn store(app: &App, org: OrgId, session: Session, repeated: bool) -> Resul
 impl CreateSession {
     async fn into_session(self, app: &App, org: OrgId) -> Result<Session, Problem> {
         let mut checks = Checks::default();
-        checks.unsupported("/model_id", self.model_id.is_some());
-        checks.unsupported("/initial_files", self.initial_files.as_ref().is_some_and(|files| !files.is_empty()));
+        self.check_unsupported(&mut checks);
         let agent = self.agent(app, org, &mut checks).await?;
         let named = self.harness(app, org, &mut checks).await?.map(|harness| harness.id);
         let harness_id = match named.or(agent.map(|(_, harness)| harness)) {
@@ -258,6 +299,20 @@ impl CreateSession {
         checks.capabilities(app, org, &session.capabilities).await?;
         check(checks, &session)?;
         Ok(session)
+    }
+
+    fn check_unsupported(&self, checks: &mut Checks) {
+        checks.unsupported(&[
+            ("/agent_identity_id", &self.agent_identity_id),
+            ("/hints", &self.hints),
+            ("/initial_files", &self.initial_files),
+            ("/mcp_servers", &self.mcp_servers),
+            ("/model_id", &self.model_id),
+            ("/network_access", &self.network_access),
+            ("/parallel_tool_calls", &self.parallel_tool_calls),
+            ("/tools", &self.tools),
+            ("/workspace_id", &self.workspace_id),
+        ]);
     }
 
     async fn agent(&self, app: &App, org: OrgId, checks: &mut Checks) -> Result<Option<(AgentId, HarnessId)>, Problem> {

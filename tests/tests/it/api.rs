@@ -145,6 +145,31 @@ async fn lists_have_pages() {
 }
 
 #[tokio::test]
+async fn lists_are_searched() {
+    let server = Server::start().await;
+    let api = server.api();
+    for (name, title) in [("billing", "Invoices"), ("support", "Help"), ("sales", "Offers and invoices")] {
+        let agent = json!({ "name": name, "display_name": title, "system_prompt": "" });
+        api.post("/v1/agents", &agent).await.expect(201);
+        api.session_with(&json!({ "agent": name, "title": title })).await;
+    }
+    for (path, total) in [
+        ("/v1/agents?search=INVOICE", 2),
+        ("/v1/agents?search=support", 1),
+        ("/v1/agents?search=nothing", 0),
+        ("/v1/sessions?search=help", 1),
+        ("/v1/sessions?agent_id=sales", 1),
+        ("/v1/sessions?agent_id=sales&search=help", 0),
+        ("/v1/harnesses?search=bas", 1),
+        ("/v1/capabilities?search=x", 0),
+    ] {
+        let list = api.get(path).await.expect(200);
+        assert_eq!((&list["total"], list["data"].as_array().map(Vec::len)), (&json!(total), Some(total)), "{path}");
+    }
+    assert_eq!(api.get("/v1/sessions?agent_id=nobody").await.status, 404);
+}
+
+#[tokio::test]
 async fn a_built_in_harness_cannot_be_changed_but_extended() {
     let server = Server::start().await;
     let api = server.api();
@@ -205,7 +230,7 @@ async fn messages_are_checked() {
     let call = json!([{ "type": "tool_call", "id": "1", "name": "x", "arguments": {} }]);
     check(json!({ "message": { "content": call } }), "invalid_part", "/message/content/0").await;
     check(json!({ "message": { "content": [{ "type": "image" }] } }), "invalid_image", "/message/content/0").await;
-    check(json!({ "message": { "content": content }, "controls": { "model_id": "m" } }), "unsupported", "/controls/model_id").await;
+    check(json!({ "message": { "content": content }, "controls": { "model_id": "m" } }), "unsupported", "/controls").await;
     let long = json!([{ "type": "text", "text": "x".repeat((1 << 20) + 1) }]);
     check(json!({ "message": { "content": long } }), "too_long", "/message/content").await;
     assert_eq!(api.get(&path).await.expect(200)["total"], 0);
@@ -284,7 +309,7 @@ async fn requests_of_published_clients_are_understood() {
     for field in ["id", "name", "system_prompt", "tags", "capabilities", "status", "created_at", "updated_at"] {
         assert!(agent.get(field).is_some(), "{field}: {agent}");
     }
-    let session = json!({ "agent_id": agent["id"], "tags": [], "capabilities": [] });
+    let session = json!({ "agent_id": agent["id"], "tags": [], "capabilities": [], "tools": [], "initial_files": [] });
     let session = api.post("/api/v1/sessions", &session).await.expect(201);
     for field in ["id", "organization_id", "harness_id", "tags", "capabilities", "status", "created_at", "updated_at"] {
         assert!(session.get(field).is_some(), "{field}: {session}");
