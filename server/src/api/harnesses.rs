@@ -163,7 +163,8 @@ pub(crate) async fn list_harnesses(
 ) -> Result<Json<List<HarnessBody>>, Problem> {
     let page = page.into();
     let list = |page| app.stores.harness_store.list_harnesses(caller.org, page);
-    let wanted = |harness: &Harness| search.matches([Some(&*harness.name), harness.display_name.as_deref(), harness.description.as_deref()]);
+    let wanted =
+        |harness: &Harness| search.matches([Some(&*harness.name), harness.display_name.as_deref(), harness.description.as_deref()]);
     let listing = if search.is_empty() { list(page).await? } else { filtered(page, list, wanted).await? };
     Ok(Json(List::new(listing, page, Into::into)))
 }
