@@ -1,6 +1,6 @@
 //! The store that keeps everything in memory, for tests and for hosts that need no durability.
 //! One mutex guards all of it and is never held across an await, so each method is atomic.
-//! What belongs to an org lives in its own [`Tenant`]: no method can reach another's.
+//! What belongs to an org lives in its own `Tenant`: no method can reach another's.
 
 mod component;
 mod kv;
