@@ -3,10 +3,10 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::clock::Clock;
 
@@ -127,15 +127,16 @@ pub trait IdSource: Send + Sync {
     fn next(&self) -> Uuid;
 }
 
-/// UUIDv7 from a clock and the system's randomness.
+/// UUIDv7 from a clock and the system's randomness. Within one millisecond a counter orders them.
 pub struct RandomIds {
     clock: Arc<dyn Clock>,
+    counter: Mutex<ContextV7>,
 }
 
 impl RandomIds {
     /// Takes the time of the ids from `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock }
+        Self { clock, counter: Mutex::new(ContextV7::new()) }
     }
 }
 
@@ -144,7 +145,8 @@ impl IdSource for RandomIds {
         let now = self.clock.now();
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
         let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
-        Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos))
+        let counter = self.counter.lock().unwrap_or_else(PoisonError::into_inner);
+        Uuid::new_v7(Timestamp::from_unix(&*counter, seconds, nanos))
     }
 }
 
@@ -157,6 +159,19 @@ mod tests {
         let id = SessionId::from_uuid(Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001));
         assert_eq!(id.to_string(), "session_01920000000070008000000000000001");
         assert_eq!(id.to_string().parse::<SessionId>(), Ok(id));
+    }
+
+    #[test]
+    fn ids_of_one_moment_are_in_order() {
+        struct Stopped;
+        impl Clock for Stopped {
+            fn now(&self) -> jiff::Timestamp {
+                jiff::Timestamp::UNIX_EPOCH
+            }
+        }
+        let ids = RandomIds::new(Arc::new(Stopped));
+        let made: Vec<Uuid> = (0..1_000).map(|_| ids.next()).collect();
+        assert!(made.is_sorted_by(|earlier, later| earlier < later));
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod harness;
 pub mod id;
 pub mod limits;
 pub mod message;
+#[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod session;
 pub mod store;

@@ -158,7 +158,7 @@ pub struct SecretPermission {
     pub title: String,
     /// The only host on which it may be used.
     pub host: String,
-    /// "header:<name>" or "query:<name>".
+    /// `header:<name>` or `query:<name>`.
     pub place: String,
     /// Whether the component cannot work without it.
     #[serde(default)]

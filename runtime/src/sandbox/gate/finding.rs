@@ -29,7 +29,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding; `detail` must hold guest text only through [`quoted`].
+    /// A finding; `detail` must hold guest text in escaped form only.
     pub fn new(code: impl Into<String>, pointer: Option<String>, detail: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { code: code.into(), pointer, detail: detail.into(), fix: fix.into() }
     }
