@@ -323,7 +323,12 @@ async fn requests_of_published_clients_are_understood() {
     let query = "after_sequence=0&exclude=output.message.delta&exclude=reason.thinking.delta";
     let mut stream = EventStream::open(api.request(Method::GET, &format!("{path}/sse?{query}"))).await;
     let frames = stream.until("session.idled").await;
-    assert!(frames.iter().skip(1).all(|frame| ["id", "type", "ts", "session_id", "data", "context"].iter().all(|field| frame.data.get(field).is_some())));
+    assert!(
+        frames
+            .iter()
+            .skip(1)
+            .all(|frame| ["id", "type", "ts", "session_id", "data", "context"].iter().all(|field| frame.data.get(field).is_some()))
+    );
     assert_eq!(api.post(&format!("{path}/cancel"), &json!({})).await.expect(200)["status"], "no_op");
     let refused = api.get("/api/v1/agents/agent_01920000000070008000000000000001").await;
     assert!(refused.json()["error"]["message"].is_string());
