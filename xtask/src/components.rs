@@ -45,9 +45,9 @@ pub(crate) fn build(project: &Project, steps: &mut Steps) -> Result<()> {
 /// What a guest of the Rust workspace becomes.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    /// A package whose library is a component.
+    /// A component that users get: the library of a package.
     Shipped,
-    /// A package whose examples are.
+    /// Guests of the tests: the examples of a package, or an npm package of their own.
     TestGuests,
 }
 
@@ -115,10 +115,12 @@ fn core_modules(messages: &str) -> Vec<PathBuf> {
 fn javascript_guests(project: &Project) -> Result<()> {
     let sdk = project.root.join("guest-sdk/js");
     install(&sdk)?;
-    for guest in javascript_folders(project)? {
+    let shipped = javascript_folders(&project.guests())?.into_iter().map(|guest| (Kind::Shipped, guest));
+    let tests = javascript_folders(&project.root.join("tests/guests-js"))?.into_iter().map(|guest| (Kind::TestGuests, guest));
+    for (kind, guest) in shipped.chain(tests) {
         install(&guest)?;
         let name = guest.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let component = output(project, Kind::Shipped.folder(), &name)?;
+        let component = output(project, kind.folder(), &name)?;
         let inputs = [guest.clone(), sdk.clone(), project.root.join("wit"), project.everwit()];
         if !is_newer(&component, &inputs) {
             read(Command::new(project.everwit()).arg("build").arg(&guest).arg("-o").arg(&component))?;
@@ -127,11 +129,11 @@ fn javascript_guests(project: &Project) -> Result<()> {
     Ok(())
 }
 
-/// The shipped components that are npm packages, sorted.
-pub(crate) fn javascript_folders(project: &Project) -> Result<Vec<PathBuf>> {
+/// The npm packages directly below a folder, sorted.
+pub(crate) fn javascript_folders(parent: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
-    for entry in at(&project.guests(), fs::read_dir(project.guests()))? {
-        let folder = at(&project.guests(), entry)?.path();
+    for entry in at(parent, fs::read_dir(parent))? {
+        let folder = at(parent, entry)?.path();
         if folder.join("package.json").exists() {
             folders.push(folder);
         }

@@ -87,7 +87,7 @@ fn rust_guest_tests(project: &Project, targets: &[&str]) -> Result<()> {
 
 fn javascript_tests(project: &Project) -> Result<()> {
     let sdk = project.root.join("guest-sdk/js");
-    for folder in std::iter::once(sdk).chain(components::javascript_folders(project)?) {
+    for folder in std::iter::once(sdk).chain(components::javascript_folders(&project.guests())?) {
         run(Command::new("npm").arg("test").current_dir(folder))?;
     }
     Ok(())

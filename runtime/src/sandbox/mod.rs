@@ -135,6 +135,9 @@ impl Sandbox {
             let producers = inspection.producers.clone();
             AdmitError::Rejected(Arc::new(Rejection { digest: *digest, size: *size, producers, findings }))
         };
+        if inspection.kind != Some(Kind::Capability) {
+            return Err(rejected(vec![not_a_capability()]));
+        }
         let loaded = self.load(*digest, Budget::DESCRIBE.memory_bytes).await.map_err(internal)?;
         let loaded = loaded.ok_or_else(|| internal(gone(*digest)))?;
         let finished = call::describe(&self.inner.services, &self.inner.slots, &loaded, describing()).await;
@@ -244,6 +247,11 @@ fn describing() -> Circumstances {
         cancel: CancellationToken::new(),
         sink: Arc::new(NoSink),
     }
+}
+
+fn not_a_capability() -> Finding {
+    let detail = "this is a model driver; only capabilities can be uploaded";
+    Finding::new("unsupported_kind", Some("/exports".to_owned()), detail, "build it for the world everwit:capability/capability")
 }
 
 fn describe_stopped(stopped: &crate::capability::Stopped) -> Finding {

@@ -27,8 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        require_media_type(&parts.headers, "application/json")?;
-        let bytes = read_body(body, MAX_JSON_BODY_BYTES).await?;
+        let bytes = read_typed_body(&parts.headers, body, "application/json", MAX_JSON_BODY_BYTES).await?;
         parse_json(&bytes).map(Self)
     }
 }
@@ -66,15 +65,38 @@ pub(crate) fn require_media_type(headers: &HeaderMap, expected: &str) -> Result<
     refuse(format!("the Content-Type is {:?}; it must be {expected}", essence.chars().take(80).collect::<String>()))
 }
 
-/// The whole body; 413 as soon as it exceeds `limit`, without reading the rest.
-pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    match Limited::new(body, limit).collect().await {
+/// Bytes of a refused body that are still received. A client that is busy sending would otherwise
+/// find the connection closed instead of the answer that says why.
+const MAX_DISCARDED_BYTES: usize = 8 << 20;
+
+/// The whole body, if it has this media type; 415 or 413 otherwise.
+pub(crate) async fn read_typed_body(headers: &HeaderMap, body: Body, media_type: &str, limit: usize) -> Result<Bytes, Problem> {
+    match require_media_type(headers, media_type) {
+        Ok(()) => read_body(body, limit).await,
+        Err(problem) => {
+            discard(body).await;
+            Err(problem)
+        }
+    }
+}
+
+/// The whole body; 413 if it exceeds `limit`, of which the rest is not kept.
+pub(crate) async fn read_body(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
+    match Limited::new(&mut body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            discard(body).await;
             Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", format!("the request body is larger than {limit} bytes")))
         }
         Err(_) => Err(Problem::bad_request("body_incomplete", "the request body broke off or came too slowly")),
     }
+}
+
+/// Receives what a client still sends, within bounds. What goes wrong here ends the connection,
+/// which is no worse than not to have tried.
+async fn discard(body: Body) {
+    let mut rest = Limited::new(body, MAX_DISCARDED_BYTES);
+    while let Some(Ok(_)) = rest.frame().await {}
 }
 
 /// A JSON text as a value of a type.

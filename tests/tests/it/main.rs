@@ -9,6 +9,7 @@ mod compile;
 mod contracts;
 mod crash;
 mod egress;
+mod environment;
 mod readme;
 mod sandbox;
 mod sse;

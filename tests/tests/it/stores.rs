@@ -114,6 +114,25 @@ async fn sqlite_can_be_open_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_sqlite_stores_lose_no_write() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("everwit.db");
+    let stores = [Arc::new(open(&path).await), Arc::new(open(&path).await)];
+    let writers: tokio::task::JoinSet<()> = stores
+        .iter()
+        .cloned()
+        .map(|store| async move {
+            for _ in 0..20 {
+                put(&store, "count").await;
+            }
+        })
+        .collect();
+    writers.join_all().await;
+    let entry = stores[0].get(&scope(), "count").await.expect("a read").expect("what was written");
+    assert_eq!(entry.version, 40);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_sqlite_store_is_unavailable() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(&directory.path().join("everwit.db")).await;

@@ -26,7 +26,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         version: 1,
         name: "initial",
         sql: include_str!("migrations/0001_initial.sql"),
-        checksum: "5a8dd301ff98093d85920bb046beba3aeec9ce12541f57288f943b7b23370b28",
+        checksum: "6794c2ff3666df5ae394da0583ea1524e1adeb5b2a072ec26cb6c62601df5e02",
     },
     Migration {
         version: 2,

@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{ComponentBody, VersionBody, active_version, is_active};
 use crate::api::App;
-use crate::api::extract::{FromParams, Params, Query, read_body, require_media_type};
+use crate::api::extract::{FromParams, Params, Query, read_typed_body};
 use crate::auth::Caller;
 use crate::components::{Admission, AdmitError, ComponentFinding, asked_beyond, full_grant};
 use crate::problem::{Finding, Problem};
@@ -151,8 +151,8 @@ fn busy() -> Problem {
 
 /// Reads the body and has the sandbox judge it.
 async fn examine(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, Admission), Problem> {
-    require_media_type(headers, "application/wasm")?;
-    let wasm = tokio::time::timeout(UPLOAD_LIMIT, read_body(body, MAX_COMPONENT_BYTES)).await.map_err(|_| too_slow())??;
+    let reading = read_typed_body(headers, body, "application/wasm", MAX_COMPONENT_BYTES);
+    let wasm = tokio::time::timeout(UPLOAD_LIMIT, reading).await.map_err(|_| too_slow())??;
     verify_digest(headers, &wasm)?;
     let admission = app.components.admit(wasm.clone()).await.map_err(|error| match error {
         AdmitError::Rejected(rejection) => {

@@ -18,6 +18,18 @@ pub(crate) const EVERWIT: &str = env!("CARGO_BIN_EXE_everwit-under-test");
 /// A debug build on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// What every server of the tests finds in its environment: credentials and a proxy that nothing
+/// may ever use or show.
+pub(crate) const POISON: [(&str, &str); 5] = [
+    ("OPENAI_API_KEY", CANARY),
+    ("AWS_ACCESS_KEY_ID", CANARY),
+    ("AWS_SECRET_ACCESS_KEY", CANARY),
+    ("HTTPS_PROXY", "http://canary-7f3a.invalid:1"),
+    ("HTTP_PROXY", "http://canary-7f3a.invalid:1"),
+];
+/// Text that is in all values of [`POISON`], and must be nowhere else.
+pub(crate) const CANARY: &str = "canary-7f3a";
+
 /// How a server is started.
 #[derive(Default)]
 pub(crate) struct ServerOptions {
@@ -54,6 +66,7 @@ impl Server {
 
     async fn start_in(home: TempDir, options: ServerOptions) -> Self {
         let mut command = everwit();
+        command.envs(POISON);
         command.args(["serve", "--listen", "127.0.0.1:0", "--json", "--data-dir"]).arg(data_dir(&home));
         if let Some(script) = &options.script {
             let path = home.path().join("script.json");

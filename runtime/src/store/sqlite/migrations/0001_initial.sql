@@ -190,8 +190,9 @@ CREATE TABLE kv (
     key       BLOB    NOT NULL,
     value     BLOB    NOT NULL,
     version   INTEGER NOT NULL,
-    size      INTEGER NOT NULL GENERATED ALWAYS AS (length(key) + length(value)) STORED,
+    size      INTEGER NOT NULL CHECK (size = length(key) + length(value)),
     PRIMARY KEY (org_id, component, bucket, key)
 ) STRICT;
--- Answers "how much is in the bucket" without reading values.
+-- Answers "how much is in the bucket" without reading values; size is not a generated column
+-- because those keep SQLite from answering out of the index alone.
 CREATE INDEX kv_size ON kv (org_id, component, bucket, size);

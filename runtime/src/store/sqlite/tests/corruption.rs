@@ -133,8 +133,9 @@ async fn of_components() {
     broken(&mut bench, "UPDATE blobs SET bytes = x'00617364'").await;
     assert_corrupt(store.read_wasm(org, stored.version.digest).await, "blobs.bytes", &format!("digest \"{}\"", Digest::of(b"\0asm")));
     let row = format!("component_id {}, version 1", id.uuid().simple());
+    // The last column that is read comes first, because those broken before stay so.
     for (column, value) in
-        [("granted", "'{\"everything\":true}'"), ("budget", "'{\"fuel\":-1}'"), ("description", "'{}'"), ("digest", "'sha256:00'")]
+        [("budget", "'{\"fuel\":-1}'"), ("granted", "'{\"everything\":true}'"), ("description", "'{}'"), ("digest", "'sha256:00'")]
     {
         broken(&mut bench, &format!("UPDATE component_versions SET {column} = {value}")).await;
         assert_corrupt(store.get_version(org, id, 1).await, &format!("component_versions.{column}"), &row);

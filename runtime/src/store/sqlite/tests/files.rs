@@ -13,18 +13,33 @@ use crate::store::{OrgStore, StoreError};
 async fn a_full_disk_stores_nothing_and_is_recovered_from() {
     let bench = Bench::new().await;
     let (session, claim) = bench.case.claimed().await;
-    {
-        // As many pages as there are: the next one does not fit. The setting is the
-        // connection's own, so it also shows whether the store went on with another one.
-        let mut writer = bench.store.db.writer().await;
-        let mut tx = ok(writer.begin().await);
-        sqlx::raw_sql("PRAGMA max_page_count = 1").execute(&mut *tx).await.expect("a small disk");
-        tx.commit().await.expect("the setting");
-    }
+    // No more pages than there are; SQLite takes that for a full disk.
+    set_pages(&bench, "PRAGMA max_page_count = 1").await;
     let result = bench.case.append(session, claim.fence, bench.case.steps(1_000), None).await;
     assert_refused!(result, StoreError::Unavailable(_));
     assert_eq!(bench.case.last_sequence(session).await, 2);
+    set_pages(&bench, "PRAGMA max_page_count = 1000000").await;
     ok(bench.case.append(session, claim.fence, bench.case.steps(1_000), None).await);
+}
+
+async fn set_pages(bench: &Bench, sql: &'static str) {
+    let mut writer = bench.store.db.writer().await;
+    let mut tx = ok(writer.begin().await);
+    sqlx::raw_sql(sql).execute(&mut *tx).await.expect("a setting");
+    tx.commit().await.expect("a commit");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_sqlite_ended_is_recovered_from() {
+    let bench = Bench::new().await;
+    let (session, claim) = bench.case.claimed().await;
+    {
+        // What SQLite does by itself after some I/O errors, unseen by the driver.
+        let mut writer = bench.store.db.writer().await;
+        let mut tx = ok(writer.begin().await);
+        sqlx::raw_sql("ROLLBACK").execute(&mut *tx).await.expect("the end of the transaction");
+    }
+    ok(bench.case.append(session, claim.fence, bench.case.steps(1), None).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

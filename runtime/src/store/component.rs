@@ -1,0 +1,73 @@
+//! Uploaded components.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{Listing, Page, StoreResult};
+use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant};
+use crate::id::{ComponentId, OrgId};
+use crate::limits::Budget;
+
+/// A new version of a component.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewVersion {
+    /// Id for the component if its name is new.
+    pub component_id: ComponentId,
+    /// Digest of the bytes.
+    pub digest: Digest,
+    /// The bytes.
+    pub wasm: Vec<u8>,
+    /// What it says about itself; its id is the component's name.
+    pub description: ComponentDescription,
+    /// WIT names of its imports.
+    pub imports: Vec<String>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What storing a version did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredVersion {
+    /// The component after it.
+    pub component: Component,
+    /// The version: the new one, or the earlier one with the same bytes.
+    pub version: ComponentVersion,
+    /// False if the same bytes had been stored before.
+    pub created: bool,
+}
+
+/// What activation sets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activation {
+    /// What the tenant allows.
+    pub grant: Grant,
+    /// Limits of its calls.
+    pub budget: Budget,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// Uploaded components.
+#[async_trait]
+pub trait ComponentStore: Send + Sync {
+    /// Stores a version. The same bytes under the same name are the same version; a new
+    /// version is not active. `Corrupt` if the bytes do not have the digest.
+    async fn add_version(&self, org: OrgId, new: NewVersion) -> StoreResult<StoredVersion>;
+    /// Reads a component.
+    async fn get_component(&self, org: OrgId, id: ComponentId) -> StoreResult<Option<Component>>;
+    /// Reads one by its capability id.
+    async fn find_component(&self, org: OrgId, name: &str) -> StoreResult<Option<Component>>;
+    /// Lists them in order of creation, archived ones included.
+    async fn list_components(&self, org: OrgId, page: Page) -> StoreResult<Listing<Component>>;
+    /// Reads one version.
+    async fn get_version(&self, org: OrgId, id: ComponentId, version: u32) -> StoreResult<Option<ComponentVersion>>;
+    /// Lists the versions of a component, newest first.
+    async fn list_versions(&self, org: OrgId, id: ComponentId, page: Page) -> StoreResult<Listing<ComponentVersion>>;
+    /// The bytes of a version that this org uploaded.
+    async fn read_wasm(&self, org: OrgId, digest: Digest) -> StoreResult<Option<Vec<u8>>>;
+    /// Makes a version the active one and un-archives the component. `NotFound` if component or
+    /// version are absent.
+    async fn activate(&self, org: OrgId, id: ComponentId, version: u32, activation: Activation) -> StoreResult<Component>;
+    /// Archives a component; one that is archived already keeps its time.
+    async fn archive_component(&self, org: OrgId, id: ComponentId, now: Timestamp) -> StoreResult<Component>;
+}

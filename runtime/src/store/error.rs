@@ -1,0 +1,77 @@
+//! Why a store did not do what it was asked.
+
+use crate::error::ErrorKind;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The row does not exist in this org.
+    #[error("{what} {id:?} does not exist")]
+    NotFound {
+        /// Kind of thing, for example "session".
+        what: &'static str,
+        /// Its id or name.
+        id: String,
+    },
+    /// A unique name or id is taken.
+    #[error("{what} {id:?} exists already")]
+    Duplicate {
+        /// Kind of thing.
+        what: &'static str,
+        /// The id or name that is taken.
+        id: String,
+    },
+    /// The row was changed since it was read.
+    #[error("{what} {id:?} was changed by somebody else; read it again")]
+    Stale {
+        /// Kind of thing.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// The log does not end at the expected sequence.
+    #[error("the session's log ends at sequence {actual}, not at {expected}")]
+    SequenceConflict {
+        /// What the writer believed.
+        expected: u64,
+        /// Where it ends.
+        actual: u64,
+    },
+    /// The writer does not own the session any more.
+    #[error("another owner took over the session (fence {actual}, not {given})")]
+    Fenced {
+        /// The writer's fence.
+        given: u64,
+        /// The session's fence.
+        actual: u64,
+    },
+    /// A limit of the store.
+    #[error("{0}")]
+    Limit(String),
+    /// A stored value cannot be read; names table, column and row.
+    #[error("stored data is broken: {0}")]
+    Corrupt(String),
+    /// The database belongs to a newer version or to another program.
+    #[error("the database cannot be used: {0}")]
+    Incompatible(String),
+    /// The database cannot be reached or did not answer in time.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+}
+
+impl StoreError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Duplicate { .. } | Self::Stale { .. } | Self::SequenceConflict { .. } | Self::Fenced { .. } => ErrorKind::Conflict,
+            Self::Limit(_) => ErrorKind::Limit,
+            Self::Corrupt(_) | Self::Incompatible(_) => ErrorKind::Internal,
+            Self::Unavailable(_) => ErrorKind::Unavailable,
+        }
+    }
+}
+
+/// Result of a store method.
+pub type StoreResult<T> = Result<T, StoreError>;

@@ -1,0 +1,103 @@
+//! The log of a session and its queue of turns.
+
+use async_trait::async_trait;
+
+use super::StoreResult;
+use crate::event::{Event, NewEvent};
+use crate::id::{EventId, OrgId, SessionId, TurnId};
+
+/// Proof of owning a session: grows with each claim; only the newest may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fence(pub u64);
+
+/// How a turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// With an answer.
+    Completed,
+    /// With an error.
+    Failed,
+    /// By a cancel.
+    Cancelled,
+    /// By the platform.
+    Sealed,
+}
+
+/// Events to append in one transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Append {
+    /// Sequence of the last event that the writer has seen.
+    pub expected_sequence: u64,
+    /// The writer's fence.
+    pub fence: Fence,
+    /// The events, in order; none of them live-only. At most 1,000.
+    pub events: Vec<NewEvent>,
+    /// The turn that these events end; the session becomes idle if no other turn is open.
+    pub ends_turn: Option<(TurnId, TurnEnd)>,
+}
+
+/// A claimed turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// The turn.
+    pub turn_id: TurnId,
+    /// Fence of this claim.
+    pub fence: Fence,
+    /// How often the turn was claimed, this time included; more than one means that an owner
+    /// died.
+    pub attempt: u32,
+    /// Whether a cancel was requested.
+    pub cancel_requested: bool,
+}
+
+/// What a submission did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submitted {
+    /// The stored `input.message` event.
+    pub event: Event,
+    /// False if the turn had been submitted before; nothing was stored then.
+    pub created: bool,
+}
+
+/// The log of each session together with its queue of turns: one aggregate, because an event
+/// and the change of a turn that it records must be one transaction.
+///
+/// To a reader, a session that does not exist is one without events and turns; writing to it is
+/// `NotFound`. Appending sets the session's `updated_at` to the time of the last event.
+#[async_trait]
+pub trait SessionLog: Send + Sync {
+    /// Accepts a message: appends `input.message` wherever the log ends, opens the turn behind
+    /// those already open, and makes the session active. Idempotent by turn id, also after
+    /// the turn ended. `Limit` if [`crate::limits::MAX_QUEUED_TURNS`] are open, `Duplicate` if
+    /// the turn is one of another session.
+    async fn submit_turn(&self, org: OrgId, session: SessionId, turn: TurnId, input: NewEvent) -> StoreResult<Submitted>;
+
+    /// Takes the session's oldest open turn over, whoever had it; none if no turn is open.
+    async fn claim_turn(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Claim>>;
+
+    /// Marks an open turn to be cancelled; false if it is not open any more.
+    async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool>;
+
+    /// The session's open turns, oldest first.
+    async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>>;
+
+    /// Appends events if the log ends at the expected sequence and the fence is the newest;
+    /// `Fenced` or else `SequenceConflict` otherwise, and nothing is stored. `NotFound` if the
+    /// turn to end is not open, `Duplicate` if an event id is taken in this session, `Limit`
+    /// for too many events or a live-only one.
+    async fn append(&self, org: OrgId, session: SessionId, append: Append) -> StoreResult<Vec<Event>>;
+
+    /// Events after a sequence, in order, at most `limit` (up to
+    /// [`crate::limits::MAX_EVENTS_PER_PAGE`]).
+    async fn read_events(&self, org: OrgId, session: SessionId, after: u64, limit: usize) -> StoreResult<Vec<Event>>;
+
+    /// Sequence of the last event.
+    async fn last_sequence(&self, org: OrgId, session: SessionId) -> StoreResult<u64>;
+
+    /// Sequence of the event with this id (text form); none if it is not in the session.
+    async fn find_event(&self, org: OrgId, session: SessionId, event: EventId) -> StoreResult<Option<u64>>;
+
+    /// All sessions of all orgs with an open turn, for recovery at start. The one method that
+    /// looks across orgs; not reachable from any request.
+    async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>>;
+}
