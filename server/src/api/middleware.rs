@@ -98,7 +98,6 @@ mod tests {
 
     use super::*;
 
-    #[expect(clippy::unused_async, reason = "handlers are async")]
     async fn defect() -> StatusCode {
         panic!("a defect with a secret")
     }
