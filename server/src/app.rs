@@ -197,11 +197,16 @@ fn announce(start: &Announcement<'_>, json: bool) -> anyhow::Result<()> {
         } else {
             "simulated: write \"/call TOOL {…}\" to have a tool called"
         };
-        format!(
-            "everwit {}\n  api      {url}/v1\n  docs     {url}/docs\n  openapi  {url}/openapi.json\n  data     {}\n  auth     {auth}\n  model    {model}\n",
-            env!("CARGO_PKG_VERSION"),
-            start.dir.path().display(),
-        )
+        let lines = [
+            format!("everwit {}", env!("CARGO_PKG_VERSION")),
+            format!("  api      {url}/v1"),
+            format!("  docs     {url}/docs"),
+            format!("  openapi  {url}/openapi.json"),
+            format!("  data     {}", start.dir.path().display()),
+            format!("  auth     {auth}"),
+            format!("  model    {model}"),
+        ];
+        lines.map(|line| line + "\n").concat()
     };
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write to stdout")

@@ -44,7 +44,7 @@ mod tests {
     fn a_violation_points_into_the_value() {
         let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["m"]});
         let pointers: Vec<_> = violations(&schema, &json!({"n": "x"})).into_iter().map(|violation| violation.pointer).collect();
-        assert_eq!(pointers, ["/n", ""]);
+        assert_eq!(pointers, ["", "/n"]);
         assert_eq!(violations(&schema, &json!({"m": 1})), []);
     }
 

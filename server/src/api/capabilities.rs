@@ -108,7 +108,13 @@ impl From<(Component, ComponentVersion)> for CapabilityBody {
 }
 
 /// List capabilities
-#[utoipa::path(get, path = "/capabilities", tag = "capabilities", params(PageParams, Search), responses((status = 200, body = List<CapabilityBody>)))]
+#[utoipa::path(
+    get,
+    path = "/capabilities",
+    tag = "capabilities",
+    params(PageParams, Search),
+    responses((status = 200, body = List<CapabilityBody>)),
+)]
 pub(crate) async fn list_capabilities(
     State(app): State<App>,
     caller: Caller,
@@ -123,7 +129,13 @@ pub(crate) async fn list_capabilities(
 }
 
 /// Read a capability
-#[utoipa::path(get, path = "/capabilities/{capability_id}", tag = "capabilities", params(("capability_id" = String, Path, description = "Id")), responses((status = 200, body = CapabilityBody)))]
+#[utoipa::path(
+    get,
+    path = "/capabilities/{capability_id}",
+    tag = "capabilities",
+    params(("capability_id" = String, Path, description = "Id")),
+    responses((status = 200, body = CapabilityBody)),
+)]
 pub(crate) async fn get_capability(
     State(app): State<App>,
     caller: Caller,

@@ -103,7 +103,13 @@ pub(crate) struct EventList {
 /// List events
 ///
 /// Live-only events, such as deltas, are not part of the record.
-#[utoipa::path(get, path = "/sessions/{session_id}/events", tag = "events", params(("session_id" = String, Path, description = "Id"), EventParams, TypeFilter), responses((status = 200, body = EventList)))]
+#[utoipa::path(
+    get,
+    path = "/sessions/{session_id}/events",
+    tag = "events",
+    params(("session_id" = String, Path, description = "Id"), EventParams, TypeFilter),
+    responses((status = 200, body = EventList)),
+)]
 pub(crate) async fn list_events(
     State(app): State<App>,
     caller: Caller,

@@ -40,13 +40,26 @@ pub(crate) struct Check {
 }
 
 /// Tell that the process lives
-#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, description = "It lives", body = Health)))]
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "health",
+    responses((status = 200, description = "It lives", body = Health)),
+)]
 pub(crate) async fn get_health() -> Json<Health> {
     Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
 }
 
 /// Tell whether requests can be served
-#[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, description = "Ready", body = Readiness), (status = 503, description = "Not ready; the body says which check failed", body = Readiness)))]
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    responses(
+        (status = 200, description = "Ready", body = Readiness),
+        (status = 503, description = "Not ready; the body says which check failed", body = Readiness),
+    ),
+)]
 pub(crate) async fn get_readiness(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
     let running = app.lifecycle.phase() == Phase::Running;
     let store = app.stores.org_store.has_keys().await;

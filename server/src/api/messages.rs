@@ -134,7 +134,17 @@ impl FromParams for MessageParams {
 ///
 /// The answer comes at once; what the agent says comes as events. While a turn runs, the message
 /// waits and gets a turn of its own.
-#[utoipa::path(post, path = "/sessions/{session_id}/messages", tag = "messages", params(("session_id" = String, Path, description = "Id"), ("Idempotency-Key" = Option<String>, Header, description = "Name of the request; a repetition within a day has no second effect")), request_body = CreateMessage, responses((status = 201, body = MessageBody)))]
+#[utoipa::path(
+    post,
+    path = "/sessions/{session_id}/messages",
+    tag = "messages",
+    params(
+        ("session_id" = String, Path, description = "Id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Name of the request; a repetition within a day has no second effect"),
+    ),
+    request_body = CreateMessage,
+    responses((status = 201, body = MessageBody)),
+)]
 pub(crate) async fn create_message(
     State(app): State<App>,
     caller: Caller,
@@ -153,7 +163,13 @@ pub(crate) async fn create_message(
 /// List messages
 ///
 /// Oldest first.
-#[utoipa::path(get, path = "/sessions/{session_id}/messages", tag = "messages", params(("session_id" = String, Path, description = "Id"), MessageParams), responses((status = 200, body = List<MessageBody>)))]
+#[utoipa::path(
+    get,
+    path = "/sessions/{session_id}/messages",
+    tag = "messages",
+    params(("session_id" = String, Path, description = "Id"), MessageParams),
+    responses((status = 200, body = List<MessageBody>)),
+)]
 pub(crate) async fn list_messages(
     State(app): State<App>,
     caller: Caller,

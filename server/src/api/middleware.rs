@@ -87,3 +87,29 @@ pub(crate) async fn authorize(State((app, needed)): State<(App, Scope)>, mut req
 pub(crate) async fn no_such_route() -> StatusCode {
     StatusCode::NOT_FOUND
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    async fn defect() -> StatusCode {
+        panic!("a defect with a secret")
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing() {
+        let router: Router = Router::new().route("/", get(defect)).layer(CatchPanicLayer::custom(after_panic));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        let rendered = render(response, "req_1");
+        assert_eq!(rendered.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(rendered.into_body(), 10_000).await.unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(text.contains("req_1") && !text.contains("secret"), "{text}");
+    }
+}

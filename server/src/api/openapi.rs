@@ -15,12 +15,16 @@ use crate::problem::{PROBLEM_JSON, ProblemBody};
 const BEARER: &str = "bearer";
 const BARE_KEY: &str = "key";
 
+const ABOUT: &str = "Durable AI agents whose capabilities are sandboxed WebAssembly components.
+
+Errors are RFC 9457 problem documents with a stable `code`. Lists have `offset` and `limit`. Names work wherever ids work.";
+
 /// General part of the document.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Everwit",
-        description = "Durable AI agents whose capabilities are sandboxed WebAssembly components.\n\nErrors are RFC 9457 problem documents with a stable `code`. Lists have `offset` and `limit`. Names work wherever ids work.",
+        description = ABOUT,
         license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
     ),
     servers((url = "/", description = "This server"), (url = "/api", description = "The same")),

@@ -88,7 +88,26 @@ impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
 /// the event as JSON data. Stored events carry their id as `id`, so that a client resumes with
 /// `Last-Event-ID`; live-only events carry none. Without a cursor the stream begins with what
 /// happens next. `disconnecting` announces the end of a stream, with `retry_ms`.
-#[utoipa::path(get, path = "/sessions/{session_id}/sse", tag = "events", operation_id = "stream_events", params(("session_id" = String, Path, description = "Id"), ("Last-Event-ID" = Option<String>, Header, description = "Id of the last event that was seen; not together with since_id or after_sequence"), StreamParams, TypeFilter), responses((status = 200, content_type = "text/event-stream", body = Event), (status = 429, description = "Too many streams of the session")))]
+#[utoipa::path(
+    get,
+    path = "/sessions/{session_id}/sse",
+    tag = "events",
+    operation_id = "stream_events",
+    params(
+        ("session_id" = String, Path, description = "Id"),
+        (
+            "Last-Event-ID" = Option<String>,
+            Header,
+            description = "Id of the last event that was seen; not together with since_id or after_sequence",
+        ),
+        StreamParams,
+        TypeFilter,
+    ),
+    responses(
+        (status = 200, content_type = "text/event-stream", body = Event),
+        (status = 429, description = "Too many streams of the session"),
+    ),
+)]
 pub(crate) async fn stream_events(
     State(app): State<App>,
     caller: Caller,

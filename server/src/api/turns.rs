@@ -47,7 +47,14 @@ pub(crate) enum CancelStatus {
 /// Cancel a turn
 ///
 /// Idempotent. The turn ends with `turn.cancelled`; turns that wait behind it go on.
-#[utoipa::path(post, path = "/sessions/{session_id}/cancel", tag = "sessions", params(("session_id" = String, Path, description = "Id")), request_body = Option<CancelTurn>, responses((status = 200, body = CancelOutcome)))]
+#[utoipa::path(
+    post,
+    path = "/sessions/{session_id}/cancel",
+    tag = "sessions",
+    params(("session_id" = String, Path, description = "Id")),
+    request_body = Option<CancelTurn>,
+    responses((status = 200, body = CancelOutcome)),
+)]
 pub(crate) async fn cancel_turn(
     State(app): State<App>,
     caller: Caller,

@@ -19,11 +19,20 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// The toolchain that has the target where rustup cannot install it.
 const WASM_TOOLCHAIN: &str = "wasm";
 
+const BUILD_HELP: &str = "\
+Cargo.toml: cargo build --release --target wasm32-unknown-unknown, with the toolchain \"wasm\" if only that one has the target.
+package.json: npm ci if node_modules is missing, then npm run build, which leaves one dist/*.wasm.
+
+Exit codes: 0 built, 1 failed, 2 wrong usage.";
+
+const COMPONENTIZE_HELP: &str = "\
+A module whose description the sandbox cannot get becomes a component without the section, with a warning.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
 /// Options of `everwit build`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Cargo.toml: cargo build --release --target wasm32-unknown-unknown, with the toolchain \"wasm\" if only that one has the target.\npackage.json: npm ci if node_modules is missing, then npm run build, which leaves one dist/*.wasm.\n\nExit codes: 0 built, 1 failed, 2 wrong usage."
-)]
+#[command(after_help = BUILD_HELP)]
 pub(crate) struct BuildArgs {
     /// Directory of the project.
     #[arg(default_value = ".")]
@@ -35,9 +44,7 @@ pub(crate) struct BuildArgs {
 
 /// Options of `everwit componentize`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "A module whose description the sandbox cannot get becomes a component without the section, with a warning.\n\nExit codes: 0 done, 1 failed, 2 wrong usage."
-)]
+#[command(after_help = COMPONENTIZE_HELP)]
 pub(crate) struct ComponentizeArgs {
     /// Core module with embedded WIT, or a component.
     #[arg(value_name = "CORE.wasm")]

@@ -212,3 +212,11 @@ fn body(suffix: &str) -> Value {
         _ => json!({}),
     }
 }
+
+#[tokio::test]
+async fn pages_of_other_sites_get_no_permission() {
+    let server = Server::start().await;
+    let preflight = server.api().request(Method::OPTIONS, "/v1/agents").header("origin", "https://site.example");
+    let answer = send(preflight.header("access-control-request-method", "POST")).await;
+    assert!(answer.status >= 400 && answer.headers.keys().all(|name| !name.as_str().starts_with("access-control")), "{:?}", answer.headers);
+}

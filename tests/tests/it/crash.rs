@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, Server};
+use crate::support::{Api, Server, guest};
 
 /// A script of several model calls, slow enough to be cut anywhere.
 fn script() -> Value {
@@ -127,4 +127,24 @@ async fn what_was_stored_is_there_after_a_kill() {
     let api = server.api();
     assert_eq!(api.get("/v1/agents/a").await.expect(200), agent);
     assert_eq!(api.get(&format!("/v1/sessions/{session}")).await.expect(200), before);
+}
+
+/// A read-only tool of a component is called again; its result is recorded once.
+#[tokio::test]
+async fn a_kill_within_a_guest_call_repeats_a_read_only_call() {
+    let server = Server::start().await;
+    let api = server.api();
+    let uploaded = api.upload("?activate=false", guest("echo")).await.expect(201);
+    let path = uploaded["activate"]["path"].as_str().expect("the answer has the call");
+    api.post(path, &json!({ "limits": { "fuel": 100_000_000_000_u64, "wall_ms": 60_000 } })).await.expect(200);
+    let session = api.session_with(&json!({ "capabilities": [{ "ref": "echo" }] })).await;
+    let mut stream = api.stream(&session, "").await;
+    api.say(&session, "/call echo__wait {\"steps\": 100000}").await;
+    stream.until("tool.progress").await;
+    let server = server.kill_and_restart().await;
+    let events = finished(&server.api(), &session).await;
+    let of_tools: Vec<_> = events.iter().filter(|event| event["type"] == "tool.completed").collect();
+    assert_eq!(of_tools.len(), 1, "{of_tools:#?}");
+    assert_eq!((&of_tools[0]["data"]["success"], &of_tools[0]["data"]["result"][0]["text"]), (&json!(true), &json!("done")));
+    assert_eq!(events.iter().filter(|event| event["type"] == "turn.completed").count(), 1);
 }

@@ -32,7 +32,17 @@ pub(crate) struct ActivateVersion {
 ///
 /// New turns use it from now on; turns that run keep theirs. Activating an older version is a
 /// rollback. Activating the active version changes its grant and limits.
-#[utoipa::path(post, path = "/components/{component}/versions/{version}/activate", tag = "components", params(("component" = String, Path, description = "Id or name"), ("version" = u32, Path, description = "Number")), request_body = Option<ActivateVersion>, responses((status = 200, body = VersionBody)))]
+#[utoipa::path(
+    post,
+    path = "/components/{component}/versions/{version}/activate",
+    tag = "components",
+    params(
+        ("component" = String, Path, description = "Id or name"),
+        ("version" = u32, Path, description = "Number"),
+    ),
+    request_body = Option<ActivateVersion>,
+    responses((status = 200, body = VersionBody)),
+)]
 pub(crate) async fn activate_version(
     State(app): State<App>,
     caller: Caller,

@@ -77,7 +77,20 @@ pub(crate) struct CallFailure {
 ///
 /// 200 whenever the tool was executed, also if it failed: the body says which. The grant and the
 /// limits are those of the version; nothing is granted to a version that was never activated.
-#[utoipa::path(post, path = "/components/{component}/call", tag = "components", params(("component" = String, Path, description = "Id or name"), ("Idempotency-Key" = Option<String>, Header, description = "Handed to the tool, which has no further effect for a key it has seen")), request_body = CallTool, responses((status = 200, body = CallOutcome), (status = 409, description = "No version is named, and none is active")))]
+#[utoipa::path(
+    post,
+    path = "/components/{component}/call",
+    tag = "components",
+    params(
+        ("component" = String, Path, description = "Id or name"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Handed to the tool, which has no further effect for a key it has seen"),
+    ),
+    request_body = CallTool,
+    responses(
+        (status = 200, body = CallOutcome),
+        (status = 409, description = "No version is named, and none is active"),
+    ),
+)]
 pub(crate) async fn call_tool(
     State(app): State<App>,
     caller: Caller,

@@ -22,7 +22,13 @@ use crate::problem::Problem;
 const MAX_NAMED_USERS: usize = 20;
 
 /// List components
-#[utoipa::path(get, path = "/components", tag = "components", params(PageParams), responses((status = 200, body = List<ComponentBody>)))]
+#[utoipa::path(
+    get,
+    path = "/components",
+    tag = "components",
+    params(PageParams),
+    responses((status = 200, body = List<ComponentBody>)),
+)]
 pub(crate) async fn list_components(
     State(app): State<App>,
     caller: Caller,
@@ -34,7 +40,13 @@ pub(crate) async fn list_components(
 }
 
 /// Read a component
-#[utoipa::path(get, path = "/components/{component}", tag = "components", params(("component" = String, Path, description = "Id or name")), responses((status = 200, body = ComponentBody)))]
+#[utoipa::path(
+    get,
+    path = "/components/{component}",
+    tag = "components",
+    params(("component" = String, Path, description = "Id or name")),
+    responses((status = 200, body = ComponentBody)),
+)]
 pub(crate) async fn get_component(
     State(app): State<App>,
     caller: Caller,
@@ -46,7 +58,13 @@ pub(crate) async fn get_component(
 /// List versions
 ///
 /// Newest first.
-#[utoipa::path(get, path = "/components/{component}/versions", tag = "components", params(("component" = String, Path, description = "Id or name"), PageParams), responses((status = 200, body = List<VersionBody>)))]
+#[utoipa::path(
+    get,
+    path = "/components/{component}/versions",
+    tag = "components",
+    params(("component" = String, Path, description = "Id or name"), PageParams),
+    responses((status = 200, body = List<VersionBody>)),
+)]
 pub(crate) async fn list_versions(
     State(app): State<App>,
     caller: Caller,
@@ -60,7 +78,16 @@ pub(crate) async fn list_versions(
 }
 
 /// Read a version
-#[utoipa::path(get, path = "/components/{component}/versions/{version}", tag = "components", params(("component" = String, Path, description = "Id or name"), ("version" = u32, Path, description = "Number")), responses((status = 200, body = VersionBody)))]
+#[utoipa::path(
+    get,
+    path = "/components/{component}/versions/{version}",
+    tag = "components",
+    params(
+        ("component" = String, Path, description = "Id or name"),
+        ("version" = u32, Path, description = "Number"),
+    ),
+    responses((status = 200, body = VersionBody)),
+)]
 pub(crate) async fn get_version(
     State(app): State<App>,
     caller: Caller,
@@ -72,7 +99,19 @@ pub(crate) async fn get_version(
 }
 
 /// Download a version
-#[utoipa::path(get, path = "/components/{component}/versions/{version}/wasm", tag = "components", operation_id = "download_version", params(("component" = String, Path, description = "Id or name"), ("version" = u32, Path, description = "Number")), responses((status = 200, description = "The bytes that were uploaded", content_type = "application/wasm", body = [u8])))]
+#[utoipa::path(
+    get,
+    path = "/components/{component}/versions/{version}/wasm",
+    tag = "components",
+    operation_id = "download_version",
+    params(
+        ("component" = String, Path, description = "Id or name"),
+        ("version" = u32, Path, description = "Number"),
+    ),
+    responses(
+        (status = 200, description = "The bytes that were uploaded", content_type = "application/wasm", body = [u8]),
+    ),
+)]
 pub(crate) async fn download_version(
     State(app): State<App>,
     caller: Caller,
@@ -109,7 +148,16 @@ impl FromParams for ArchiveParams {
 ///
 /// New turns do not get it any more. Refused while harnesses or agents use it, unless forced.
 /// Activating a version brings it back.
-#[utoipa::path(delete, path = "/components/{component}", tag = "components", params(("component" = String, Path, description = "Id or name"), ArchiveParams), responses((status = 204, description = "It is archived"), (status = 409, description = "Harnesses or agents use it")))]
+#[utoipa::path(
+    delete,
+    path = "/components/{component}",
+    tag = "components",
+    params(("component" = String, Path, description = "Id or name"), ArchiveParams),
+    responses(
+        (status = 204, description = "It is archived"),
+        (status = 409, description = "Harnesses or agents use it"),
+    ),
+)]
 pub(crate) async fn archive_component(
     State(app): State<App>,
     caller: Caller,

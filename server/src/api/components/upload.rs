@@ -1,5 +1,7 @@
 //! Upload: examine, store, and activate if nobody has to decide anything.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -20,6 +22,9 @@ use crate::api::extract::{FromParams, Params, Query, read_typed_body};
 use crate::auth::Caller;
 use crate::components::{Admission, AdmitError, ComponentFinding, asked_beyond, full_grant};
 use crate::problem::{Finding, Problem};
+
+/// Time for a component to arrive; who sends slower holds a place that others need.
+const UPLOAD_LIMIT: Duration = Duration::from_secs(120);
 
 /// What to do with the component.
 #[derive(Debug, IntoParams)]
@@ -101,7 +106,22 @@ pub(crate) struct ActivateBody {
 /// The body is the component itself. The same bytes are the same version. A version becomes
 /// active at once if it asks for nothing beyond what the active version was granted (the first
 /// one: if it asks for nothing); otherwise the answer has the call that activates it.
-#[utoipa::path(post, path = "/components", tag = "components", params(UploadParams, ("Content-Digest" = Option<String>, Header, description = "RFC 9530 digest of the body, sha-256, to be verified")), request_body(content = [u8], content_type = "application/wasm"), responses((status = 201, description = "Stored", body = Upload), (status = 200, description = "Stored before, or a dry run", body = Upload), (status = 409, description = "A built-in capability has its id"), (status = 422, description = "Rejected, with all findings; nothing was stored")))]
+#[utoipa::path(
+    post,
+    path = "/components",
+    tag = "components",
+    params(
+        UploadParams,
+        ("Content-Digest" = Option<String>, Header, description = "RFC 9530 digest of the body, sha-256, to be verified"),
+    ),
+    request_body(content = [u8], content_type = "application/wasm"),
+    responses(
+        (status = 201, description = "Stored", body = Upload),
+        (status = 200, description = "Stored before, or a dry run", body = Upload),
+        (status = 409, description = "A built-in capability has its id"),
+        (status = 422, description = "Rejected, with all findings; nothing was stored"),
+    ),
+)]
 pub(crate) async fn upload_component(
     State(app): State<App>,
     caller: Caller,
@@ -120,13 +140,19 @@ pub(crate) async fn upload_component(
     Ok((status, Json(upload)))
 }
 
+fn too_slow() -> Problem {
+    let detail = format!("the component did not arrive within {} seconds", UPLOAD_LIMIT.as_secs());
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)
+}
+
 fn busy() -> Problem {
     Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many components are being examined; try again", 2)
 }
 
 /// Reads the body and has the sandbox judge it.
 async fn examine(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, Admission), Problem> {
-    let wasm = read_typed_body(headers, body, "application/wasm", MAX_COMPONENT_BYTES).await?;
+    let reading = read_typed_body(headers, body, "application/wasm", MAX_COMPONENT_BYTES);
+    let wasm = tokio::time::timeout(UPLOAD_LIMIT, reading).await.map_err(|_| too_slow())??;
     verify_digest(headers, &wasm)?;
     let admission = app.components.admit(wasm.clone()).await.map_err(|error| match error {
         AdmitError::Rejected(rejection) => {

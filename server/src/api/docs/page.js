@@ -29,7 +29,7 @@ function typeOf(schema) {
 // An example value of a schema: what is required, one level of everything else.
 function exampleOf(schema, depth = 0) {
   const it = resolve(schema);
-  if (!it || depth > 4) return {};
+  if (!it || depth > 6) return {};
   if (it.example !== undefined) return it.example;
   if (it.default !== undefined) return it.default;
   if (it.enum) return it.enum[0];

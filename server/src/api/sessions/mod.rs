@@ -1,174 +1,26 @@
 //! Sessions: durable conversations.
 
+mod body;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use everwit_runtime::event::{EventContext, EventData, NewEvent};
-use everwit_runtime::harness::{CapabilityConfig, Harness, ResourceStatus};
+use everwit_runtime::harness::{Harness, ResourceStatus};
 use everwit_runtime::id::{AgentId, EventId, HarnessId, OrgId, SessionId};
 use everwit_runtime::session::{Session, SessionStatus};
 use everwit_runtime::store::StoreError;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
-use super::check::{Checks, Unsupported, shown};
-use super::extract::{FromParams, IfMatch, JsonBody, Params, Query, Tagged, given, present};
-use super::idempotency::{Once, Replayed};
-use super::page::{List, PageParams, Search, filtered};
-use super::{App, resolve};
+use crate::api::check::{Checks, shown};
+use crate::api::extract::{FromParams, IfMatch, JsonBody, Params, Query, Tagged};
+use crate::api::idempotency::{Once, Replayed};
+use crate::api::page::{List, PageParams, Search, filtered};
+use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
 use crate::seed;
-
-/// A new session; everything is optional.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[schema(as = CreateSessionRequest)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CreateSession {
-    /// Id or name of its agent.
-    agent_id: Option<String>,
-    /// Name of its agent; not together with `agent_id`.
-    #[serde(alias = "agent")]
-    agent_name: Option<String>,
-    /// Id or name of its harness; the agent's if absent, else the base harness.
-    harness_id: Option<String>,
-    /// Name of its harness; not together with `harness_id`.
-    #[serde(alias = "harness")]
-    harness_name: Option<String>,
-    /// Title.
-    title: Option<String>,
-    /// Prompt, appended to the agent's.
-    system_prompt: Option<String>,
-    /// Its capabilities, in addition to harness and agent.
-    #[serde(default)]
-    capabilities: Vec<CapabilityConfig>,
-    /// BCP 47 tag of the user's language.
-    #[schema(example = "uk-UA")]
-    locale: Option<String>,
-    /// Most model calls of one turn; the agent's if absent.
-    max_iterations: Option<u32>,
-    /// Free-form labels.
-    #[serde(default)]
-    tags: Vec<String>,
-    #[serde(default)]
-    #[schema(ignore)]
-    agent_identity_id: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    hints: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    initial_files: Unsupported,
-    #[serde(default, alias = "mcpServers")]
-    #[schema(ignore)]
-    mcp_servers: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    model_id: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    network_access: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    parallel_tool_calls: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    tools: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    workspace_id: Unsupported,
-}
-
-/// What to change of a session: absent fields stay, null clears.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = UpdateSessionRequest)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct UpdateSession {
-    /// Title.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
-    title: Option<Option<String>>,
-    /// Prompt, appended to the agent's.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
-    system_prompt: Option<Option<String>>,
-    /// Its capabilities, all of them.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Vec<CapabilityConfig>, required = false)]
-    capabilities: Option<Vec<CapabilityConfig>>,
-    /// BCP 47 tag of the user's language.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
-    locale: Option<Option<String>>,
-    /// Most model calls of one turn.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<u32>)]
-    max_iterations: Option<Option<u32>>,
-    /// Free-form labels, all of them.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Vec<String>, required = false)]
-    tags: Option<Vec<String>>,
-}
-
-/// A session.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Session)]
-pub(crate) struct SessionBody {
-    /// Id.
-    id: SessionId,
-    /// The org that it belongs to.
-    organization_id: OrgId,
-    /// The harness that it runs on.
-    harness_id: HarnessId,
-    /// Its agent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    agent_id: Option<AgentId>,
-    /// Title.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    title: Option<String>,
-    /// What it is doing.
-    status: SessionStatus,
-    /// Prompt, appended to the agent's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    system_prompt: Option<String>,
-    /// Its capabilities, in addition to harness and agent.
-    capabilities: Vec<CapabilityConfig>,
-    /// BCP 47 tag of the user's language.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    locale: Option<String>,
-    /// Most model calls of one turn; the agent's if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_iterations: Option<u32>,
-    /// Free-form labels.
-    tags: Vec<String>,
-    /// When it was created.
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-    /// When it was last changed.
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
-}
-
-impl SessionBody {
-    fn new(org: OrgId, session: Session) -> Self {
-        Self {
-            id: session.id,
-            organization_id: org,
-            harness_id: session.harness_id,
-            agent_id: session.agent_id,
-            title: session.title,
-            status: session.status,
-            system_prompt: session.system_prompt,
-            capabilities: session.capabilities,
-            locale: session.locale,
-            max_iterations: session.max_iterations,
-            tags: session.tags,
-            created_at: session.created_at,
-            updated_at: session.updated_at,
-        }
-    }
-}
+use body::{CreateSession, SessionBody, UpdateSession};
 
 /// Which sessions.
 #[derive(Debug, IntoParams)]
@@ -185,7 +37,13 @@ impl FromParams for SessionFilter {
 }
 
 /// List sessions
-#[utoipa::path(get, path = "/sessions", tag = "sessions", params(PageParams, Search, SessionFilter), responses((status = 200, body = List<SessionBody>)))]
+#[utoipa::path(
+    get,
+    path = "/sessions",
+    tag = "sessions",
+    params(PageParams, Search, SessionFilter),
+    responses((status = 200, body = List<SessionBody>)),
+)]
 pub(crate) async fn list_sessions(
     State(app): State<App>,
     caller: Caller,
@@ -205,7 +63,16 @@ pub(crate) async fn list_sessions(
 /// Create a session
 ///
 /// Its harness is the one named, else its agent's, else the base harness.
-#[utoipa::path(post, path = "/sessions", tag = "sessions", params(("Idempotency-Key" = Option<String>, Header, description = "Name of the request; a repetition within a day has no second effect")), request_body = Option<CreateSession>, responses((status = 201, body = SessionBody)))]
+#[utoipa::path(
+    post,
+    path = "/sessions",
+    tag = "sessions",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "Name of the request; a repetition within a day has no second effect"),
+    ),
+    request_body = Option<CreateSession>,
+    responses((status = 201, body = SessionBody)),
+)]
 pub(crate) async fn create_session(
     State(app): State<App>,
     caller: Caller,
@@ -219,7 +86,13 @@ pub(crate) async fn create_session(
 }
 
 /// Read a session
-#[utoipa::path(get, path = "/sessions/{session_id}", tag = "sessions", params(("session_id" = String, Path, description = "Id")), responses((status = 200, body = SessionBody)))]
+#[utoipa::path(
+    get,
+    path = "/sessions/{session_id}",
+    tag = "sessions",
+    params(("session_id" = String, Path, description = "Id")),
+    responses((status = 200, body = SessionBody)),
+)]
 pub(crate) async fn get_session(
     State(app): State<App>,
     caller: Caller,
@@ -230,7 +103,21 @@ pub(crate) async fn get_session(
 }
 
 /// Change a session
-#[utoipa::path(patch, path = "/sessions/{session_id}", tag = "sessions", params(("session_id" = String, Path, description = "Id"), ("If-Match" = Option<String>, Header, description = "ETag that the session must have")), request_body = UpdateSession, responses((status = 200, body = SessionBody), (status = 409, description = "Somebody else changed it at the same time"), (status = 412, description = "Not at the version of If-Match")))]
+#[utoipa::path(
+    patch,
+    path = "/sessions/{session_id}",
+    tag = "sessions",
+    params(
+        ("session_id" = String, Path, description = "Id"),
+        ("If-Match" = Option<String>, Header, description = "ETag that the session must have"),
+    ),
+    request_body = UpdateSession,
+    responses(
+        (status = 200, body = SessionBody),
+        (status = 409, description = "Somebody else changed it at the same time"),
+        (status = 412, description = "Not at the version of If-Match"),
+    ),
+)]
 pub(crate) async fn update_session(
     State(app): State<App>,
     caller: Caller,
@@ -337,29 +224,6 @@ impl CreateSession {
         };
         refuse_unusable(checks, pointer, "harness", reference, found.as_ref().map(|harness| harness.status));
         Ok(found)
-    }
-}
-
-impl UpdateSession {
-    fn apply(self, session: &mut Session) {
-        if let Some(title) = self.title {
-            session.title = title;
-        }
-        if let Some(system_prompt) = self.system_prompt {
-            session.system_prompt = system_prompt;
-        }
-        if let Some(capabilities) = self.capabilities {
-            session.capabilities = capabilities;
-        }
-        if let Some(locale) = self.locale {
-            session.locale = locale;
-        }
-        if let Some(max_iterations) = self.max_iterations {
-            session.max_iterations = max_iterations;
-        }
-        if let Some(tags) = self.tags {
-            session.tags = tags;
-        }
     }
 }
 

@@ -1,161 +1,31 @@
 //! Harnesses: what agents run on.
 
+mod body;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use everwit_runtime::harness::{CapabilityConfig, Harness, ResourceStatus};
+use everwit_runtime::harness::{Harness, ResourceStatus};
 use everwit_runtime::id::{HarnessId, OrgId};
 use everwit_runtime::limits::MAX_HARNESS_DEPTH;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
-use super::check::{Checks, Unsupported};
-use super::extract::{IfMatch, JsonBody, Query, Tagged, given, present};
-use super::idempotency::{Once, Replayed};
-use super::page::{List, PageParams, Search, filtered};
-use super::{App, resolve};
+use crate::api::check::Checks;
+use crate::api::extract::{IfMatch, JsonBody, Query, Tagged};
+use crate::api::idempotency::{Once, Replayed};
+use crate::api::page::{List, PageParams, Search, filtered};
+use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
-
-/// A new harness.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = CreateHarnessRequest)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CreateHarness {
-    /// Name, unique in the org: lower-case words joined by hyphens, at most 64 bytes.
-    #[schema(example = "support")]
-    name: String,
-    /// Name for people.
-    display_name: Option<String>,
-    /// What it is for.
-    description: Option<String>,
-    /// Base prompt.
-    system_prompt: Option<String>,
-    /// Id or name of the harness that it extends.
-    parent_harness_id: Option<String>,
-    /// Its capabilities.
-    #[serde(default)]
-    capabilities: Vec<CapabilityConfig>,
-    /// Free-form labels.
-    #[serde(default)]
-    tags: Vec<String>,
-    #[serde(default)]
-    #[schema(ignore)]
-    default_model_id: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    embedder_metadata: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    initial_files: Unsupported,
-    #[serde(default, alias = "mcpServers")]
-    #[schema(ignore)]
-    mcp_servers: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    network_access: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    parallel_tool_calls: Unsupported,
-}
-
-/// What to change of a harness: absent fields stay, null clears.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = UpdateHarnessRequest)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct UpdateHarness {
-    /// Name.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = String, required = false)]
-    name: Option<String>,
-    /// Name for people.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
-    display_name: Option<Option<String>>,
-    /// What it is for.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
-    description: Option<Option<String>>,
-    /// Base prompt.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
-    system_prompt: Option<Option<String>>,
-    /// Id or name of the harness that it extends.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
-    parent_harness_id: Option<Option<String>>,
-    /// Its capabilities, all of them.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Vec<CapabilityConfig>, required = false)]
-    capabilities: Option<Vec<CapabilityConfig>>,
-    /// Free-form labels, all of them.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Vec<String>, required = false)]
-    tags: Option<Vec<String>>,
-    /// `active` brings an archived harness back.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = ResourceStatus, required = false)]
-    status: Option<ResourceStatus>,
-}
-
-/// A harness.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Harness)]
-pub(crate) struct HarnessBody {
-    /// Id.
-    id: HarnessId,
-    /// Name, unique in the org.
-    name: String,
-    /// Name for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    display_name: Option<String>,
-    /// What it is for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
-    /// Base prompt.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    system_prompt: Option<String>,
-    /// The harness that it extends.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent_harness_id: Option<HarnessId>,
-    /// Its capabilities.
-    capabilities: Vec<CapabilityConfig>,
-    /// Free-form labels.
-    tags: Vec<String>,
-    /// Whether the platform seeded it; such a harness cannot be changed.
-    is_built_in: bool,
-    /// Whether it can be used.
-    status: ResourceStatus,
-    /// When it was created.
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-    /// When it was last changed.
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
-}
-
-impl From<Harness> for HarnessBody {
-    fn from(harness: Harness) -> Self {
-        Self {
-            id: harness.id,
-            name: harness.name,
-            display_name: harness.display_name,
-            description: harness.description,
-            system_prompt: harness.system_prompt,
-            parent_harness_id: harness.parent_harness_id,
-            capabilities: harness.capabilities,
-            tags: harness.tags,
-            is_built_in: harness.is_built_in,
-            status: harness.status,
-            created_at: harness.created_at,
-            updated_at: harness.updated_at,
-        }
-    }
-}
+use body::{CreateHarness, HarnessBody, UpdateHarness};
 
 /// List harnesses
-#[utoipa::path(get, path = "/harnesses", tag = "harnesses", params(PageParams, Search), responses((status = 200, body = List<HarnessBody>)))]
+#[utoipa::path(
+    get,
+    path = "/harnesses",
+    tag = "harnesses",
+    params(PageParams, Search),
+    responses((status = 200, body = List<HarnessBody>)),
+)]
 pub(crate) async fn list_harnesses(
     State(app): State<App>,
     caller: Caller,
@@ -170,7 +40,16 @@ pub(crate) async fn list_harnesses(
 }
 
 /// Create a harness
-#[utoipa::path(post, path = "/harnesses", tag = "harnesses", params(("Idempotency-Key" = Option<String>, Header, description = "Name of the request; a repetition within a day has no second effect")), request_body = CreateHarness, responses((status = 201, body = HarnessBody), (status = 409, description = "The name is taken")))]
+#[utoipa::path(
+    post,
+    path = "/harnesses",
+    tag = "harnesses",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "Name of the request; a repetition within a day has no second effect"),
+    ),
+    request_body = CreateHarness,
+    responses((status = 201, body = HarnessBody), (status = 409, description = "The name is taken")),
+)]
 pub(crate) async fn create_harness(
     State(app): State<App>,
     caller: Caller,
@@ -189,7 +68,13 @@ pub(crate) async fn create_harness(
 }
 
 /// Read a harness
-#[utoipa::path(get, path = "/harnesses/{harness}", tag = "harnesses", params(("harness" = String, Path, description = "Id or name")), responses((status = 200, body = HarnessBody)))]
+#[utoipa::path(
+    get,
+    path = "/harnesses/{harness}",
+    tag = "harnesses",
+    params(("harness" = String, Path, description = "Id or name")),
+    responses((status = 200, body = HarnessBody)),
+)]
 pub(crate) async fn get_harness(
     State(app): State<App>,
     caller: Caller,
@@ -200,7 +85,21 @@ pub(crate) async fn get_harness(
 }
 
 /// Change a harness
-#[utoipa::path(patch, path = "/harnesses/{harness}", tag = "harnesses", params(("harness" = String, Path, description = "Id or name"), ("If-Match" = Option<String>, Header, description = "ETag that the harness must have")), request_body = UpdateHarness, responses((status = 200, body = HarnessBody), (status = 409, description = "Built in, or the name is taken"), (status = 412, description = "Not at the version of If-Match")))]
+#[utoipa::path(
+    patch,
+    path = "/harnesses/{harness}",
+    tag = "harnesses",
+    params(
+        ("harness" = String, Path, description = "Id or name"),
+        ("If-Match" = Option<String>, Header, description = "ETag that the harness must have"),
+    ),
+    request_body = UpdateHarness,
+    responses(
+        (status = 200, body = HarnessBody),
+        (status = 409, description = "Built in, or the name is taken"),
+        (status = 412, description = "Not at the version of If-Match"),
+    ),
+)]
 pub(crate) async fn update_harness(
     State(app): State<App>,
     caller: Caller,
@@ -225,7 +124,20 @@ pub(crate) async fn update_harness(
 /// Archive a harness
 ///
 /// It cannot be assigned any more. `PATCH` with status `active` brings it back.
-#[utoipa::path(delete, path = "/harnesses/{harness}", tag = "harnesses", params(("harness" = String, Path, description = "Id or name"), ("If-Match" = Option<String>, Header, description = "ETag that the harness must have")), responses((status = 204, description = "It is archived"), (status = 409, description = "Built in"), (status = 412, description = "Not at the version of If-Match")))]
+#[utoipa::path(
+    delete,
+    path = "/harnesses/{harness}",
+    tag = "harnesses",
+    params(
+        ("harness" = String, Path, description = "Id or name"),
+        ("If-Match" = Option<String>, Header, description = "ETag that the harness must have"),
+    ),
+    responses(
+        (status = 204, description = "It is archived"),
+        (status = 409, description = "Built in"),
+        (status = 412, description = "Not at the version of If-Match"),
+    ),
+)]
 pub(crate) async fn archive_harness(
     State(app): State<App>,
     caller: Caller,
@@ -273,32 +185,6 @@ impl CreateHarness {
         checks.capabilities(app, org, &harness.capabilities).await?;
         check(app, org, checks, &harness).await?;
         Ok(harness)
-    }
-}
-
-impl UpdateHarness {
-    fn apply(self, harness: &mut Harness) {
-        if let Some(name) = self.name {
-            harness.name = name;
-        }
-        if let Some(display_name) = self.display_name {
-            harness.display_name = display_name;
-        }
-        if let Some(description) = self.description {
-            harness.description = description;
-        }
-        if let Some(system_prompt) = self.system_prompt {
-            harness.system_prompt = system_prompt;
-        }
-        if let Some(capabilities) = self.capabilities {
-            harness.capabilities = capabilities;
-        }
-        if let Some(tags) = self.tags {
-            harness.tags = tags;
-        }
-        if let Some(status) = self.status {
-            harness.status = status;
-        }
     }
 }
 

@@ -1,0 +1,257 @@
+//! Agents: domain configuration on top of a harness.
+
+mod body;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use everwit_runtime::agent::Agent;
+use everwit_runtime::harness::ResourceStatus;
+use everwit_runtime::id::{AgentId, HarnessId, OrgId};
+use everwit_runtime::store::StoreError;
+
+use crate::api::check::{Checks, shown};
+use crate::api::extract::{IfMatch, IfNoneMatch, JsonBody, Query, Tagged};
+use crate::api::idempotency::{Once, Replayed};
+use crate::api::page::{List, PageParams, Search, filtered};
+use crate::api::{App, resolve};
+use crate::auth::Caller;
+use crate::problem::{Finding, Problem};
+use crate::seed;
+use body::{AgentBody, CreateAgent, UpdateAgent};
+
+/// List agents
+#[utoipa::path(
+    get,
+    path = "/agents",
+    tag = "agents",
+    params(PageParams, Search),
+    responses((status = 200, body = List<AgentBody>)),
+)]
+pub(crate) async fn list_agents(
+    State(app): State<App>,
+    caller: Caller,
+    Query((page, search)): Query<(PageParams, Search)>,
+) -> Result<Json<List<AgentBody>>, Problem> {
+    let page = page.into();
+    let list = |page| app.stores.agent_store.list_agents(caller.org, page);
+    let wanted = |agent: &Agent| search.matches([Some(&*agent.name), agent.display_name.as_deref(), agent.description.as_deref()]);
+    let listing = if search.is_empty() { list(page).await? } else { filtered(page, list, wanted).await? };
+    Ok(Json(List::new(listing, page, Into::into)))
+}
+
+/// Create or replace an agent
+///
+/// An id or a name that exists already is replaced by what is sent, and the answer is 200: the
+/// same call can be repeated until the agent is as described. `If-None-Match: *` refuses to
+/// replace.
+#[utoipa::path(
+    post,
+    path = "/agents",
+    tag = "agents",
+    params(
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if neither id nor name exists"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Name of the request; a repetition within a day has no second effect"),
+    ),
+    request_body = CreateAgent,
+    responses(
+        (status = 201, body = AgentBody),
+        (status = 200, description = "It existed and is replaced", body = AgentBody),
+        (status = 409, description = "Id and name belong to different agents"),
+        (status = 412, description = "It exists, and If-None-Match forbids to replace it"),
+    ),
+)]
+pub(crate) async fn create_agent(
+    State(app): State<App>,
+    caller: Caller,
+    if_none_match: IfNoneMatch,
+    Once { body, key }: Once<CreateAgent>,
+) -> Result<(StatusCode, Replayed<Tagged<Json<AgentBody>>>), Problem> {
+    let existing = existing(&app, caller.org, &body).await?;
+    let wanted = existing.as_ref().map(|agent| agent.id).or(body.id);
+    let mut agent = body.into_agent(&app, caller.org, existing.as_ref()).await?;
+    let claimed = key.claim(&app, caller.org).await?;
+    let id = AgentId::from_uuid(claimed.id);
+    if claimed.repeated
+        && let Some(agent) = app.stores.agent_store.get_agent(caller.org, id).await?
+    {
+        return Ok((StatusCode::CREATED, Replayed(true, Tagged(agent.version, Json(agent.into())))));
+    }
+    if_none_match.check(existing.is_some())?;
+    agent.id = wanted.unwrap_or(id);
+    let status = if existing.is_some() {
+        store(&app, caller.org, &mut agent).await?;
+        StatusCode::OK
+    } else {
+        app.stores.agent_store.add_agent(caller.org, agent.clone()).await?;
+        StatusCode::CREATED
+    };
+    Ok((status, Replayed(false, Tagged(agent.version, Json(agent.into())))))
+}
+
+/// Read an agent
+#[utoipa::path(
+    get,
+    path = "/agents/{agent}",
+    tag = "agents",
+    params(("agent" = String, Path, description = "Id or name")),
+    responses((status = 200, body = AgentBody)),
+)]
+pub(crate) async fn get_agent(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+) -> Result<Tagged<Json<AgentBody>>, Problem> {
+    let agent = resolve::agent(&app, caller.org, &reference).await?;
+    Ok(Tagged(agent.version, Json(agent.into())))
+}
+
+/// Change an agent
+#[utoipa::path(
+    patch,
+    path = "/agents/{agent}",
+    tag = "agents",
+    params(
+        ("agent" = String, Path, description = "Id or name"),
+        ("If-Match" = Option<String>, Header, description = "ETag that the agent must have"),
+    ),
+    request_body = UpdateAgent,
+    responses(
+        (status = 200, body = AgentBody),
+        (status = 409, description = "The name is taken"),
+        (status = 412, description = "Not at the version of If-Match"),
+    ),
+)]
+pub(crate) async fn update_agent(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    if_match: IfMatch,
+    JsonBody(request): JsonBody<UpdateAgent>,
+) -> Result<Tagged<Json<AgentBody>>, Problem> {
+    let mut agent = resolve::agent(&app, caller.org, &reference).await?;
+    if_match.check(agent.version)?;
+    let mut checks = Checks::default();
+    if let Some(harness) = &request.harness_id {
+        agent.harness_id = harness_id(&app, caller.org, &mut checks, harness).await?.unwrap_or(agent.harness_id);
+    }
+    checks.changed_capabilities(&app, caller.org, request.capabilities.as_deref()).await?;
+    request.apply(&mut agent);
+    check(checks, &agent)?;
+    store(&app, caller.org, &mut agent).await.map_err(|error| if_match.lost(error))?;
+    Ok(Tagged(agent.version, Json(agent.into())))
+}
+
+/// Archive an agent
+///
+/// It cannot be assigned any more. `PATCH` with status `active` brings it back.
+#[utoipa::path(
+    delete,
+    path = "/agents/{agent}",
+    tag = "agents",
+    params(
+        ("agent" = String, Path, description = "Id or name"),
+        ("If-Match" = Option<String>, Header, description = "ETag that the agent must have"),
+    ),
+    responses(
+        (status = 204, description = "It is archived"),
+        (status = 412, description = "Not at the version of If-Match"),
+    ),
+)]
+pub(crate) async fn archive_agent(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let mut agent = resolve::agent(&app, caller.org, &reference).await?;
+    if_match.check(agent.version)?;
+    if agent.status == ResourceStatus::Active {
+        agent.status = ResourceStatus::Archived;
+        store(&app, caller.org, &mut agent).await.map_err(|error| if_match.lost(error))?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl CreateAgent {
+    async fn into_agent(self, app: &App, org: OrgId, existing: Option<&Agent>) -> Result<Agent, Problem> {
+        let mut checks = Checks::default();
+        checks.unsupported(&[
+            ("/default_model_id", &self.default_model_id),
+            ("/initial_files", &self.initial_files),
+            ("/mcp_servers", &self.mcp_servers),
+            ("/network_access", &self.network_access),
+            ("/parallel_tool_calls", &self.parallel_tool_calls),
+            ("/tools", &self.tools),
+        ]);
+        let base = seed::base_harness(&app.stores, &app.moments, org).await?.id;
+        let harness_id = match &self.harness_id {
+            Some(reference) => harness_id(app, org, &mut checks, reference).await?.unwrap_or(base),
+            None => base,
+        };
+        let now = app.moments.now();
+        let agent = Agent {
+            id: existing.map(|agent| agent.id).or(self.id).unwrap_or_else(|| AgentId::from_uuid(app.moments.uuid())),
+            name: self.name,
+            display_name: self.display_name,
+            description: self.description,
+            system_prompt: self.system_prompt,
+            harness_id,
+            capabilities: self.capabilities,
+            max_iterations: self.max_iterations,
+            tags: self.tags,
+            status: ResourceStatus::Active,
+            version: existing.map_or(1, |agent| agent.version),
+            created_at: existing.map_or(now, |agent| agent.created_at),
+            updated_at: now,
+        };
+        checks.capabilities(app, org, &agent.capabilities).await?;
+        check(checks, &agent)?;
+        Ok(agent)
+    }
+}
+
+/// The agent that a create request replaces.
+async fn existing(app: &App, org: OrgId, request: &CreateAgent) -> Result<Option<Agent>, Problem> {
+    let by_name = app.stores.agent_store.find_agent(org, &request.name).await?;
+    let Some(id) = request.id else { return Ok(by_name) };
+    let by_id = app.stores.agent_store.get_agent(org, id).await?;
+    match by_name {
+        Some(other) if other.id != id => {
+            Err(Problem::conflict("duplicate", format!("the name {:?} belongs to {}, not to {id}", other.name, other.id)))
+        }
+        _ => Ok(by_id),
+    }
+}
+
+async fn store(app: &App, org: OrgId, agent: &mut Agent) -> Result<(), StoreError> {
+    agent.version += 1;
+    agent.updated_at = app.moments.now();
+    app.stores.agent_store.update_agent(org, agent.clone()).await
+}
+
+async fn harness_id(app: &App, org: OrgId, checks: &mut Checks, reference: &str) -> Result<Option<HarnessId>, Problem> {
+    let store = &app.stores.harness_store;
+    let found = match reference.parse() {
+        Ok(id) => store.get_harness(org, id).await?,
+        Err(_) => store.find_harness(org, reference).await?,
+    };
+    match &found {
+        None => checks.add(Finding::at("/harness_id", "unknown_harness", format!("harness {:?} does not exist", shown(reference)))),
+        Some(harness) if harness.status == ResourceStatus::Archived => {
+            checks.add(Finding::at("/harness_id", "archived", format!("harness {:?} is archived", harness.name)));
+        }
+        Some(_) => {}
+    }
+    Ok(found.map(|harness| harness.id))
+}
+
+fn check(mut checks: Checks, agent: &Agent) -> Result<(), Problem> {
+    checks.name("/name", &agent.name);
+    checks.title("/display_name", agent.display_name.as_deref());
+    checks.description(agent.description.as_deref());
+    checks.system_prompt(Some(&agent.system_prompt));
+    checks.tags(&agent.tags);
+    checks.max_iterations(agent.max_iterations);
+    checks.finish()
+}

@@ -1,0 +1,173 @@
+//! Harnesses as they are sent and answered.
+
+use everwit_runtime::harness::{CapabilityConfig, Harness, ResourceStatus};
+use everwit_runtime::id::HarnessId;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::check::Unsupported;
+use crate::api::extract::{given, present};
+
+/// A new harness.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CreateHarnessRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateHarness {
+    /// Name, unique in the org: lower-case words joined by hyphens, at most 64 bytes.
+    #[schema(example = "support")]
+    pub(super) name: String,
+    /// Name for people.
+    pub(super) display_name: Option<String>,
+    /// What it is for.
+    pub(super) description: Option<String>,
+    /// Base prompt.
+    pub(super) system_prompt: Option<String>,
+    /// Id or name of the harness that it extends.
+    pub(super) parent_harness_id: Option<String>,
+    /// Its capabilities.
+    #[serde(default)]
+    pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Free-form labels.
+    #[serde(default)]
+    pub(super) tags: Vec<String>,
+    #[serde(default)]
+    #[schema(ignore)]
+    pub(super) default_model_id: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    pub(super) embedder_metadata: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    pub(super) initial_files: Unsupported,
+    #[serde(default, alias = "mcpServers")]
+    #[schema(ignore)]
+    pub(super) mcp_servers: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    pub(super) network_access: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    pub(super) parallel_tool_calls: Unsupported,
+}
+
+/// What to change of a harness: absent fields stay, null clears.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = UpdateHarnessRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateHarness {
+    /// Name.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
+    pub(super) name: Option<String>,
+    /// Name for people.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(super) display_name: Option<Option<String>>,
+    /// What it is for.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(super) description: Option<Option<String>>,
+    /// Base prompt.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(super) system_prompt: Option<Option<String>>,
+    /// Id or name of the harness that it extends.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(super) parent_harness_id: Option<Option<String>>,
+    /// Its capabilities, all of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<CapabilityConfig>, required = false)]
+    pub(super) capabilities: Option<Vec<CapabilityConfig>>,
+    /// Free-form labels, all of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<String>, required = false)]
+    pub(super) tags: Option<Vec<String>>,
+    /// `active` brings an archived harness back.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = ResourceStatus, required = false)]
+    pub(super) status: Option<ResourceStatus>,
+}
+
+/// A harness.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Harness)]
+pub(crate) struct HarnessBody {
+    /// Id.
+    pub(super) id: HarnessId,
+    /// Name, unique in the org.
+    pub(super) name: String,
+    /// Name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) display_name: Option<String>,
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
+    /// Base prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) system_prompt: Option<String>,
+    /// The harness that it extends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parent_harness_id: Option<HarnessId>,
+    /// Its capabilities.
+    pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Free-form labels.
+    pub(super) tags: Vec<String>,
+    /// Whether the platform seeded it; such a harness cannot be changed.
+    pub(super) is_built_in: bool,
+    /// Whether it can be used.
+    pub(super) status: ResourceStatus,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    pub(super) created_at: Timestamp,
+    /// When it was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub(super) updated_at: Timestamp,
+}
+
+impl From<Harness> for HarnessBody {
+    fn from(harness: Harness) -> Self {
+        Self {
+            id: harness.id,
+            name: harness.name,
+            display_name: harness.display_name,
+            description: harness.description,
+            system_prompt: harness.system_prompt,
+            parent_harness_id: harness.parent_harness_id,
+            capabilities: harness.capabilities,
+            tags: harness.tags,
+            is_built_in: harness.is_built_in,
+            status: harness.status,
+            created_at: harness.created_at,
+            updated_at: harness.updated_at,
+        }
+    }
+}
+
+impl UpdateHarness {
+    /// Makes the changes.
+    pub(super) fn apply(self, harness: &mut Harness) {
+        if let Some(name) = self.name {
+            harness.name = name;
+        }
+        if let Some(display_name) = self.display_name {
+            harness.display_name = display_name;
+        }
+        if let Some(description) = self.description {
+            harness.description = description;
+        }
+        if let Some(system_prompt) = self.system_prompt {
+            harness.system_prompt = system_prompt;
+        }
+        if let Some(capabilities) = self.capabilities {
+            harness.capabilities = capabilities;
+        }
+        if let Some(tags) = self.tags {
+            harness.tags = tags;
+        }
+        if let Some(status) = self.status {
+            harness.status = status;
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Sessions as they are sent and answered.
+
+use everwit_runtime::harness::CapabilityConfig;
+use everwit_runtime::id::{AgentId, HarnessId, OrgId, SessionId};
+use everwit_runtime::session::{Session, SessionStatus};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::api::check::Unsupported;
+use crate::api::extract::{given, present};
+
+/// A new session; everything is optional.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = CreateSessionRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateSession {
+    /// Id or name of its agent.
+    pub(super) agent_id: Option<String>,
+    /// Name of its agent; not together with `agent_id`.
+    #[serde(alias = "agent")]
+    pub(super) agent_name: Option<String>,
+    /// Id or name of its harness; the agent's if absent, else the base harness.
+    pub(super) harness_id: Option<String>,
+    /// Name of its harness; not together with `harness_id`.
+    #[serde(alias = "harness")]
+    pub(super) harness_name: Option<String>,
+    /// Title.
+    pub(super) title: Option<String>,
+    /// Prompt, appended to the agent's.
+    pub(super) system_prompt: Option<String>,
+    /// Its capabilities, in addition to harness and agent.
+    #[serde(default)]
+    pub(super) capabilities: Vec<CapabilityConfig>,
+    /// BCP 47 tag of the user's language.
+    #[schema(example = "uk-UA")]
+    pub(super) locale: Option<String>,
+    /// Most model calls of one turn; the agent's if absent.
+    pub(super) max_iterations: Option<u32>,
+    /// Free-form labels.
+    #[serde(default)]
+    pub(super) tags: Vec<String>,
+    #[serde(default)]
+    #[schema(ignore)]
+    pub(super) agent_identity_id: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    pub(super) hints: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    pub(super) initial_files: Unsupported,
+    #[serde(default, alias = "mcpServers")]
+    #[schema(ignore)]
+    pub(super) mcp_servers: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    pub(super) model_id: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    pub(super) network_access: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    pub(super) parallel_tool_calls: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    pub(super) tools: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    pub(super) workspace_id: Unsupported,
+}
+
+/// What to change of a session: absent fields stay, null clears.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = UpdateSessionRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateSession {
+    /// Title.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(super) title: Option<Option<String>>,
+    /// Prompt, appended to the agent's.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(super) system_prompt: Option<Option<String>>,
+    /// Its capabilities, all of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<CapabilityConfig>, required = false)]
+    pub(super) capabilities: Option<Vec<CapabilityConfig>>,
+    /// BCP 47 tag of the user's language.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub(super) locale: Option<Option<String>>,
+    /// Most model calls of one turn.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<u32>)]
+    pub(super) max_iterations: Option<Option<u32>>,
+    /// Free-form labels, all of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<String>, required = false)]
+    pub(super) tags: Option<Vec<String>>,
+}
+
+/// A session.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Session)]
+pub(crate) struct SessionBody {
+    /// Id.
+    pub(super) id: SessionId,
+    /// The org that it belongs to.
+    pub(super) organization_id: OrgId,
+    /// The harness that it runs on.
+    pub(super) harness_id: HarnessId,
+    /// Its agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) agent_id: Option<AgentId>,
+    /// Title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) title: Option<String>,
+    /// What it is doing.
+    pub(super) status: SessionStatus,
+    /// Prompt, appended to the agent's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) system_prompt: Option<String>,
+    /// Its capabilities, in addition to harness and agent.
+    pub(super) capabilities: Vec<CapabilityConfig>,
+    /// BCP 47 tag of the user's language.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) locale: Option<String>,
+    /// Most model calls of one turn; the agent's if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_iterations: Option<u32>,
+    /// Free-form labels.
+    pub(super) tags: Vec<String>,
+    /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
+    pub(super) created_at: Timestamp,
+    /// When it was last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub(super) updated_at: Timestamp,
+}
+
+impl SessionBody {
+    pub(super) fn new(org: OrgId, session: Session) -> Self {
+        Self {
+            id: session.id,
+            organization_id: org,
+            harness_id: session.harness_id,
+            agent_id: session.agent_id,
+            title: session.title,
+            status: session.status,
+            system_prompt: session.system_prompt,
+            capabilities: session.capabilities,
+            locale: session.locale,
+            max_iterations: session.max_iterations,
+            tags: session.tags,
+            created_at: session.created_at,
+            updated_at: session.updated_at,
+        }
+    }
+}
+
+impl UpdateSession {
+    /// Makes the changes.
+    pub(super) fn apply(self, session: &mut Session) {
+        if let Some(title) = self.title {
+            session.title = title;
+        }
+        if let Some(system_prompt) = self.system_prompt {
+            session.system_prompt = system_prompt;
+        }
+        if let Some(capabilities) = self.capabilities {
+            session.capabilities = capabilities;
+        }
+        if let Some(locale) = self.locale {
+            session.locale = locale;
+        }
+        if let Some(max_iterations) = self.max_iterations {
+            session.max_iterations = max_iterations;
+        }
+        if let Some(tags) = self.tags {
+            session.tags = tags;
+        }
+    }
+}
