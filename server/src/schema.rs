@@ -9,7 +9,7 @@ const MAX_VIOLATIONS: usize = 100;
 const MAX_DETAIL_CHARACTERS: usize = 500;
 
 /// Where a value breaks its schema.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Violation {
     /// JSON Pointer into the value.
     pub(crate) pointer: String,
@@ -27,7 +27,12 @@ pub(crate) fn violations(schema: &Value, value: &Value) -> Vec<Violation> {
         }
     };
     let violations = validator.iter_errors(value).take(MAX_VIOLATIONS);
-    violations.map(|error| Violation { pointer: error.instance_path().to_string(), detail: cut(&error.to_string()) }).collect()
+    let violation =
+        |error: jsonschema::ValidationError<'_>| Violation { pointer: error.instance_path().to_string(), detail: cut(&error.to_string()) };
+    let mut violations: Vec<_> = violations.map(violation).collect();
+    // The validator's order is that of its own maps.
+    violations.sort();
+    violations
 }
 
 fn cut(text: &str) -> String {
