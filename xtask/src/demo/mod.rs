@@ -59,10 +59,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     steps.run("uploading components", || upload(&project, &api))?;
     let session = steps.run("running a turn", || turn(&api))?;
     steps.finish("demo done");
+    eprintln!("\n{}", api.invitation(&session));
     if options.once {
+        eprintln!("\nWithout --once the server would stay up.");
         return server.stop();
     }
-    eprintln!("\n{}", api.invitation(&session));
     eprintln!("\nThe server runs until Ctrl-C; its data is in {}", data_dir.display());
     server.wait()
 }
