@@ -17,13 +17,26 @@ impl Describe for Raw {
     fn describe() -> Description {
         let (input_schema, effects) = (r#"{"type":"object"}"#.into(), Effects::READ_ONLY);
         let (title, description) = (String::new(), "Adds two numbers.".into());
-        let add = Tool { name: "add".into(), title, description, input_schema, output_schema: None, effects, extra: vec![] };
+        let add =
+            Tool { name: "add".into(), title, description, input_schema, output_schema: None, effects, extra: vec![] };
         let (http, secrets, files, kv) = (vec![], vec![], "none".into(), vec![]);
         let permissions = Permissions { http, secrets, files, kv, tools: vec![], extra: vec![] };
         let (id, title, version, summary) = ("raw".into(), "Raw".into(), "1.0.0".into(), "Adds numbers.".into());
         let (instructions, config_schema, tools) = (None, "{}".into(), vec![add]);
         let (dependencies, features, extra) = (vec![], vec![], vec![]);
-        Description { id, title, version, summary, instructions, config_schema, tools, dependencies, features, permissions, extra }
+        Description {
+            id,
+            title,
+            version,
+            summary,
+            instructions,
+            config_schema,
+            tools,
+            dependencies,
+            features,
+            permissions,
+            extra,
+        }
     }
 }
 

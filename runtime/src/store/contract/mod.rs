@@ -3,7 +3,7 @@
 //!
 //! [`store_contract_tests!`](crate::store_contract_tests) makes one test of each case:
 //!
-//! ```ignore
+//! ```text
 //! async fn open() -> (RuntimeBackends, impl Sized) {
 //!     let directory = tempfile::tempdir().expect("a directory");
 //!     (RuntimeBackends::from_store(Arc::new(MyStore::open(directory.path()).await)), directory)
