@@ -6,6 +6,7 @@ pub mod bus;
 pub mod capability;
 pub mod clock;
 pub mod component;
+pub mod connection;
 pub mod driver;
 pub mod egress;
 pub mod engine;
@@ -15,10 +16,23 @@ pub mod harness;
 pub mod id;
 pub mod limits;
 pub mod message;
+pub mod platform;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod session;
 pub mod store;
 pub mod turn;
 
+#[cfg(feature = "builtins")]
+pub use capability::CurrentTimeCapability;
+pub use capability::{Capability, CapabilityRegistry, CapabilitySource};
+pub use connection::{ConnectionProvider, ConnectionProviderRegistry};
+pub use driver as driver_registry;
+pub use driver::llmsim as llmsim_driver;
+pub use driver::{DriverId, DriverRegistry, ResolvedModel};
 pub use error::{Error, ErrorKind};
+pub use platform::{
+    BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, PlatformDefinition, PlatformDefinitionBuilder,
+};
+pub use store::RuntimeBackends;
+pub use turn::{assemble_turn_context, inspect_turn_context};

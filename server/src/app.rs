@@ -8,8 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use everwit_runtime::bus::EventBus;
-use everwit_runtime::capability::CapabilityRegistry;
+use everwit_runtime::capability::{CapabilityRegistry, ToolServices};
 use everwit_runtime::driver::llmsim::register_driver;
 use everwit_runtime::driver::{DriverId, DriverRegistry, ResolvedModel};
 use everwit_runtime::engine::{EmbeddedEngine, Engine};
@@ -23,7 +22,7 @@ use tokio::sync::Semaphore;
 
 use crate::api::{self, App, AppState};
 use crate::auth::Auth;
-use crate::components::{Components, SandboxSettings, start_sandbox};
+use crate::components::{Components, SandboxSettings, start_gateway, start_sandbox};
 use crate::config::ServeConfig;
 use crate::data_dir::DataDir;
 use crate::lifecycle::{Lifecycle, Phase, Signals};
@@ -101,29 +100,29 @@ async fn assemble(
         cache_key: secret(&*stores.org_store, "artifact-cache").await?,
         id_salt: secret(&*stores.org_store, "guest-id-salt").await?,
         max_concurrent_calls: config.max_calls,
-        private_targets: config.private_targets.clone(),
     };
-    let sandbox = start_sandbox(settings, stores.kv.clone(), moments.clock.clone())?;
-    let components = Components::new(CapabilityRegistry::new(), stores.component_store.clone(), sandbox);
+    let egress = start_gateway(config.private_targets.clone())?;
+    let sandbox = start_sandbox(settings, egress.clone(), stores.kv.clone(), moments.clock.clone())?;
+    let components = Components::new(CapabilityRegistry::with_builtins(), stores.component_store.clone(), sandbox);
     let mut drivers = DriverRegistry::new();
     register_driver(&mut drivers, config.llmsim.clone());
-    let bus = EventBus::new();
     let platform = TurnPlatform {
         backends: stores.clone(),
-        bus: bus.clone(),
         capabilities: components.source.clone(),
         drivers,
         default_model: default_model(),
         clock: moments.clock.clone(),
         ids: moments.ids.clone(),
+        egress: egress.clone(),
     };
     let engine = EmbeddedEngine::new(platform, config.max_turns);
     let open_to = config.listen.ip().is_loopback().then_some(org);
+    let tool_services = ToolServices { backends: stores.clone(), egress, clock: moments.clock.clone(), ids: moments.ids.clone() };
     let app = AppState {
         auth: Auth::new(stores.org_store.clone(), open_to),
         engine: Arc::new(engine.clone()),
         stores,
-        bus,
+        tool_services: Arc::new(tool_services),
         components,
         moments,
         lifecycle: Lifecycle::new(),

@@ -29,16 +29,26 @@ pub(crate) struct SandboxSettings {
     pub(crate) id_salt: [u8; 32],
     /// Guest calls at once.
     pub(crate) max_concurrent_calls: usize,
-    /// Private targets that the operator allows.
-    pub(crate) private_targets: Vec<PrivateTarget>,
+}
+
+/// The gateway of this process, with the private targets that the operator allows.
+///
+/// # Errors
+/// If the roots of trust cannot be read.
+pub(crate) fn start_gateway(private_targets: Vec<PrivateTarget>) -> Result<Arc<Gateway>, Error> {
+    Ok(Arc::new(Gateway::new(GatewayConfig { private_targets, ..GatewayConfig::default() })?))
 }
 
 /// Starts the sandbox. Compilation runs in children of this same binary.
 ///
 /// # Errors
 /// If the engine cannot be built, or the cache directory cannot be used.
-pub(crate) fn start_sandbox(settings: SandboxSettings, kv: Arc<dyn KvStore>, clock: Arc<dyn Clock>) -> Result<Sandbox, Error> {
-    let gateway = Gateway::new(GatewayConfig { private_targets: settings.private_targets, ..GatewayConfig::default() })?;
+pub(crate) fn start_sandbox(
+    settings: SandboxSettings,
+    gateway: Arc<Gateway>,
+    kv: Arc<dyn KvStore>,
+    clock: Arc<dyn Clock>,
+) -> Result<Sandbox, Error> {
     let config = SandboxConfig {
         cache_dir: settings.cache_dir,
         cache_key: settings.cache_key,

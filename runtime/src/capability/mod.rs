@@ -1,8 +1,11 @@
 //! Capabilities: named units of tools and prompt contributions. Native ones implement
 //! [`Capability`] themselves; a component becomes one through the sandbox's adapter.
 
+#[cfg(feature = "builtins")]
+mod builtin;
 mod outcome;
 mod registry;
+mod services;
 
 use std::sync::Arc;
 
@@ -11,8 +14,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "builtins")]
+pub use builtin::CurrentTimeCapability;
 pub use outcome::{CallError, Failure, LogLine, StopKind, Stopped, ToolOutcome, ToolOutput};
 pub use registry::CapabilityRegistry;
+pub use services::ToolServices;
 
 use crate::component::Effects;
 use crate::error::Error;
@@ -35,6 +41,20 @@ pub struct ToolDefinition {
     pub input_schema: Value,
     /// What it may do to the world.
     pub effects: Effects,
+}
+
+/// How much harm a capability can do when a model misuses it. Organisations may ask for an
+/// administrator's consent from a level on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RiskLevel {
+    /// Reads, or changes nothing but the session's own data.
+    Low,
+    /// Reaches outside the session within narrow bounds.
+    Medium,
+    /// Reaches outside, or changes what others rely on.
+    High,
 }
 
 /// A named unit that an agent can be given. Implementations hold no state of a conversation:
@@ -68,6 +88,22 @@ pub trait Capability: Send + Sync {
     /// JSON Schema of its configuration; none accepts anything.
     fn config_schema(&self) -> Option<&Value> {
         None
+    }
+
+    /// What clients show or switch on when an agent has it, for example `file_system`.
+    fn features(&self) -> &[String] {
+        &[]
+    }
+
+    /// How much harm it can do when a model misuses it.
+    fn risk_level(&self) -> RiskLevel {
+        RiskLevel::Low
+    }
+
+    /// The name under which models know one of its tools. Built-in tools keep their own names;
+    /// components put their id in front, so that a stranger's tool never takes another's name.
+    fn offered_name(&self, tool: &str) -> String {
+        tool.to_owned()
     }
 
     /// What a turn records about it, so that it can find the same again after a crash.
@@ -115,6 +151,8 @@ pub struct ToolCallContext {
     pub cancel: CancellationToken,
     /// Where progress and partial output go.
     pub sink: Arc<dyn ToolSink>,
+    /// What native tools work with; components have their imports instead.
+    pub services: Arc<ToolServices>,
 }
 
 /// Receives what a running tool says. Must not block: implementations drop what a slow reader

@@ -25,6 +25,20 @@ use crate::message::{Message, ToolCall};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum DriverId {
+    /// OpenAI's Responses API.
+    OpenAi,
+    /// OpenAI's Chat Completions API, which many vendors speak.
+    OpenAiCompletions,
+    /// OpenRouter.
+    OpenRouter,
+    /// OpenAI's models on Azure.
+    AzureOpenAi,
+    /// Anthropic.
+    Anthropic,
+    /// Google Gemini.
+    Gemini,
+    /// Amazon Bedrock.
+    Bedrock,
     /// The simulator of this crate.
     LlmSim,
     /// A driver that an embedder or a tenant added.
@@ -35,6 +49,13 @@ impl DriverId {
     /// Its text form.
     pub fn as_str(&self) -> &str {
         match self {
+            Self::OpenAi => "openai",
+            Self::OpenAiCompletions => "openai_completions",
+            Self::OpenRouter => "openrouter",
+            Self::AzureOpenAi => "azure_openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
             Self::LlmSim => "llmsim",
             Self::External(id) => id,
         }
@@ -58,6 +79,13 @@ impl FromStr for DriverId {
     fn from_str(text: &str) -> Result<Self, BlankDriverId> {
         match text.trim().to_lowercase().as_str() {
             "" => Err(BlankDriverId),
+            "openai" => Ok(Self::OpenAi),
+            "openai_completions" => Ok(Self::OpenAiCompletions),
+            "openrouter" => Ok(Self::OpenRouter),
+            "azure_openai" => Ok(Self::AzureOpenAi),
+            "anthropic" => Ok(Self::Anthropic),
+            "gemini" => Ok(Self::Gemini),
+            "bedrock" => Ok(Self::Bedrock),
             "llmsim" => Ok(Self::LlmSim),
             other => Ok(Self::External(other.to_owned())),
         }

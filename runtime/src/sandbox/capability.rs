@@ -13,7 +13,7 @@ use super::call::{self, Circumstances, Finished};
 use super::convert;
 use super::loaded::Loaded;
 use crate::capability::{
-    CallError, Capability, CapabilityRegistry, CapabilitySource, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput,
+    CallError, Capability, CapabilityRegistry, CapabilitySource, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput, tool_name,
 };
 use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant, Receipt, ToolDescription};
 use crate::error::Error;
@@ -113,6 +113,10 @@ impl Capability for ComponentCapability {
 
     fn config_schema(&self) -> Option<&Value> {
         Some(&self.description.config_schema)
+    }
+
+    fn offered_name(&self, tool: &str) -> String {
+        tool_name(self.id(), tool)
     }
 
     fn pin(&self) -> PinnedCapability {

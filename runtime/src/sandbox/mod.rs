@@ -107,7 +107,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// The cache directory cannot be used.
-    pub fn new(config: SandboxConfig, gateway: Gateway, kv: Arc<dyn KvStore>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    pub fn new(config: SandboxConfig, gateway: Arc<Gateway>, kv: Arc<dyn KvStore>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let cache = ArtifactCache::open(&config.cache_dir, config.cache_key)
             .map_err(|error| Error::Sandbox(format!("the artifact cache {} cannot be used: {error}", config.cache_dir.display())))?;
         let compiler = Compiler::new(config.compiler, cache)?;
@@ -116,7 +116,7 @@ impl Sandbox {
             engines: Engines::new(),
             linkers: Linkers::default(),
             loaded: Cache::new(MAX_LOADED),
-            services: Services { clock, gateway: Arc::new(gateway), kv },
+            services: Services { clock, gateway, kv },
             slots: Slots::new(config.max_concurrent_calls),
             id_salt: config.id_salt,
         };

@@ -20,6 +20,7 @@ mod rules;
 
 use std::sync::Arc;
 
+use crate::bus::{EventBus, InMemoryEventBus};
 pub use component::{Activation, ComponentStore, NewVersion, StoredVersion};
 pub use error::{StoreError, StoreResult};
 pub use kv::{KvEntry, KvScope, KvStore};
@@ -65,10 +66,12 @@ pub struct RuntimeBackends {
     pub org_store: Arc<dyn OrgStore>,
     /// Requests that must have one effect.
     pub request_store: Arc<dyn RequestStore>,
+    /// Live delivery of events.
+    pub event_bus: Arc<dyn EventBus>,
 }
 
 impl RuntimeBackends {
-    /// One value that implements all traits.
+    /// One value that implements all traits of stores, and a bus that keeps no events.
     pub fn from_store<S>(store: Arc<S>) -> Self
     where
         S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog,
@@ -83,11 +86,36 @@ impl RuntimeBackends {
             kv: store.clone(),
             org_store: store.clone(),
             request_store: store,
+            event_bus: Arc::new(InMemoryEventBus::new()),
         }
     }
 
-    /// Everything in memory; gone with the process.
+    /// Everything in memory; gone with the process. The bus keeps events.
     pub fn in_memory() -> Self {
-        Self::from_store(Arc::new(memory::MemoryStore::default()))
+        Self::from_store(Arc::new(memory::MemoryStore::default())).with_event_bus(Arc::new(InMemoryEventBus::retaining()))
+    }
+
+    /// The same with other harnesses.
+    #[must_use]
+    pub fn with_harness_store(self, harness_store: Arc<dyn RuntimeHarnessStore>) -> Self {
+        Self { harness_store, ..self }
+    }
+
+    /// The same with other agents.
+    #[must_use]
+    pub fn with_agent_store(self, agent_store: Arc<dyn RuntimeAgentStore>) -> Self {
+        Self { agent_store, ..self }
+    }
+
+    /// The same with other sessions.
+    #[must_use]
+    pub fn with_session_store(self, session_store: Arc<dyn RuntimeSessionStore>) -> Self {
+        Self { session_store, ..self }
+    }
+
+    /// The same with another bus.
+    #[must_use]
+    pub fn with_event_bus(self, event_bus: Arc<dyn EventBus>) -> Self {
+        Self { event_bus, ..self }
     }
 }

@@ -13,10 +13,10 @@ use super::context_error::ContextError;
 use super::journal::{Halt, Journal};
 use super::plan::{Finish, MAX_FRUITLESS_ATTEMPTS, Step, next, no_progress};
 use super::state::{SealReason, Stop};
-use crate::bus::EventBus;
-use crate::capability::CapabilitySource;
+use crate::capability::{CapabilitySource, ToolServices};
 use crate::clock::Clock;
 use crate::driver::{DriverRegistry, ResolvedModel};
+use crate::egress::Gateway;
 use crate::engine::TurnKey;
 use crate::error::Error;
 use crate::event::{EventData, PinnedCapability};
@@ -33,8 +33,6 @@ const MAX_REPLANS: u32 = 8;
 pub struct TurnPlatform {
     /// Stores.
     pub backends: RuntimeBackends,
-    /// Where events are delivered live.
-    pub bus: EventBus,
     /// Where capabilities are found.
     pub capabilities: Arc<dyn CapabilitySource>,
     /// Model drivers.
@@ -45,6 +43,8 @@ pub struct TurnPlatform {
     pub clock: Arc<dyn Clock>,
     /// Ids of events and messages.
     pub ids: Arc<dyn IdSource>,
+    /// The one way to the network, for native tools and drivers.
+    pub egress: Arc<Gateway>,
 }
 
 /// How a running turn is told to stop.
@@ -68,6 +68,16 @@ pub enum TurnRun {
 }
 
 impl TurnPlatform {
+    /// What native tools work with.
+    pub(super) fn tool_services(&self) -> Arc<ToolServices> {
+        Arc::new(ToolServices {
+            backends: self.backends.clone(),
+            egress: self.egress.clone(),
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+        })
+    }
+
     /// Runs a claimed turn to its end.
     ///
     /// # Errors
@@ -112,6 +122,7 @@ pub(super) struct Run<'a> {
     pub(super) key: TurnKey,
     pub(super) journal: Journal,
     pub(super) signals: TurnSignals,
+    pub(super) services: Arc<ToolServices>,
     context: Option<Arc<TurnContext>>,
     deadline: Instant,
 }
@@ -127,7 +138,7 @@ impl<'a> Run<'a> {
         }
         let worked = Duration::from_millis(journal.state().worked_millis());
         let left = Duration::from_secs(MAX_TURN_SECONDS).saturating_sub(worked);
-        Ok(Self { platform, key, journal, signals, context: None, deadline: Instant::now() + left })
+        Ok(Self { platform, key, journal, signals, services: platform.tool_services(), context: None, deadline: Instant::now() + left })
     }
 
     /// Records that a turn that had been started is taken up again, so that its log tells how

@@ -46,7 +46,7 @@ pub(super) struct Journal {
 /// What events are made with, and where they are shown.
 #[derive(Clone)]
 struct Makers {
-    bus: EventBus,
+    bus: Arc<dyn EventBus>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 }
@@ -54,7 +54,7 @@ struct Makers {
 impl Journal {
     /// Reads the log from its start.
     pub(super) async fn open(platform: &TurnPlatform, key: TurnKey, fence: Fence) -> Result<Self, Halt> {
-        let makers = Makers { bus: platform.bus.clone(), clock: platform.clock.clone(), ids: platform.ids.clone() };
+        let makers = Makers { bus: platform.backends.event_bus.clone(), clock: platform.clock.clone(), ids: platform.ids.clone() };
         let mut journal = Self { log: platform.backends.log.clone(), makers, key, fence, state: TurnState::new(key.turn) };
         journal.read_on(|_| false).await?;
         Ok(journal)
@@ -150,7 +150,7 @@ impl Journal {
     fn take(&mut self, event: Event, publish: bool) {
         self.state.fold(&event);
         if publish {
-            self.makers.bus.publish(event);
+            self.makers.bus.emit(event);
         }
     }
 }
@@ -167,7 +167,7 @@ impl LiveEvents {
     pub(super) fn publish(&self, data: EventData) {
         let id = EventId::from_uuid(self.makers.ids.next());
         let event = NewEvent { id, ts: self.makers.clock.now(), context: self.context, data };
-        self.makers.bus.publish(event.at(self.key.session, None));
+        self.makers.bus.emit(event.at(self.key.session, None));
     }
 }
 

@@ -115,6 +115,7 @@ impl Run<'_> {
             locale: context.resolved_locale.clone(),
             cancel: cancel.child_token(),
             sink: Arc::new(LiveSink { events: self.journal.live(), tool_call_id: call.id.clone(), tool_name: call.name.clone() }),
+            services: self.services.clone(),
         }
     }
 

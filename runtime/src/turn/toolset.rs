@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::context_error::ContextError;
 use super::resolve::ResolvedCapability;
-use crate::capability::{Capability, ToolDefinition, tool_name};
+use crate::capability::{Capability, ToolDefinition};
 use crate::driver::OfferedTool;
 
 /// Findings that one refusal lists; the first ones are enough to correct a call.
@@ -59,7 +59,7 @@ impl Toolset {
         let mut tools: BTreeMap<String, BoundTool> = BTreeMap::new();
         for resolved in capabilities {
             for definition in resolved.capability.tools() {
-                let name = tool_name(&resolved.id, &definition.name);
+                let name = resolved.capability.offered_name(&definition.name);
                 if let Some(first) = tools.get(&name) {
                     let first = first.capability.id().to_owned();
                     return Err(ContextError::ToolClash { tool: name, first, second: resolved.id.clone() });

@@ -247,7 +247,7 @@ async fn submit(app: &App, key: TurnKey, request: CreateMessage) -> Result<Event
     };
     let submitted = app.stores.log.submit_turn(key.org, key.session, key.turn, input).await?;
     if submitted.created {
-        app.bus.publish(submitted.event.clone());
+        app.stores.event_bus.emit(submitted.event.clone());
     }
     if let Err(error) = app.engine.submit(key).await {
         tracing::warn!(%error, turn = %key.turn, "the turn waits for the next start of the server");

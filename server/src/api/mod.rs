@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use everwit_runtime::bus::EventBus;
+use everwit_runtime::capability::ToolServices;
 use everwit_runtime::engine::Engine;
 use everwit_runtime::store::{RuntimeBackends, Scope};
 use tokio::sync::Semaphore;
@@ -51,8 +51,8 @@ pub(crate) struct AppState {
     pub(crate) stores: RuntimeBackends,
     /// Runs turns.
     pub(crate) engine: Arc<dyn Engine>,
-    /// Live delivery of events.
-    pub(crate) bus: EventBus,
+    /// What native tools work with.
+    pub(crate) tool_services: Arc<ToolServices>,
     /// Capabilities, uploaded ones included.
     pub(crate) components: Components,
     /// Who calls.

@@ -153,7 +153,7 @@ struct Feed {
 impl Feed {
     async fn open(app: App, slot: Slot, key: (OrgId, SessionId), last: Option<EventId>, params: StreamParams) -> Result<Self, Problem> {
         // Listening begins before the position is read, so that nothing falls between the two.
-        let bus = app.bus.subscribe(key.1);
+        let bus = app.stores.event_bus.subscribe(key.1);
         let record = Record { app: &app, org: key.0, session: key.1 };
         let at = match (last, params.since_id, params.after_sequence) {
             (None, None, None) => record.end().await?,
@@ -227,7 +227,7 @@ impl Feed {
             Ok(event) => event,
             Err(reason) => {
                 if reason == RecvError::Closed {
-                    self.bus = self.app.bus.subscribe(self.key.1);
+                    self.bus = self.app.stores.event_bus.subscribe(self.key.1);
                 }
                 self.behind = true;
                 return;

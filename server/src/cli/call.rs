@@ -75,6 +75,7 @@ pub(crate) async fn run(args: CallArgs) -> Result<(), Failure> {
         locale: None,
         cancel: CancellationToken::new(),
         sink: Arc::new(NoSink),
+        services: bench.services.clone(),
     };
     let outcome = capability.call_tool(&context, &args.tool, Value::Object(args.arguments)).await;
     report(outcome, args.json)

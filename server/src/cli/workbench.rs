@@ -4,14 +4,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use everwit_runtime::capability::ToolServices;
 use everwit_runtime::egress::PrivateTarget;
 use everwit_runtime::limits::MAX_COMPONENT_BYTES;
 use everwit_runtime::sandbox::Sandbox;
-use everwit_runtime::store::memory::MemoryStore;
+use everwit_runtime::store::RuntimeBackends;
 use tempfile::TempDir;
 
 use super::output::{Failure, Style, harmless, note};
-use crate::components::{Admission, AdmitError, Rejection, SandboxSettings, start_sandbox};
+use crate::components::{Admission, AdmitError, Rejection, SandboxSettings, start_gateway, start_sandbox};
 use crate::moments::Moments;
 use crate::random;
 
@@ -19,6 +20,7 @@ use crate::random;
 pub(crate) struct Workbench {
     pub(crate) sandbox: Sandbox,
     pub(crate) moments: Moments,
+    pub(crate) services: Arc<ToolServices>,
     _cache: TempDir,
 }
 
@@ -36,10 +38,11 @@ impl Workbench {
             cache_key: random::secret_bytes()?,
             id_salt: random::secret_bytes()?,
             max_concurrent_calls: 1,
-            private_targets,
         };
-        let sandbox = start_sandbox(settings, Arc::new(MemoryStore::default()), moments.clock.clone())?;
-        Ok(Self { sandbox, moments, _cache: cache })
+        let (backends, egress) = (RuntimeBackends::in_memory(), start_gateway(private_targets)?);
+        let sandbox = start_sandbox(settings, egress.clone(), backends.kv.clone(), moments.clock.clone())?;
+        let services = ToolServices { backends, egress, clock: moments.clock.clone(), ids: moments.ids.clone() };
+        Ok(Self { sandbox, moments, services: Arc::new(services), _cache: cache })
     }
 
     /// Has the sandbox judge a component.

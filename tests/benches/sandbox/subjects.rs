@@ -1,15 +1,16 @@
 //! The same small piece of work, adding two numbers given as JSON, in each form.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
-use everwit_runtime::capability::{Capability, NoSink, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput};
-use everwit_runtime::clock::SystemClock;
+use everwit_runtime::capability::{Capability, NoSink, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput, ToolServices};
+use everwit_runtime::clock::{Clock, SystemClock};
 use everwit_runtime::component::Effects;
 use everwit_runtime::egress::{Gateway, GatewayConfig};
-use everwit_runtime::id::{OrgId, SessionId, TurnId};
+use everwit_runtime::id::{OrgId, RandomIds, SessionId, TurnId};
 use everwit_runtime::limits::Budget;
 use everwit_runtime::sandbox::{CompilerCommand, ComponentCapability, Sandbox, SandboxConfig, Terms};
+use everwit_runtime::store::RuntimeBackends;
 use everwit_runtime::store::memory::MemoryStore;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -39,7 +40,7 @@ impl Subjects {
             max_concurrent_calls: 64,
         };
         let gateway = Gateway::new(GatewayConfig::default()).expect("a gateway");
-        let sandbox = Sandbox::new(config, gateway, Arc::new(MemoryStore::default()), Arc::new(SystemClock)).expect("a sandbox");
+        let sandbox = Sandbox::new(config, Arc::new(gateway), Arc::new(MemoryStore::default()), Arc::new(SystemClock)).expect("a sandbox");
         let sdk_wasm = guest("minimal");
         Self {
             sdk: open(&sandbox, sdk_wasm.clone()).await,
@@ -106,6 +107,16 @@ fn checked(outcome: ToolOutcome) -> ToolOutcome {
     outcome
 }
 
+static SERVICES: LazyLock<Arc<ToolServices>> = LazyLock::new(|| {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    Arc::new(ToolServices {
+        backends: RuntimeBackends::in_memory(),
+        egress: Arc::new(Gateway::new(GatewayConfig::default()).expect("a gateway")),
+        ids: Arc::new(RandomIds::new(clock.clone())),
+        clock,
+    })
+});
+
 pub(crate) fn context() -> ToolCallContext {
     ToolCallContext {
         org_id: OrgId::from_uuid(Uuid::from_u128(1)),
@@ -116,6 +127,7 @@ pub(crate) fn context() -> ToolCallContext {
         locale: None,
         cancel: tokio_util::sync::CancellationToken::new(),
         sink: Arc::new(NoSink),
+        services: SERVICES.clone(),
     }
 }
 

@@ -131,6 +131,7 @@ fn context(app: &App, org_id: OrgId, config: Map<String, Value>, key: Option<Str
         locale: None,
         cancel: CancellationToken::new(),
         sink: Arc::new(NoSink),
+        services: app.tool_services.clone(),
     }
 }
 

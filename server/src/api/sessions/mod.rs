@@ -149,7 +149,7 @@ async fn store(app: &App, org: OrgId, session: Session, repeated: bool) -> Resul
         data: EventData::SessionStarted { harness_id: session.harness_id, agent_id: session.agent_id },
     };
     match app.stores.session_store.add_session(org, session.clone(), started).await {
-        Ok(event) => app.bus.publish(event),
+        Ok(event) => app.stores.event_bus.emit(event),
         // A repetition at the same time was faster.
         Err(StoreError::Duplicate { .. }) => return resolve::session(app, org, &session.id.to_string()).await,
         Err(error) => return Err(error.into()),

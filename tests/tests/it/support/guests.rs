@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use everwit_runtime::capability::{NoSink, ToolCallContext};
-use everwit_runtime::clock::SystemClock;
+use everwit_runtime::capability::{NoSink, ToolCallContext, ToolServices};
+use everwit_runtime::clock::{Clock, SystemClock};
 use everwit_runtime::egress::{ByteStream, Connector, Gateway, GatewayConfig, Resolver, TcpConnector};
-use everwit_runtime::id::{OrgId, SessionId, TurnId};
+use everwit_runtime::id::{OrgId, RandomIds, SessionId, TurnId};
 use everwit_runtime::sandbox::{CompilerCommand, Sandbox, SandboxConfig};
+use everwit_runtime::store::RuntimeBackends;
 use everwit_runtime::store::memory::MemoryStore;
 use serde_json::json;
 use uuid::Uuid;
@@ -80,7 +81,7 @@ fn make(gateway: Gateway) -> Sandbox {
         compiler: compiler(),
         max_concurrent_calls: 256,
     };
-    Sandbox::new(config, gateway, Arc::new(MemoryStore::default()), Arc::new(SystemClock)).expect("a sandbox")
+    Sandbox::new(config, Arc::new(gateway), Arc::new(MemoryStore::default()), Arc::new(SystemClock)).expect("a sandbox")
 }
 
 /// A sandbox from which nothing can leave.
@@ -106,5 +107,18 @@ pub(crate) fn call_context() -> ToolCallContext {
         locale: None,
         cancel: tokio_util::sync::CancellationToken::new(),
         sink: Arc::new(NoSink),
+        services: tool_services(),
     }
+}
+
+/// Services from which nothing can leave.
+pub(crate) fn tool_services() -> Arc<ToolServices> {
+    let egress = Gateway::with_transport(GatewayConfig::default(), Arc::new(Names), Arc::new(NoWay)).expect("a gateway");
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    Arc::new(ToolServices {
+        backends: RuntimeBackends::in_memory(),
+        egress: Arc::new(egress),
+        ids: Arc::new(RandomIds::new(clock.clone())),
+        clock,
+    })
 }

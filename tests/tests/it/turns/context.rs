@@ -284,7 +284,7 @@ async fn configurations_and_schemas_are_checked() {
 async fn tools_with_the_same_name_are_refused() {
     let tool = |id: &str| Plain::new(id, &[]).with_tool("t", json!({"type": "object"}));
     let rig = rig_with(vec![tool("a-b"), tool("a_b")], &["a-b", "a_b"]).await;
-    let expected = "capabilities \"a-b\" and \"a_b\" both have a tool that is called \"a_b__t\"";
+    let expected = "capabilities \"a-b\" and \"a_b\" both have a tool that is called \"t\"";
     assert_eq!(refusal(&rig).await, ("tool_name_clash", expected.to_owned()));
 }
 
@@ -311,7 +311,7 @@ impl CapabilitySource for Versions {
 
 /// A turn that was started with version 1 and goes on in a process where `newest` is active.
 async fn recovered_with(newest: u32) -> Rig {
-    let script = [SimTurn::ToolCalls(vec![SimToolCall::new("app__version", json!({}))]), SimTurn::Assistant("done".to_owned())];
+    let script = [SimTurn::ToolCalls(vec![SimToolCall::new("version", json!({}))]), SimTurn::Assistant("done".to_owned())];
     let mut rig = Rig::new(LlmSimConfig::scripted(script)).await;
     change_harness(&rig, |harness| harness.capabilities = vec![CapabilityConfig::new("app")]).await;
     let versions = Arc::new(Versions(AtomicU32::new(1)));

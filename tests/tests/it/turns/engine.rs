@@ -38,7 +38,7 @@ async fn no_more_turns_run_at_once_than_allowed() {
     let other = rig.add_session(HarnessId::from_uuid(Uuid::from_u128(0xb)), |_| {}).await;
     let engine = EmbeddedEngine::new(rig.platform.clone(), 1);
     let mut listener = rig.listen();
-    let mut other_listener = rig.platform.bus.subscribe(other);
+    let mut other_listener = rig.platform.backends.event_bus.subscribe(other);
     engine.submit(rig.submit("first").await).await.unwrap();
     heard(&mut listener, "tool.started").await;
     engine.submit(rig.submit_to(other, "second").await).await.unwrap();
@@ -56,7 +56,7 @@ async fn sessions_run_at_the_same_time() {
     let other = rig.add_session(HarnessId::from_uuid(Uuid::from_u128(0xb)), |_| {}).await;
     let engine = rig.engine();
     let mut listener = rig.listen();
-    let mut other_listener = rig.platform.bus.subscribe(other);
+    let mut other_listener = rig.platform.backends.event_bus.subscribe(other);
     engine.submit(rig.submit("first").await).await.unwrap();
     engine.submit(rig.submit_to(other, "second").await).await.unwrap();
     heard(&mut listener, "tool.started").await;

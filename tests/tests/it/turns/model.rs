@@ -172,11 +172,11 @@ async fn iterations_are_limited_by_session_then_agent() {
 #[tokio::test]
 async fn an_interactive_turn_calls_what_the_user_names() {
     let rig = Rig::new(LlmSimConfig::interactive()).await;
-    rig.ask("/call desk__look {\"n\": 1}\n/call desk__fail\n/then\n/call desk__order {}").await;
+    rig.ask("/call look {\"n\": 1}\n/call fail\n/then\n/call order {}").await;
     let names: Vec<String> = rig.results().await.into_iter().map(|result| result.tool_name).collect();
-    assert_eq!(names, ["desk__look", "desk__fail", "desk__order"]);
+    assert_eq!(names, ["look", "fail", "order"]);
     let summary = rig.last_text().await;
-    assert!(summary.contains("`desk__look` ok:") && summary.contains("`desk__fail` failed: there is no such row"), "{summary}");
+    assert!(summary.contains("`look` ok:") && summary.contains("`fail` failed: there is no such row"), "{summary}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use everwit_runtime::bus::EventBus;
 use everwit_runtime::capability::{
     CallError, Capability, CapabilityRegistry, Failure, StopKind, Stopped, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput,
 };
@@ -157,7 +156,6 @@ impl Rig {
         backends.harness_store.add_harness(org, Harness { capabilities: vec![CapabilityConfig::new("desk")], ..harness }).await.unwrap();
         let platform = TurnPlatform {
             backends,
-            bus: EventBus::new(),
             capabilities: Arc::new(registry),
             drivers: DriverRegistry::new(),
             default_model: ResolvedModel {
@@ -169,6 +167,7 @@ impl Rig {
             },
             clock: Arc::new(StandingClock),
             ids: ids.clone(),
+            egress: crate::support::guests::tool_services().egress.clone(),
         };
         let mut rig = Self { platform, desk, org, session: SessionId::from_uuid(Uuid::nil()), ids };
         rig.session = rig.add_session(harness_id, |_| {}).await;
@@ -258,7 +257,7 @@ impl Rig {
     }
 
     pub(super) fn listen(&self) -> broadcast::Receiver<Arc<Event>> {
-        self.platform.bus.subscribe(self.session)
+        self.platform.backends.event_bus.subscribe(self.session)
     }
 
     pub(super) async fn events(&self) -> Vec<Event> {
@@ -326,7 +325,7 @@ pub(super) fn harness(id: u128, name: &str) -> Harness {
 
 /// A call of a desk tool.
 pub(super) fn call(tool: &str) -> SimToolCall {
-    SimToolCall::new(format!("desk__{tool}"), json!({}))
+    SimToolCall::new(format!("{tool}"), json!({}))
 }
 
 /// A script of one step with calls of desk tools, then "done".

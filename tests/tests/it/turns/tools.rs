@@ -57,8 +57,8 @@ async fn the_log_of_a_turn() {
     7 output.message.completed
     8 reason.completed
     9 act.started
-    10 tool.started call_1_1 desk__look
-    11 tool.started call_1_2 desk__fail
+    10 tool.started call_1_1 look
+    11 tool.started call_1_2 fail
     12 tool.completed call_1_1 Success
     13 tool.completed call_1_2 Error: there is no such row (no_row)
     14 act.completed
@@ -103,16 +103,16 @@ async fn calls_beyond_the_limit_are_refused() {
 async fn an_unknown_tool_is_answered_with_the_names_of_the_others() {
     let (_, results) = results_of(vec![SimToolCall::new("nope", json!({})), call("look")]).await;
     assert_eq!((results[0].status, results[0].error_kind.as_deref()), (ToolStatus::Error, Some("unknown-tool")));
-    assert!(error(&results[0]).contains("\"nope\"") && error(&results[0]).contains("desk__look"), "{}", error(&results[0]));
+    assert!(error(&results[0]).contains("\"nope\"") && error(&results[0]).contains("look"), "{}", error(&results[0]));
     assert_eq!(results[0].capability_id, None);
     assert_eq!(results[1].capability_id.as_deref(), Some("desk"));
 }
 
 #[tokio::test]
 async fn wrong_arguments_are_refused_with_path_and_rule() {
-    let wrong = SimToolCall::new("desk__look", json!({"n": "three"}));
-    let extra = SimToolCall::new("desk__look", json!({"m": 1}));
-    let malformed = SimToolCall::raw("desk__look", "{\"n\": ");
+    let wrong = SimToolCall::new("look", json!({"n": "three"}));
+    let extra = SimToolCall::new("look", json!({"m": 1}));
+    let malformed = SimToolCall::raw("look", "{\"n\": ");
     let (rig, results) = results_of(vec![wrong, extra, malformed]).await;
     assert!(rig.desk.executed("look").is_empty());
     assert!(error(&results[0]).contains("at /n:") && error(&results[0]).contains("rule \"type\""), "{}", error(&results[0]));
