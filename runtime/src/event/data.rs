@@ -1,137 +1,11 @@
-//! Events: the append-only record of a session, and the only truth about it.
+//! The types of events, one variant each.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::component::{Digest, Receipt};
-use crate::id::{AgentId, EventId, HarnessId, MessageId, SessionId, TurnId};
+use super::payload::{PinnedCapability, RecoveryMode, TokenUsage, ToolCompleted};
+use crate::component::Receipt;
+use crate::id::{AgentId, HarnessId, MessageId, TurnId};
 use crate::message::{ContentPart, Message, ToolCall};
-
-/// One event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Event {
-    /// Id.
-    pub id: EventId,
-    /// When it happened.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
-    pub ts: Timestamp,
-    /// The session that it belongs to.
-    pub session_id: SessionId,
-    /// Position in the session, from 1, without gaps; none for live-only events.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sequence: Option<u64>,
-    /// What it belongs to.
-    #[serde(default)]
-    pub context: EventContext,
-    /// Type and payload.
-    #[serde(flatten)]
-    pub data: EventData,
-}
-
-/// What an event belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct EventContext {
-    /// The turn; none for events of the session itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub turn_id: Option<TurnId>,
-    /// The message that started the turn.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input_message_id: Option<MessageId>,
-}
-
-/// An event that is not stored yet: the store adds the sequence.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewEvent {
-    /// Id.
-    pub id: EventId,
-    /// When it happened.
-    pub ts: Timestamp,
-    /// What it belongs to.
-    pub context: EventContext,
-    /// Type and payload.
-    pub data: EventData,
-}
-
-impl NewEvent {
-    /// The event as it is in `session_id` at `sequence`.
-    pub fn at(self, session_id: SessionId, sequence: Option<u64>) -> Event {
-        Event { id: self.id, ts: self.ts, session_id, sequence, context: self.context, data: self.data }
-    }
-}
-
-/// Token counts of model calls; the buckets are disjoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct TokenUsage {
-    /// Input tokens not served from a cache.
-    pub input_tokens: u64,
-    /// Generated tokens.
-    pub output_tokens: u64,
-    /// Input tokens read from a prompt cache.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub cache_read_tokens: u64,
-    /// Input tokens written to a prompt cache.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub cache_creation_tokens: u64,
-}
-
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-impl std::ops::AddAssign for TokenUsage {
-    fn add_assign(&mut self, other: Self) {
-        self.input_tokens += other.input_tokens;
-        self.output_tokens += other.output_tokens;
-        self.cache_read_tokens += other.cache_read_tokens;
-        self.cache_creation_tokens += other.cache_creation_tokens;
-    }
-}
-
-/// A capability as one turn uses it: pinned at its start, so that an activation in between
-/// changes nothing under its feet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PinnedCapability {
-    /// Capability id.
-    #[serde(rename = "ref")]
-    pub id: String,
-    /// Version of the component; none for native capabilities.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<u32>,
-    /// Digest of the component; none for native capabilities.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<Digest>,
-}
-
-/// How a tool call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum ToolStatus {
-    /// It returned a result.
-    Success,
-    /// It failed, or the sandbox ended it.
-    Error,
-    /// It ran out of time.
-    Timeout,
-    /// The turn was cancelled.
-    Cancelled,
-    /// The process died while it ran and it must not be repeated: the outcome is unknown.
-    Interrupted,
-}
-
-/// How the reason step of a dead process was taken up again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum RecoveryMode {
-    /// The model is called again from the start.
-    Restart,
-}
 
 /// Type and payload of an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -382,43 +256,6 @@ pub enum EventData {
         /// The turn that ended.
         turn_id: TurnId,
     },
-}
-
-/// Payload of `tool.completed`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ToolCompleted {
-    /// Id of the call.
-    pub tool_call_id: String,
-    /// Tool name as the model knows it.
-    pub tool_name: String,
-    /// Whether `result` is a result.
-    pub success: bool,
-    /// How it ended.
-    pub status: ToolStatus,
-    /// What the tool returned, as the model sees it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub result: Vec<ContentPart>,
-    /// The structured result.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
-    pub structured: Option<Value>,
-    /// Why it failed, as told to the model.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// Kind of the failure: a [`crate::capability::StopKind`] for calls that the sandbox ended;
-    /// "unknown-tool", "invalid-arguments" or "too-many-calls" for calls that were refused;
-    /// "interrupted" for an unknown outcome; the tool's own kind otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error_kind: Option<String>,
-    /// From claim to settlement, in milliseconds.
-    pub duration_ms: u64,
-    /// The capability that has the tool.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub capability_id: Option<String>,
-    /// What a guest call used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub receipt: Option<Receipt>,
 }
 
 impl EventData {
