@@ -14,6 +14,7 @@ pub mod error;
 pub mod event;
 pub mod harness;
 pub mod id;
+pub mod in_process;
 pub mod limits;
 pub mod message;
 pub mod platform;
@@ -31,6 +32,7 @@ pub use driver as driver_registry;
 pub use driver::llmsim as llmsim_driver;
 pub use driver::{DriverId, DriverRegistry, ResolvedModel};
 pub use error::{Error, ErrorKind};
+pub use in_process::{InProcessRuntime, InProcessRuntimeBuilder, InputMessage, TurnResult, TurnStopReason};
 pub use platform::{
     BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, PlatformDefinition, PlatformDefinitionBuilder,
 };

@@ -16,7 +16,7 @@ use everwit_runtime::sandbox::{CompilerCommand, ComponentCapabilities, Sandbox, 
 use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
 
 pub(crate) use everwit_runtime::sandbox::{
-    Admission, AdmitError, CHILD_ARGUMENT, Finding as ComponentFinding, Rejection, Terms, compile_child_main,
+    Admission, AdmitError, Finding as ComponentFinding, Rejection, Terms, compile_child,
 };
 
 /// What the sandbox of this process needs to know.

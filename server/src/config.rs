@@ -12,7 +12,6 @@ use clap::Args;
 use everwit_runtime::driver::llmsim::LlmSimConfig;
 use everwit_runtime::egress::PrivateTarget;
 
-use crate::components::CHILD_ARGUMENT;
 use crate::telemetry::LogFormat;
 
 /// Options of `everwit serve`.
@@ -144,11 +143,6 @@ fn number(problems: &mut Vec<String>, flag: &str, text: &str, least: usize, most
 /// Whether the caller of a command wants no colours.
 pub(crate) fn wants_no_colour() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-}
-
-/// Whether this process was started to compile a component, and for nothing else.
-pub(crate) fn is_compile_child() -> bool {
-    std::env::args_os().nth(1).is_some_and(|argument| argument == CHILD_ARGUMENT)
 }
 
 #[cfg(test)]

@@ -60,6 +60,7 @@ impl CapabilitySource for CapabilityRegistry {
     }
 
     async fn find_pinned(&self, _org: OrgId, pin: &PinnedCapability) -> Result<Option<Arc<dyn Capability>>, Error> {
-        Ok(if pin.digest.is_none() { self.get(&pin.id) } else { None })
+        // A component that the platform itself has is pinned by its digest; it is the same only with the same one.
+        Ok(self.get(&pin.id).filter(|capability| capability.pin().digest == pin.digest))
     }
 }

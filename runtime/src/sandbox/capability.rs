@@ -223,7 +223,10 @@ impl CapabilitySource for ComponentCapabilities {
     }
 
     async fn find_pinned(&self, org: OrgId, pin: &PinnedCapability) -> Result<Option<Arc<dyn Capability>>, Error> {
-        let Some(digest) = pin.digest else { return Ok(self.built_ins.get(&pin.id)) };
+        if let Some(built_in) = self.built_ins.find_pinned(org, pin).await? {
+            return Ok(Some(built_in));
+        }
+        let Some(digest) = pin.digest else { return Ok(None) };
         let Some(component) = self.components.find_component(org, &pin.id).await? else { return Ok(None) };
         let Some(version) = pin.version else { return Ok(None) };
         let version = self.components.get_version(org, component.id, version).await?.filter(|found| found.digest == digest);

@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 pub use admit::{AdmitError, Compiled, Compiler, Rejection};
 pub use cache::ArtifactCache;
 pub use capability::{ComponentCapabilities, ComponentCapability, Terms};
-pub use child::compile_child_main;
+pub use child::{compile_child, compile_child_main};
 pub use compile::{CHILD_ARGUMENT, CompilerCommand, Lane};
 pub use gate::rule::{RULES, Rule};
 pub use gate::{Finding, Inspection, Kind, Producer, inspect};
