@@ -15,9 +15,7 @@ use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::sandbox::{CompilerCommand, ComponentCapabilities, Sandbox, SandboxConfig};
 use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
 
-pub(crate) use everwit_runtime::sandbox::{
-    Admission, AdmitError, Finding as ComponentFinding, Rejection, Terms, compile_child,
-};
+pub(crate) use everwit_runtime::sandbox::{Admission, AdmitError, Finding as ComponentFinding, Rejection, Terms, compile_child};
 
 /// What the sandbox of this process needs to know.
 pub(crate) struct SandboxSettings {

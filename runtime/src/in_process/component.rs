@@ -172,7 +172,8 @@ impl Given {
 fn refused(error: AdmitError) -> Result<Result<Arc<dyn Capability>, String>, Error> {
     match error {
         AdmitError::Rejected(rejection) => {
-            let found = rejection.findings.iter().map(|finding| format!("{}: {} (to fix it: {})", finding.code, finding.detail, finding.fix));
+            let found =
+                rejection.findings.iter().map(|finding| format!("{}: {} (to fix it: {})", finding.code, finding.detail, finding.fix));
             Ok(Err(found.collect::<Vec<_>>().join("; ")))
         }
         AdmitError::Busy => Err(Error::Unavailable("too many components wait for being compiled".to_owned())),

@@ -27,7 +27,9 @@ pub enum BuildProblem {
         registered: String,
     },
     /// A name that nothing can be addressed by.
-    #[error("the {what} has the name {name:?}; a name is lower-case letters and digits, in words joined by single hyphens, at most 64 bytes")]
+    #[error(
+        "the {what} has the name {name:?}; a name is lower-case letters and digits, in words joined by single hyphens, at most 64 bytes"
+    )]
     InvalidName {
         /// "harness" or "agent".
         what: &'static str,

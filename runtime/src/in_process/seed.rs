@@ -120,10 +120,8 @@ pub(super) async fn add_session(ground: &Ground<'_>, session: Session) -> StoreR
 }
 
 fn of_template(template: &BuiltInHarnessDefinition, ground: &Ground<'_>) -> Harness {
-    let capability = |listed: &crate::platform::BuiltInCapabilityDefinition| CapabilityConfig {
-        id: listed.id.clone(),
-        config: listed.config.clone(),
-    };
+    let capability =
+        |listed: &crate::platform::BuiltInCapabilityDefinition| CapabilityConfig { id: listed.id.clone(), config: listed.config.clone() };
     let now = ground.clock.now();
     Harness {
         display_name: Some(template.name.clone()),
