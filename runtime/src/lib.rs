@@ -12,6 +12,7 @@ pub mod egress;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod file;
 pub mod harness;
 pub mod id;
 pub mod limits;
