@@ -89,7 +89,9 @@ impl Belongings {
         own.fence = case.claim(own.session.id).await.fence;
         ok(stores.component_store.add_version(org, own.upload.clone()).await);
         ok(stores.kv.put(&own.scope(org), "key", b"value".to_vec(), None).await);
-        ok(stores.file_store.write_file(org, own.session.id, &path("/a/b"), FileWrite::new("text", time(1))).await);
+        for at in ["/a/b", "/d"] {
+            ok(stores.file_store.write_file(org, own.session.id, &path(at), FileWrite::new("text", time(1))).await);
+        }
         ok(stores.org_store.add_key(own.key.clone()).await);
         ok(stores.request_store.remember_request(org, own.request.clone()).await);
         own
@@ -167,8 +169,8 @@ impl Belongings {
     async fn added_by(&self, case: &Case, org: OrgId) -> Outcomes {
         let stores = &case.stores;
         let write = FileWrite { expected: Expected::Absent, ..FileWrite::new("text", time(30)) };
-        // The owner's path is taken by a directory, so that the outcomes differ.
-        let seed = InitialFile::text(path("/a/b/c"), "text");
+        // Below a file of the owner, so that the outcomes differ: a path that is taken is no error.
+        let seed = InitialFile::text(path("/d/e"), "text");
         let key = ApiKey { org, secret_hash: api_key(case, org, Scope::Read).secret_hash, ..self.key.clone() };
         vec![
             outcome("add_harness", stores.harness_store.add_harness(org, self.harness.clone()).await),
