@@ -79,6 +79,7 @@ pub mod egress;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod file;
 pub mod harness;
 pub mod id;
 pub mod in_process;

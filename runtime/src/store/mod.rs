@@ -11,6 +11,7 @@ pub mod contract;
 
 mod component;
 mod error;
+mod file;
 mod kv;
 mod log;
 mod org;
@@ -22,7 +23,8 @@ use std::sync::Arc;
 
 use crate::bus::{EventBus, InMemoryEventBus};
 pub use component::{Activation, ComponentStore, NewVersion, StoredVersion};
-pub use error::{StoreError, StoreResult};
+pub use error::{FileProblem, StoreError, StoreResult};
+pub use file::RuntimeFileStore;
 pub use kv::{KvEntry, KvScope, KvStore};
 pub use log::{Append, Claim, Fence, SessionLog, Submitted, TurnEnd};
 pub use org::{ApiKey, OrgStore, Scope};
@@ -62,6 +64,8 @@ pub struct RuntimeBackends {
     pub component_store: Arc<dyn ComponentStore>,
     /// Key-value data.
     pub kv: Arc<dyn KvStore>,
+    /// Files of sessions.
+    pub file_store: Arc<dyn RuntimeFileStore>,
     /// Orgs and keys.
     pub org_store: Arc<dyn OrgStore>,
     /// Requests that must have one effect.
@@ -75,7 +79,7 @@ impl RuntimeBackends {
     pub fn from_store<S>(store: Arc<S>) -> Self
     where
         S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog,
-        S: ComponentStore + KvStore + OrgStore + RequestStore + 'static,
+        S: ComponentStore + KvStore + RuntimeFileStore + OrgStore + RequestStore + 'static,
     {
         Self {
             harness_store: store.clone(),
@@ -84,6 +88,7 @@ impl RuntimeBackends {
             log: store.clone(),
             component_store: store.clone(),
             kv: store.clone(),
+            file_store: store.clone(),
             org_store: store.clone(),
             request_store: store,
             event_bus: Arc::new(InMemoryEventBus::new()),
@@ -111,6 +116,12 @@ impl RuntimeBackends {
     #[must_use]
     pub fn with_session_store(self, session_store: Arc<dyn RuntimeSessionStore>) -> Self {
         Self { session_store, ..self }
+    }
+
+    /// The same with other files of sessions.
+    #[must_use]
+    pub fn with_file_store(self, file_store: Arc<dyn RuntimeFileStore>) -> Self {
+        Self { file_store, ..self }
     }
 
     /// The same with another bus.

@@ -34,6 +34,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0002_requests.sql"),
         checksum: "652795ba0ffd270d723158a4a7fe781baf10c1555cbc6dac567541bda353c4be",
     },
+    Migration {
+        version: 5,
+        name: "files",
+        sql: include_str!("migrations/0005_files.sql"),
+        checksum: "3b680302fdc4aa6bb897133c11e529d8154f183b0e40b3d03216b25d7777087e",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

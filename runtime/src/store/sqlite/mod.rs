@@ -10,6 +10,7 @@ mod component;
 mod db;
 mod error;
 mod event;
+mod file;
 mod harness;
 mod kv;
 mod log;
