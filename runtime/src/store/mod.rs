@@ -13,6 +13,7 @@ mod component;
 mod error;
 mod kv;
 mod log;
+mod message;
 mod org;
 mod request;
 mod resource;
@@ -25,9 +26,12 @@ pub use component::{Activation, ComponentStore, NewVersion, StoredVersion};
 pub use error::{StoreError, StoreResult};
 pub use kv::{KvEntry, KvScope, KvStore};
 pub use log::{Append, Claim, Fence, SessionLog, Submitted, TurnEnd};
+pub use message::{LogMessages, MessageBatch, RuntimeMessageStore, SessionMessages, StoredMessage};
 pub use org::{ApiKey, OrgStore, Scope};
 pub use request::{NewRequest, RememberedRequest, RequestStore};
 pub use resource::{RuntimeAgentStore, RuntimeHarnessStore, RuntimeSessionStore};
+
+use crate::turn::HistoryCache;
 
 /// Which part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +70,12 @@ pub struct RuntimeBackends {
     pub org_store: Arc<dyn OrgStore>,
     /// Requests that must have one effect.
     pub request_store: Arc<dyn RequestStore>,
+    /// An embedder's own copy of messages; none means that they are projected from the log.
+    pub message_store: Option<Arc<dyn RuntimeMessageStore>>,
     /// Live delivery of events.
     pub event_bus: Arc<dyn EventBus>,
+    /// Histories of recently used sessions of this log.
+    pub history_cache: Arc<HistoryCache>,
 }
 
 impl RuntimeBackends {
@@ -86,7 +94,9 @@ impl RuntimeBackends {
             kv: store.clone(),
             org_store: store.clone(),
             request_store: store,
+            message_store: None,
             event_bus: Arc::new(InMemoryEventBus::new()),
+            history_cache: Arc::default(),
         }
     }
 
@@ -111,6 +121,23 @@ impl RuntimeBackends {
     #[must_use]
     pub fn with_session_store(self, session_store: Arc<dyn RuntimeSessionStore>) -> Self {
         Self { session_store, ..self }
+    }
+
+    /// The same with another log. What was cached of the one before it is not used.
+    #[must_use]
+    pub fn with_log(self, log: Arc<dyn SessionLog>) -> Self {
+        Self { log, history_cache: Arc::default(), ..self }
+    }
+
+    /// The same with a copy of messages that turns read their history from.
+    #[must_use]
+    pub fn with_message_store(self, message_store: Arc<dyn RuntimeMessageStore>) -> Self {
+        Self { message_store: Some(message_store), ..self }
+    }
+
+    /// Where messages are read: the embedder's store, or else the log.
+    pub fn messages(&self) -> Arc<dyn RuntimeMessageStore> {
+        self.message_store.clone().unwrap_or_else(|| Arc::new(LogMessages::new(self.log.clone())))
     }
 
     /// The same with another bus.

@@ -5,6 +5,7 @@
 mod component;
 mod kv;
 mod log;
+mod message;
 mod org;
 mod request;
 mod resource;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::component::Components;
 use self::kv::Bucket;
+pub use self::message::MemoryMessageStore;
 use self::org::Orgs;
 use self::request::Requests;
 use self::session::Sessions;
