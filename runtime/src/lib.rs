@@ -90,6 +90,7 @@ pub mod platform;
 pub mod sandbox;
 pub mod session;
 pub mod store;
+pub mod tokens;
 pub mod turn;
 
 #[cfg(feature = "builtins")]
@@ -105,4 +106,4 @@ pub use platform::{
     BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, PlatformDefinition, PlatformDefinitionBuilder,
 };
 pub use store::RuntimeBackends;
-pub use turn::{assemble_turn_context, inspect_turn_context};
+pub use turn::{ContextReport, assemble_turn_context, context_report, inspect_turn_context, messages_from_events};
