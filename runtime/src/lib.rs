@@ -32,7 +32,8 @@ pub use driver::llmsim as llmsim_driver;
 pub use driver::{DriverId, DriverRegistry, ResolvedModel};
 pub use error::{Error, ErrorKind};
 pub use platform::{
-    BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, PlatformDefinition, PlatformDefinitionBuilder,
+    BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, ComponentDefinition, PlatformDefinition,
+    PlatformDefinitionBuilder, SeedAgent,
 };
 pub use store::RuntimeBackends;
 pub use turn::{assemble_turn_context, inspect_turn_context};

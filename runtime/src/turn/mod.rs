@@ -32,3 +32,4 @@ pub use plan::{Finish, Step, next};
 pub use state::{PlannedCall, SealReason, Stop, TurnState};
 pub(crate) use tools::panic_message;
 pub use toolset::{BoundTool, Toolset};
+pub(crate) use toolset::{check as check_value, compile_schema};
