@@ -103,7 +103,8 @@ pub use driver::{DriverId, DriverRegistry, ResolvedModel};
 pub use error::{Error, ErrorKind};
 pub use in_process::{InProcessRuntime, InProcessRuntimeBuilder, InputMessage, TurnResult, TurnStopReason};
 pub use platform::{
-    BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, PlatformDefinition, PlatformDefinitionBuilder,
+    BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, ComponentDefinition, PlatformDefinition,
+    PlatformDefinitionBuilder, SeedAgent,
 };
 pub use store::RuntimeBackends;
 pub use turn::{ContextReport, assemble_turn_context, context_report, inspect_turn_context, messages_from_events};

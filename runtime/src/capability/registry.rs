@@ -60,7 +60,10 @@ impl CapabilitySource for CapabilityRegistry {
     }
 
     async fn find_pinned(&self, _org: OrgId, pin: &PinnedCapability) -> Result<Option<Arc<dyn Capability>>, Error> {
-        // A component that the platform itself has is pinned by its digest; it is the same only with the same one.
-        Ok(self.get(&pin.id).filter(|capability| capability.pin().digest == pin.digest))
+        let same = |found: &Arc<dyn Capability>| {
+            let own = found.pin();
+            (own.version, own.digest) == (pin.version, pin.digest)
+        };
+        Ok(self.get(&pin.id).filter(same))
     }
 }

@@ -15,7 +15,7 @@ use super::loaded::Loaded;
 use crate::capability::{
     CallError, Capability, CapabilityRegistry, CapabilitySource, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput, tool_name,
 };
-use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant, Receipt, ToolDescription};
+use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant, Permissions, Receipt, ToolDescription};
 use crate::error::Error;
 use crate::event::PinnedCapability;
 use crate::id::OrgId;
@@ -50,6 +50,11 @@ impl ComponentCapability {
         let tools = description.tools.iter().map(definition).collect();
         let Terms { version, grant, budget } = terms;
         Self { sandbox, loaded, description, tools, version, digest, grant: Arc::new(grant), budget }
+    }
+
+    /// What it asks for.
+    pub fn permissions(&self) -> &Permissions {
+        &self.description.permissions
     }
 
     /// An id as this component sees it: the same in all its calls, useless to compare with what
@@ -223,10 +228,7 @@ impl CapabilitySource for ComponentCapabilities {
     }
 
     async fn find_pinned(&self, org: OrgId, pin: &PinnedCapability) -> Result<Option<Arc<dyn Capability>>, Error> {
-        if let Some(built_in) = self.built_ins.find_pinned(org, pin).await? {
-            return Ok(Some(built_in));
-        }
-        let Some(digest) = pin.digest else { return Ok(None) };
+        let (Some(digest), Some(_)) = (pin.digest, pin.version) else { return self.built_ins.find_pinned(org, pin).await };
         let Some(component) = self.components.find_component(org, &pin.id).await? else { return Ok(None) };
         let Some(version) = pin.version else { return Ok(None) };
         let version = self.components.get_version(org, component.id, version).await?.filter(|found| found.digest == digest);
