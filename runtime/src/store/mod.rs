@@ -17,6 +17,7 @@ mod org;
 mod request;
 mod resource;
 mod rules;
+mod setup;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub use log::{Append, Claim, Fence, SessionLog, Submitted, TurnEnd};
 pub use org::{ApiKey, OrgStore, Scope};
 pub use request::{NewRequest, RememberedRequest, RequestStore};
 pub use resource::{RuntimeAgentStore, RuntimeHarnessStore, RuntimeSessionStore};
+pub use setup::{Org, OrgSetupStore, Seed, SeedKind};
 
 /// Which part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub struct RuntimeBackends {
     pub org_store: Arc<dyn OrgStore>,
     /// Requests that must have one effect.
     pub request_store: Arc<dyn RequestStore>,
+    /// What orgs are set up with.
+    pub setup_store: Arc<dyn OrgSetupStore>,
     /// Live delivery of events.
     pub event_bus: Arc<dyn EventBus>,
 }
@@ -75,7 +79,7 @@ impl RuntimeBackends {
     pub fn from_store<S>(store: Arc<S>) -> Self
     where
         S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog,
-        S: ComponentStore + KvStore + OrgStore + RequestStore + 'static,
+        S: ComponentStore + KvStore + OrgStore + RequestStore + OrgSetupStore + 'static,
     {
         Self {
             harness_store: store.clone(),
@@ -85,7 +89,8 @@ impl RuntimeBackends {
             component_store: store.clone(),
             kv: store.clone(),
             org_store: store.clone(),
-            request_store: store,
+            request_store: store.clone(),
+            setup_store: store,
             event_bus: Arc::new(InMemoryEventBus::new()),
         }
     }

@@ -6,21 +6,22 @@ use std::fmt::Debug;
 use super::case::{Case, FIRST_PAGE, ok, time};
 use super::orgs::api_key;
 use super::requests::request;
+use super::setup::seed;
 use crate::agent::Agent;
 use crate::component::{Digest, Grant};
 use crate::event::NewEvent;
 use crate::harness::Harness;
-use crate::id::{OrgId, TurnId};
+use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
 use crate::session::Session;
-use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewRequest, NewVersion, Scope};
+use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewRequest, NewVersion, Scope, Seed};
 
 /// Methods that read what belongs to an org.
 #[rustfmt::skip]
 pub const READING_METHODS: &[&str] = &[
     "get_harness", "find_harness", "list_harnesses", "get_agent", "find_agent", "list_agents", "get_session", "list_sessions",
     "open_turns", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
-    "list_versions", "read_wasm", "get", "keys", "list_keys",
+    "list_versions", "read_wasm", "get", "keys", "list_keys", "list_seeds", "find_seed", "harness_is_used", "chat_session",
 ];
 
 /// Methods that change or remove what belongs to an org.
@@ -31,7 +32,11 @@ pub const CHANGING_METHODS: &[&str] = &[
 ];
 
 /// Methods that add to an org.
-pub const ADDING_METHODS: &[&str] = &["add_harness", "add_agent", "add_session", "add_version", "put", "add_key", "remember_request"];
+#[rustfmt::skip]
+pub const ADDING_METHODS: &[&str] = &[
+    "add_harness", "add_agent", "add_session", "add_version", "put", "add_key", "remember_request", "put_seed",
+    "replace_chat_session",
+];
 
 /// Everything that belongs to an org, and what somebody else would need to reach for it.
 struct Belongings {
@@ -47,7 +52,11 @@ struct Belongings {
     digest: Digest,
     key: ApiKey,
     request: NewRequest,
+    seed: Seed,
 }
+
+/// Whose chat session is asked for.
+const SUBJECT: &str = "somebody";
 
 /// Outcomes by method, as text.
 type Outcomes = Vec<(&'static str, String)>;
@@ -75,6 +84,7 @@ impl Belongings {
             upload,
             key: api_key(case, org, Scope::Read),
             request: request(case, "key", 0),
+            seed: seed(case, "base"),
         };
         ok(stores.harness_store.add_harness(org, own.harness.clone()).await);
         ok(stores.agent_store.add_agent(org, own.agent.clone()).await);
@@ -85,6 +95,8 @@ impl Belongings {
         ok(stores.kv.put(&own.scope(org), "key", b"value".to_vec(), None).await);
         ok(stores.org_store.add_key(own.key.clone()).await);
         ok(stores.request_store.remember_request(org, own.request.clone()).await);
+        ok(stores.setup_store.put_seed(org, own.seed.clone()).await);
+        ok(stores.setup_store.replace_chat_session(org, SUBJECT, None, own.session.id).await);
         own
     }
 
@@ -118,6 +130,10 @@ impl Belongings {
             outcome("get", stores.kv.get(&self.scope(org), "key").await),
             outcome("keys", stores.kv.keys(&self.scope(org), "", None, 100).await),
             outcome("list_keys", stores.org_store.list_keys(org).await),
+            outcome("list_seeds", stores.setup_store.list_seeds(org).await),
+            outcome("find_seed", stores.setup_store.find_seed(org, self.seed.kind, &self.seed.key).await),
+            outcome("harness_is_used", stores.setup_store.harness_is_used(org, self.session.harness_id).await),
+            outcome("chat_session", stores.setup_store.chat_session(org, SUBJECT).await),
         ]
     }
 
@@ -148,6 +164,7 @@ impl Belongings {
     async fn added_by(&self, case: &Case, org: OrgId) -> Outcomes {
         let stores = &case.stores;
         let key = ApiKey { org, secret_hash: api_key(case, org, Scope::Read).secret_hash, ..self.key.clone() };
+        let fresh = SessionId::from_uuid(self.step.id.uuid());
         vec![
             outcome("add_harness", stores.harness_store.add_harness(org, self.harness.clone()).await),
             outcome("add_agent", stores.agent_store.add_agent(org, self.agent.clone()).await),
@@ -156,6 +173,8 @@ impl Belongings {
             outcome("put", stores.kv.put(&self.scope(org), "key", b"value".to_vec(), Some(0)).await),
             outcome("add_key", stores.org_store.add_key(key).await),
             outcome("remember_request", stores.request_store.remember_request(org, self.request.clone()).await),
+            outcome("put_seed", stores.setup_store.put_seed(org, self.seed.clone()).await),
+            outcome("replace_chat_session", stores.setup_store.replace_chat_session(org, SUBJECT, None, fresh).await),
         ]
     }
 }

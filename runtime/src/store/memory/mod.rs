@@ -9,6 +9,7 @@ mod org;
 mod request;
 mod resource;
 mod session;
+mod setup;
 mod table;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +20,7 @@ use self::kv::Bucket;
 use self::org::Orgs;
 use self::request::Requests;
 use self::session::Sessions;
+use self::setup::Setup;
 use self::table::Table;
 use crate::agent::Agent;
 use crate::component::Digest;
@@ -49,6 +51,7 @@ struct Tenant {
     /// By component and bucket.
     kv: HashMap<(String, String), Bucket>,
     requests: Requests,
+    setup: Setup,
 }
 
 impl MemoryStore {

@@ -34,6 +34,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0002_requests.sql"),
         checksum: "652795ba0ffd270d723158a4a7fe781baf10c1555cbc6dac567541bda353c4be",
     },
+    Migration {
+        version: 7,
+        name: "setup",
+        sql: include_str!("migrations/0007_setup.sql"),
+        checksum: "94169570776d6e73cab7b7c82ce2860b44b776f3ed37294a234e2d66f8daa7c5",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

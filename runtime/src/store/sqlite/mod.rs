@@ -18,6 +18,7 @@ mod org;
 mod request;
 mod row;
 mod session;
+mod setup;
 #[cfg(test)]
 mod tests;
 
