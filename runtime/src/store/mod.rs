@@ -19,6 +19,7 @@ mod org;
 mod request;
 mod resource;
 mod rules;
+mod setup;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub use message::{LogMessages, MessageBatch, RuntimeMessageStore, SessionMessage
 pub use org::{ApiKey, OrgStore, Scope};
 pub use request::{NewRequest, RememberedRequest, RequestStore};
 pub use resource::{RuntimeAgentStore, RuntimeHarnessStore, RuntimeSessionStore};
+pub use setup::{Org, OrgSetupStore, Seed, SeedKind};
 
 use crate::turn::HistoryCache;
 
@@ -76,6 +78,8 @@ pub struct RuntimeBackends {
     pub request_store: Arc<dyn RequestStore>,
     /// An embedder's own copy of messages; none means that they are projected from the log.
     pub message_store: Option<Arc<dyn RuntimeMessageStore>>,
+    /// What orgs are set up with.
+    pub setup_store: Arc<dyn OrgSetupStore>,
     /// Live delivery of events.
     pub event_bus: Arc<dyn EventBus>,
     /// Histories of recently used sessions of this log.
@@ -87,7 +91,7 @@ impl RuntimeBackends {
     pub fn from_store<S>(store: Arc<S>) -> Self
     where
         S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog,
-        S: ComponentStore + KvStore + RuntimeFileStore + OrgStore + RequestStore + 'static,
+        S: ComponentStore + KvStore + RuntimeFileStore + OrgStore + RequestStore + OrgSetupStore + 'static,
     {
         Self {
             harness_store: store.clone(),
@@ -98,7 +102,8 @@ impl RuntimeBackends {
             kv: store.clone(),
             file_store: store.clone(),
             org_store: store.clone(),
-            request_store: store,
+            request_store: store.clone(),
+            setup_store: store,
             message_store: None,
             event_bus: Arc::new(InMemoryEventBus::new()),
             history_cache: Arc::default(),

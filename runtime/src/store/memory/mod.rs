@@ -11,6 +11,7 @@ mod org;
 mod request;
 mod resource;
 mod session;
+mod setup;
 mod table;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +24,7 @@ pub use self::message::MemoryMessageStore;
 use self::org::Orgs;
 use self::request::Requests;
 use self::session::Sessions;
+use self::setup::Setup;
 use self::table::Table;
 use crate::agent::Agent;
 use crate::component::Digest;
@@ -54,6 +56,7 @@ struct Tenant {
     kv: HashMap<(String, String), Bucket>,
     files: HashMap<SessionId, Files>,
     requests: Requests,
+    setup: Setup,
 }
 
 impl MemoryStore {
