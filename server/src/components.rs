@@ -207,6 +207,7 @@ mod tests {
             grant,
             budget: Budget::TOOL_CALL,
             created_at: jiff::Timestamp::UNIX_EPOCH,
+            activated_at: None,
         }
     }
 

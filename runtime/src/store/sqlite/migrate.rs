@@ -34,6 +34,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0002_requests.sql"),
         checksum: "652795ba0ffd270d723158a4a7fe781baf10c1555cbc6dac567541bda353c4be",
     },
+    Migration {
+        version: 3,
+        name: "activations",
+        sql: include_str!("migrations/0009_activations.sql"),
+        checksum: "7e56eee5a16408ee4e296f6b5669235418058fe7ee35f12df7889ce0bea78769",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.
