@@ -205,6 +205,7 @@ mod tests {
             grant,
             budget: Budget::TOOL_CALL,
             created_at: jiff::Timestamp::UNIX_EPOCH,
+            activated_at: None,
         }
     }
 
