@@ -2,6 +2,7 @@
 //! default; this file is the only one that reads the environment. Everything that is wrong is
 //! reported at once.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -143,6 +144,32 @@ fn number(problems: &mut Vec<String>, flag: &str, text: &str, least: usize, most
 /// Whether the caller of a command wants no colours.
 pub(crate) fn wants_no_colour() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// What the environment says about the author's Rust installation.
+pub(crate) struct RustEnvironment {
+    /// Where cargo keeps the sources of dependencies.
+    pub(crate) cargo_home: Option<PathBuf>,
+    /// Where rustup keeps toolchains.
+    pub(crate) rustup_home: Option<PathBuf>,
+    /// Compiler flags, which take the place of those in cargo's configuration.
+    pub(crate) flags: Option<Vec<OsString>>,
+}
+
+impl RustEnvironment {
+    pub(crate) fn read() -> Self {
+        let home = |variable: &str, default: &str| {
+            let set = std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+            set.or_else(|| std::env::home_dir().map(|home| home.join(default)))
+        };
+        let split = |variable: &str, separator: char| {
+            let flags = std::env::var_os(variable)?;
+            let flags = flags.to_string_lossy();
+            Some(flags.split(separator).filter(|flag| !flag.is_empty()).map(OsString::from).collect::<Vec<_>>())
+        };
+        let flags = split("CARGO_ENCODED_RUSTFLAGS", '\u{1f}').or_else(|| split("RUSTFLAGS", ' '));
+        Self { cargo_home: home("CARGO_HOME", ".cargo"), rustup_home: home("RUSTUP_HOME", ".rustup"), flags }
+    }
 }
 
 #[cfg(test)]

@@ -72,6 +72,8 @@ pub(super) struct Circumstances {
 pub(super) struct Finished<T> {
     pub(super) result: Result<T, Stopped>,
     pub(super) emitted: Vec<ContentPart>,
+    /// Bytes of output that are left after what was emitted.
+    pub(super) output_left: u64,
     pub(super) usage: CallUsage,
     pub(super) logs: Vec<LogLine>,
 }
@@ -175,7 +177,7 @@ impl<'a> Call<'a> {
             http_requests: state.http.requests(),
         };
         let emitted = std::mem::take(&mut state.call.emitted);
-        Finished { result, emitted, usage, logs: state.log.take() }
+        Finished { result, emitted, output_left: state.call.output_left, usage, logs: state.log.take() }
     }
 }
 
@@ -254,7 +256,7 @@ async fn supervise<T>(work: impl Future<Output = wasmtime::Result<T>>, deadline:
 
 fn refused<T>(kind: StopKind, message: &str, budget: &Budget) -> Finished<T> {
     let usage = CallUsage { fuel_limit: budget.fuel, ..CallUsage::default() };
-    Finished { result: Err(stopped(kind, message.to_owned())), emitted: Vec::new(), usage, logs: Vec::new() }
+    Finished { result: Err(stopped(kind, message.to_owned())), emitted: Vec::new(), output_left: 0, usage, logs: Vec::new() }
 }
 
 pub(super) fn stopped(kind: StopKind, message: String) -> Stopped {

@@ -13,7 +13,7 @@ use super::call::{self, Circumstances, Finished};
 use super::convert;
 use super::loaded::Loaded;
 use crate::capability::{
-    CallError, Capability, CapabilityRegistry, CapabilitySource, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput, tool_name,
+    CallError, Capability, CapabilityRegistry, CapabilitySource, StopKind, ToolCallContext, ToolDefinition, ToolOutcome, tool_name,
 };
 use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant, Permissions, Receipt, ToolDescription};
 use crate::error::Error;
@@ -141,12 +141,14 @@ impl Capability for ComponentCapability {
         };
         let (services, slots) = (self.sandbox.services(), self.sandbox.slots());
         let finished = call::call_tool(services, slots, &self.loaded, circumstances, (&context, tool, &arguments)).await;
-        let Finished { result, emitted, mut usage, logs } = finished;
+        let Finished { result, emitted, output_left, mut usage, logs } = finished;
         let result = match result {
             Ok(Ok(output)) => {
                 let bytes = convert::output_bytes(&output);
                 usage.bytes_out += bytes as u64;
-                self.checked(output, emitted, bytes)
+                self.check_output(bytes as u64, output_left).and_then(|()| {
+                    convert::output(output, emitted).map_err(|stop| CallError::Stopped(stop.into()))
+                })
             }
             Ok(Err(failure)) => Err(CallError::Failed(convert::failure(failure))),
             Err(stopped) => Err(CallError::Stopped(stopped)),
@@ -157,18 +159,14 @@ impl Capability for ComponentCapability {
 }
 
 impl ComponentCapability {
-    fn checked(
-        &self,
-        output: super::bindings::everwit::types::tools::CallOutput,
-        emitted: Vec<crate::message::ContentPart>,
-        bytes: usize,
-    ) -> Result<ToolOutput, CallError> {
-        let limit = self.budget.output_bytes;
-        if bytes as u64 > limit {
-            let message = format!("the result has {bytes} bytes; {limit} are allowed");
-            return Err(CallError::Stopped(call::stopped(crate::capability::StopKind::Output, message)));
+    /// Partial output and result share one limit.
+    fn check_output(&self, bytes: u64, left: u64) -> Result<(), CallError> {
+        if bytes <= left {
+            return Ok(());
         }
-        convert::output(output, emitted).map_err(|stop| CallError::Stopped(stop.into()))
+        let (limit, emitted) = (self.budget.output_bytes, self.budget.output_bytes - left);
+        let message = format!("the result has {bytes} bytes and partial output had {emitted}; together {limit} are allowed");
+        Err(CallError::Stopped(call::stopped(StopKind::Output, message)))
     }
 }
 

@@ -46,6 +46,7 @@ pub(super) struct RunningCall {
 impl CallState {
     /// Begins an import that was given `bytes`: charges it, yields if due, starts its clock.
     pub(super) async fn enter(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.check_copied(bytes)?;
         self.ledger.charge_call(bytes as u64)?;
         self.ledger.yield_if_due().await;
         self.ledger.enter();
@@ -55,7 +56,18 @@ impl CallState {
     /// Ends an import that returns `bytes`.
     pub(super) fn leave(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.ledger.leave();
+        self.check_copied(bytes)?;
         Ok(self.ledger.charge_return(bytes as u64)?)
+    }
+
+    /// Refuses what is more than one host call may copy. The engine's own limit is coarser: it
+    /// holds for results too, which may be larger, and not for what the host returns.
+    fn check_copied(&self, bytes: usize) -> Result<(), Stop> {
+        let limit = self.budget.host_call_bytes;
+        if bytes as u64 <= limit {
+            return Ok(());
+        }
+        Err(Stop::new(StopKind::HostBytes, format!("one host call was to copy {bytes} bytes; {limit} are the most")))
     }
 
     /// Takes `bytes` from the output limit.

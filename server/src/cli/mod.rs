@@ -6,6 +6,7 @@ mod call;
 mod inspect;
 mod keys;
 mod output;
+mod remap;
 mod section;
 mod serve;
 mod workbench;

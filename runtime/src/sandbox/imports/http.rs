@@ -79,7 +79,8 @@ impl client::HostResponse for CallState {
 
     async fn read(&mut self, response: Resource<Response>, max: u32) -> wasmtime::Result<Result<Option<Vec<u8>>, Fault>> {
         self.enter(0).await?;
-        let max = max.clamp(1, MAX_READ_BYTES) as usize;
+        let most = usize::try_from(self.budget.host_call_bytes).unwrap_or(usize::MAX);
+        let max = (max.clamp(1, MAX_READ_BYTES) as usize).min(most);
         let piece = self.table.get_mut(&response)?.chunk(max).await;
         let piece = piece.map(|piece| piece.map(|bytes| bytes.to_vec())).map_err(fault);
         self.leave(piece.as_ref().map_or(0, |piece| piece.as_ref().map_or(0, Vec::len)))?;
