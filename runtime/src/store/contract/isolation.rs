@@ -13,21 +13,21 @@ use crate::harness::Harness;
 use crate::id::{OrgId, TurnId};
 use crate::limits::Budget;
 use crate::session::Session;
-use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewRequest, NewVersion, Scope};
+use crate::store::{Activation, ApiKey, Append, Fence, KvScope, MessageBatch, NewRequest, NewVersion, Scope};
 
 /// Methods that read what belongs to an org.
 #[rustfmt::skip]
 pub const READING_METHODS: &[&str] = &[
     "get_harness", "find_harness", "list_harnesses", "get_agent", "find_agent", "list_agents", "get_session", "list_sessions",
     "open_turns", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
-    "list_versions", "read_wasm", "get", "keys", "list_keys",
+    "list_versions", "read_wasm", "get", "keys", "list_keys", "load_messages",
 ];
 
 /// Methods that change or remove what belongs to an org.
 #[rustfmt::skip]
 pub const CHANGING_METHODS: &[&str] = &[
     "claim_turn", "request_cancel", "append", "submit_turn", "update_harness", "update_agent", "update_session", "activate",
-    "archive_component", "remove", "remove_key",
+    "archive_component", "remove", "remove_key", "record_messages",
 ];
 
 /// Methods that add to an org.
@@ -81,6 +81,7 @@ impl Belongings {
         ok(stores.session_store.add_session(org, own.session.clone(), own.started.clone()).await);
         ok(stores.log.submit_turn(org, own.session.id, turn, own.input.clone()).await);
         own.fence = case.claim(own.session.id).await.fence;
+        ok(stores.messages().record_messages(org, own.session.id, case.batch(own.session.id, 0).await).await);
         ok(stores.component_store.add_version(org, own.upload.clone()).await);
         ok(stores.kv.put(&own.scope(org), "key", b"value".to_vec(), None).await);
         ok(stores.org_store.add_key(own.key.clone()).await);
@@ -118,6 +119,7 @@ impl Belongings {
             outcome("get", stores.kv.get(&self.scope(org), "key").await),
             outcome("keys", stores.kv.keys(&self.scope(org), "", None, 100).await),
             outcome("list_keys", stores.org_store.list_keys(org).await),
+            outcome("load_messages", stores.messages().load_messages(org, session).await),
         ]
     }
 
@@ -140,6 +142,7 @@ impl Belongings {
             outcome("archive_component", stores.component_store.archive_component(org, component, time(30)).await),
             outcome("remove", stores.kv.remove(&self.scope(org), "key", Some(1)).await),
             outcome("remove_key", stores.org_store.remove_key(org, self.key.id).await),
+            outcome("record_messages", stores.messages().record_messages(org, session, nothing_behind(2)).await),
         ]
     }
 
@@ -158,6 +161,11 @@ impl Belongings {
             outcome("remember_request", stores.request_store.remember_request(org, self.request.clone()).await),
         ]
     }
+}
+
+/// A stretch of a log that has nothing.
+fn nothing_behind(after: u64) -> MessageBatch {
+    MessageBatch { after, through: after, messages: Vec::new() }
 }
 
 async fn empty_org(case: &Case) -> OrgId {
