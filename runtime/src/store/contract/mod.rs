@@ -11,6 +11,16 @@
 //! everwit_runtime::store_contract_tests!(my_store, crate::open);
 //! ```
 //!
+//! For a store of one trait, [`run`] the [`CASES`] of its group, and those of `isolation`, on
+//! backends that are in memory otherwise:
+//!
+//! ```text
+//! let stores = RuntimeBackends::in_memory().with_message_store(Arc::new(MyMessages::default()));
+//! for case in contract::CASES.iter().filter(|case| case.starts_with("messages::")) {
+//!     contract::run(case, &stores).await;
+//! }
+//! ```
+//!
 //! Each case works in orgs of its own, so all of them can share one database. Cases panic with
 //! what they found.
 
@@ -21,6 +31,7 @@ mod concurrency;
 mod files;
 mod isolation;
 mod kv;
+mod messages;
 mod named;
 mod orgs;
 mod reading;
@@ -113,6 +124,16 @@ macro_rules! __store_contract_cases {
                 returns_a_thousand_events_at_most
                 finds_events_by_id
                 an_absent_session_has_an_empty_log
+            }
+            messages {
+                what_the_log_settled_is_loaded_in_order
+                payloads_are_kept_exactly
+                recording_again_changes_nothing
+                an_overlap_adds_only_what_is_new
+                a_gap_is_refused
+                thousands_of_messages_are_loaded
+                sessions_never_meet
+                an_absent_session_has_no_messages
             }
             concurrency {
                 parallel_submissions_of_a_turn_have_one_effect
