@@ -25,7 +25,7 @@ pub mod store;
 pub mod turn;
 
 #[cfg(feature = "builtins")]
-pub use capability::CurrentTimeCapability;
+pub use capability::{CurrentTimeCapability, SessionFileSystemCapability, SessionStorageCapability, WebFetchCapability};
 pub use capability::{Capability, CapabilityRegistry, CapabilitySource};
 pub use connection::{ConnectionProvider, ConnectionProviderRegistry};
 pub use driver as driver_registry;
