@@ -24,9 +24,9 @@ pub mod session;
 pub mod store;
 pub mod turn;
 
+pub use capability::{Capability, CapabilityRegistry, CapabilitySource};
 #[cfg(feature = "builtins")]
 pub use capability::{CurrentTimeCapability, SessionFileSystemCapability, SessionStorageCapability, WebFetchCapability};
-pub use capability::{Capability, CapabilityRegistry, CapabilitySource};
 pub use connection::{ConnectionProvider, ConnectionProviderRegistry};
 pub use driver as driver_registry;
 pub use driver::llmsim as llmsim_driver;

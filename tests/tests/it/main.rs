@@ -4,6 +4,8 @@ mod api;
 mod api_auth;
 mod api_components;
 mod api_document;
+mod api_files;
+mod builtins;
 mod cli;
 mod compile;
 mod contracts;

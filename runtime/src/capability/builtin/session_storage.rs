@@ -106,7 +106,11 @@ async fn kv_store(call: &ToolCallContext, given: Value) -> Result<ToolOutput, Ca
         Operation::Set => {
             let (key, value) = (key?, given.value.ok_or_else(|| missing("value"))?);
             if key.len() > MAX_KEY_BYTES {
-                return Err(failed("limit", "key_too_long", format!("the key has {} bytes; at most {MAX_KEY_BYTES} are allowed", key.len())));
+                return Err(failed(
+                    "limit",
+                    "key_too_long",
+                    format!("the key has {} bytes; at most {MAX_KEY_BYTES} are allowed", key.len()),
+                ));
             }
             store.put(&scope, key, value.into_bytes(), None).await.map_err(store_failure)?;
             json_output(&json!({ "operation": "set", "key": key, "success": true }))

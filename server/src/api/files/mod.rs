@@ -53,7 +53,8 @@ impl Files {
     }
 
     async fn list(&self, path: &FilePath, recursive: Recursive) -> Result<FileList, Problem> {
-        let found = self.store().list_directory(self.org, self.session, path, recursive.recursive.unwrap_or(false)).await.map_err(refused)?;
+        let found =
+            self.store().list_directory(self.org, self.session, path, recursive.recursive.unwrap_or(false)).await.map_err(refused)?;
         let total = found.len() as u64;
         Ok(FileList { data: found.into_iter().map(|stat| FileBody::new(self.session, stat)).collect(), total })
     }
@@ -190,7 +191,8 @@ pub(crate) async fn update_file(
             (file.content, unchanged)
         }
     };
-    let write = FileWrite { expected, is_readonly: request.is_readonly, over_readonly: true, ..FileWrite::new(content, files.app.moments.now()) };
+    let write =
+        FileWrite { expected, is_readonly: request.is_readonly, over_readonly: true, ..FileWrite::new(content, files.app.moments.now()) };
     files.write(&path, write).await
 }
 

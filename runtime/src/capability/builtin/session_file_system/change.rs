@@ -49,7 +49,11 @@ impl Files<'_> {
         let given: WriteFile = arguments(given)?;
         let path = path(&given.path)?;
         let content = given.encoding.decode(&given.content).map_err(|error| {
-            failed("invalid-arguments", "not_base64", format!("content is not base64 ({error}); send base64 with padding, or encoding=text"))
+            failed(
+                "invalid-arguments",
+                "not_base64",
+                format!("content is not base64 ({error}); send base64 with padding, or encoding=text"),
+            )
         })?;
         let now = self.call.services.clock.now();
         let stat = self.store().write_file(self.call.org_id, self.call.session_id, &path, FileWrite::new(content, now)).await;

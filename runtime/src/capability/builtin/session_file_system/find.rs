@@ -147,7 +147,9 @@ impl Files<'_> {
             OutputMode::Count => {
                 let items = counts.iter().map(|(path, lines)| json!({ "path": path, "count": lines }));
                 let part = Part::new("grep", items, counts.len(), given.offset, limit);
-                json_output(&json!({ "pattern": query.pattern, "counts": part.items, "note": part.note, "incomplete": incomplete(&report) }))
+                json_output(
+                    &json!({ "pattern": query.pattern, "counts": part.items, "note": part.note, "incomplete": incomplete(&report) }),
+                )
             }
         }
     }
@@ -194,7 +196,11 @@ fn incomplete(report: &GrepReport) -> Option<String> {
     }
     if !report.skipped.is_empty() {
         let names: Vec<String> = report.skipped.iter().take(SHOWN_SKIPPED).map(FilePath::shown).collect();
-        parts.push(format!("{} files are binary or too large and were not searched, among them {}", report.skipped.len(), names.join(", ")));
+        parts.push(format!(
+            "{} files are binary or too large and were not searched, among them {}",
+            report.skipped.len(),
+            names.join(", ")
+        ));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }

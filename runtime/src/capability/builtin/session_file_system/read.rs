@@ -158,7 +158,11 @@ fn image_type(content: &[u8]) -> Option<&'static str> {
 fn picture(file: &SessionFile, media_type: &str) -> Result<ToolOutput, CallError> {
     let (path, size) = (file.stat.path.shown(), file.content.len());
     if size > MAX_IMAGE_BYTES {
-        return Err(failed("limit", "image_too_large", format!("{path} has {size} bytes; pictures up to {MAX_IMAGE_BYTES} bytes are shown")));
+        return Err(failed(
+            "limit",
+            "image_too_large",
+            format!("{path} has {size} bytes; pictures up to {MAX_IMAGE_BYTES} bytes are shown"),
+        ));
     }
     let facts = json!({ "path": path, "media_type": media_type, "size_bytes": size, "content_hash": file.stat.content_hash });
     let image = ContentPart::Image { url: None, base64: Some(BASE64.encode(&file.content)), media_type: Some(media_type.to_owned()) };

@@ -69,6 +69,7 @@ impl Config {
 
 /// A host without a port stands for HTTPS and HTTP on their usual ports.
 fn both_schemes(host: &str) -> Vec<String> {
-    let has_port = host.rsplit_once(':').is_some_and(|(name, port)| port.parse::<u16>().is_ok() && (!name.contains(':') || name.ends_with(']')));
+    let has_port =
+        host.rsplit_once(':').is_some_and(|(name, port)| port.parse::<u16>().is_ok() && (!name.contains(':') || name.ends_with(']')));
     if has_port { vec![host.to_owned()] } else { vec![host.to_owned(), format!("{host}:443"), format!("{host}:80")] }
 }

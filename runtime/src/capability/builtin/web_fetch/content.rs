@@ -48,7 +48,8 @@ pub(super) async fn page(fetched: Fetched, as_markdown: bool) -> Result<Page, Ca
 
 /// Whether a media type is text; without one, whether the bytes look like it.
 fn is_text(essence: &str, body: &[u8]) -> bool {
-    let known = ["application/json", "application/xml", "application/javascript", "application/yaml", "application/toml", "application/x-ndjson"];
+    let known =
+        ["application/json", "application/xml", "application/javascript", "application/yaml", "application/toml", "application/x-ndjson"];
     match essence {
         "" => !body.contains(&0) && std::str::from_utf8(body).is_ok(),
         _ => essence.starts_with("text/") || essence.ends_with("+json") || essence.ends_with("+xml") || known.contains(&essence),

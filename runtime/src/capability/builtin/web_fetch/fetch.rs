@@ -100,9 +100,9 @@ fn redirect(response: &EgressResponse, from: &Url) -> Result<Option<Url>, CallEr
         return Ok(None);
     }
     let Some(location) = header(response, "location") else { return Ok(None) };
-    let next = from.join(location).map_err(|error| {
-        failed("unavailable", "invalid_redirect", format!("the page redirects to what is no URL: {error}"))
-    })?;
+    let next = from
+        .join(location)
+        .map_err(|error| failed("unavailable", "invalid_redirect", format!("the page redirects to what is no URL: {error}")))?;
     parse(next.as_str()).map(Some)
 }
 

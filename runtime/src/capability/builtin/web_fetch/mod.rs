@@ -15,9 +15,7 @@ use self::config::{CONFIG_SCHEMA, Config};
 use self::content::{Page, Shape};
 use self::fetch::Fetched;
 use super::support::{MAX_RESULT_BYTES, arguments, failed, json_cut, json_output, store_failure};
-use crate::capability::{
-    CallError, Capability, RiskLevel, StopKind, Stopped, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput,
-};
+use crate::capability::{CallError, Capability, RiskLevel, StopKind, Stopped, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput};
 use crate::component::Effects;
 use crate::egress::MAX_URL_BYTES;
 use crate::file::{FilePath, FileWrite};
@@ -83,11 +81,9 @@ impl Capability for WebFetchCapability {
 
     async fn call_tool(&self, call: &ToolCallContext, _tool: &str, arguments: Value) -> ToolOutcome {
         let work = web_fetch(call, arguments);
-        let cancelled = || CallError::Stopped(Stopped {
-            kind: StopKind::Cancelled,
-            message: "the turn was cancelled".to_owned(),
-            backtrace: Vec::new(),
-        });
+        let cancelled = || {
+            CallError::Stopped(Stopped { kind: StopKind::Cancelled, message: "the turn was cancelled".to_owned(), backtrace: Vec::new() })
+        };
         ToolOutcome::native(call.cancel.run_until_cancelled(Box::pin(work)).await.unwrap_or_else(|| Err(cancelled())))
     }
 }
@@ -166,7 +162,11 @@ fn file_path(path: &str, config: &Config) -> Result<FilePath, CallError> {
 
 async fn save(call: &ToolCallContext, fetched: Fetched, path: &FilePath) -> Result<ToolOutput, CallError> {
     if !fetched.complete {
-        return Err(failed("limit", "too_large", format!("{} is larger than {} bytes; it was not saved", fetched.url, fetch::MAX_BODY_BYTES)));
+        return Err(failed(
+            "limit",
+            "too_large",
+            format!("{} is larger than {} bytes; it was not saved", fetched.url, fetch::MAX_BODY_BYTES),
+        ));
     }
     let write = FileWrite::new(fetched.body, call.services.clock.now());
     let stat = call.services.backends.file_store.write_file(call.org_id, call.session_id, path, write).await.map_err(store_failure)?;
