@@ -127,6 +127,7 @@ fn of_template(template: &BuiltInHarnessDefinition, ground: &Ground<'_>) -> Harn
         display_name: Some(template.name.clone()),
         description: Some(template.description.clone()),
         capabilities: template.capabilities.iter().map(capability).collect(),
+        initial_files: Vec::new(),
         tags: template.tags.clone(),
         is_built_in: true,
         status: ResourceStatus::Active,
