@@ -14,10 +14,12 @@ mod error;
 mod file;
 mod kv;
 mod log;
+mod message;
 mod org;
 mod request;
 mod resource;
 mod rules;
+mod setup;
 
 use std::sync::Arc;
 
@@ -27,9 +29,13 @@ pub use error::{FileProblem, StoreError, StoreResult};
 pub use file::RuntimeFileStore;
 pub use kv::{KvEntry, KvScope, KvStore};
 pub use log::{Append, Claim, Fence, SessionLog, Submitted, TurnEnd};
+pub use message::{LogMessages, MessageBatch, RuntimeMessageStore, SessionMessages, StoredMessage};
 pub use org::{ApiKey, OrgStore, Scope};
 pub use request::{NewRequest, RememberedRequest, RequestStore};
 pub use resource::{RuntimeAgentStore, RuntimeHarnessStore, RuntimeSessionStore};
+pub use setup::{Org, OrgSetupStore, Seed, SeedKind};
+
+use crate::turn::HistoryCache;
 
 /// Which part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +76,14 @@ pub struct RuntimeBackends {
     pub org_store: Arc<dyn OrgStore>,
     /// Requests that must have one effect.
     pub request_store: Arc<dyn RequestStore>,
+    /// An embedder's own copy of messages; none means that they are projected from the log.
+    pub message_store: Option<Arc<dyn RuntimeMessageStore>>,
+    /// What orgs are set up with.
+    pub setup_store: Arc<dyn OrgSetupStore>,
     /// Live delivery of events.
     pub event_bus: Arc<dyn EventBus>,
+    /// Histories of recently used sessions of this log.
+    pub history_cache: Arc<HistoryCache>,
 }
 
 impl RuntimeBackends {
@@ -79,7 +91,7 @@ impl RuntimeBackends {
     pub fn from_store<S>(store: Arc<S>) -> Self
     where
         S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog,
-        S: ComponentStore + KvStore + RuntimeFileStore + OrgStore + RequestStore + 'static,
+        S: ComponentStore + KvStore + RuntimeFileStore + OrgStore + RequestStore + OrgSetupStore + 'static,
     {
         Self {
             harness_store: store.clone(),
@@ -90,8 +102,11 @@ impl RuntimeBackends {
             kv: store.clone(),
             file_store: store.clone(),
             org_store: store.clone(),
-            request_store: store,
+            request_store: store.clone(),
+            setup_store: store,
+            message_store: None,
             event_bus: Arc::new(InMemoryEventBus::new()),
+            history_cache: Arc::default(),
         }
     }
 
@@ -122,6 +137,23 @@ impl RuntimeBackends {
     #[must_use]
     pub fn with_file_store(self, file_store: Arc<dyn RuntimeFileStore>) -> Self {
         Self { file_store, ..self }
+    }
+
+    /// The same with another log. What was cached of the one before it is not used.
+    #[must_use]
+    pub fn with_log(self, log: Arc<dyn SessionLog>) -> Self {
+        Self { log, history_cache: Arc::default(), ..self }
+    }
+
+    /// The same with a copy of messages that turns read their history from.
+    #[must_use]
+    pub fn with_message_store(self, message_store: Arc<dyn RuntimeMessageStore>) -> Self {
+        Self { message_store: Some(message_store), ..self }
+    }
+
+    /// Where messages are read: the embedder's store, or else the log.
+    pub fn messages(&self) -> Arc<dyn RuntimeMessageStore> {
+        self.message_store.clone().unwrap_or_else(|| Arc::new(LogMessages::new(self.log.clone())))
     }
 
     /// The same with another bus.

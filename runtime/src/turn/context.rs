@@ -1,10 +1,12 @@
 //! What a turn works with: prompts, capabilities, tools and model, merged from the harness chain
 //! (root to leaf), the agent and the session. Assembled once per turn.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::context_error::ContextError;
-use super::conversation::Conversation;
+use super::history::session_messages;
+use super::provenance::{CapabilityProvenance, Contributor, Provenance, join};
 use super::resolve::{ResolvedCapability, merge, resolve, resolve_pinned};
 use super::toolset::Toolset;
 use crate::agent::Agent;
@@ -13,7 +15,7 @@ use crate::driver::{OfferedTool, ResolvedModel};
 use crate::event::PinnedCapability;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
 use crate::id::{HarnessId, OrgId, SessionId};
-use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_EVENTS_PER_PAGE, MAX_HARNESS_DEPTH};
+use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_HARNESS_DEPTH};
 use crate::message::Message;
 use crate::session::Session;
 use crate::store::RuntimeBackends;
@@ -65,6 +67,8 @@ pub struct TurnContext {
     pub resolved_locale: Option<String>,
     /// The tools, ready to be called.
     pub tools: Toolset,
+    /// Who contributed its parts and set its values.
+    pub provenance: Provenance,
 }
 
 /// Assembles the context of a turn that is to run. `pins` are what the turn recorded at its
@@ -82,7 +86,7 @@ pub async fn assemble_turn_context(
     if messages.is_empty() {
         return Err(ContextError::NoMessages);
     }
-    assemble(sources, org, session, messages, pins).await
+    Layers::of_session(sources.backends, org, session).await?.assemble(sources, org, messages, pins).await
 }
 
 /// The context that a turn of the session would have now; also works before the first message.
@@ -90,64 +94,101 @@ pub async fn assemble_turn_context(
 /// # Errors
 /// As [`assemble_turn_context`], except `NoMessages`.
 pub async fn inspect_turn_context(sources: ContextSources<'_>, org: OrgId, session: SessionId) -> Result<TurnContext, ContextError> {
-    let messages = read_messages(sources.backends, org, session).await?;
-    assemble(sources, org, session, messages, None).await
+    let messages = session_messages(sources.backends, org, session).await?;
+    Layers::of_session(sources.backends, org, session).await?.assemble(sources, org, messages, None).await
 }
 
-async fn read_messages(backends: &RuntimeBackends, org: OrgId, session: SessionId) -> Result<Vec<Arc<Message>>, ContextError> {
-    let mut conversation = Conversation::of_session();
-    let mut after = 0;
-    loop {
-        let page = backends.log.read_events(org, session, after, MAX_EVENTS_PER_PAGE).await?;
-        for event in &page {
-            conversation.fold(event);
-        }
-        match page.last().and_then(|event| event.sequence) {
-            Some(last) if page.len() == MAX_EVENTS_PER_PAGE => after = last,
-            _ => return Ok(conversation.messages()),
-        }
+/// What a context is merged from, in the order in which the layers win.
+pub(super) struct Layers {
+    /// Root first.
+    pub(super) harness_chain: Vec<Harness>,
+    pub(super) agent: Option<Agent>,
+    pub(super) session: Session,
+}
+
+impl Layers {
+    /// The layers of a stored session.
+    pub(super) async fn of_session(backends: &RuntimeBackends, org: OrgId, session: SessionId) -> Result<Self, ContextError> {
+        let session = backends.session_store.get_session(org, session).await?.ok_or(ContextError::SessionMissing(session))?;
+        let agent = find_agent(backends, org, &session).await?;
+        let harness_chain = find_harness_chain(backends, org, session.harness_id).await?;
+        Ok(Self { harness_chain, agent, session })
+    }
+
+    /// The one merge of all contexts: of turns that run, that are inspected, and of drafts.
+    pub(super) async fn assemble(
+        self,
+        sources: ContextSources<'_>,
+        org: OrgId,
+        messages: Vec<Arc<Message>>,
+        pins: Option<&[PinnedCapability]>,
+    ) -> Result<TurnContext, ContextError> {
+        let wanted = merge(self.capabilities());
+        let capabilities = match pins {
+            Some(pins) => resolve_pinned(sources.capabilities, org, &wanted, pins).await?,
+            None => resolve(sources.capabilities, org, wanted).await?,
+        };
+        let tools = Toolset::bind(&capabilities)?;
+        let (system_prompt, prompt) = join(self.prompts(&capabilities));
+        let (max_iterations, max_iterations_by) = self.max_iterations();
+        let model = sources.default_model.clone();
+        let runtime_agent = RuntimeAgent { system_prompt, model: model.model.clone(), tools: tools.offered(), max_iterations };
+        let provenance = Provenance {
+            prompt,
+            model: Contributor::Platform,
+            locale: self.session.locale.as_ref().map(|_| Contributor::from(&self.session)),
+            max_iterations: max_iterations_by,
+            capabilities: capabilities.iter().map(origin).collect(),
+        };
+        let config = |resolved: &ResolvedCapability| CapabilityConfig { id: resolved.id.clone(), config: Some(resolved.config.clone()) };
+        Ok(TurnContext {
+            resolved_capability_configs: capabilities.iter().map(config).collect(),
+            pins: capabilities.iter().map(|resolved| resolved.capability.pin()).collect(),
+            messages,
+            runtime_agent,
+            model_with_provider: model,
+            resolved_locale: self.session.locale.clone(),
+            tools,
+            provenance,
+            harness_chain: self.harness_chain,
+            agent: self.agent,
+            session: self.session,
+        })
+    }
+
+    fn capabilities(&self) -> impl Iterator<Item = (Contributor, &[CapabilityConfig])> {
+        let harnesses = self.harness_chain.iter().map(|harness| (harness.into(), harness.capabilities.as_slice()));
+        let agent = self.agent.iter().map(|agent| (agent.into(), agent.capabilities.as_slice()));
+        harnesses.chain(agent).chain([((&self.session).into(), self.session.capabilities.as_slice())])
+    }
+
+    /// Prompts in order of the layers, then the additions of the capabilities.
+    fn prompts<'a>(&'a self, capabilities: &'a [ResolvedCapability]) -> impl Iterator<Item = (Contributor, Cow<'a, str>)> {
+        let harness = |harness: &'a Harness| Some((harness.into(), Cow::from(harness.system_prompt.as_deref()?)));
+        let harnesses = self.harness_chain.iter().filter_map(harness);
+        let agent = self.agent.iter().map(|agent| (agent.into(), Cow::from(agent.system_prompt.as_str())));
+        let session = self.session.system_prompt.iter().map(|prompt| ((&self.session).into(), Cow::from(prompt.as_str())));
+        let addition = |resolved: &'a ResolvedCapability| {
+            let addition = resolved.capability.system_prompt_addition()?;
+            Some((Contributor::Capability { id: resolved.id.clone() }, Cow::from(wrapped(&resolved.id, addition.trim()))))
+        };
+        harnesses.chain(agent).chain(session).chain(capabilities.iter().filter_map(addition))
+    }
+
+    fn max_iterations(&self) -> (u32, Contributor) {
+        let agent = self.agent.as_ref();
+        let by_session = self.session.max_iterations.map(|most| (most, Contributor::from(&self.session)));
+        let by_agent = agent.and_then(|agent| Some((agent.max_iterations?, Contributor::from(agent))));
+        by_session.or(by_agent).unwrap_or((DEFAULT_MAX_ITERATIONS, Contributor::Platform))
     }
 }
 
-async fn assemble(
-    sources: ContextSources<'_>,
-    org: OrgId,
-    session_id: SessionId,
-    messages: Vec<Arc<Message>>,
-    pins: Option<&[PinnedCapability]>,
-) -> Result<TurnContext, ContextError> {
-    let backends = sources.backends;
-    let session = backends.session_store.get_session(org, session_id).await?.ok_or(ContextError::SessionMissing(session_id))?;
-    let agent = find_agent(backends, org, &session).await?;
-    let harness_chain = find_harness_chain(backends, org, session.harness_id).await?;
-    let wanted = merge(capability_layers(&harness_chain, agent.as_ref(), &session));
-    let capabilities = match pins {
-        Some(pins) => resolve_pinned(sources.capabilities, org, &wanted, pins).await?,
-        None => resolve(sources.capabilities, org, wanted).await?,
-    };
-    let tools = Toolset::bind(&capabilities)?;
-    let runtime_agent = RuntimeAgent {
-        system_prompt: system_prompt(&harness_chain, agent.as_ref(), &session, &capabilities),
-        model: sources.default_model.model.clone(),
-        tools: tools.offered(),
-        max_iterations: session.max_iterations.or(agent.as_ref().and_then(|agent| agent.max_iterations)).unwrap_or(DEFAULT_MAX_ITERATIONS),
-    };
-    let config = |resolved: &ResolvedCapability| CapabilityConfig { id: resolved.id.clone(), config: Some(resolved.config.clone()) };
-    Ok(TurnContext {
-        resolved_capability_configs: capabilities.iter().map(config).collect(),
-        pins: capabilities.iter().map(|resolved| resolved.capability.pin()).collect(),
-        messages,
-        runtime_agent,
-        model_with_provider: sources.default_model.clone(),
-        resolved_locale: session.locale.clone(),
-        tools,
-        harness_chain,
-        agent,
-        session,
-    })
+fn origin(resolved: &ResolvedCapability) -> CapabilityProvenance {
+    let (listed_by, configured_by) = (resolved.listed_by.clone(), resolved.configured_by.clone());
+    CapabilityProvenance { id: resolved.id.clone(), listed_by, configured_by }
 }
 
-async fn find_agent(backends: &RuntimeBackends, org: OrgId, session: &Session) -> Result<Option<Agent>, ContextError> {
+pub(super) async fn find_agent(backends: &RuntimeBackends, org: OrgId, session: &Session) -> Result<Option<Agent>, ContextError> {
     let Some(id) = session.agent_id else { return Ok(None) };
     let agent = backends.agent_store.get_agent(org, id).await?.ok_or(ContextError::AgentMissing(id))?;
     match agent.status {
@@ -156,10 +197,19 @@ async fn find_agent(backends: &RuntimeBackends, org: OrgId, session: &Session) -
     }
 }
 
-/// Follows the parents from the leaf; returns the chain root first.
-async fn find_harness_chain(backends: &RuntimeBackends, org: OrgId, leaf: HarnessId) -> Result<Vec<Harness>, ContextError> {
-    let mut chain: Vec<Harness> = Vec::new();
-    let mut at = Some(leaf);
+/// The chain of a stored harness, root first.
+pub(super) async fn find_harness_chain(backends: &RuntimeBackends, org: OrgId, leaf: HarnessId) -> Result<Vec<Harness>, ContextError> {
+    extend_harness_chain(backends, org, Vec::new(), Some(leaf)).await
+}
+
+/// Follows the parents; `chain` begins with the leaf and may have harnesses that are not stored.
+/// Returns the chain root first.
+pub(super) async fn extend_harness_chain(
+    backends: &RuntimeBackends,
+    org: OrgId,
+    mut chain: Vec<Harness>,
+    mut at: Option<HarnessId>,
+) -> Result<Vec<Harness>, ContextError> {
     while let Some(id) = at {
         if let Some(again) = chain.iter().find(|harness| harness.id == id) {
             return Err(ContextError::HarnessCycle { chain: named(&chain, &again.name) });
@@ -183,31 +233,6 @@ async fn find_harness_chain(backends: &RuntimeBackends, org: OrgId, leaf: Harnes
 fn named(chain: &[Harness], last: &str) -> String {
     let names: Vec<&str> = chain.iter().map(|harness| harness.name.as_str()).chain([last]).collect();
     names.join(" → ")
-}
-
-fn capability_layers<'a>(
-    chain: &'a [Harness],
-    agent: Option<&'a Agent>,
-    session: &'a Session,
-) -> impl Iterator<Item = &'a [CapabilityConfig]> {
-    let harnesses = chain.iter().map(|harness| harness.capabilities.as_slice());
-    harnesses.chain(agent.map(|agent| agent.capabilities.as_slice())).chain([session.capabilities.as_slice()])
-}
-
-/// Prompts in order of the layers, then the additions of the capabilities.
-fn system_prompt(chain: &[Harness], agent: Option<&Agent>, session: &Session, capabilities: &[ResolvedCapability]) -> String {
-    let prompts = chain
-        .iter()
-        .filter_map(|harness| harness.system_prompt.as_deref())
-        .chain(agent.map(|agent| agent.system_prompt.as_str()))
-        .chain(session.system_prompt.as_deref());
-    let mut parts: Vec<String> = prompts.map(str::trim).filter(|prompt| !prompt.is_empty()).map(str::to_owned).collect();
-    for resolved in capabilities {
-        if let Some(addition) = resolved.capability.system_prompt_addition() {
-            parts.push(wrapped(&resolved.id, addition.trim()));
-        }
-    }
-    parts.join("\n\n")
 }
 
 /// An addition cannot close its own element and go on in the name of the platform.

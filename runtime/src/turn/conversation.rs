@@ -7,6 +7,18 @@ use crate::event::{Event, EventData, ToolCompleted};
 use crate::id::{MessageId, TurnId};
 use crate::message::{ContentPart, Message, Role};
 
+/// The messages of a session's events, in the order in which a model sees them: grouped by turn,
+/// turns in the order in which they were submitted. Pure; events without a message add nothing.
+///
+/// The events must begin at the start of the log, and be in order of their sequences.
+pub fn messages_from_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Message> {
+    let mut conversation = Conversation::of_session();
+    for event in events {
+        conversation.fold(event);
+    }
+    conversation.groups.into_iter().flat_map(|group| group.messages).map(Arc::unwrap_or_clone).collect()
+}
+
 /// The message that an event is, if it is one: input, answer or tool result. The id of a tool
 /// result is made from the event's id.
 pub fn message_of(event: &Event) -> Option<Message> {
@@ -47,17 +59,21 @@ fn tool_result(completed: &ToolCompleted) -> Vec<ContentPart> {
 /// stand between a tool call and its result.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Conversation {
-    groups: Vec<Vec<Arc<Message>>>,
+    groups: Vec<Group>,
     by_turn: HashMap<TurnId, usize>,
-    last_turn: Option<TurnId>,
+}
+
+/// The messages of one turn.
+#[derive(Debug, Clone, PartialEq)]
+struct Group {
+    messages: Vec<Arc<Message>>,
+    /// Sequence of the input that opened it.
+    first_sequence: u64,
+    /// Sequence of its latest message.
+    last_sequence: u64,
 }
 
 impl Conversation {
-    /// The conversation up to and with a turn; later turns do not exist for it.
-    pub fn of_turn(turn: TurnId) -> Self {
-        Self { last_turn: Some(turn), ..Self::default() }
-    }
-
     /// The whole conversation of a session.
     pub fn of_session() -> Self {
         Self::default()
@@ -65,15 +81,33 @@ impl Conversation {
 
     /// Takes an event in; tells whether it added a message.
     pub fn fold(&mut self, event: &Event) -> bool {
-        let Some(group) = self.group_of(event) else { return false };
-        let Some(message) = message_of(event) else { return false };
-        self.groups[group].push(Arc::new(message));
-        true
+        self.add_event(event).is_some()
+    }
+
+    /// Takes an event in; returns the message that it added, and the position of its turn.
+    pub(super) fn add_event(&mut self, event: &Event) -> Option<(usize, &Arc<Message>)> {
+        let group = self.group_of(event.context.turn_id, matches!(event.data, EventData::InputMessage { .. }), event.sequence)?;
+        let message = message_of(event)?;
+        Some(self.push(group, event.sequence, Arc::new(message)))
+    }
+
+    /// Takes in a message that a message store has kept.
+    pub(super) fn add_message(&mut self, turn: Option<TurnId>, sequence: u64, message: Arc<Message>) {
+        let is_input = !matches!(message.role, Role::Agent | Role::ToolResult);
+        if let Some(group) = self.group_of(turn, is_input, Some(sequence)) {
+            self.push(group, Some(sequence), message);
+        }
     }
 
     /// The messages in order.
     pub fn messages(&self) -> Vec<Arc<Message>> {
-        self.groups.iter().flatten().cloned().collect()
+        self.groups.iter().flat_map(|group| &group.messages).cloned().collect()
+    }
+
+    /// The messages up to and with a turn; later turns do not exist for it. All messages, if the
+    /// turn has none.
+    pub fn messages_until(&self, turn: TurnId) -> Vec<Arc<Message>> {
+        self.until(turn).iter().flat_map(|group| &group.messages).cloned().collect()
     }
 
     /// Whether there is no message.
@@ -81,21 +115,50 @@ impl Conversation {
         self.groups.is_empty()
     }
 
-    /// The group of the event's turn. Inputs open one, unless the last turn has one already.
-    fn group_of(&mut self, event: &Event) -> Option<usize> {
-        let turn = event.context.turn_id;
+    /// Whether a turn sees the turn at this position.
+    pub(super) fn is_visible(&self, position: usize, turn: TurnId) -> bool {
+        self.by_turn.get(&turn).is_none_or(|&own| position <= own)
+    }
+
+    /// Sequence of the latest message that a turn sees; 0 if there is none.
+    pub(super) fn last_sequence_until(&self, turn: TurnId) -> u64 {
+        self.until(turn).iter().map(|group| group.last_sequence).max().unwrap_or(0)
+    }
+
+    /// Sequence of a turn's input, if that was folded.
+    pub(super) fn start_of(&self, turn: TurnId) -> Option<u64> {
+        self.by_turn.get(&turn).map(|&group| self.groups[group].first_sequence)
+    }
+
+    fn until(&self, turn: TurnId) -> &[Group] {
+        match self.by_turn.get(&turn) {
+            Some(&own) => &self.groups[..=own],
+            None => &self.groups,
+        }
+    }
+
+    /// The group of a turn. Inputs open one.
+    fn group_of(&mut self, turn: Option<TurnId>, is_input: bool, sequence: Option<u64>) -> Option<usize> {
         if let Some(&group) = turn.and_then(|turn| self.by_turn.get(&turn)) {
             return Some(group);
         }
-        let complete = self.last_turn.is_some_and(|last| self.by_turn.contains_key(&last));
-        if complete || !matches!(event.data, EventData::InputMessage { .. }) {
+        if !is_input {
             return None;
         }
-        self.groups.push(Vec::new());
+        let first_sequence = sequence.unwrap_or(0);
+        self.groups.push(Group { messages: Vec::new(), first_sequence, last_sequence: first_sequence });
         let group = self.groups.len() - 1;
         if let Some(turn) = turn {
             self.by_turn.insert(turn, group);
         }
         Some(group)
+    }
+
+    fn push(&mut self, position: usize, sequence: Option<u64>, message: Arc<Message>) -> (usize, &Arc<Message>) {
+        let group = &mut self.groups[position];
+        group.last_sequence = sequence.unwrap_or(group.last_sequence);
+        let at = group.messages.len();
+        group.messages.push(message);
+        (position, &group.messages[at])
     }
 }

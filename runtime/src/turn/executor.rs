@@ -78,6 +78,12 @@ impl TurnPlatform {
         })
     }
 
+    /// Where contexts come from, for inspecting what a turn would run on.
+    pub fn sources(&self) -> ContextSources<'_> {
+        let (capabilities, default_model) = (self.capabilities.as_ref(), &self.default_model);
+        ContextSources { backends: &self.backends, capabilities, default_model }
+    }
+
     /// Runs a claimed turn to its end.
     ///
     /// # Errors
@@ -230,12 +236,7 @@ impl<'a> Run<'a> {
     }
 
     async fn assemble(&self) -> Result<TurnContext, ContextError> {
-        let platform = self.platform;
-        let sources = ContextSources {
-            backends: &platform.backends,
-            capabilities: platform.capabilities.as_ref(),
-            default_model: &platform.default_model,
-        };
+        let sources = self.platform.sources();
         let mut waits = store_waits();
         loop {
             let state = self.journal.state();

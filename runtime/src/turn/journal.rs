@@ -8,7 +8,10 @@ use jiff::Timestamp;
 
 use super::backoff::store_waits;
 use super::executor::TurnPlatform;
+use super::history::History;
+use super::history_cache::HistoryCache;
 use super::plan::next;
+use super::recorder::Recorder;
 use super::state::TurnState;
 use crate::bus::EventBus;
 use crate::clock::Clock;
@@ -41,6 +44,9 @@ pub(super) struct Journal {
     key: TurnKey,
     fence: Fence,
     state: TurnState,
+    cache: Arc<HistoryCache>,
+    /// Present if an embedder keeps a copy of the messages.
+    recorder: Option<Recorder>,
 }
 
 /// What events are made with, and where they are shown.
@@ -52,11 +58,28 @@ struct Makers {
 }
 
 impl Journal {
-    /// Reads the log from its start.
+    /// Reads the log behind what is known of it: from the session's turn before this one, or
+    /// from the message store; from its start if nothing is known.
     pub(super) async fn open(platform: &TurnPlatform, key: TurnKey, fence: Fence) -> Result<Self, Halt> {
         let makers = Makers { bus: platform.backends.event_bus.clone(), clock: platform.clock.clone(), ids: platform.ids.clone() };
-        let mut journal = Self { log: platform.backends.log.clone(), makers, key, fence, state: TurnState::new(key.turn) };
+        let (cache, log) = (platform.backends.history_cache.clone(), platform.backends.log.clone());
+        let (history, recorder) = match &platform.backends.message_store {
+            None => (cache.take(key.org, key.session).unwrap_or_default(), None),
+            Some(store) => {
+                let kept = insist(|| store.load_messages(key.org, key.session)).await.map_err(halt)?;
+                let recorder = Recorder::new(store.clone(), key, kept.through);
+                (History::from_messages(kept), Some(recorder))
+            }
+        };
+        let state = TurnState::resume(key.turn, history);
+        let mut journal = Self { log, makers, key, fence, state, cache, recorder };
+        let is_from_start = journal.state.last_sequence() == 0;
         journal.read_on(|_| false).await?;
+        if journal.state.input_message_id().is_none() && !is_from_start {
+            // The store has taken account of the input, but does not return it.
+            journal.state.rewind();
+            journal.read_on(|_| false).await?;
+        }
         Ok(journal)
     }
 
@@ -107,6 +130,7 @@ impl Journal {
             match self.log.append(self.key.org, self.key.session, append).await {
                 Ok(stored) => {
                     stored.into_iter().for_each(|event| self.take(event, true));
+                    self.record().await;
                     return Ok(());
                 }
                 Err(StoreError::Fenced { .. }) => return Err(Halt::Fenced),
@@ -137,6 +161,7 @@ impl Journal {
                 found |= is_own;
                 self.take(event, is_own);
             }
+            self.record().await;
             if !full {
                 return Ok(found);
             }
@@ -149,8 +174,27 @@ impl Journal {
 
     fn take(&mut self, event: Event, publish: bool) {
         self.state.fold(&event);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note(&event);
+        }
         if publish {
             self.makers.bus.emit(event);
+        }
+    }
+
+    async fn record(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.flush().await;
+        }
+    }
+}
+
+/// However a run ends, what it has folded is right up to its last event, and the session's next
+/// turn reads on from there. A panic may have left an event half folded.
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if self.recorder.is_none() && !std::thread::panicking() {
+            self.cache.put(self.key.org, self.key.session, self.state.take_history());
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::context_error::ContextError;
+use super::provenance::Contributor;
 use super::toolset::{check, compile};
 use crate::capability::{Capability, CapabilitySource};
 use crate::event::PinnedCapability;
@@ -19,18 +20,39 @@ pub(super) struct ResolvedCapability {
     pub(super) id: String,
     pub(super) capability: Arc<dyn Capability>,
     pub(super) config: Value,
+    /// Who asks for it: layers, from the root on, then capabilities that depend on it.
+    pub(super) listed_by: Vec<Contributor>,
+    /// The layer whose configuration it has; none if no layer gives one.
+    pub(super) configured_by: Option<Contributor>,
+}
+
+/// A capability that layers ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Wanted {
+    pub(super) entry: CapabilityConfig,
+    pub(super) listed_by: Vec<Contributor>,
+    pub(super) configured_by: Option<Contributor>,
 }
 
 /// Merges layers by id, whatever its case: the first mention decides the place, the last
 /// configuration that is given wins.
-pub(super) fn merge<'a>(layers: impl Iterator<Item = &'a [CapabilityConfig]>) -> Vec<CapabilityConfig> {
-    let mut merged: Vec<CapabilityConfig> = Vec::new();
-    for entry in layers.flatten() {
-        let id = entry.id.to_lowercase();
-        match merged.iter_mut().find(|known| known.id == id) {
-            Some(known) if entry.config.is_some() => known.config = entry.config.clone(),
-            Some(_) => {}
-            None => merged.push(CapabilityConfig { id, config: entry.config.clone() }),
+pub(super) fn merge<'a>(layers: impl Iterator<Item = (Contributor, &'a [CapabilityConfig])>) -> Vec<Wanted> {
+    let mut merged: Vec<Wanted> = Vec::new();
+    for (layer, entries) in layers {
+        for entry in entries {
+            let id = entry.id.to_lowercase();
+            let at = merged.iter().position(|known| known.entry.id == id).unwrap_or_else(|| {
+                merged.push(Wanted { entry: CapabilityConfig::new(id), listed_by: Vec::new(), configured_by: None });
+                merged.len() - 1
+            });
+            let known = &mut merged[at];
+            if known.listed_by.last() != Some(&layer) {
+                known.listed_by.push(layer.clone());
+            }
+            if entry.config.is_some() {
+                known.entry.config = entry.config.clone();
+                known.configured_by = Some(layer.clone());
+            }
         }
     }
     merged
@@ -40,19 +62,19 @@ pub(super) fn merge<'a>(layers: impl Iterator<Item = &'a [CapabilityConfig]>) ->
 pub(super) async fn resolve(
     source: &dyn CapabilitySource,
     org: OrgId,
-    wanted: Vec<CapabilityConfig>,
+    wanted: Vec<Wanted>,
 ) -> Result<Vec<ResolvedCapability>, ContextError> {
     let found = find_all(source, org, &wanted).await?;
     let mut order = Order { found: &found, path: Vec::new(), done: Vec::new() };
-    for entry in &wanted {
-        order.visit(&entry.id)?;
+    for wanted in &wanted {
+        order.visit(&wanted.entry.id)?;
     }
-    let mut configs: HashMap<String, Option<Value>> = wanted.into_iter().map(|entry| (entry.id, entry.config)).collect();
     let mut resolved = Vec::with_capacity(order.done.len());
     for id in order.done {
-        let config = configs.remove(&id).flatten();
-        resolved.push(configured(id.clone(), found[&id].clone(), config)?);
+        let capability = found[&id].clone();
+        resolved.push(configured(id, capability, &wanted)?);
     }
+    note_dependents(&mut resolved);
     Ok(resolved)
 }
 
@@ -60,38 +82,52 @@ pub(super) async fn resolve(
 pub(super) async fn resolve_pinned(
     source: &dyn CapabilitySource,
     org: OrgId,
-    wanted: &[CapabilityConfig],
+    wanted: &[Wanted],
     pins: &[PinnedCapability],
 ) -> Result<Vec<ResolvedCapability>, ContextError> {
     let mut resolved = Vec::with_capacity(pins.len());
     for pin in pins {
         let found = source.find_pinned(org, pin).await?;
         let capability = found.ok_or_else(|| ContextError::PinGone { id: pin.id.clone(), version: pin.version })?;
-        let id = pin.id.to_lowercase();
-        let config = wanted.iter().find(|entry| entry.id == id).and_then(|entry| entry.config.clone());
-        resolved.push(configured(id, capability, config)?);
+        resolved.push(configured(pin.id.to_lowercase(), capability, wanted)?);
     }
+    note_dependents(&mut resolved);
     Ok(resolved)
 }
 
-fn configured(id: String, capability: Arc<dyn Capability>, config: Option<Value>) -> Result<ResolvedCapability, ContextError> {
-    let config = config.unwrap_or_else(|| Value::Object(Map::new()));
+fn configured(id: String, capability: Arc<dyn Capability>, wanted: &[Wanted]) -> Result<ResolvedCapability, ContextError> {
+    let wanted = wanted.iter().find(|wanted| wanted.entry.id == id);
+    let config = wanted.and_then(|wanted| wanted.entry.config.clone()).unwrap_or_else(|| Value::Object(Map::new()));
     if let Some(schema) = capability.config_schema() {
         let validator = compile(schema, &id, || "configuration schema".to_owned())?;
         check(&validator, &config).map_err(|problems| ContextError::ConfigInvalid { id: id.clone(), problems })?;
     }
-    Ok(ResolvedCapability { id, capability, config })
+    let listed_by = wanted.map(|wanted| wanted.listed_by.clone()).unwrap_or_default();
+    let configured_by = wanted.and_then(|wanted| wanted.configured_by.clone());
+    Ok(ResolvedCapability { id, capability, config, listed_by, configured_by })
+}
+
+/// Adds to each capability the ones that depend on it.
+fn note_dependents(resolved: &mut [ResolvedCapability]) {
+    let capabilities: Vec<(String, Arc<dyn Capability>)> =
+        resolved.iter().map(|resolved| (resolved.id.clone(), resolved.capability.clone())).collect();
+    for needed in resolved {
+        let needs = |capability: &Arc<dyn Capability>| capability.dependencies().iter().any(|id| id.to_lowercase() == needed.id);
+        let dependents = capabilities.iter().filter(|(_, capability)| needs(capability));
+        let dependents: Vec<Contributor> = dependents.map(|(id, _)| Contributor::Capability { id: id.clone() }).collect();
+        needed.listed_by.extend(dependents);
+    }
 }
 
 /// Looks up the wanted capabilities and, breadth first, what they depend on.
 async fn find_all(
     source: &dyn CapabilitySource,
     org: OrgId,
-    wanted: &[CapabilityConfig],
+    wanted: &[Wanted],
 ) -> Result<HashMap<String, Arc<dyn Capability>>, ContextError> {
     let mut found: HashMap<String, Arc<dyn Capability>> = HashMap::new();
     let mut needed_by: HashMap<String, String> = HashMap::new();
-    let mut queue: VecDeque<String> = wanted.iter().map(|entry| entry.id.clone()).collect();
+    let mut queue: VecDeque<String> = wanted.iter().map(|wanted| wanted.entry.id.clone()).collect();
     while let Some(id) = queue.pop_front() {
         if found.contains_key(&id) {
             continue;
@@ -105,7 +141,7 @@ async fn find_all(
         };
         for dependency in capability.dependencies() {
             let dependency = dependency.to_lowercase();
-            if !wanted.iter().any(|entry| entry.id == dependency) && !found.contains_key(&dependency) {
+            if !wanted.iter().any(|wanted| wanted.entry.id == dependency) && !found.contains_key(&dependency) {
                 needed_by.entry(dependency.clone()).or_insert_with(|| id.clone());
             }
             queue.push_back(dependency);

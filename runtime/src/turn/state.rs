@@ -1,11 +1,10 @@
 //! What the events of a session say about one turn: a pure fold.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::conversation::Conversation;
+use super::history::History;
 use crate::event::{Event, EventData, PinnedCapability, TokenUsage, ToolCompleted};
 use crate::id::{MessageId, TurnId};
 use crate::limits::DEFAULT_MAX_ITERATIONS;
@@ -77,8 +76,7 @@ struct CallState {
 #[derive(Debug, Clone, PartialEq)]
 pub struct TurnState {
     turn_id: TurnId,
-    conversation: Conversation,
-    call_ids: HashSet<String>,
+    history: History,
     last_sequence: u64,
     message_sequence: u64,
     input_message_id: Option<MessageId>,
@@ -102,15 +100,26 @@ pub struct TurnState {
 impl TurnState {
     /// State of a turn of which no event was folded yet.
     pub fn new(turn_id: TurnId) -> Self {
+        Self::resume(turn_id, History::default())
+    }
+
+    /// State of a turn in a session with a history. [`Self::last_sequence`] says behind which
+    /// sequence to read on: where the history ends if it has all of the turn, which is at most
+    /// its input; else where the turn begins.
+    pub fn resume(turn_id: TurnId, history: History) -> Self {
+        let waiting = history.waiting_input(turn_id);
+        let last_sequence = match history.conversation().start_of(turn_id) {
+            Some(start) if waiting.is_none() => start.saturating_sub(1),
+            _ => history.through(),
+        };
         Self {
             turn_id,
-            conversation: Conversation::of_turn(turn_id),
-            call_ids: HashSet::new(),
-            last_sequence: 0,
-            message_sequence: 0,
-            input_message_id: None,
+            message_sequence: history.conversation().last_sequence_until(turn_id),
+            history,
+            last_sequence,
+            input_message_id: waiting.map(|input| input.message_id),
             started: None,
-            worked_until: None,
+            worked_until: waiting.map(|input| input.ts),
             worked_millis: 0,
             iterations: 0,
             reason_started: None,
@@ -130,11 +139,10 @@ impl TurnState {
     /// Takes the next event of the session in, whatever turn it belongs to.
     pub fn fold(&mut self, event: &Event) {
         self.last_sequence = event.sequence.unwrap_or(self.last_sequence);
-        if self.conversation.fold(event) {
+        if let Some(position) = self.history.add(event)
+            && self.history.conversation().is_visible(position, self.turn_id)
+        {
             self.message_sequence = self.last_sequence;
-        }
-        if let EventData::OutputMessageCompleted { message, .. } = &event.data {
-            self.call_ids.extend(message.tool_calls().map(|call| call.id.clone()));
         }
         if event.context.turn_id == Some(self.turn_id) {
             self.fold_own(event);
@@ -218,7 +226,7 @@ impl TurnState {
 
     /// The conversation that the model sees: earlier turns, this turn's input, its own messages.
     pub fn messages(&self) -> Vec<Arc<Message>> {
-        self.conversation.messages()
+        self.history.conversation().messages_until(self.turn_id)
     }
 
     /// Sequence of the last folded event, whatever turn it belongs to.
@@ -318,9 +326,25 @@ impl TurnState {
         self.ended
     }
 
+    /// Has the log read again from its start: the turn's own events are folded, the history
+    /// skips what it has.
+    pub(super) fn rewind(&mut self) {
+        self.last_sequence = 0;
+    }
+
+    /// Gives the history to the session's next turn.
+    pub fn into_history(self) -> History {
+        self.history
+    }
+
+    /// Takes the history out; nothing else may be done with the state.
+    pub(super) fn take_history(&mut self) -> History {
+        std::mem::take(&mut self.history)
+    }
+
     /// Whether a tool call of the session has this id already.
     pub fn knows_call(&self, id: &str) -> bool {
-        self.call_ids.contains(id)
+        self.history.knows_call(id)
     }
 }
 

@@ -5,6 +5,7 @@ mod api_auth;
 mod api_components;
 mod api_document;
 mod api_files;
+mod build;
 mod builtins;
 mod cli;
 mod compile;

@@ -7,22 +7,23 @@ use super::case::{Case, FIRST_PAGE, ok, time};
 use super::files::path;
 use super::orgs::api_key;
 use super::requests::request;
+use super::setup::seed;
 use crate::agent::Agent;
 use crate::component::{Digest, Grant};
 use crate::event::NewEvent;
 use crate::file::{Deletion, Expected, FileWrite, GrepQuery, InitialFile};
 use crate::harness::Harness;
-use crate::id::{OrgId, TurnId};
+use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
 use crate::session::Session;
-use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewRequest, NewVersion, Scope};
+use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewRequest, NewVersion, Scope, Seed};
 
 /// Methods that read what belongs to an org.
 #[rustfmt::skip]
 pub const READING_METHODS: &[&str] = &[
     "get_harness", "find_harness", "list_harnesses", "get_agent", "find_agent", "list_agents", "get_session", "list_sessions",
     "open_turns", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
-    "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files",
+    "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "harness_is_used", "chat_session",
 ];
 
 /// Methods that change or remove what belongs to an org.
@@ -36,7 +37,7 @@ pub const CHANGING_METHODS: &[&str] = &[
 #[rustfmt::skip]
 pub const ADDING_METHODS: &[&str] = &[
     "add_harness", "add_agent", "add_session", "add_version", "put", "add_key", "remember_request", "write_file", "create_directory",
-    "seed_initial_file",
+    "seed_initial_file", "put_seed", "replace_chat_session",
 ];
 
 /// Everything that belongs to an org, and what somebody else would need to reach for it.
@@ -53,7 +54,11 @@ struct Belongings {
     digest: Digest,
     key: ApiKey,
     request: NewRequest,
+    seed: Seed,
 }
+
+/// Whose chat session is asked for.
+const SUBJECT: &str = "somebody";
 
 /// Outcomes by method, as text.
 type Outcomes = Vec<(&'static str, String)>;
@@ -81,6 +86,7 @@ impl Belongings {
             upload,
             key: api_key(case, org, Scope::Read),
             request: request(case, "key", 0),
+            seed: seed(case, "base"),
         };
         ok(stores.harness_store.add_harness(org, own.harness.clone()).await);
         ok(stores.agent_store.add_agent(org, own.agent.clone()).await);
@@ -94,6 +100,8 @@ impl Belongings {
         }
         ok(stores.org_store.add_key(own.key.clone()).await);
         ok(stores.request_store.remember_request(org, own.request.clone()).await);
+        ok(stores.setup_store.put_seed(org, own.seed.clone()).await);
+        ok(stores.setup_store.replace_chat_session(org, SUBJECT, None, own.session.id).await);
         own
     }
 
@@ -132,6 +140,10 @@ impl Belongings {
             outcome("stat_file", stores.file_store.stat_file(org, session, &path("/a/b")).await),
             outcome("list_directory", stores.file_store.list_directory(org, session, &path("/"), true).await),
             outcome("grep_files", stores.file_store.grep_files(org, session, &query).await),
+            outcome("list_seeds", stores.setup_store.list_seeds(org).await),
+            outcome("find_seed", stores.setup_store.find_seed(org, self.seed.kind, &self.seed.key).await),
+            outcome("harness_is_used", stores.setup_store.harness_is_used(org, self.session.harness_id).await),
+            outcome("chat_session", stores.setup_store.chat_session(org, SUBJECT).await),
         ]
     }
 
@@ -172,6 +184,7 @@ impl Belongings {
         // Below a file of the owner, so that the outcomes differ: a path that is taken is no error.
         let seed = InitialFile::text(path("/d/e"), "text");
         let key = ApiKey { org, secret_hash: api_key(case, org, Scope::Read).secret_hash, ..self.key.clone() };
+        let fresh = SessionId::from_uuid(self.step.id.uuid());
         vec![
             outcome("add_harness", stores.harness_store.add_harness(org, self.harness.clone()).await),
             outcome("add_agent", stores.agent_store.add_agent(org, self.agent.clone()).await),
@@ -183,6 +196,8 @@ impl Belongings {
             outcome("write_file", stores.file_store.write_file(org, self.session.id, &path("/a/b"), write).await),
             outcome("create_directory", stores.file_store.create_directory(org, self.session.id, &path("/a"), time(30)).await),
             outcome("seed_initial_file", stores.file_store.seed_initial_file(org, self.session.id, &seed, time(30)).await),
+            outcome("put_seed", stores.setup_store.put_seed(org, self.seed.clone()).await),
+            outcome("replace_chat_session", stores.setup_store.replace_chat_session(org, SUBJECT, None, fresh).await),
         ]
     }
 }

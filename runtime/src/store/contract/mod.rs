@@ -26,6 +26,7 @@ mod orgs;
 mod reading;
 mod requests;
 mod sessions;
+mod setup;
 mod turns;
 
 pub use isolation::{ADDING_METHODS, CHANGING_METHODS, READING_METHODS};
@@ -186,6 +187,14 @@ macro_rules! __store_contract_cases {
                 routes_and_keys_tell_requests_apart
                 old_requests_are_forgotten
                 of_many_at_once_one_is_first
+            }
+            setup {
+                a_new_org_has_no_settings
+                all_orgs_are_listed
+                settings_are_replaced_by_version
+                seeds_are_kept_by_kind_and_key
+                a_harness_is_used_by_what_runs_on_it
+                a_caller_has_one_chat_session
             }
             isolation {
                 another_org_sees_what_an_empty_org_sees

@@ -6,10 +6,12 @@ mod component;
 mod file;
 mod kv;
 mod log;
+mod message;
 mod org;
 mod request;
 mod resource;
 mod session;
+mod setup;
 mod table;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,9 +20,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::component::Components;
 use self::file::Files;
 use self::kv::Bucket;
+pub use self::message::MemoryMessageStore;
 use self::org::Orgs;
 use self::request::Requests;
 use self::session::Sessions;
+use self::setup::Setup;
 use self::table::Table;
 use crate::agent::Agent;
 use crate::component::Digest;
@@ -52,6 +56,7 @@ struct Tenant {
     kv: HashMap<(String, String), Bucket>,
     files: HashMap<SessionId, Files>,
     requests: Requests,
+    setup: Setup,
 }
 
 impl MemoryStore {

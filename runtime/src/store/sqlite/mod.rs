@@ -19,6 +19,7 @@ mod org;
 mod request;
 mod row;
 mod session;
+mod setup;
 #[cfg(test)]
 mod tests;
 

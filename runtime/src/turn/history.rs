@@ -1,0 +1,156 @@
+//! What the events of a session say to all of its turns: the conversation, and what one turn
+//! leaves to the next. Folded once; each turn goes on where the one before it ended.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use super::conversation::Conversation;
+use crate::event::{Event, EventData, TokenUsage};
+use crate::id::{MessageId, OrgId, SessionId, TurnId};
+use crate::limits::MAX_EVENTS_PER_PAGE;
+use crate::message::Message;
+use crate::store::{RuntimeBackends, SessionMessages, StoreResult};
+use crate::tokens::message_bytes;
+
+/// What one message takes in memory beside its content, in bytes: ids, lists, reference counts.
+const MESSAGE_OVERHEAD_BYTES: usize = 256;
+
+/// A fold of a session's events, from the first one up to [`Self::through`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct History {
+    conversation: Conversation,
+    call_ids: HashSet<String>,
+    waiting: HashMap<TurnId, WaitingInput>,
+    usage: TokenUsage,
+    through: u64,
+    bytes: usize,
+    /// Whether messages came from a message store instead of events.
+    is_partial: bool,
+}
+
+/// The input of a turn of which nothing else is in the log.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct WaitingInput {
+    pub(super) message_id: MessageId,
+    pub(super) ts: Timestamp,
+}
+
+impl History {
+    /// What a message store has kept. Token counts are not part of it.
+    pub(super) fn from_messages(kept: SessionMessages) -> Self {
+        let mut history = Self { through: kept.through, is_partial: true, ..Self::default() };
+        for stored in kept.messages {
+            history.note(&stored.message);
+            history.conversation.add_message(stored.turn_id, stored.sequence, stored.message.into());
+        }
+        history
+    }
+
+    /// Takes the next event of the session in; events that it has are skipped, live-only ones
+    /// add nothing. Tells whether a message was added.
+    pub fn fold(&mut self, event: &Event) -> bool {
+        self.add(event).is_some()
+    }
+
+    /// As [`Self::fold`]; returns the position of the turn that got a message.
+    pub(super) fn add(&mut self, event: &Event) -> Option<usize> {
+        let sequence = event.sequence.filter(|&sequence| sequence > self.through)?;
+        self.through = sequence;
+        self.note_waiting(event);
+        if let EventData::LlmGeneration { usage, .. } = &event.data {
+            self.usage += *usage;
+        }
+        let (position, message) = self.conversation.add_event(event)?;
+        let message = message.clone();
+        self.note(&message);
+        Some(position)
+    }
+
+    fn note(&mut self, message: &Message) {
+        self.bytes += message_bytes(message) + MESSAGE_OVERHEAD_BYTES;
+        self.call_ids.extend(message.tool_calls().map(|call| call.id.clone()));
+    }
+
+    fn note_waiting(&mut self, event: &Event) {
+        let Some(turn) = event.context.turn_id else { return };
+        match &event.data {
+            EventData::InputMessage { message } if self.conversation.start_of(turn).is_none() => {
+                self.waiting.insert(turn, WaitingInput { message_id: message.id, ts: event.ts });
+            }
+            _ => {
+                self.waiting.remove(&turn);
+            }
+        }
+    }
+
+    /// Sequence of the last event that is part of it.
+    pub fn through(&self) -> u64 {
+        self.through
+    }
+
+    /// The conversation.
+    pub fn conversation(&self) -> &Conversation {
+        &self.conversation
+    }
+
+    /// Tokens of all model calls; none if part of the history is not from events.
+    pub fn usage(&self) -> Option<TokenUsage> {
+        (!self.is_partial).then_some(self.usage)
+    }
+
+    /// Whether a tool call of the session has this id.
+    pub(super) fn knows_call(&self, id: &str) -> bool {
+        self.call_ids.contains(id)
+    }
+
+    /// The input of a turn, if the log has nothing else of the turn.
+    pub(super) fn waiting_input(&self, turn: TurnId) -> Option<WaitingInput> {
+        self.waiting.get(&turn).copied()
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// Brings a session's history up to the end of its log and shows it to `look`. Reads only the
+/// events behind what is cached, or behind what the message store has kept.
+///
+/// # Errors
+/// Those of the stores.
+pub(super) async fn with_history<T>(
+    backends: &RuntimeBackends,
+    org: OrgId,
+    session: SessionId,
+    look: impl FnOnce(&History) -> T,
+) -> StoreResult<T> {
+    let mut history = match &backends.message_store {
+        Some(store) => History::from_messages(store.load_messages(org, session).await?),
+        None => backends.history_cache.take(org, session).unwrap_or_default(),
+    };
+    loop {
+        let page = backends.log.read_events(org, session, history.through, MAX_EVENTS_PER_PAGE).await?;
+        for event in &page {
+            history.fold(event);
+        }
+        if page.len() < MAX_EVENTS_PER_PAGE {
+            break;
+        }
+    }
+    let seen = look(&history);
+    if backends.message_store.is_none() {
+        backends.history_cache.put(org, session, history);
+    }
+    Ok(seen)
+}
+
+/// The messages of a session in the order in which a model sees them, up to the end of its log.
+/// Empty for a session that does not exist.
+///
+/// # Errors
+/// Those of the stores.
+pub async fn session_messages(backends: &RuntimeBackends, org: OrgId, session: SessionId) -> StoreResult<Vec<std::sync::Arc<Message>>> {
+    with_history(backends, org, session, |history| history.conversation.messages()).await
+}
