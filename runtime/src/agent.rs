@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, SystemClock};
+use crate::file::InitialFile;
 use crate::harness::{CapabilityConfig, ResourceStatus};
 use crate::id::{AgentId, HarnessId, fresh};
 
@@ -31,6 +32,9 @@ pub struct Agent {
     /// Most model calls of one turn; none means the platform's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_iterations: Option<u32>,
+    /// Files that sessions start with, after those of the harness; of the same path, the later one wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub initial_files: Vec<InitialFile>,
     /// Free-form labels.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -59,6 +63,7 @@ impl Agent {
             harness_id,
             capabilities: Vec::new(),
             max_iterations: None,
+            initial_files: Vec::new(),
             tags: Vec::new(),
             status: ResourceStatus::Active,
             version: 1,
@@ -96,6 +101,13 @@ impl Agent {
     #[must_use]
     pub fn with_max_iterations(self, most: u32) -> Self {
         Self { max_iterations: Some(most), ..self }
+    }
+
+    /// The same with one more file that sessions start with.
+    #[must_use]
+    pub fn with_initial_file(mut self, file: InitialFile) -> Self {
+        self.initial_files.push(file);
+        self
     }
 
     /// The same with one more label.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::{Clock, SystemClock};
+use crate::file::InitialFile;
 use crate::id::{HarnessId, fresh};
 
 /// A capability with its configuration, as harnesses, agents and sessions list it.
@@ -73,6 +74,9 @@ pub struct Harness {
     /// Its capabilities.
     #[serde(default)]
     pub capabilities: Vec<CapabilityConfig>,
+    /// Files that sessions start with, after those of its parents; of the same path, the later one wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub initial_files: Vec<InitialFile>,
     /// Free-form labels.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -103,6 +107,7 @@ impl Harness {
             system_prompt: Some(system_prompt.into()),
             parent_harness_id: None,
             capabilities: Vec::new(),
+            initial_files: Vec::new(),
             tags: Vec::new(),
             is_built_in: false,
             status: ResourceStatus::Active,
@@ -140,6 +145,13 @@ impl Harness {
     #[must_use]
     pub fn with_capability(mut self, capability: impl Into<CapabilityConfig>) -> Self {
         self.capabilities.push(capability.into());
+        self
+    }
+
+    /// The same with one more file that sessions start with.
+    #[must_use]
+    pub fn with_initial_file(mut self, file: InitialFile) -> Self {
+        self.initial_files.push(file);
         self
     }
 

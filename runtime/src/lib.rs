@@ -93,9 +93,9 @@ pub mod store;
 pub mod tokens;
 pub mod turn;
 
-#[cfg(feature = "builtins")]
-pub use capability::CurrentTimeCapability;
 pub use capability::{Capability, CapabilityRegistry, CapabilitySource};
+#[cfg(feature = "builtins")]
+pub use capability::{CurrentTimeCapability, SessionFileSystemCapability, SessionStorageCapability, WebFetchCapability};
 pub use connection::{ConnectionProvider, ConnectionProviderRegistry};
 pub use driver as driver_registry;
 pub use driver::llmsim as llmsim_driver;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Clock, SystemClock};
+use crate::file::InitialFile;
 use crate::harness::CapabilityConfig;
 use crate::id::{AgentId, HarnessId, SessionId, fresh};
 
@@ -48,6 +49,9 @@ pub struct Session {
     /// Most model calls of one turn; none means the agent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_iterations: Option<u32>,
+    /// Files that sessions start with, after those of harness and agent; of the same path, the later one wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub initial_files: Vec<InitialFile>,
     /// Free-form labels.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -75,6 +79,7 @@ impl Session {
             capabilities: Vec::new(),
             locale: None,
             max_iterations: None,
+            initial_files: Vec::new(),
             tags: Vec::new(),
             version: 1,
             created_at: now,
@@ -123,6 +128,13 @@ impl Session {
     #[must_use]
     pub fn with_max_iterations(self, most: u32) -> Self {
         Self { max_iterations: Some(most), ..self }
+    }
+
+    /// The same with one more file that sessions start with.
+    #[must_use]
+    pub fn with_initial_file(mut self, file: InitialFile) -> Self {
+        self.initial_files.push(file);
+        self
     }
 
     /// The same with one more label.

@@ -27,6 +27,7 @@ pub(crate) async fn base_harness(stores: &RuntimeBackends, moments: &Moments, or
         system_prompt: Some(BASE_PROMPT.to_owned()),
         parent_harness_id: None,
         capabilities: Vec::new(),
+        initial_files: Vec::new(),
         tags: Vec::new(),
         is_built_in: true,
         status: ResourceStatus::Active,

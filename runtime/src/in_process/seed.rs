@@ -3,12 +3,14 @@
 use super::single::SingleSession;
 use crate::agent::Agent;
 use crate::clock::Clock;
+use crate::error::Error;
 use crate::event::{EventContext, EventData, NewEvent};
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
 use crate::id::{EventId, HarnessId, IdSource, OrgId, SessionId};
 use crate::platform::{BuiltInHarnessDefinition, BuiltInHarnessRole, PlatformDefinition};
 use crate::session::Session;
 use crate::store::{RuntimeBackends, StoreResult};
+use crate::turn::write_initial_files;
 
 /// What the builder is told to add.
 #[derive(Default)]
@@ -77,7 +79,7 @@ impl Seeds {
     }
 
     /// Stores what is not stored yet; a harness after the one that it extends.
-    pub(super) async fn store(self, ground: &Ground<'_>) -> StoreResult<()> {
+    pub(super) async fn store(self, ground: &Ground<'_>) -> Result<(), Error> {
         let Ground { backends, org, .. } = ground;
         let mut waiting = self.harnesses;
         while !waiting.is_empty() {
@@ -109,8 +111,10 @@ impl Seeds {
     }
 }
 
-/// Stores a session with its first event and tells the listeners.
-pub(super) async fn add_session(ground: &Ground<'_>, session: Session) -> StoreResult<()> {
+/// Stores a session with its starter files and its first event, and tells the listeners.
+pub(super) async fn add_session(ground: &Ground<'_>, session: Session) -> Result<(), Error> {
+    // Before the session is there, so that no turn can run without them.
+    write_initial_files(ground.backends, ground.org, &session).await?;
     let data = EventData::SessionStarted { harness_id: session.harness_id, agent_id: session.agent_id };
     let id = EventId::from_uuid(ground.ids.next());
     let started = NewEvent { id, ts: ground.clock.now(), context: EventContext::default(), data };
@@ -127,6 +131,7 @@ fn of_template(template: &BuiltInHarnessDefinition, ground: &Ground<'_>) -> Harn
         display_name: Some(template.name.clone()),
         description: Some(template.description.clone()),
         capabilities: template.capabilities.iter().map(capability).collect(),
+        initial_files: Vec::new(),
         tags: template.tags.clone(),
         is_built_in: true,
         status: ResourceStatus::Active,

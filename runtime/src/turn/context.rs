@@ -210,7 +210,7 @@ fn origin(resolved: &ResolvedCapability) -> CapabilityProvenance {
     CapabilityProvenance { id: resolved.id.clone(), listed_by, configured_by }
 }
 
-async fn find_agent(backends: &RuntimeBackends, org: OrgId, session: &Session) -> Result<Option<Agent>, ContextError> {
+pub(super) async fn find_agent(backends: &RuntimeBackends, org: OrgId, session: &Session) -> Result<Option<Agent>, ContextError> {
     let Some(id) = session.agent_id else { return Ok(None) };
     let agent = backends.agent_store.get_agent(org, id).await?.ok_or(ContextError::AgentMissing(id))?;
     match agent.status {
@@ -220,7 +220,7 @@ async fn find_agent(backends: &RuntimeBackends, org: OrgId, session: &Session) -
 }
 
 /// The chain of a stored harness, root first.
-async fn find_harness_chain(backends: &RuntimeBackends, org: OrgId, leaf: HarnessId) -> Result<Vec<Harness>, ContextError> {
+pub(super) async fn find_harness_chain(backends: &RuntimeBackends, org: OrgId, leaf: HarnessId) -> Result<Vec<Harness>, ContextError> {
     extend_harness_chain(backends, org, Vec::new(), Some(leaf)).await
 }
 

@@ -37,6 +37,7 @@ fn blank_session(harness: &Harness) -> Session {
         capabilities: Vec::new(),
         locale: None,
         max_iterations: None,
+        initial_files: Vec::new(),
         tags: Vec::new(),
         version: 1,
         created_at: harness.created_at,

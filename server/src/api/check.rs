@@ -2,9 +2,13 @@
 //! list is empty.
 
 use everwit_runtime::capability::Capability;
+use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::CapabilityConfig;
 use everwit_runtime::id::OrgId;
-use everwit_runtime::limits::{DEFAULT_MAX_ITERATIONS, MAX_CAPABILITIES, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_SYSTEM_PROMPT_BYTES};
+use everwit_runtime::limits::{
+    DEFAULT_MAX_ITERATIONS, MAX_CAPABILITIES, MAX_DESCRIPTION_BYTES, MAX_INITIAL_FILE_BYTES, MAX_INITIAL_FILES, MAX_NAME_BYTES,
+    MAX_SYSTEM_PROMPT_BYTES,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -87,6 +91,30 @@ impl Checks {
         for (at, tag) in tags.iter().enumerate().take(MAX_TAGS) {
             if tag.is_empty() || tag.len() > MAX_NAME_BYTES {
                 self.add(Finding::at(format!("/tags/{at}"), "invalid_tag", format!("a tag has 1 to {MAX_NAME_BYTES} bytes")));
+            }
+        }
+    }
+
+    /// Files that sessions start with: not too many, decodable, and each with a path of its own that
+    /// is not a directory of another.
+    pub(crate) fn initial_files(&mut self, files: &[InitialFile]) {
+        let bytes: usize = files.iter().map(|file| file.content.len()).sum();
+        if files.len() > MAX_INITIAL_FILES || bytes > MAX_INITIAL_FILE_BYTES {
+            let detail = format!(
+                "{} files with {bytes} bytes; at most {MAX_INITIAL_FILES} files with {MAX_INITIAL_FILE_BYTES} bytes are allowed",
+                files.len()
+            );
+            return self.add(Finding::at("/initial_files", "too_large", detail));
+        }
+        for (at, file) in files.iter().enumerate() {
+            let others = files.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| &other.path);
+            let mut clashing = others.filter(|other| **other == file.path || other.is_below(&file.path));
+            if file.path.is_root() || clashing.next().is_some() {
+                let detail = format!("{} is a directory, or the path of another file in the list", file.path);
+                self.add(Finding::at(format!("/initial_files/{at}/path"), "taken_path", detail).fix("choose another path"));
+            }
+            if let Err(error) = file.encoding.decode(&file.content) {
+                self.add(Finding::at(format!("/initial_files/{at}/content"), "not_base64", format!("it is not base64: {error}")));
             }
         }
     }

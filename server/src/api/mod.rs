@@ -9,6 +9,7 @@ pub(crate) mod context;
 pub(crate) mod docs;
 pub(crate) mod events;
 pub(crate) mod extract;
+pub(crate) mod files;
 pub(crate) mod harnesses;
 pub(crate) mod health;
 pub(crate) mod idempotency;
@@ -76,7 +77,8 @@ pub(crate) fn service(app: App) -> Router {
     let guard = |scope, router: OpenApiRouter<App>| {
         router.route_layer(axum::middleware::from_fn_with_state((app.clone(), scope), middleware::authorize))
     };
-    let (router, document) = routes(guard).split_for_parts();
+    let (router, mut document) = routes(guard).split_for_parts();
+    openapi::spell_wildcards(&mut document);
     let router = router.merge(docs::routes(&document)).with_state(app.clone());
     let layers = ServiceBuilder::new()
         .layer(axum::middleware::from_fn_with_state(app, middleware::envelope))
@@ -87,7 +89,9 @@ pub(crate) fn service(app: App) -> Router {
 
 /// The OpenAPI document of all routes.
 pub(crate) fn document() -> utoipa::openapi::OpenApi {
-    routes(|_, router| router).into_openapi()
+    let mut document = routes(|_, router| router).into_openapi();
+    openapi::spell_wildcards(&mut document);
+    document
 }
 
 /// All routes with their documentation. `guard` lets only callers of a scope through.
@@ -119,6 +123,12 @@ fn reading() -> OpenApiRouter<App> {
         .routes(routes!(messages::list_messages))
         .routes(routes!(events::list_events))
         .routes(routes!(sse::stream_events))
+        .routes(routes!(files::list_files))
+        .routes(routes!(files::get_file))
+        .routes(routes!(files::download_file))
+        .routes(routes!(files::stat_file))
+        .routes(routes!(files::grep_files))
+        .routes(routes!(files::list_keys))
         .routes(routes!(capabilities::list_capabilities))
         .routes(routes!(capabilities::get_capability))
         .routes(routes!(components::list_components))
@@ -138,6 +148,9 @@ fn writing() -> OpenApiRouter<App> {
         .routes(routes!(agents::update_agent, agents::archive_agent))
         .routes(routes!(sessions::create_session))
         .routes(routes!(sessions::update_session))
+        .routes(routes!(files::create_file, files::update_file, files::delete_file))
+        .routes(routes!(files::copy_file))
+        .routes(routes!(files::move_file))
         .routes(routes!(turns::cancel_turn))
         .routes(routes!(messages::create_message))
         .routes(routes!(components::call_tool))

@@ -32,6 +32,8 @@ Errors are RFC 9457 problem documents with a stable `code`. Lists have `offset` 
         (name = "harnesses", description = "What agents run on"),
         (name = "agents", description = "Domain configuration on top of a harness"),
         (name = "sessions", description = "Durable conversations"),
+        (name = "session-files", description = "Files of a session"),
+        (name = "session-storage", description = "Small values of a session"),
         (name = "messages", description = "What users, agents and tools say"),
         (name = "events", description = "The record of a session"),
         (name = "capabilities", description = "What agents can be given"),
@@ -117,6 +119,12 @@ fn problem(description: &str) -> Response {
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+/// Writes parameters that take the rest of a path as OpenAPI knows them: `{path}`, not `{*path}`.
+pub(crate) fn spell_wildcards(document: &mut utoipa::openapi::OpenApi) {
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
 }
 
 /// The document as it is checked in: indented, with a newline at its end.

@@ -1,5 +1,6 @@
 //! What a case works with: an org of its own, another org, and values to store.
 
+use super::files::path;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use crate::agent::Agent;
 use crate::clock::SystemClock;
 use crate::component::{ComponentDescription, Digest, Permissions};
 use crate::event::{EventContext, EventData, NewEvent};
+use crate::file::InitialFile;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
 use crate::id::{AgentId, ComponentId, EventId, HarnessId, IdSource, MessageId, OrgId, RandomIds, SessionId, TurnId};
 use crate::message::{ContentPart, Message, Role};
@@ -98,6 +100,7 @@ impl Case {
             system_prompt: Some("Line one\n\"line\" \\two\\ \u{0}".to_owned()),
             parent_harness_id: Some(self.id(HarnessId::from_uuid)),
             capabilities: vec![CapabilityConfig { id: "data-lens".to_owned(), config: Some(json!({"depth": {"max": 3}, "é": [null]})) }],
+            initial_files: vec![InitialFile::text(path("/notes/ü.md"), "Größe\n")],
             tags: vec!["a".to_owned(), "ü".to_owned()],
             is_built_in: true,
             status: ResourceStatus::Active,
@@ -117,6 +120,7 @@ impl Case {
             harness_id: self.id(HarnessId::from_uuid),
             capabilities: vec![CapabilityConfig::new("notes")],
             max_iterations: Some(u32::MAX),
+            initial_files: vec![InitialFile::text(path("/notes/ü.md"), "Größe\n")],
             tags: Vec::new(),
             status: ResourceStatus::Archived,
             version: 1,
@@ -136,6 +140,7 @@ impl Case {
             capabilities: vec![CapabilityConfig::new("notes")],
             locale: Some("de-CH".to_owned()),
             max_iterations: None,
+            initial_files: vec![InitialFile::text(path("/notes/ü.md"), "Größe\n")],
             tags: vec!["ü".to_owned()],
             version: 1,
             created_at: time(1),

@@ -126,10 +126,7 @@ pub(super) async fn a_file_is_no_directory_and_a_directory_no_file(case: &Case) 
     for at in ["/", "/a"] {
         let read = bench.store().read_file(case.org, bench.session, &path(at)).await;
         assert_refused!(read, StoreError::File { problem: FileProblem::IsDirectory, .. });
-        assert_refused!(
-            bench.write(at, FileWrite::new("x", time(1))).await,
-            StoreError::File { problem: FileProblem::IsDirectory, .. }
-        );
+        assert_refused!(bench.write(at, FileWrite::new("x", time(1))).await, StoreError::File { problem: FileProblem::IsDirectory, .. });
     }
     for at in ["/a/b/c", "/a/b/c/d"] {
         let error = refusal(bench.write(at, FileWrite::new("x", time(1))).await);
@@ -185,10 +182,7 @@ pub(super) async fn deletes_what_is_below_only_when_told(case: &Case) {
         bench.put(at, "x").await;
     }
     assert_eq!(ok(bench.delete("/absent", RECURSIVE).await), 0);
-    assert_refused!(
-        bench.delete("/a", Deletion::default()).await,
-        StoreError::File { problem: FileProblem::NotEmpty, .. }
-    );
+    assert_refused!(bench.delete("/a", Deletion::default()).await, StoreError::File { problem: FileProblem::NotEmpty, .. });
     bench.assert_tree(&["/a/", "/a.txt", "/a/b/", "/a/b/c", "/a/d", "/a0"]).await;
     assert_eq!(ok(bench.delete("/a", RECURSIVE).await), 4);
     bench.assert_tree(&["/a.txt", "/a0"]).await;
@@ -266,7 +260,7 @@ pub(super) async fn finds_lines_of_text_files(case: &Case) {
     ok(bench.write("/c.bin", FileWrite::new(b"error\0".to_vec(), time(1))).await);
     bench.put("/large", &"error\n".repeat(usize::try_from(MAX_GREP_FILE_BYTES).expect("it fits") / 6 + 1)).await;
     let grep = async |pattern: &str, names: Option<&str>, ignore_case| {
-        let query = GrepQuery { pattern: pattern.to_owned(), path_pattern: names.map(str::to_owned), ignore_case };
+        let query = GrepQuery { pattern: pattern.to_owned(), path_pattern: names.map(str::to_owned), ignore_case, ..GrepQuery::default() };
         let report = bench.store().grep_files(case.org, bench.session, &query).await?;
         let found = report.matches.iter().map(|found| format!("{}:{}:{}", found.path, found.line_number, found.line)).collect::<Vec<_>>();
         Ok::<_, StoreError>((found, report.skipped.iter().map(ToString::to_string).collect::<Vec<_>>()))
@@ -277,6 +271,12 @@ pub(super) async fn finds_lines_of_text_files(case: &Case) {
     assert_eq!(ok(grep("^error$", None, false).await), (lines[2..].to_vec(), skipped));
     assert_eq!(ok(grep("error", Some("*.rs"), false).await), (lines[1..].to_vec(), Vec::new()));
     assert_eq!(ok(grep("error", Some("*.md"), false).await), (Vec::new(), Vec::new()));
+    let under = async |place: &str| {
+        let query = GrepQuery { pattern: "error".to_owned(), under: path(place), ..GrepQuery::default() };
+        bench.store().grep_files(case.org, bench.session, &query).await.map(|report| report.matches.len())
+    };
+    assert_eq!((ok(under("/src").await), ok(under("/src/b.rs").await), ok(under("/a.txt").await)), (2, 2, 0));
+    assert_refused!(under("/absent").await, StoreError::NotFound { .. });
     for (pattern, names) in [("(", None), ("a", Some("["))] {
         assert_refused!(grep(pattern, names, false).await, StoreError::Invalid(_));
     }
@@ -298,12 +298,8 @@ pub(super) async fn a_search_ends_at_so_many_matches(case: &Case) {
 pub(super) async fn a_starter_file_never_replaces_another(case: &Case) {
     let bench = Bench::new(case);
     let seed = async |file: InitialFile| bench.store().seed_initial_file(case.org, bench.session, &file, time(1)).await;
-    let binary = |content: &str| InitialFile {
-        path: path("/b"),
-        content: content.to_owned(),
-        encoding: FileEncoding::Base64,
-        is_readonly: true,
-    };
+    let binary =
+        |content: &str| InitialFile { path: path("/b"), content: content.to_owned(), encoding: FileEncoding::Base64, is_readonly: true };
     ok(seed(InitialFile::text(path("/a/b"), "first")).await);
     ok(seed(InitialFile::text(path("/a/b"), "second")).await);
     assert_eq!(bench.text("/a/b").await, "first");

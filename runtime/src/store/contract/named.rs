@@ -5,7 +5,9 @@ use std::fmt::Debug;
 use jiff::Timestamp;
 
 use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, ok, refusal, some, time};
+use super::files::path;
 use crate::agent::Agent;
+use crate::file::InitialFile;
 use crate::harness::{Harness, ResourceStatus};
 use crate::limits::MAX_PAGE;
 use crate::store::{Listing, Page, StoreError, StoreResult};
@@ -94,6 +96,7 @@ named!(Harness, "harness", harness, harness_store, add_harness get_harness find_
         system_prompt: None,
         parent_harness_id: None,
         capabilities: Vec::new(),
+        initial_files: vec![InitialFile::text(path("/changed"), "")],
         tags: vec!["changed".to_owned()],
         is_built_in: false,
         status: ResourceStatus::Archived,
@@ -109,6 +112,7 @@ named!(Agent, "agent", agent, agent_store, add_agent get_agent find_agent update
         harness_id: case.harness("other").id,
         capabilities: Vec::new(),
         max_iterations: None,
+        initial_files: vec![InitialFile::text(path("/changed"), "")],
         tags: vec!["changed".to_owned()],
         status: ResourceStatus::Active,
         ..agent

@@ -1,6 +1,7 @@
 //! Agents as they are sent and answered.
 
 use everwit_runtime::agent::Agent;
+use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::{CapabilityConfig, ResourceStatus};
 use everwit_runtime::id::{AgentId, HarnessId};
 use jiff::Timestamp;
@@ -36,15 +37,15 @@ pub(crate) struct CreateAgent {
     pub(super) capabilities: Vec<CapabilityConfig>,
     /// Most model calls of one turn.
     pub(super) max_iterations: Option<u32>,
+    /// Files that sessions start with, of which later layers win over earlier ones.
+    #[serde(default)]
+    pub(super) initial_files: Vec<InitialFile>,
     /// Free-form labels.
     #[serde(default)]
     pub(super) tags: Vec<String>,
     #[serde(default)]
     #[schema(ignore)]
     pub(super) default_model_id: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    pub(super) initial_files: Unsupported,
     #[serde(default, alias = "mcpServers")]
     #[schema(ignore)]
     pub(super) mcp_servers: Unsupported,
@@ -92,6 +93,10 @@ pub(crate) struct UpdateAgent {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u32>)]
     pub(super) max_iterations: Option<Option<u32>>,
+    /// Files that sessions start with, all of them; sessions that exist keep theirs.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<InitialFile>, required = false)]
+    pub(super) initial_files: Option<Vec<InitialFile>>,
     /// Free-form labels, all of them.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<String>, required = false)]
@@ -125,6 +130,8 @@ pub(crate) struct AgentBody {
     /// Most model calls of one turn; the platform's default if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) max_iterations: Option<u32>,
+    /// Files that sessions start with.
+    pub(super) initial_files: Vec<InitialFile>,
     /// Free-form labels.
     pub(super) tags: Vec<String>,
     /// Whether it can be used.
@@ -148,6 +155,7 @@ impl From<Agent> for AgentBody {
             harness_id: agent.harness_id,
             capabilities: agent.capabilities,
             max_iterations: agent.max_iterations,
+            initial_files: agent.initial_files,
             tags: agent.tags,
             status: agent.status,
             created_at: agent.created_at,
@@ -176,6 +184,9 @@ impl UpdateAgent {
         }
         if let Some(max_iterations) = self.max_iterations {
             agent.max_iterations = max_iterations;
+        }
+        if let Some(initial_files) = self.initial_files {
+            agent.initial_files = initial_files;
         }
         if let Some(tags) = self.tags {
             agent.tags = tags;

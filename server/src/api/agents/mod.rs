@@ -178,7 +178,6 @@ impl CreateAgent {
         let mut checks = Checks::default();
         checks.unsupported(&[
             ("/default_model_id", &self.default_model_id),
-            ("/initial_files", &self.initial_files),
             ("/mcp_servers", &self.mcp_servers),
             ("/network_access", &self.network_access),
             ("/parallel_tool_calls", &self.parallel_tool_calls),
@@ -199,6 +198,7 @@ impl CreateAgent {
             harness_id,
             capabilities: self.capabilities,
             max_iterations: self.max_iterations,
+            initial_files: self.initial_files,
             tags: self.tags,
             status: ResourceStatus::Active,
             version: existing.map_or(1, |agent| agent.version),
@@ -252,6 +252,7 @@ fn check(mut checks: Checks, agent: &Agent) -> Result<(), Problem> {
     checks.title("/display_name", agent.display_name.as_deref());
     checks.description(agent.description.as_deref());
     checks.system_prompt(Some(&agent.system_prompt));
+    checks.initial_files(&agent.initial_files);
     checks.tags(&agent.tags);
     checks.max_iterations(agent.max_iterations);
     checks.finish()

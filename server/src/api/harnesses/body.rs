@@ -1,5 +1,6 @@
 //! Harnesses as they are sent and answered.
 
+use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::{CapabilityConfig, Harness, ResourceStatus};
 use everwit_runtime::id::HarnessId;
 use jiff::Timestamp;
@@ -28,6 +29,9 @@ pub(crate) struct CreateHarness {
     /// Its capabilities.
     #[serde(default)]
     pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Files that sessions start with, of which later layers win over earlier ones.
+    #[serde(default)]
+    pub(super) initial_files: Vec<InitialFile>,
     /// Free-form labels.
     #[serde(default)]
     pub(super) tags: Vec<String>,
@@ -37,9 +41,6 @@ pub(crate) struct CreateHarness {
     #[serde(default)]
     #[schema(ignore)]
     pub(super) embedder_metadata: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    pub(super) initial_files: Unsupported,
     #[serde(default, alias = "mcpServers")]
     #[schema(ignore)]
     pub(super) mcp_servers: Unsupported,
@@ -80,6 +81,10 @@ pub(crate) struct UpdateHarness {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<CapabilityConfig>, required = false)]
     pub(super) capabilities: Option<Vec<CapabilityConfig>>,
+    /// Files that sessions start with, all of them; sessions that exist keep theirs.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<InitialFile>, required = false)]
+    pub(super) initial_files: Option<Vec<InitialFile>>,
     /// Free-form labels, all of them.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<String>, required = false)]
@@ -112,6 +117,8 @@ pub(crate) struct HarnessBody {
     pub(super) parent_harness_id: Option<HarnessId>,
     /// Its capabilities.
     pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Files that sessions start with.
+    pub(super) initial_files: Vec<InitialFile>,
     /// Free-form labels.
     pub(super) tags: Vec<String>,
     /// Whether the platform seeded it; such a harness cannot be changed.
@@ -136,6 +143,7 @@ impl From<Harness> for HarnessBody {
             system_prompt: harness.system_prompt,
             parent_harness_id: harness.parent_harness_id,
             capabilities: harness.capabilities,
+            initial_files: harness.initial_files,
             tags: harness.tags,
             is_built_in: harness.is_built_in,
             status: harness.status,
@@ -162,6 +170,9 @@ impl UpdateHarness {
         }
         if let Some(capabilities) = self.capabilities {
             harness.capabilities = capabilities;
+        }
+        if let Some(initial_files) = self.initial_files {
+            harness.initial_files = initial_files;
         }
         if let Some(tags) = self.tags {
             harness.tags = tags;

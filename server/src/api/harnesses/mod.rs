@@ -160,7 +160,6 @@ impl CreateHarness {
         checks.unsupported(&[
             ("/default_model_id", &self.default_model_id),
             ("/embedder_metadata", &self.embedder_metadata),
-            ("/initial_files", &self.initial_files),
             ("/mcp_servers", &self.mcp_servers),
             ("/network_access", &self.network_access),
             ("/parallel_tool_calls", &self.parallel_tool_calls),
@@ -175,6 +174,7 @@ impl CreateHarness {
             system_prompt: self.system_prompt,
             parent_harness_id,
             capabilities: self.capabilities,
+            initial_files: self.initial_files,
             tags: self.tags,
             is_built_in: false,
             status: ResourceStatus::Active,
@@ -222,6 +222,7 @@ async fn check(app: &App, org: OrgId, mut checks: Checks, harness: &Harness) -> 
     checks.title("/display_name", harness.display_name.as_deref());
     checks.description(harness.description.as_deref());
     checks.system_prompt(harness.system_prompt.as_deref());
+    checks.initial_files(&harness.initial_files);
     checks.tags(&harness.tags);
     check_chain(app, org, &mut checks, harness).await?;
     checks.finish()

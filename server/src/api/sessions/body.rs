@@ -1,5 +1,6 @@
 //! Sessions as they are sent and answered.
 
+use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::CapabilityConfig;
 use everwit_runtime::id::{AgentId, HarnessId, OrgId, SessionId};
 use everwit_runtime::session::{Session, SessionStatus};
@@ -37,6 +38,9 @@ pub(crate) struct CreateSession {
     pub(super) locale: Option<String>,
     /// Most model calls of one turn; the agent's if absent.
     pub(super) max_iterations: Option<u32>,
+    /// Files that it starts with, after those of harness and agent, of which later layers win over earlier ones.
+    #[serde(default)]
+    pub(super) initial_files: Vec<InitialFile>,
     /// Free-form labels.
     #[serde(default)]
     pub(super) tags: Vec<String>,
@@ -46,9 +50,6 @@ pub(crate) struct CreateSession {
     #[serde(default)]
     #[schema(ignore)]
     pub(super) hints: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    pub(super) initial_files: Unsupported,
     #[serde(default, alias = "mcpServers")]
     #[schema(ignore)]
     pub(super) mcp_servers: Unsupported,
@@ -129,6 +130,8 @@ pub(crate) struct SessionBody {
     /// Most model calls of one turn; the agent's if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) max_iterations: Option<u32>,
+    /// Files that sessions start with.
+    pub(super) initial_files: Vec<InitialFile>,
     /// Free-form labels.
     pub(super) tags: Vec<String>,
     /// When it was created.
@@ -152,6 +155,7 @@ impl SessionBody {
             capabilities: session.capabilities,
             locale: session.locale,
             max_iterations: session.max_iterations,
+            initial_files: session.initial_files,
             tags: session.tags,
             created_at: session.created_at,
             updated_at: session.updated_at,

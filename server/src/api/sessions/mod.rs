@@ -5,11 +5,13 @@ mod body;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use everwit_runtime::Error;
 use everwit_runtime::event::{EventContext, EventData, NewEvent};
 use everwit_runtime::harness::{Harness, ResourceStatus};
 use everwit_runtime::id::{AgentId, EventId, HarnessId, OrgId, SessionId};
 use everwit_runtime::session::{Session, SessionStatus};
 use everwit_runtime::store::StoreError;
+use everwit_runtime::turn::write_initial_files;
 use utoipa::IntoParams;
 
 use crate::api::check::{Checks, shown};
@@ -142,6 +144,8 @@ async fn store(app: &App, org: OrgId, session: Session, repeated: bool) -> Resul
     if repeated && let Some(made) = app.stores.session_store.get_session(org, session.id).await? {
         return Ok(made);
     }
+    // Before the session is there, so that no turn can run without them.
+    write_initial_files(&app.stores, org, &session).await.map_err(Error::from)?;
     let started = NewEvent {
         id: EventId::from_uuid(app.moments.uuid()),
         ts: session.created_at,
@@ -178,6 +182,7 @@ impl CreateSession {
             capabilities: self.capabilities,
             locale: self.locale,
             max_iterations: self.max_iterations,
+            initial_files: self.initial_files,
             tags: self.tags,
             version: 1,
             created_at: now,
@@ -192,7 +197,6 @@ impl CreateSession {
         checks.unsupported(&[
             ("/agent_identity_id", &self.agent_identity_id),
             ("/hints", &self.hints),
-            ("/initial_files", &self.initial_files),
             ("/mcp_servers", &self.mcp_servers),
             ("/model_id", &self.model_id),
             ("/network_access", &self.network_access),
@@ -251,6 +255,7 @@ fn refuse_unusable(checks: &mut Checks, pointer: &str, what: &str, reference: &s
 fn check(mut checks: Checks, session: &Session) -> Result<(), Problem> {
     checks.title("/title", session.title.as_deref());
     checks.system_prompt(session.system_prompt.as_deref());
+    checks.initial_files(&session.initial_files);
     checks.tags(&session.tags);
     checks.locale(session.locale.as_deref());
     checks.max_iterations(session.max_iterations);
