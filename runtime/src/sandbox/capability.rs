@@ -141,9 +141,8 @@ impl Capability for ComponentCapability {
             Ok(Ok(output)) => {
                 let bytes = convert::output_bytes(&output);
                 usage.bytes_out += bytes as u64;
-                self.check_output(bytes as u64, output_left).and_then(|()| {
-                    convert::output(output, emitted).map_err(|stop| CallError::Stopped(stop.into()))
-                })
+                self.check_output(bytes as u64, output_left)
+                    .and_then(|()| convert::output(output, emitted).map_err(|stop| CallError::Stopped(stop.into())))
             }
             Ok(Err(failure)) => Err(CallError::Failed(convert::failure(failure))),
             Err(stopped) => Err(CallError::Stopped(stopped)),
