@@ -129,7 +129,7 @@ fn writing() -> OpenApiRouter<App> {
         .routes(routes!(agents::create_agent))
         .routes(routes!(agents::update_agent, agents::archive_agent))
         .routes(routes!(sessions::create_session))
-        .routes(routes!(sessions::update_session))
+        .routes(routes!(sessions::update_session, sessions::delete_session))
         .routes(routes!(turns::cancel_turn))
         .routes(routes!(messages::create_message))
         .routes(routes!(components::call_tool))

@@ -25,6 +25,14 @@ impl Orgs {
         self.names.iter().find(|(_, taken)| *taken == name).map(|(&id, _)| id)
     }
 
+    /// `NotFound` if there is no such org.
+    pub(super) fn check(&self, id: OrgId) -> StoreResult<()> {
+        match self.names.contains_key(&id) {
+            true => Ok(()),
+            false => Err(StoreError::NotFound { what: "org", id: id.to_string() }),
+        }
+    }
+
     fn add(&mut self, id: OrgId, name: &str) -> StoreResult<()> {
         if self.names.contains_key(&id) {
             return Err(StoreError::Duplicate { what: "org", id: id.to_string() });
@@ -54,9 +62,7 @@ impl OrgStore for MemoryStore {
 
     async fn add_key(&self, key: ApiKey) -> StoreResult<()> {
         let orgs = &mut self.lock().orgs;
-        if !orgs.names.contains_key(&key.org) {
-            return Err(StoreError::NotFound { what: "org", id: key.org.to_string() });
-        }
+        orgs.check(key.org)?;
         let taken = |other: &ApiKey| other.secret_hash == key.secret_hash || (other.org, other.id) == (key.org, key.id);
         if orgs.keys.iter().any(taken) {
             return Err(StoreError::Duplicate { what: "API key", id: key.id.to_string() });
