@@ -147,7 +147,7 @@ fn writing() -> OpenApiRouter<App> {
         .routes(routes!(agents::create_agent))
         .routes(routes!(agents::update_agent, agents::archive_agent))
         .routes(routes!(sessions::create_session))
-        .routes(routes!(sessions::update_session))
+        .routes(routes!(sessions::update_session, sessions::delete_session))
         .routes(routes!(files::create_file, files::update_file, files::delete_file))
         .routes(routes!(files::copy_file))
         .routes(routes!(files::move_file))

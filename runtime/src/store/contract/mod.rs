@@ -86,6 +86,10 @@ macro_rules! __store_contract_cases {
                 is_started_then_active_then_idle
                 stays_active_while_a_turn_is_open
                 is_updated_at_its_last_event
+                a_deletion_leaves_nothing
+                a_deletion_leaves_the_others
+                a_deletion_waits_for_open_turns
+                a_deletion_of_another_version_is_stale
             }
             turns {
                 a_submission_appends_its_input_and_opens_the_turn
@@ -165,6 +169,7 @@ macro_rules! __store_contract_cases {
             kv {
                 reads_what_was_written
                 versions_count_writes
+                a_version_never_comes_back
                 a_write_over_another_version_is_stale
                 a_removal_of_another_version_is_stale
                 scopes_never_meet
@@ -208,6 +213,7 @@ macro_rules! __store_contract_cases {
                 routes_and_keys_tell_requests_apart
                 old_requests_are_forgotten
                 of_many_at_once_one_is_first
+                a_request_needs_its_org
             }
             setup {
                 a_new_org_has_no_settings
