@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use path::{FilePath, FilePathError};
-pub use search::{GrepMatch, GrepQuery, GrepReport, NameFilter};
 pub(crate) use search::Matcher;
+pub use search::{GrepMatch, GrepQuery, GrepReport, NameFilter};
 
 use crate::component::Digest;
 
@@ -161,8 +161,7 @@ impl InitialFile {
     /// Merges the starter files of several layers: of files with the same path, that of the later
     /// layer wins. In order of paths.
     pub fn merge<'a>(layers: impl IntoIterator<Item = &'a [Self]>) -> Vec<Self> {
-        let by_path: std::collections::BTreeMap<&FilePath, &Self> =
-            layers.into_iter().flatten().map(|file| (&file.path, file)).collect();
+        let by_path: std::collections::BTreeMap<&FilePath, &Self> = layers.into_iter().flatten().map(|file| (&file.path, file)).collect();
         by_path.into_values().cloned().collect()
     }
 }

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 
 use super::{StoreError, StoreResult};
 use crate::component::Digest;
-use crate::file::{Deletion, Expected, FileEncoding, FilePath, FileStat, FileWrite, GrepQuery, GrepReport, InitialFile, Matcher, SessionFile};
+use crate::file::{
+    Deletion, Expected, FileEncoding, FilePath, FileStat, FileWrite, GrepQuery, GrepReport, InitialFile, Matcher, SessionFile,
+};
 use crate::id::{OrgId, SessionId};
 use crate::limits::{MAX_GREP_BYTES, MAX_GREP_FILE_BYTES};
 

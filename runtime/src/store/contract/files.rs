@@ -126,10 +126,7 @@ pub(super) async fn a_file_is_no_directory_and_a_directory_no_file(case: &Case) 
     for at in ["/", "/a"] {
         let read = bench.store().read_file(case.org, bench.session, &path(at)).await;
         assert_refused!(read, StoreError::File { problem: FileProblem::IsDirectory, .. });
-        assert_refused!(
-            bench.write(at, FileWrite::new("x", time(1))).await,
-            StoreError::File { problem: FileProblem::IsDirectory, .. }
-        );
+        assert_refused!(bench.write(at, FileWrite::new("x", time(1))).await, StoreError::File { problem: FileProblem::IsDirectory, .. });
     }
     for at in ["/a/b/c", "/a/b/c/d"] {
         let error = refusal(bench.write(at, FileWrite::new("x", time(1))).await);
@@ -185,10 +182,7 @@ pub(super) async fn deletes_what_is_below_only_when_told(case: &Case) {
         bench.put(at, "x").await;
     }
     assert_eq!(ok(bench.delete("/absent", RECURSIVE).await), 0);
-    assert_refused!(
-        bench.delete("/a", Deletion::default()).await,
-        StoreError::File { problem: FileProblem::NotEmpty, .. }
-    );
+    assert_refused!(bench.delete("/a", Deletion::default()).await, StoreError::File { problem: FileProblem::NotEmpty, .. });
     bench.assert_tree(&["/a/", "/a.txt", "/a/b/", "/a/b/c", "/a/d", "/a0"]).await;
     assert_eq!(ok(bench.delete("/a", RECURSIVE).await), 4);
     bench.assert_tree(&["/a.txt", "/a0"]).await;
@@ -298,12 +292,8 @@ pub(super) async fn a_search_ends_at_so_many_matches(case: &Case) {
 pub(super) async fn a_starter_file_never_replaces_another(case: &Case) {
     let bench = Bench::new(case);
     let seed = async |file: InitialFile| bench.store().seed_initial_file(case.org, bench.session, &file, time(1)).await;
-    let binary = |content: &str| InitialFile {
-        path: path("/b"),
-        content: content.to_owned(),
-        encoding: FileEncoding::Base64,
-        is_readonly: true,
-    };
+    let binary =
+        |content: &str| InitialFile { path: path("/b"), content: content.to_owned(), encoding: FileEncoding::Base64, is_readonly: true };
     ok(seed(InitialFile::text(path("/a/b"), "first")).await);
     ok(seed(InitialFile::text(path("/a/b"), "second")).await);
     assert_eq!(bench.text("/a/b").await, "first");

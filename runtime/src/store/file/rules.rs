@@ -76,9 +76,7 @@ pub(in crate::store) fn check_write(path: &FilePath, write: &FileWrite, existing
 
 /// Which of the directories above a path are missing, the nearest first. Each comes with whether
 /// it is a directory, or none if it is absent.
-pub(in crate::store) fn missing_directories(
-    ancestors: impl IntoIterator<Item = (FilePath, Option<bool>)>,
-) -> StoreResult<Vec<FilePath>> {
+pub(in crate::store) fn missing_directories(ancestors: impl IntoIterator<Item = (FilePath, Option<bool>)>) -> StoreResult<Vec<FilePath>> {
     let mut missing = Vec::new();
     for (path, is_directory) in ancestors {
         match is_directory {
