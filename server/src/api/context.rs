@@ -240,6 +240,7 @@ fn refused(error: ContextError) -> Problem {
 fn draft_harness(app: &App, parent: Option<HarnessId>, system_prompt: Option<String>, capabilities: Vec<CapabilityConfig>) -> Harness {
     let now = app.moments.now();
     Harness {
+        initial_files: Vec::new(),
         id: HarnessId::from_uuid(app.moments.uuid()),
         name: DRAFT.to_owned(),
         display_name: None,
@@ -259,6 +260,7 @@ fn draft_harness(app: &App, parent: Option<HarnessId>, system_prompt: Option<Str
 fn draft_agent(app: &App, harness_id: HarnessId, body: PreviewAgent) -> Agent {
     let now = app.moments.now();
     Agent {
+        initial_files: Vec::new(),
         id: AgentId::from_uuid(app.moments.uuid()),
         name: DRAFT.to_owned(),
         display_name: None,
