@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::harness::{CapabilityConfig, ResourceStatus};
-use crate::id::{AgentId, HarnessId};
+use crate::id::{AgentId, HarnessId, ModelId};
 
 /// An agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct Agent {
     pub system_prompt: String,
     /// The harness that it runs on.
     pub harness_id: HarnessId,
+    /// The model of its sessions, unless session or message name another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_model_id: Option<ModelId>,
     /// Its capabilities, in addition to the harness chain's.
     #[serde(default)]
     pub capabilities: Vec<CapabilityConfig>,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::id::HarnessId;
+use crate::id::{HarnessId, ModelId};
 
 /// A capability with its configuration, as harnesses, agents and sessions list it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,9 @@ pub struct Harness {
     /// The harness that it extends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_harness_id: Option<HarnessId>,
+    /// The model of its sessions, unless agent, session or message name another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_model_id: Option<ModelId>,
     /// Its capabilities.
     #[serde(default)]
     pub capabilities: Vec<CapabilityConfig>,

@@ -17,8 +17,10 @@ pub mod id;
 pub mod limits;
 pub mod message;
 pub mod platform;
+pub mod provider;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod secret;
 pub mod session;
 pub mod store;
 pub mod turn;
@@ -34,5 +36,6 @@ pub use error::{Error, ErrorKind};
 pub use platform::{
     BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, PlatformDefinition, PlatformDefinitionBuilder,
 };
+pub use provider::{Model, Provider};
 pub use store::RuntimeBackends;
 pub use turn::{assemble_turn_context, inspect_turn_context};

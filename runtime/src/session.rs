@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::harness::CapabilityConfig;
-use crate::id::{AgentId, HarnessId, SessionId};
+use crate::id::{AgentId, HarnessId, ModelId, SessionId};
 
 /// What a session is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct Session {
     /// Its capabilities, in addition to harness and agent.
     #[serde(default)]
     pub capabilities: Vec<CapabilityConfig>,
+    /// Its model, unless a message names another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<ModelId>,
     /// BCP 47 tag of the user's language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,

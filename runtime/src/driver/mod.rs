@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -156,6 +156,34 @@ impl ResolvedModel {
     /// The part of it that the driver is made from.
     pub fn driver_config(&self) -> DriverConfig {
         DriverConfig { api_key: self.api_key.clone(), base_url: self.base_url.clone(), metadata: self.provider_metadata.clone() }
+    }
+
+    /// A text of somebody who knows the credentials, without them. Only values of at least
+    /// 8 bytes are taken out: shorter ones are no secrets, and would tear words apart.
+    pub fn redacted(&self, text: &str) -> String {
+        let metadata = self.provider_metadata.as_ref();
+        let mut values: Vec<&str> = self.api_key.iter().map(ExposeSecret::expose_secret).collect();
+        if let Some(metadata) = metadata {
+            values.extend(metadata.refresh_token.iter().map(ExposeSecret::expose_secret));
+            values.extend(metadata.account_id.as_deref());
+            texts_of(metadata.extra.as_ref(), &mut values);
+        }
+        // A value may contain another one.
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        let secrets = values.into_iter().filter(|value| value.len() >= MIN_SECRET_BYTES);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[redacted]"))
+    }
+}
+
+/// Shortest value that counts as a secret when texts are cleaned of them, in bytes.
+const MIN_SECRET_BYTES: usize = 8;
+
+fn texts_of<'a>(value: Option<&'a Value>, texts: &mut Vec<&'a str>) {
+    match value {
+        Some(Value::String(text)) => texts.push(text),
+        Some(Value::Array(items)) => items.iter().for_each(|item| texts_of(Some(item), texts)),
+        Some(Value::Object(members)) => members.values().for_each(|member| texts_of(Some(member), texts)),
+        _ => {}
     }
 }
 

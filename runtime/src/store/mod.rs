@@ -14,6 +14,7 @@ mod error;
 mod kv;
 mod log;
 mod org;
+mod provider;
 mod request;
 mod resource;
 mod rules;
@@ -21,11 +22,13 @@ mod rules;
 use std::sync::Arc;
 
 use crate::bus::{EventBus, InMemoryEventBus};
+use crate::secret::Cipher;
 pub use component::{Activation, ComponentStore, NewVersion, StoredVersion};
 pub use error::{StoreError, StoreResult};
 pub use kv::{KvEntry, KvScope, KvStore};
 pub use log::{Append, Claim, Fence, SessionLog, Submitted, TurnEnd};
 pub use org::{ApiKey, OrgStore, Scope};
+pub use provider::{RuntimeProviderStore, Seeded};
 pub use request::{NewRequest, RememberedRequest, RequestStore};
 pub use resource::{RuntimeAgentStore, RuntimeHarnessStore, RuntimeSessionStore};
 
@@ -66,16 +69,22 @@ pub struct RuntimeBackends {
     pub org_store: Arc<dyn OrgStore>,
     /// Requests that must have one effect.
     pub request_store: Arc<dyn RequestStore>,
+    /// Providers and models.
+    pub provider_store: Arc<dyn RuntimeProviderStore>,
+    /// Seals what stores must not see, and opens it again.
+    pub cipher: Arc<Cipher>,
     /// Live delivery of events.
     pub event_bus: Arc<dyn EventBus>,
 }
 
 impl RuntimeBackends {
-    /// One value that implements all traits of stores, and a bus that keeps no events.
+    /// One value that implements all traits of stores, and a bus that keeps no events. What is
+    /// sealed can be opened for as long as this value or a clone lives: a store that outlives the
+    /// process needs [`Self::with_cipher`].
     pub fn from_store<S>(store: Arc<S>) -> Self
     where
         S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog,
-        S: ComponentStore + KvStore + OrgStore + RequestStore + 'static,
+        S: ComponentStore + KvStore + OrgStore + RequestStore + RuntimeProviderStore + 'static,
     {
         Self {
             harness_store: store.clone(),
@@ -85,7 +94,9 @@ impl RuntimeBackends {
             component_store: store.clone(),
             kv: store.clone(),
             org_store: store.clone(),
-            request_store: store,
+            request_store: store.clone(),
+            provider_store: store,
+            cipher: Arc::new(Cipher::ephemeral()),
             event_bus: Arc::new(InMemoryEventBus::new()),
         }
     }
@@ -111,6 +122,18 @@ impl RuntimeBackends {
     #[must_use]
     pub fn with_session_store(self, session_store: Arc<dyn RuntimeSessionStore>) -> Self {
         Self { session_store, ..self }
+    }
+
+    /// The same with other providers and models.
+    #[must_use]
+    pub fn with_provider_store(self, provider_store: Arc<dyn RuntimeProviderStore>) -> Self {
+        Self { provider_store, ..self }
+    }
+
+    /// The same with other master keys.
+    #[must_use]
+    pub fn with_cipher(self, cipher: Arc<Cipher>) -> Self {
+        Self { cipher, ..self }
     }
 
     /// The same with another bus.

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use super::context_error::ContextError;
 use super::conversation::Conversation;
+use super::model::{candidates, choose, named_by_message};
 use super::resolve::{ResolvedCapability, merge, resolve, resolve_pinned};
 use super::toolset::Toolset;
 use crate::agent::Agent;
 use crate::capability::CapabilitySource;
-use crate::driver::{OfferedTool, ResolvedModel};
+use crate::driver::{DriverRegistry, OfferedTool, ResolvedModel};
 use crate::event::PinnedCapability;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
-use crate::id::{HarnessId, OrgId, SessionId};
+use crate::id::{HarnessId, ModelId, OrgId, SessionId};
 use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_EVENTS_PER_PAGE, MAX_HARNESS_DEPTH};
 use crate::message::Message;
 use crate::session::Session;
@@ -25,6 +26,8 @@ pub struct ContextSources<'a> {
     pub backends: &'a RuntimeBackends,
     /// Capabilities.
     pub capabilities: &'a dyn CapabilitySource,
+    /// Model drivers: a model whose driver is missing cannot be used.
+    pub drivers: &'a DriverRegistry,
     /// The platform's default model.
     pub default_model: &'a ResolvedModel,
 }
@@ -61,6 +64,8 @@ pub struct TurnContext {
     pub runtime_agent: RuntimeAgent,
     /// The model and how to reach it.
     pub model_with_provider: ResolvedModel,
+    /// Id of the model; none for the platform's default.
+    pub resolved_model_id: Option<ModelId>,
     /// BCP 47 tag of the user's language.
     pub resolved_locale: Option<String>,
     /// The tools, ready to be called.
@@ -126,9 +131,11 @@ async fn assemble(
         None => resolve(sources.capabilities, org, wanted).await?,
     };
     let tools = Toolset::bind(&capabilities)?;
+    let named = candidates(named_by_message(&messages), &session, agent.as_ref(), &harness_chain);
+    let model = choose(sources, org, named).await?;
     let runtime_agent = RuntimeAgent {
         system_prompt: system_prompt(&harness_chain, agent.as_ref(), &session, &capabilities),
-        model: sources.default_model.model.clone(),
+        model: model.resolved.model.clone(),
         tools: tools.offered(),
         max_iterations: session.max_iterations.or(agent.as_ref().and_then(|agent| agent.max_iterations)).unwrap_or(DEFAULT_MAX_ITERATIONS),
     };
@@ -138,7 +145,8 @@ async fn assemble(
         pins: capabilities.iter().map(|resolved| resolved.capability.pin()).collect(),
         messages,
         runtime_agent,
-        model_with_provider: sources.default_model.clone(),
+        model_with_provider: model.resolved,
+        resolved_model_id: model.id,
         resolved_locale: session.locale.clone(),
         tools,
         harness_chain,

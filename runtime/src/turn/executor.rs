@@ -37,7 +37,7 @@ pub struct TurnPlatform {
     pub capabilities: Arc<dyn CapabilitySource>,
     /// Model drivers.
     pub drivers: DriverRegistry,
-    /// The model of all turns.
+    /// The model of turns whose org, harness, agent, session and message name none.
     pub default_model: ResolvedModel,
     /// Time of the events.
     pub clock: Arc<dyn Clock>,
@@ -234,6 +234,7 @@ impl<'a> Run<'a> {
         let sources = ContextSources {
             backends: &platform.backends,
             capabilities: platform.capabilities.as_ref(),
+            drivers: &platform.drivers,
             default_model: &platform.default_model,
         };
         let mut waits = store_waits();

@@ -12,6 +12,7 @@ mod context_error;
 mod conversation;
 mod executor;
 mod journal;
+mod model;
 mod plan;
 mod reason;
 mod resolve;

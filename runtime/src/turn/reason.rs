@@ -70,7 +70,9 @@ impl Run<'_> {
                 let events = self.answered(context, &call, answer);
                 self.journal.append(events).await
             }
-            Generation::Failed(partial, error) => {
+            Generation::Failed(partial, mut error) => {
+                // A driver is trusted with the credentials, but not to keep them out of its errors.
+                error.message = context.model_with_provider.redacted(&error.message);
                 tracing::warn!(%error, kind = error.kind.as_str(), "a model call failed");
                 let events = self.failed(context, &call, partial, &error);
                 self.journal.append(events).await?;
@@ -186,6 +188,7 @@ impl Run<'_> {
             role: Role::Agent,
             content: answer.content,
             metadata: serde_json::Map::new(),
+            controls: None,
             created_at: self.journal.now(),
         };
         vec![generation, EventData::OutputMessageCompleted { message, usage }, completed]

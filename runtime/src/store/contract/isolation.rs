@@ -12,6 +12,7 @@ use crate::event::NewEvent;
 use crate::harness::Harness;
 use crate::id::{OrgId, TurnId};
 use crate::limits::Budget;
+use crate::provider::{Model, Provider};
 use crate::session::Session;
 use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewRequest, NewVersion, Scope};
 
@@ -20,18 +21,23 @@ use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewRequest, NewVe
 pub const READING_METHODS: &[&str] = &[
     "get_harness", "find_harness", "list_harnesses", "get_agent", "find_agent", "list_agents", "get_session", "list_sessions",
     "open_turns", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
-    "list_versions", "read_wasm", "get", "keys", "list_keys",
+    "list_versions", "read_wasm", "get", "keys", "list_keys", "get_provider", "find_provider", "list_providers", "get_model",
+    "list_models", "default_model",
 ];
 
 /// Methods that change or remove what belongs to an org.
 #[rustfmt::skip]
 pub const CHANGING_METHODS: &[&str] = &[
     "claim_turn", "request_cancel", "append", "submit_turn", "update_harness", "update_agent", "update_session", "activate",
-    "archive_component", "remove", "remove_key",
+    "archive_component", "remove", "remove_key", "update_provider", "update_model", "remove_model", "remove_provider",
 ];
 
 /// Methods that add to an org.
-pub const ADDING_METHODS: &[&str] = &["add_harness", "add_agent", "add_session", "add_version", "put", "add_key", "remember_request"];
+#[rustfmt::skip]
+pub const ADDING_METHODS: &[&str] = &[
+    "add_harness", "add_agent", "add_session", "add_version", "put", "add_key", "remember_request", "add_provider", "add_model",
+    "seed_provider", "seed_model",
+];
 
 /// Everything that belongs to an org, and what somebody else would need to reach for it.
 struct Belongings {
@@ -47,6 +53,9 @@ struct Belongings {
     digest: Digest,
     key: ApiKey,
     request: NewRequest,
+    provider: Provider,
+    model: Model,
+    seeded: (Provider, Model),
 }
 
 /// Outcomes by method, as text.
@@ -62,7 +71,11 @@ impl Belongings {
         let session = case.session();
         let turn = case.id(TurnId::from_uuid);
         let upload = case.upload("lens", b"\0asm");
+        let (provider, seeded) = (case.provider("first"), case.provider("seeded"));
         let mut own = Self {
+            model: Model { is_default: true, ..case.model(provider.id, "first") },
+            seeded: (seeded.clone(), case.model(seeded.id, "seeded")),
+            provider,
             harness: case.harness("first"),
             agent: case.agent("first"),
             started: case.started(&session),
@@ -85,6 +98,10 @@ impl Belongings {
         ok(stores.kv.put(&own.scope(org), "key", b"value".to_vec(), None).await);
         ok(stores.org_store.add_key(own.key.clone()).await);
         ok(stores.request_store.remember_request(org, own.request.clone()).await);
+        ok(stores.provider_store.add_provider(org, own.provider.clone()).await);
+        ok(stores.provider_store.add_model(org, own.model.clone()).await);
+        ok(stores.provider_store.seed_provider(org, "provider", own.seeded.0.clone()).await);
+        ok(stores.provider_store.seed_model(org, "model", own.seeded.1.clone()).await);
         own
     }
 
@@ -118,6 +135,12 @@ impl Belongings {
             outcome("get", stores.kv.get(&self.scope(org), "key").await),
             outcome("keys", stores.kv.keys(&self.scope(org), "", None, 100).await),
             outcome("list_keys", stores.org_store.list_keys(org).await),
+            outcome("get_provider", stores.provider_store.get_provider(org, self.provider.id).await),
+            outcome("find_provider", stores.provider_store.find_provider(org, &self.provider.name).await),
+            outcome("list_providers", stores.provider_store.list_providers(org, FIRST_PAGE).await),
+            outcome("get_model", stores.provider_store.get_model(org, self.model.id).await),
+            outcome("list_models", stores.provider_store.list_models(org, Some(self.provider.id), FIRST_PAGE).await),
+            outcome("default_model", stores.provider_store.default_model(org).await),
         ]
     }
 
@@ -140,6 +163,10 @@ impl Belongings {
             outcome("archive_component", stores.component_store.archive_component(org, component, time(30)).await),
             outcome("remove", stores.kv.remove(&self.scope(org), "key", Some(1)).await),
             outcome("remove_key", stores.org_store.remove_key(org, self.key.id).await),
+            outcome("update_provider", stores.provider_store.update_provider(org, Provider { version: 2, ..self.provider.clone() }).await),
+            outcome("update_model", stores.provider_store.update_model(org, Model { version: 2, ..self.model.clone() }).await),
+            outcome("remove_model", stores.provider_store.remove_model(org, self.model.id, 2).await),
+            outcome("remove_provider", stores.provider_store.remove_provider(org, self.provider.id, 2).await),
         ]
     }
 
@@ -156,6 +183,10 @@ impl Belongings {
             outcome("put", stores.kv.put(&self.scope(org), "key", b"value".to_vec(), Some(0)).await),
             outcome("add_key", stores.org_store.add_key(key).await),
             outcome("remember_request", stores.request_store.remember_request(org, self.request.clone()).await),
+            outcome("add_provider", stores.provider_store.add_provider(org, self.provider.clone()).await),
+            outcome("add_model", stores.provider_store.add_model(org, self.model.clone()).await),
+            outcome("seed_provider", stores.provider_store.seed_provider(org, "provider", self.seeded.0.clone()).await),
+            outcome("seed_model", stores.provider_store.seed_model(org, "model", self.seeded.1.clone()).await),
         ]
     }
 }

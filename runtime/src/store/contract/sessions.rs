@@ -10,6 +10,7 @@ pub(super) async fn reads_back_every_field(case: &Case) {
     let sparse = Session {
         agent_id: None,
         title: None,
+        model_id: None,
         locale: None,
         tags: Vec::new(),
         capabilities: Vec::new(),
@@ -57,6 +58,7 @@ pub(super) async fn an_update_replaces_every_other_field(case: &Case) {
     let changed = Session {
         id,
         title: None,
+        model_id: None,
         locale: None,
         agent_id: None,
         system_prompt: Some("changed".to_owned()),

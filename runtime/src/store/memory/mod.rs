@@ -6,6 +6,7 @@ mod component;
 mod kv;
 mod log;
 mod org;
+mod provider;
 mod request;
 mod resource;
 mod session;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::component::Components;
 use self::kv::Bucket;
 use self::org::Orgs;
+use self::provider::Providers;
 use self::request::Requests;
 use self::session::Sessions;
 use self::table::Table;
@@ -49,6 +51,7 @@ struct Tenant {
     /// By component and bucket.
     kv: HashMap<(String, String), Bucket>,
     requests: Requests,
+    providers: Providers,
 }
 
 impl MemoryStore {

@@ -34,6 +34,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0002_requests.sql"),
         checksum: "652795ba0ffd270d723158a4a7fe781baf10c1555cbc6dac567541bda353c4be",
     },
+    Migration {
+        version: 4,
+        name: "providers",
+        sql: include_str!("migrations/0004_providers.sql"),
+        checksum: "7df737d0bfdd00701d7050c7a3cfa337baffa47460db1c6a970abd2d38d05541",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

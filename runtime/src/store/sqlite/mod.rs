@@ -15,6 +15,7 @@ mod kv;
 mod log;
 mod migrate;
 mod org;
+mod provider;
 mod request;
 mod row;
 mod session;
