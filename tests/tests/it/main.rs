@@ -10,6 +10,7 @@ mod contracts;
 mod crash;
 mod egress;
 mod environment;
+mod providers;
 mod readme;
 mod sandbox;
 mod sse;

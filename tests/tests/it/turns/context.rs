@@ -120,6 +120,7 @@ async fn inspect(rig: &Rig) -> Result<TurnContext, ContextError> {
     let sources = ContextSources {
         backends: &platform.backends,
         capabilities: platform.capabilities.as_ref(),
+        drivers: &platform.drivers,
         default_model: &platform.default_model,
     };
     inspect_turn_context(sources, rig.org, rig.session).await
@@ -138,6 +139,7 @@ fn agent(harness_id: HarnessId) -> Agent {
         description: None,
         system_prompt: "Prompt of the agent.".to_owned(),
         harness_id,
+        default_model_id: None,
         capabilities: vec![CapabilityConfig { id: "Notes".to_owned(), config: Some(json!({"size": 2})) }],
         max_iterations: Some(7),
         tags: Vec::new(),
@@ -199,6 +201,7 @@ async fn only_inspection_works_without_messages() {
     let sources = ContextSources {
         backends: &platform.backends,
         capabilities: platform.capabilities.as_ref(),
+        drivers: &platform.drivers,
         default_model: &platform.default_model,
     };
     let error = assemble_turn_context(sources, rig.org, rig.session, Vec::new(), None).await.unwrap_err();
