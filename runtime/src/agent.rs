@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Clock, SystemClock};
 use crate::file::InitialFile;
 use crate::harness::{CapabilityConfig, ResourceStatus};
-use crate::id::{AgentId, HarnessId, fresh};
+use crate::id::{AgentId, HarnessId, ModelId, fresh};
 
 /// An agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct Agent {
     pub system_prompt: String,
     /// The harness that it runs on.
     pub harness_id: HarnessId,
+    /// The model of its sessions, unless session or message name another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_model_id: Option<ModelId>,
     /// Its capabilities, in addition to the harness chain's.
     #[serde(default)]
     pub capabilities: Vec<CapabilityConfig>,
@@ -55,6 +58,7 @@ impl Agent {
     pub fn new(name: impl Into<String>, system_prompt: impl Into<String>, harness_id: HarnessId) -> Self {
         let now = SystemClock.now();
         Self {
+            default_model_id: None,
             id: AgentId::from_uuid(fresh()),
             name: name.into(),
             display_name: None,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::clock::{Clock, SystemClock};
 use crate::file::InitialFile;
-use crate::id::{HarnessId, fresh};
+use crate::id::{HarnessId, ModelId, fresh};
 
 /// A capability with its configuration, as harnesses, agents and sessions list it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +71,9 @@ pub struct Harness {
     /// The harness that it extends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_harness_id: Option<HarnessId>,
+    /// The model of its sessions, unless agent, session or message name another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_model_id: Option<ModelId>,
     /// Its capabilities.
     #[serde(default)]
     pub capabilities: Vec<CapabilityConfig>,
@@ -100,6 +103,7 @@ impl Harness {
     pub fn new(name: impl Into<String>, system_prompt: impl Into<String>) -> Self {
         let now = SystemClock.now();
         Self {
+            default_model_id: None,
             id: HarnessId::from_uuid(fresh()),
             name: name.into(),
             display_name: None,

@@ -86,8 +86,10 @@ pub mod in_process;
 pub mod limits;
 pub mod message;
 pub mod platform;
+pub mod provider;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod secret;
 pub mod session;
 pub mod store;
 pub mod tokens;
@@ -106,5 +108,6 @@ pub use platform::{
     BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, ComponentDefinition, PlatformDefinition,
     PlatformDefinitionBuilder, SeedAgent,
 };
+pub use provider::{Model, Provider};
 pub use store::RuntimeBackends;
 pub use turn::{ContextReport, assemble_turn_context, context_report, inspect_turn_context, messages_from_events};

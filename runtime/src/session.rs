@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Clock, SystemClock};
 use crate::file::InitialFile;
 use crate::harness::CapabilityConfig;
-use crate::id::{AgentId, HarnessId, SessionId, fresh};
+use crate::id::{AgentId, HarnessId, ModelId, SessionId, fresh};
 
 /// What a session is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct Session {
     /// Its capabilities, in addition to harness and agent.
     #[serde(default)]
     pub capabilities: Vec<CapabilityConfig>,
+    /// Its model, unless a message names another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<ModelId>,
     /// BCP 47 tag of the user's language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
@@ -70,6 +73,7 @@ impl Session {
     pub fn new(harness_id: HarnessId) -> Self {
         let now = SystemClock.now();
         Self {
+            model_id: None,
             id: SessionId::from_uuid(fresh()),
             harness_id,
             agent_id: None,

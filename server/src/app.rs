@@ -25,9 +25,10 @@ use crate::auth::Auth;
 use crate::components::{Components, SandboxSettings, start_gateway, start_sandbox};
 use crate::config::ServeConfig;
 use crate::data_dir::DataDir;
+use crate::encryption::MasterKeys;
 use crate::lifecycle::{Lifecycle, Phase, Signals};
 use crate::moments::Moments;
-use crate::{http, random, seed};
+use crate::{http, random, seed, seed_models};
 
 /// Uploads that are examined at once; each holds its component in memory.
 const MAX_UPLOADS: usize = 4;
@@ -43,7 +44,8 @@ pub(crate) async fn run(config: ServeConfig, json: bool) -> anyhow::Result<()> {
     let dir = DataDir::create(&config.data_dir)?;
     let _lock = dir.lock()?;
     let store = Arc::new(SqliteStore::open(&dir.database()).await.context("cannot open the database")?);
-    let stores = RuntimeBackends::from_store(store.clone());
+    let cipher = MasterKeys::load(&config.encryption, &dir)?.cipher()?;
+    let stores = RuntimeBackends::from_store(store.clone()).with_cipher(Arc::new(cipher));
     let moments = Moments::system();
     let org = stores.org_store.default_org(OrgId::from_uuid(moments.uuid()), moments.now()).await?;
     seed::base_harness(&stores, &moments, org).await?;
@@ -51,6 +53,7 @@ pub(crate) async fn run(config: ServeConfig, json: bool) -> anyhow::Result<()> {
     require_keys(config.listen, has_keys, &dir)?;
 
     let (app, engine) = assemble(&config, &dir, stores, moments, org).await?;
+    seed_models::providers_and_models(&app.stores, &app.moments, org, &app.drivers).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr().context("cannot tell the address")?;
     let recovered = engine.recover().await.context("cannot take up the open turns")?;
@@ -109,7 +112,7 @@ async fn assemble(
     let platform = TurnPlatform {
         backends: stores.clone(),
         capabilities: components.source.clone(),
-        drivers,
+        drivers: drivers.clone(),
         default_model: default_model(),
         clock: moments.clock.clone(),
         ids: moments.ids.clone(),
@@ -125,6 +128,7 @@ async fn assemble(
         stores,
         tool_services: Arc::new(tool_services),
         components,
+        drivers,
         moments,
         lifecycle: Lifecycle::new(),
         streams: api::sse::Streams::default(),

@@ -13,6 +13,7 @@ use clap::Args;
 use everwit_runtime::driver::llmsim::LlmSimConfig;
 use everwit_runtime::egress::PrivateTarget;
 
+use crate::encryption::EncryptionArgs;
 use crate::telemetry::LogFormat;
 
 /// Options of `everwit serve`.
@@ -42,6 +43,8 @@ pub(crate) struct ServeArgs {
     /// How long the end waits for running steps.
     #[arg(long, env = "EVERWIT_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS")]
     drain_seconds: String,
+    #[command(flatten)]
+    encryption: EncryptionArgs,
     /// What to log, as a tracing filter.
     #[arg(long, env = "EVERWIT_LOG", default_value = "info", value_name = "FILTER")]
     pub(crate) log: String,
@@ -66,6 +69,7 @@ pub(crate) struct ServeConfig {
     pub(crate) max_calls: usize,
     pub(crate) max_connections: usize,
     pub(crate) drain: Duration,
+    pub(crate) encryption: EncryptionArgs,
 }
 
 /// Everything that is wrong with a configuration.
@@ -112,6 +116,7 @@ impl ServeArgs {
             max_calls,
             max_connections,
             drain: Duration::from_secs(drain as u64),
+            encryption: self.encryption.clone(),
         })
     }
 

@@ -8,6 +8,7 @@ mod cli;
 mod components;
 mod config;
 mod data_dir;
+mod encryption;
 mod http;
 mod lifecycle;
 mod moments;
@@ -15,6 +16,7 @@ mod problem;
 mod random;
 mod schema;
 mod seed;
+mod seed_models;
 mod telemetry;
 
 pub use cli::main;

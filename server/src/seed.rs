@@ -26,6 +26,7 @@ pub(crate) async fn base_harness(stores: &RuntimeBackends, moments: &Moments, or
         description: Some("What sessions and agents run on if they name no harness.".to_owned()),
         system_prompt: Some(BASE_PROMPT.to_owned()),
         parent_harness_id: None,
+        default_model_id: None,
         capabilities: Vec::new(),
         initial_files: Vec::new(),
         tags: Vec::new(),

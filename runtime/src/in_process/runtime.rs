@@ -161,7 +161,7 @@ impl InProcessRuntime {
     fn input(&self, turn: TurnId, input: InputMessage) -> NewEvent {
         let TurnPlatform { clock, ids, .. } = &self.inner.platform;
         let (now, id) = (clock.now(), MessageId::from_uuid(ids.next()));
-        let message = Message { id, role: Role::User, content: input.content, metadata: input.metadata, created_at: now };
+        let message = Message { id, role: Role::User, content: input.content, metadata: input.metadata, controls: None, created_at: now };
         NewEvent {
             id: EventId::from_uuid(ids.next()),
             ts: now,

@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use super::context_error::ContextError;
 use super::history::session_messages;
+use super::model::{candidates, choose, named_by_message};
 use super::provenance::{CapabilityProvenance, Contributor, Provenance, join};
 use super::resolve::{ResolvedCapability, merge, resolve, resolve_pinned};
 use super::toolset::Toolset;
 use crate::agent::Agent;
 use crate::capability::{Capability, CapabilitySource};
-use crate::driver::{OfferedTool, ResolvedModel};
+use crate::driver::{DriverRegistry, OfferedTool, ResolvedModel};
 use crate::event::PinnedCapability;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
-use crate::id::{HarnessId, OrgId, SessionId};
+use crate::id::{HarnessId, ModelId, OrgId, SessionId};
 use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_HARNESS_DEPTH};
 use crate::message::Message;
 use crate::session::Session;
@@ -28,6 +29,8 @@ pub struct ContextSources<'a> {
     pub backends: &'a RuntimeBackends,
     /// Capabilities.
     pub capabilities: &'a dyn CapabilitySource,
+    /// Model drivers: a model whose driver is missing cannot be used.
+    pub drivers: &'a DriverRegistry,
     /// The platform's default model.
     pub default_model: &'a ResolvedModel,
 }
@@ -74,6 +77,8 @@ pub struct TurnContext {
     pub runtime_agent: RuntimeAgent,
     /// The model and how to reach it.
     pub model_with_provider: ResolvedModel,
+    /// Id of the model; none for the platform's default.
+    pub resolved_model_id: Option<ModelId>,
     /// BCP 47 tag of the user's language.
     pub resolved_locale: Option<String>,
     /// The tools, ready to be called.
@@ -152,11 +157,13 @@ impl Layers {
         let tools = Toolset::bind(&capabilities)?;
         let (system_prompt, prompt) = join(self.prompts(&capabilities));
         let (max_iterations, max_iterations_by) = self.max_iterations();
-        let model = sources.default_model.clone();
-        let runtime_agent = RuntimeAgent { system_prompt, model: model.model.clone(), tools: tools.offered(), max_iterations };
+        let named = candidates(named_by_message(&messages), &self.session, self.agent.as_ref(), &self.harness_chain);
+        let model = choose(sources, org, named).await?;
+        let name = model.resolved.model.clone();
+        let runtime_agent = RuntimeAgent { system_prompt, model: name, tools: tools.offered(), max_iterations };
         let provenance = Provenance {
             prompt,
-            model: Contributor::Platform,
+            model: model.chosen_by,
             locale: self.session.locale.as_ref().map(|_| Contributor::from(&self.session)),
             max_iterations: max_iterations_by,
             capabilities: capabilities.iter().map(origin).collect(),
@@ -167,7 +174,8 @@ impl Layers {
             pins: capabilities.iter().map(|resolved| resolved.capability.pin()).collect(),
             messages,
             runtime_agent,
-            model_with_provider: model,
+            model_with_provider: model.resolved,
+            resolved_model_id: model.id,
             resolved_locale: self.session.locale.clone(),
             tools,
             capabilities: Capabilities(capabilities.into_iter().map(|resolved| resolved.capability).collect()),

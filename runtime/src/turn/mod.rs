@@ -14,6 +14,7 @@ mod executor;
 mod history;
 mod history_cache;
 mod journal;
+mod model;
 mod plan;
 mod preview;
 mod provenance;

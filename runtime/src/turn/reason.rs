@@ -187,6 +187,7 @@ impl Run<'_> {
             role: Role::Agent,
             content: answer.content,
             metadata: serde_json::Map::new(),
+            controls: None,
             created_at: self.journal.now(),
         };
         vec![generation, EventData::OutputMessageCompleted { message, usage }, completed]

@@ -4,7 +4,7 @@
 use everwit_runtime::capability::Capability;
 use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::CapabilityConfig;
-use everwit_runtime::id::OrgId;
+use everwit_runtime::id::{ModelId, OrgId};
 use everwit_runtime::limits::{
     DEFAULT_MAX_ITERATIONS, MAX_CAPABILITIES, MAX_DESCRIPTION_BYTES, MAX_INITIAL_FILE_BYTES, MAX_INITIAL_FILES, MAX_NAME_BYTES,
     MAX_SYSTEM_PROMPT_BYTES,
@@ -133,6 +133,27 @@ impl Checks {
         if iterations.is_some_and(|count| count == 0 || count > MAX_ITERATIONS) {
             self.add(Finding::at("/max_iterations", "out_of_range", format!("it must be between 1 and {MAX_ITERATIONS}")));
         }
+    }
+
+    /// The id of a model that can be used.
+    pub(crate) async fn model(&mut self, app: &App, org: OrgId, pointer: &str, id: Option<&str>) -> Result<Option<ModelId>, Problem> {
+        let Some(text) = id else { return Ok(None) };
+        let found = match text.parse() {
+            Ok(id) => app.stores.provider_store.get_model(org, id).await?,
+            Err(_) => None,
+        };
+        match &found {
+            None => {
+                let detail = format!("there is no model {:?}", shown(text));
+                self.add(Finding::at(pointer, "unknown_model", detail).fix("GET /v1/models lists the ids of all models"));
+            }
+            Some(model) if !model.enabled => {
+                let detail = format!("model {:?} is disabled", model.model_id);
+                self.add(Finding::at(pointer, "disabled", detail).fix("enable it, or choose another one"));
+            }
+            Some(_) => {}
+        }
+        Ok(found.map(|model| model.id))
     }
 
     /// Fields that this server cannot honour.

@@ -241,6 +241,7 @@ fn draft_harness(app: &App, parent: Option<HarnessId>, system_prompt: Option<Str
     let now = app.moments.now();
     Harness {
         initial_files: Vec::new(),
+        default_model_id: None,
         id: HarnessId::from_uuid(app.moments.uuid()),
         name: DRAFT.to_owned(),
         display_name: None,
@@ -261,6 +262,7 @@ fn draft_agent(app: &App, harness_id: HarnessId, body: PreviewAgent) -> Agent {
     let now = app.moments.now();
     Agent {
         initial_files: Vec::new(),
+        default_model_id: None,
         id: AgentId::from_uuid(app.moments.uuid()),
         name: DRAFT.to_owned(),
         display_name: None,

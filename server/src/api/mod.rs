@@ -15,8 +15,10 @@ pub(crate) mod health;
 pub(crate) mod idempotency;
 pub(crate) mod messages;
 pub(crate) mod middleware;
+pub(crate) mod models;
 pub(crate) mod openapi;
 pub(crate) mod page;
+pub(crate) mod providers;
 pub(crate) mod resolve;
 pub(crate) mod sessions;
 pub(crate) mod sse;
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 use axum::Router;
 use everwit_runtime::capability::ToolServices;
+use everwit_runtime::driver::DriverRegistry;
 use everwit_runtime::engine::Engine;
 use everwit_runtime::store::{RuntimeBackends, Scope};
 use everwit_runtime::turn::TurnPlatform;
@@ -60,6 +63,8 @@ pub(crate) struct AppState {
     pub(crate) tool_services: Arc<ToolServices>,
     /// Capabilities, uploaded ones included.
     pub(crate) components: Components,
+    /// Model drivers.
+    pub(crate) drivers: DriverRegistry,
     /// Who calls.
     pub(crate) auth: Auth,
     /// Time and ids.
@@ -131,6 +136,11 @@ fn reading() -> OpenApiRouter<App> {
         .routes(routes!(files::list_keys))
         .routes(routes!(capabilities::list_capabilities))
         .routes(routes!(capabilities::get_capability))
+        .routes(routes!(providers::list_providers))
+        .routes(routes!(providers::get_provider))
+        .routes(routes!(models::list_models))
+        .routes(routes!(models::list_models_of_provider))
+        .routes(routes!(models::get_model))
         .routes(routes!(components::list_components))
         .routes(routes!(components::get_component))
         .routes(routes!(components::list_versions))
@@ -154,13 +164,19 @@ fn writing() -> OpenApiRouter<App> {
         .routes(routes!(turns::cancel_turn))
         .routes(routes!(messages::create_message))
         .routes(routes!(components::call_tool))
+        .routes(routes!(providers::test_provider))
+        .routes(routes!(models::create_model))
+        .routes(routes!(models::update_model, models::delete_model))
 }
 
-/// What needs a key of scope admin: everything that decides what components may do.
+/// What needs a key of scope admin: everything that decides what components may do, and where
+/// credentials are sent.
 fn administration() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(components::upload_component))
         .routes(routes!(components::activate_version))
         .routes(routes!(components::roll_back))
         .routes(routes!(components::archive_component))
+        .routes(routes!(providers::create_provider))
+        .routes(routes!(providers::update_provider, providers::delete_provider))
 }

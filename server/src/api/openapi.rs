@@ -38,6 +38,8 @@ Errors are RFC 9457 problem documents with a stable `code`. Lists have `offset` 
         (name = "events", description = "The record of a session"),
         (name = "capabilities", description = "What agents can be given"),
         (name = "components", description = "Uploaded capabilities"),
+        (name = "providers", description = "Accounts at model vendors"),
+        (name = "models", description = "What turns are run with"),
         (name = "health", description = "State of the server"),
     ),
     components(schemas(ProblemBody)),

@@ -7,6 +7,7 @@ use everwit_runtime::agent::Agent;
 use everwit_runtime::component::Component;
 use everwit_runtime::harness::Harness;
 use everwit_runtime::id::OrgId;
+use everwit_runtime::provider::{Model, Provider};
 use everwit_runtime::session::Session;
 
 use super::App;
@@ -37,6 +38,23 @@ pub(crate) async fn session(app: &App, org: OrgId, reference: &str) -> Result<Se
     let absent = || Problem::not_found("session", reference);
     let id = reference.parse().map_err(|_| absent())?;
     app.stores.session_store.get_session(org, id).await?.ok_or_else(absent)
+}
+
+/// A provider by id or name.
+pub(crate) async fn provider(app: &App, org: OrgId, reference: &str) -> Result<Provider, Problem> {
+    let store = &app.stores.provider_store;
+    let found = match FromStr::from_str(reference) {
+        Ok(id) => store.get_provider(org, id).await?,
+        Err(_) => store.find_provider(org, reference).await?,
+    };
+    found.ok_or_else(|| Problem::not_found("provider", reference))
+}
+
+/// A model by id.
+pub(crate) async fn model(app: &App, org: OrgId, reference: &str) -> Result<Model, Problem> {
+    let absent = || Problem::not_found("model", reference);
+    let id = reference.parse().map_err(|_| absent())?;
+    app.stores.provider_store.get_model(org, id).await?.ok_or_else(absent)
 }
 
 /// A component by id or by its capability id.

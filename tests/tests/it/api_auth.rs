@@ -24,6 +24,8 @@ fn filled(path: &str) -> String {
     path.replace("{session_id}", &format!("session_{id}"))
         .replace("{harness}", &format!("harness_{id}"))
         .replace("{agent}", &format!("agent_{id}"))
+        .replace("{provider}", &format!("provider_{id}"))
+        .replace("{model}", &format!("model_{id}"))
         .replace("{component}", &format!("component_{id}"))
         .replace("{capability_id}", "nothing")
         .replace("{version}", "1")

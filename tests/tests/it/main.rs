@@ -16,6 +16,7 @@ mod crash;
 mod egress;
 mod environment;
 mod in_process;
+mod providers;
 mod readme;
 mod sandbox;
 mod seed_page;

@@ -11,11 +11,13 @@ use uuid::Uuid;
 use crate::agent::Agent;
 use crate::clock::SystemClock;
 use crate::component::{ComponentDescription, Digest, Permissions};
+use crate::driver::DriverId;
 use crate::event::{EventContext, EventData, NewEvent};
 use crate::file::InitialFile;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
-use crate::id::{AgentId, ComponentId, EventId, HarnessId, IdSource, MessageId, OrgId, RandomIds, SessionId, TurnId};
+use crate::id::{AgentId, ComponentId, EventId, HarnessId, IdSource, MessageId, ModelId, OrgId, ProviderId, RandomIds, SessionId, TurnId};
 use crate::message::{ContentPart, Message, Role};
+use crate::provider::{Model, ModelSource, Provider, ProviderStatus};
 use crate::session::{Session, SessionStatus};
 use crate::store::{Append, Claim, Fence, KvScope, MessageBatch, NewVersion, Page, RuntimeBackends};
 use crate::store::{StoreError, StoreResult, StoredMessage, TurnEnd};
@@ -99,6 +101,7 @@ impl Case {
             description: None,
             system_prompt: Some("Line one\n\"line\" \\two\\ \u{0}".to_owned()),
             parent_harness_id: Some(self.id(HarnessId::from_uuid)),
+            default_model_id: Some(self.id(ModelId::from_uuid)),
             capabilities: vec![CapabilityConfig { id: "data-lens".to_owned(), config: Some(json!({"depth": {"max": 3}, "é": [null]})) }],
             initial_files: vec![InitialFile::text(path("/notes/ü.md"), "Größe\n")],
             tags: vec!["a".to_owned(), "ü".to_owned()],
@@ -118,6 +121,7 @@ impl Case {
             description: Some("Größe 日本 \u{1F9F0}".to_owned()),
             system_prompt: "Line one\n\"line\" \\two\\ \u{0}".to_owned(),
             harness_id: self.id(HarnessId::from_uuid),
+            default_model_id: Some(self.id(ModelId::from_uuid)),
             capabilities: vec![CapabilityConfig::new("notes")],
             max_iterations: Some(u32::MAX),
             initial_files: vec![InitialFile::text(path("/notes/ü.md"), "Größe\n")],
@@ -138,6 +142,7 @@ impl Case {
             status: SessionStatus::Started,
             system_prompt: None,
             capabilities: vec![CapabilityConfig::new("notes")],
+            model_id: Some(self.id(ModelId::from_uuid)),
             locale: Some("de-CH".to_owned()),
             max_iterations: None,
             initial_files: vec![InitialFile::text(path("/notes/ü.md"), "Größe\n")],
@@ -145,6 +150,41 @@ impl Case {
             version: 1,
             created_at: time(1),
             updated_at: time(1),
+        }
+    }
+
+    pub(in crate::store) fn provider(&self, name: &str) -> Provider {
+        let mut provider = Provider {
+            id: self.id(ProviderId::from_uuid),
+            name: name.to_owned(),
+            provider_type: DriverId::External("some-gateway".to_owned()),
+            base_url: Some("https://models.example/v1".to_owned()),
+            status: ProviderStatus::Active,
+            api_key: None,
+            provider_metadata: None,
+            version: 1,
+            created_at: time(1),
+            updated_at: time(2),
+        };
+        provider.set_api_key(&self.stores.cipher, self.org, Some(&"sk-contract".into())).expect("the system has randomness");
+        provider
+    }
+
+    pub(in crate::store) fn model(&self, provider_id: ProviderId, model_id: &str) -> Model {
+        Model {
+            id: self.id(ModelId::from_uuid),
+            provider_id,
+            model_id: model_id.to_owned(),
+            display_name: "Größe 日本 \u{1F9F0}".to_owned(),
+            capabilities: vec!["vision".to_owned()],
+            profile: serde_json::Map::from_iter([("limits".to_owned(), json!({"context": 8_192}))]),
+            enabled: true,
+            is_favorite: true,
+            is_default: false,
+            source: ModelSource::Discovered,
+            version: 1,
+            created_at: time(1),
+            updated_at: time(2),
         }
     }
 
@@ -171,7 +211,8 @@ impl Case {
     pub(in crate::store) fn input(&self, turn: TurnId, text: &str) -> NewEvent {
         let id = self.id(MessageId::from_uuid);
         let content = vec![ContentPart::text(text)];
-        let message = Message { id, role: Role::User, content, metadata: serde_json::Map::new(), created_at: time(5) };
+        let metadata = serde_json::Map::new();
+        let message = Message { id, role: Role::User, content, metadata, controls: None, created_at: time(5) };
         let context = EventContext { turn_id: Some(turn), input_message_id: Some(id) };
         NewEvent { context, ..self.event(EventData::InputMessage { message }) }
     }

@@ -13,7 +13,7 @@ use crate::store::{Claim, MessageBatch, SessionMessages, StoreError, StoredMessa
 fn answer(case: &Case, content: Vec<ContentPart>) -> EventData {
     let id = case.id(MessageId::from_uuid);
     let metadata = json!({"é": [null, 1.5]}).as_object().cloned().unwrap_or_default();
-    let message = Message { id, role: Role::Agent, content, metadata, created_at: super::case::time(7) };
+    let message = Message { id, role: Role::Agent, content, metadata, controls: None, created_at: super::case::time(7) };
     EventData::OutputMessageCompleted { message, usage: TokenUsage::default() }
 }
 

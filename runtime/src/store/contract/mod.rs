@@ -32,6 +32,7 @@ mod files;
 mod isolation;
 mod kv;
 mod messages;
+mod models;
 mod named;
 mod orgs;
 mod reading;
@@ -43,7 +44,7 @@ mod turns;
 pub use isolation::{ADDING_METHODS, CHANGING_METHODS, READING_METHODS};
 
 use self::case::Case;
-use self::named::{agents, harnesses};
+use self::named::{agents, harnesses, providers};
 use super::RuntimeBackends;
 
 /// Calls a macro with the list of cases, behind arguments of its own.
@@ -73,6 +74,32 @@ macro_rules! __store_contract_cases {
                 an_update_to_a_taken_name_is_a_duplicate
                 lists_pages_in_order_of_creation
                 keeps_times_to_the_microsecond
+            }
+            providers {
+                reads_back_every_field
+                absent_is_none
+                a_taken_name_or_id_is_a_duplicate
+                an_update_replaces_every_field
+                an_update_of_an_old_version_is_stale
+                an_update_of_nothing_is_not_found
+                an_update_to_a_taken_name_is_a_duplicate
+                lists_pages_in_order_of_creation
+                keeps_times_to_the_microsecond
+            }
+            models {
+                reads_back_every_field
+                a_model_needs_its_provider
+                a_taken_name_or_id_is_a_duplicate
+                an_update_replaces_every_field
+                an_update_of_an_old_version_or_of_nothing_is_refused
+                lists_those_of_a_provider_or_all
+                at_most_one_is_the_default
+                a_refused_default_leaves_the_default
+                goes_with_its_provider
+                a_removal_needs_the_version
+                a_seed_is_added_once
+                a_refused_seed_stays_free
+                sealed_providers_are_found_in_parts
             }
             sessions {
                 reads_back_every_field

@@ -11,6 +11,7 @@ pub(super) async fn reads_back_every_field(case: &Case) {
     let sparse = Session {
         agent_id: None,
         title: None,
+        model_id: None,
         locale: None,
         initial_files: Vec::new(),
         tags: Vec::new(),
@@ -59,6 +60,7 @@ pub(super) async fn an_update_replaces_every_other_field(case: &Case) {
     let changed = Session {
         id,
         title: None,
+        model_id: None,
         locale: None,
         agent_id: None,
         system_prompt: Some("changed".to_owned()),

@@ -41,6 +41,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         checksum: "4d88826cab3c40fd633ed87e9ef61791191665b6c06296d25dc2a0b6a1f7a524",
     },
     Migration {
+        version: 4,
+        name: "providers",
+        sql: include_str!("migrations/0004_providers.sql"),
+        checksum: "7df737d0bfdd00701d7050c7a3cfa337baffa47460db1c6a970abd2d38d05541",
+    },
+    Migration {
         version: 5,
         name: "files",
         sql: include_str!("migrations/0005_files.sql"),

@@ -9,7 +9,7 @@ use super::error::{store_error, taken};
 use super::event::insert_events;
 use super::row::{Stored, Word, integer, json, key};
 use crate::event::{Event, NewEvent};
-use crate::id::{AgentId, HarnessId, OrgId, SessionId};
+use crate::id::{AgentId, HarnessId, ModelId, OrgId, SessionId};
 use crate::session::Session;
 use crate::store::rules::{check_deletion, check_events};
 use crate::store::{Listing, Page, RuntimeSessionStore, StoreError, StoreResult};
@@ -18,7 +18,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, max_iterations, tags, ",
-            "version, created_at, updated_at, initial_files FROM sessions ",
+            "version, created_at, updated_at, initial_files, model_id FROM sessions ",
             $tail
         )
     };
@@ -41,6 +41,7 @@ fn session(row: &SqliteRow) -> StoreResult<Session> {
         version: row.number("version")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
+        model_id: row.optional_id("model_id", ModelId::from_uuid)?,
     })
 }
 
@@ -52,8 +53,8 @@ impl RuntimeSessionStore for SqliteStore {
         let mut tx = writer.begin().await?;
         sqlx::query(concat!(
             "INSERT INTO sessions (org_id, id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, ",
-            "max_iterations, tags, version, created_at, updated_at, initial_files, last_sequence, fence) ",
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, 1, 0)"
+            "max_iterations, tags, version, created_at, updated_at, initial_files, model_id, last_sequence, fence) ",
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1, 0)"
         ))
         .bind(key(org.uuid()))
         .bind(key(session.id.uuid()))
@@ -70,6 +71,7 @@ impl RuntimeSessionStore for SqliteStore {
         .bind(session.created_at.as_microsecond())
         .bind(session.updated_at.as_microsecond())
         .bind(json(&session.initial_files)?)
+        .bind(session.model_id.map(|id| key(id.uuid())))
         .execute(&mut *tx)
         .await
         .map_err(|error| taken(error, "session", &[("sessions.id", &session.id)]))?;
@@ -93,7 +95,7 @@ impl RuntimeSessionStore for SqliteStore {
         let mut tx = writer.begin().await?;
         let updated = sqlx::query(concat!(
             "UPDATE sessions SET harness_id = ?3, agent_id = ?4, title = ?5, system_prompt = ?6, capabilities = ?7, locale = ?8, ",
-            "max_iterations = ?9, tags = ?10, version = ?11, created_at = ?12, updated_at = ?13, initial_files = ?14 ",
+            "max_iterations = ?9, tags = ?10, version = ?11, created_at = ?12, updated_at = ?13, initial_files = ?14, model_id = ?15 ",
             "WHERE org_id = ?1 AND id = ?2 AND version = ?11 - 1"
         ))
         .bind(key(org.uuid()))
@@ -110,6 +112,7 @@ impl RuntimeSessionStore for SqliteStore {
         .bind(session.created_at.as_microsecond())
         .bind(session.updated_at.as_microsecond())
         .bind(json(&session.initial_files)?)
+        .bind(session.model_id.map(|id| key(id.uuid())))
         .execute(&mut *tx)
         .await
         .map_err(store_error)?;

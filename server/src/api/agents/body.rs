@@ -3,7 +3,7 @@
 use everwit_runtime::agent::Agent;
 use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::{CapabilityConfig, ResourceStatus};
-use everwit_runtime::id::{AgentId, HarnessId};
+use everwit_runtime::id::{AgentId, HarnessId, ModelId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -43,9 +43,9 @@ pub(crate) struct CreateAgent {
     /// Free-form labels.
     #[serde(default)]
     pub(super) tags: Vec<String>,
-    #[serde(default)]
-    #[schema(ignore)]
-    pub(super) default_model_id: Unsupported,
+    /// Id of the model of its sessions, unless session or message name another.
+    #[schema(pattern = "^model_[0-9a-f]{32}$")]
+    pub(super) default_model_id: Option<String>,
     #[serde(default, alias = "mcpServers")]
     #[schema(ignore)]
     pub(super) mcp_servers: Unsupported,
@@ -85,6 +85,10 @@ pub(crate) struct UpdateAgent {
     #[serde(default, alias = "harness", deserialize_with = "given")]
     #[schema(value_type = String, required = false)]
     pub(super) harness_id: Option<String>,
+    /// Id of the model of its sessions, unless session or message name another.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, pattern = "^model_[0-9a-f]{32}$")]
+    pub(super) default_model_id: Option<Option<String>>,
     /// Its capabilities, all of them.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<CapabilityConfig>, required = false)]
@@ -125,6 +129,9 @@ pub(crate) struct AgentBody {
     pub(super) system_prompt: String,
     /// The harness that it runs on.
     pub(super) harness_id: HarnessId,
+    /// The model of its sessions, unless session or message name another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) default_model_id: Option<ModelId>,
     /// Its capabilities, in addition to the harness chain's.
     pub(super) capabilities: Vec<CapabilityConfig>,
     /// Most model calls of one turn; the platform's default if absent.
@@ -153,6 +160,7 @@ impl From<Agent> for AgentBody {
             description: agent.description,
             system_prompt: agent.system_prompt,
             harness_id: agent.harness_id,
+            default_model_id: agent.default_model_id,
             capabilities: agent.capabilities,
             max_iterations: agent.max_iterations,
             initial_files: agent.initial_files,

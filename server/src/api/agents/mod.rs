@@ -135,6 +135,9 @@ pub(crate) async fn update_agent(
     if let Some(harness) = &request.harness_id {
         agent.harness_id = harness_id(&app, caller.org, &mut checks, harness).await?.unwrap_or(agent.harness_id);
     }
+    if let Some(model) = &request.default_model_id {
+        agent.default_model_id = checks.model(&app, caller.org, "/default_model_id", model.as_deref()).await?;
+    }
     checks.changed_capabilities(&app, caller.org, request.capabilities.as_deref()).await?;
     request.apply(&mut agent);
     check(checks, &agent)?;
@@ -177,7 +180,6 @@ impl CreateAgent {
     async fn into_agent(self, app: &App, org: OrgId, existing: Option<&Agent>) -> Result<Agent, Problem> {
         let mut checks = Checks::default();
         checks.unsupported(&[
-            ("/default_model_id", &self.default_model_id),
             ("/mcp_servers", &self.mcp_servers),
             ("/network_access", &self.network_access),
             ("/parallel_tool_calls", &self.parallel_tool_calls),
@@ -188,6 +190,7 @@ impl CreateAgent {
             Some(reference) => harness_id(app, org, &mut checks, reference).await?.unwrap_or(base),
             None => base,
         };
+        let default_model_id = checks.model(app, org, "/default_model_id", self.default_model_id.as_deref()).await?;
         let now = app.moments.now();
         let agent = Agent {
             id: existing.map(|agent| agent.id).or(self.id).unwrap_or_else(|| AgentId::from_uuid(app.moments.uuid())),
@@ -196,6 +199,7 @@ impl CreateAgent {
             description: self.description,
             system_prompt: self.system_prompt,
             harness_id,
+            default_model_id,
             capabilities: self.capabilities,
             max_iterations: self.max_iterations,
             initial_files: self.initial_files,

@@ -2,7 +2,7 @@
 
 use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::{CapabilityConfig, Harness, ResourceStatus};
-use everwit_runtime::id::HarnessId;
+use everwit_runtime::id::{HarnessId, ModelId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -35,9 +35,9 @@ pub(crate) struct CreateHarness {
     /// Free-form labels.
     #[serde(default)]
     pub(super) tags: Vec<String>,
-    #[serde(default)]
-    #[schema(ignore)]
-    pub(super) default_model_id: Unsupported,
+    /// Id of the model of its sessions, unless agent, session or message name another.
+    #[schema(pattern = "^model_[0-9a-f]{32}$")]
+    pub(super) default_model_id: Option<String>,
     #[serde(default)]
     #[schema(ignore)]
     pub(super) embedder_metadata: Unsupported,
@@ -77,6 +77,10 @@ pub(crate) struct UpdateHarness {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub(super) parent_harness_id: Option<Option<String>>,
+    /// Id of the model of its sessions, unless agent, session or message name another.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, pattern = "^model_[0-9a-f]{32}$")]
+    pub(super) default_model_id: Option<Option<String>>,
     /// Its capabilities, all of them.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<CapabilityConfig>, required = false)]
@@ -115,6 +119,9 @@ pub(crate) struct HarnessBody {
     /// The harness that it extends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) parent_harness_id: Option<HarnessId>,
+    /// The model of its sessions, unless agent, session or message name another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) default_model_id: Option<ModelId>,
     /// Its capabilities.
     pub(super) capabilities: Vec<CapabilityConfig>,
     /// Files that sessions start with.
@@ -142,6 +149,7 @@ impl From<Harness> for HarnessBody {
             description: harness.description,
             system_prompt: harness.system_prompt,
             parent_harness_id: harness.parent_harness_id,
+            default_model_id: harness.default_model_id,
             capabilities: harness.capabilities,
             initial_files: harness.initial_files,
             tags: harness.tags,

@@ -114,6 +114,9 @@ pub(crate) async fn update_harness(
     if let Some(parent) = &request.parent_harness_id {
         harness.parent_harness_id = parent_id(&app, caller.org, &mut checks, parent.as_deref()).await?;
     }
+    if let Some(model) = &request.default_model_id {
+        harness.default_model_id = checks.model(&app, caller.org, "/default_model_id", model.as_deref()).await?;
+    }
     checks.changed_capabilities(&app, caller.org, request.capabilities.as_deref()).await?;
     request.apply(&mut harness);
     check(&app, caller.org, checks, &harness).await?;
@@ -158,13 +161,13 @@ impl CreateHarness {
     async fn into_harness(self, app: &App, org: OrgId) -> Result<Harness, Problem> {
         let mut checks = Checks::default();
         checks.unsupported(&[
-            ("/default_model_id", &self.default_model_id),
             ("/embedder_metadata", &self.embedder_metadata),
             ("/mcp_servers", &self.mcp_servers),
             ("/network_access", &self.network_access),
             ("/parallel_tool_calls", &self.parallel_tool_calls),
         ]);
         let parent_harness_id = parent_id(app, org, &mut checks, self.parent_harness_id.as_deref()).await?;
+        let default_model_id = checks.model(app, org, "/default_model_id", self.default_model_id.as_deref()).await?;
         let now = app.moments.now();
         let harness = Harness {
             id: HarnessId::from_uuid(app.moments.uuid()),
@@ -173,6 +176,7 @@ impl CreateHarness {
             description: self.description,
             system_prompt: self.system_prompt,
             parent_harness_id,
+            default_model_id,
             capabilities: self.capabilities,
             initial_files: self.initial_files,
             tags: self.tags,

@@ -2,7 +2,7 @@
 
 use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::CapabilityConfig;
-use everwit_runtime::id::{AgentId, HarnessId, OrgId, SessionId};
+use everwit_runtime::id::{AgentId, HarnessId, ModelId, OrgId, SessionId};
 use everwit_runtime::session::{Session, SessionStatus};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ pub(crate) struct CreateSession {
     /// Its capabilities, in addition to harness and agent.
     #[serde(default)]
     pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Id of its model; that of agent, harness, org or platform if absent.
+    #[schema(pattern = "^model_[0-9a-f]{32}$")]
+    pub(super) model_id: Option<String>,
     /// BCP 47 tag of the user's language.
     #[schema(example = "uk-UA")]
     pub(super) locale: Option<String>,
@@ -53,9 +56,6 @@ pub(crate) struct CreateSession {
     #[serde(default, alias = "mcpServers")]
     #[schema(ignore)]
     pub(super) mcp_servers: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    pub(super) model_id: Unsupported,
     #[serde(default)]
     #[schema(ignore)]
     pub(super) network_access: Unsupported,
@@ -87,6 +87,10 @@ pub(crate) struct UpdateSession {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<CapabilityConfig>, required = false)]
     pub(super) capabilities: Option<Vec<CapabilityConfig>>,
+    /// Id of its model, from the next turn on.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, pattern = "^model_[0-9a-f]{32}$")]
+    pub(super) model_id: Option<Option<String>>,
     /// BCP 47 tag of the user's language.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
@@ -124,6 +128,9 @@ pub(crate) struct SessionBody {
     pub(super) system_prompt: Option<String>,
     /// Its capabilities, in addition to harness and agent.
     pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Its model, unless a message names another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) model_id: Option<ModelId>,
     /// BCP 47 tag of the user's language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) locale: Option<String>,
@@ -153,6 +160,7 @@ impl SessionBody {
             status: session.status,
             system_prompt: session.system_prompt,
             capabilities: session.capabilities,
+            model_id: session.model_id,
             locale: session.locale,
             max_iterations: session.max_iterations,
             initial_files: session.initial_files,

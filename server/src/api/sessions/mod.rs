@@ -130,6 +130,9 @@ pub(crate) async fn update_session(
     let mut session = resolve::session(&app, caller.org, &reference).await?;
     if_match.check(session.version)?;
     let mut checks = Checks::default();
+    if let Some(model) = &request.model_id {
+        session.model_id = checks.model(&app, caller.org, "/model_id", model.as_deref()).await?;
+    }
     checks.changed_capabilities(&app, caller.org, request.capabilities.as_deref()).await?;
     request.apply(&mut session);
     check(checks, &session)?;
@@ -203,6 +206,7 @@ impl CreateSession {
             Some(id) => id,
             None => seed::base_harness(&app.stores, &app.moments, org).await?.id,
         };
+        let model_id = checks.model(app, org, "/model_id", self.model_id.as_deref()).await?;
         let now = app.moments.now();
         let session = Session {
             id: SessionId::from_uuid(app.moments.uuid()),
@@ -212,6 +216,7 @@ impl CreateSession {
             status: SessionStatus::Started,
             system_prompt: self.system_prompt,
             capabilities: self.capabilities,
+            model_id,
             locale: self.locale,
             max_iterations: self.max_iterations,
             initial_files: self.initial_files,
@@ -230,7 +235,6 @@ impl CreateSession {
             ("/agent_identity_id", &self.agent_identity_id),
             ("/hints", &self.hints),
             ("/mcp_servers", &self.mcp_servers),
-            ("/model_id", &self.model_id),
             ("/network_access", &self.network_access),
             ("/parallel_tool_calls", &self.parallel_tool_calls),
             ("/tools", &self.tools),

@@ -8,5 +8,5 @@ mod sse;
 
 pub(crate) use api::{Answer, Api, send};
 pub(crate) use guests::guest;
-pub(crate) use server::{CANARY, EVERWIT, Server, everwit, mode};
+pub(crate) use server::{CANARY, EVERWIT, Server, ServerOptions, everwit, mode};
 pub(crate) use sse::{EventStream, Frame};

@@ -136,6 +136,7 @@ pub(super) fn agent(harness_id: HarnessId) -> Agent {
         description: None,
         system_prompt: "Prompt of the agent.".to_owned(),
         harness_id,
+        default_model_id: None,
         capabilities: vec![CapabilityConfig { id: "Notes".to_owned(), config: Some(json!({"size": 2})) }],
         max_iterations: Some(7),
         initial_files: Vec::new(),

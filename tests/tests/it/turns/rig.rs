@@ -184,6 +184,7 @@ impl Rig {
             status: SessionStatus::Started,
             system_prompt: None,
             capabilities: Vec::new(),
+            model_id: None,
             locale: None,
             max_iterations: None,
             initial_files: Vec::new(),
@@ -211,7 +212,8 @@ impl Rig {
         let turn = TurnId::from_uuid(self.ids.next());
         let id = MessageId::from_uuid(self.ids.next());
         let content = vec![ContentPart::text(text)];
-        let message = Message { id, role: Role::User, content, metadata: Default::default(), created_at: Timestamp::UNIX_EPOCH };
+        let message =
+            Message { id, role: Role::User, content, metadata: Default::default(), controls: None, created_at: Timestamp::UNIX_EPOCH };
         let context = EventContext { turn_id: Some(turn), input_message_id: Some(id) };
         let input = self.event(context, EventData::InputMessage { message });
         self.log().submit_turn(self.org, session, turn, input).await.unwrap();
@@ -314,6 +316,7 @@ pub(super) fn harness(id: u128, name: &str) -> Harness {
         description: None,
         system_prompt: Some(format!("Prompt of {name}.")),
         parent_harness_id: None,
+        default_model_id: None,
         capabilities: Vec::new(),
         initial_files: Vec::new(),
         tags: Vec::new(),
