@@ -1,6 +1,7 @@
 //! Sessions: durable conversations.
 
 mod body;
+pub(crate) mod chat;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -19,7 +20,6 @@ use crate::api::page::{List, PageParams, Search, filtered};
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
-use crate::seed;
 use body::{CreateSession, SessionBody, UpdateSession};
 
 /// Which sessions.
@@ -62,7 +62,8 @@ pub(crate) async fn list_sessions(
 
 /// Create a session
 ///
-/// Its harness is the one named, else its agent's, else the base harness.
+/// Its harness is the one named, else its agent's, else the org's base harness, else the one with
+/// the role base.
 #[utoipa::path(
     post,
     path = "/sessions",
@@ -165,13 +166,20 @@ impl CreateSession {
         let named = self.harness(app, org, &mut checks).await?.map(|harness| harness.id);
         let harness_id = match named.or(agent.map(|(_, harness)| harness)) {
             Some(id) => id,
-            None => seed::base_harness(&app.stores, &app.moments, org).await?.id,
+            None => resolve::base_harness(app, org).await?,
         };
+        let session = self.build(app, harness_id, agent.map(|(id, _)| id));
+        checks.capabilities(app, org, &session.capabilities).await?;
+        check(checks, &session)?;
+        Ok(session)
+    }
+
+    fn build(self, app: &App, harness_id: HarnessId, agent_id: Option<AgentId>) -> Session {
         let now = app.moments.now();
-        let session = Session {
+        Session {
             id: SessionId::from_uuid(app.moments.uuid()),
             harness_id,
-            agent_id: agent.map(|(id, _)| id),
+            agent_id,
             title: self.title,
             status: SessionStatus::Started,
             system_prompt: self.system_prompt,
@@ -182,10 +190,7 @@ impl CreateSession {
             version: 1,
             created_at: now,
             updated_at: now,
-        };
-        checks.capabilities(app, org, &session.capabilities).await?;
-        check(checks, &session)?;
-        Ok(session)
+        }
     }
 
     fn check_unsupported(&self, checks: &mut Checks) {
