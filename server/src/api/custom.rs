@@ -27,12 +27,18 @@ pub(crate) struct CustomRoutes {
 /// The same routes, for callers that have a scope: 401 without valid credentials, 403 with too
 /// small a scope. Handlers can take the [`Caller`](crate::Caller).
 pub fn authorized(scope: Scope, router: Router) -> Router {
+    if !router.has_routes() {
+        return router;
+    }
     router.route_layer(axum::middleware::from_fn_with_state(scope, middleware::authorize))
 }
 
 /// As [`authorized`], for routes that join the OpenAPI document, which then states the scope and
 /// the error responses.
 pub fn authorized_api(scope: Scope, mut router: OpenApiRouter) -> OpenApiRouter {
+    if router.get_openapi().paths.paths.is_empty() {
+        return router;
+    }
     openapi::require(router.get_openapi_mut(), scope);
     router.route_layer(axum::middleware::from_fn_with_state(scope, middleware::authorize))
 }

@@ -94,9 +94,9 @@ impl<'a> Table<'a> {
         self
     }
 
-    /// The router.
-    pub(super) fn finish(self) -> OpenApiRouter<App> {
-        self.router
+    /// The router; none if it has no routes, to which no layer can be added.
+    pub(super) fn finish(self) -> Option<OpenApiRouter<App>> {
+        (!self.router.get_openapi().paths.paths.is_empty()).then_some(self.router)
     }
 }
 

@@ -123,7 +123,7 @@ async fn a_module_that_is_off_leaves_no_trace() {
     let server = builder.start().await.expect("it starts");
     let api = client(&server);
     for path in ["/v1/components", "/v1/capabilities", "/v1/capabilities/current_time"] {
-        assert_eq!(api.get(path).await.expect(404)["code"], "not_found", "{path}");
+        assert_eq!(api.get(path).await.expect(404)["code"], "no_such_route", "{path}");
     }
     api.get("/v1/agents").await.expect(200);
     let document = api.get("/openapi.json").await.expect(200);

@@ -8,6 +8,7 @@ mod cli;
 mod compile;
 mod contracts;
 mod crash;
+mod definition;
 mod egress;
 mod embedding_server;
 mod environment;
