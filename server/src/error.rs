@@ -29,7 +29,7 @@ pub enum AppError {
         /// Digest of the one that was refused.
         own: Digest,
         /// How they differ; the one that runs comes first.
-        difference: DefinitionDifference,
+        difference: Box<DefinitionDifference>,
     },
     /// The data directory cannot be used; says why and how to fix it.
     #[error("{0}")]

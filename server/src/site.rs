@@ -109,7 +109,9 @@ impl Site {
         let mut running = self.definition.lock().unwrap_or_else(PoisonError::into_inner);
         match &*running {
             Some(running) => match running.difference(&own) {
-                Some(difference) => Err(AppError::DefinitionMismatch { running: running.whole(), own: own.whole(), difference }),
+                Some(difference) => {
+                    Err(AppError::DefinitionMismatch { running: running.whole(), own: own.whole(), difference: difference.into() })
+                }
                 None => Ok(()),
             },
             None => {

@@ -77,7 +77,7 @@ impl OrgStore for MemoryStore {
 
     async fn add_key(&self, key: ApiKey) -> StoreResult<()> {
         let orgs = &mut self.lock().orgs;
-        if !orgs.get(key.org).is_some() {
+        if orgs.get(key.org).is_none() {
             return Err(StoreError::NotFound { what: "org", id: key.org.to_string() });
         }
         let taken = |other: &ApiKey| other.secret_hash == key.secret_hash || (other.org, other.id) == (key.org, key.id);
