@@ -249,7 +249,11 @@ async fn a_control_plane_leaves_its_turns_to_workers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn server_and_worker_together_never_take_a_session_from_each_other() {
     let home = Home::new();
-    let platform = oss_platform_definition();
+    // Answers take long enough that messages arrive while a turn runs.
+    let script = json!({ "response": { "lorem": 20 }, "latency_per_token_ms": 5 });
+    let script = serde_json::from_value(script).expect("a script");
+    let mut platform = oss_platform_definition();
+    everwit_runtime::driver::llmsim::register_driver(platform.driver_registry_mut(), script);
     let worker = home.worker(&platform).start().await.expect("it starts");
     let server = home.start(&platform).await;
     let api = client(&server);
