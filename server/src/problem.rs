@@ -51,9 +51,9 @@ impl Finding {
     }
 }
 
-/// A refused or failed request.
+/// A refused or failed request; as a response it is an RFC 9457 problem document.
 #[derive(Debug, Clone)]
-pub(crate) struct Problem {
+pub struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,

@@ -18,7 +18,6 @@ use super::extract::JsonBody;
 use super::{App, agents, harnesses, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
-use crate::seed;
 
 /// What the report calls a resource that has no name yet.
 const DRAFT: &str = "draft";
@@ -168,7 +167,10 @@ pub(crate) async fn preview_agent(
     checks.finish()?;
     let harness = match &body.harness_id {
         Some(reference) => resolve::harness(&app, caller.org, reference).await?,
-        None => seed::base_harness(&app.stores, &app.moments, caller.org).await?,
+        None => {
+            let id = resolve::base_harness(&app, caller.org).await?;
+            resolve::harness(&app, caller.org, &id.to_string()).await?
+        }
     };
     let is_blank = body.system_prompt.trim().is_empty();
     let agent = draft_agent(&app, harness.id, body);

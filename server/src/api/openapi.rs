@@ -9,6 +9,7 @@ use utoipa::openapi::{Components, ContentBuilder, Ref, RefOr, Response, Response
 use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
+use super::table::Without;
 use crate::auth::scope_name;
 use crate::problem::{PROBLEM_JSON, ProblemBody};
 
@@ -29,6 +30,7 @@ Errors are RFC 9457 problem documents with a stable `code`. Lists have `offset` 
     ),
     servers((url = "/", description = "This server"), (url = "/api", description = "The same")),
     tags(
+        (name = "orgs", description = "Settings of a tenant"),
         (name = "harnesses", description = "What agents run on"),
         (name = "agents", description = "Domain configuration on top of a harness"),
         (name = "sessions", description = "Durable conversations"),
@@ -47,8 +49,11 @@ Errors are RFC 9457 problem documents with a stable `code`. Lists have `offset` 
 struct General;
 
 /// A router with the general part of the document.
-pub(crate) fn general() -> OpenApiRouter<App> {
+pub(crate) fn general(without: &Without) -> OpenApiRouter<App> {
     let mut document = General::openapi();
+    if let Some(tags) = &mut document.tags {
+        tags.retain(|tag| !without.iter().any(|module| module.tag() == tag.name));
+    }
     let components = document.components.get_or_insert_with(Components::default);
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("ew_…");
     let bearer = bearer.description(Some("An API key: `Authorization: Bearer ew_…`"));

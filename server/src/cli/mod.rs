@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::components::compile_child;
+use crate::components::run_as_compile_child;
 use output::Failure;
 
 /// Runs durable AI agents whose capabilities are sandboxed WebAssembly components.
@@ -52,7 +52,7 @@ enum Command {
 /// The `everwit` command: reads the arguments of the process and runs what they say.
 pub fn main() -> ExitCode {
     // The compiling child has no business with the rest of the program.
-    if let Some(code) = compile_child() {
+    if let Some(code) = run_as_compile_child() {
         return code;
     }
     let cli = match Cli::try_parse() {

@@ -17,14 +17,14 @@ use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
 use crate::provider::{Model, Provider};
 use crate::session::Session;
-use crate::store::{Activation, ApiKey, Append, Fence, KvScope, MessageBatch, NewRequest, NewVersion, Scope, Seed};
+use crate::store::{Activation, ApiKey, Append, Fence, KvScope, MessageBatch, NewRequest, NewVersion, Scope, Seed, SeedKind};
 
 /// Methods that read what belongs to an org.
 #[rustfmt::skip]
 pub const READING_METHODS: &[&str] = &[
     "get_harness", "find_harness", "list_harnesses", "get_agent", "find_agent", "list_agents", "get_session", "list_sessions",
     "open_turns", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
-    "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "harness_is_used", "chat_session", "load_messages",
+    "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "is_used", "chat_session", "load_messages",
     "get_provider", "find_provider", "list_providers", "get_model", "list_models", "default_model",
 ];
 
@@ -158,7 +158,7 @@ impl Belongings {
             outcome("grep_files", stores.file_store.grep_files(org, session, &query).await),
             outcome("list_seeds", stores.setup_store.list_seeds(org).await),
             outcome("find_seed", stores.setup_store.find_seed(org, self.seed.kind, &self.seed.key).await),
-            outcome("harness_is_used", stores.setup_store.harness_is_used(org, self.session.harness_id).await),
+            outcome("is_used", stores.setup_store.is_used(org, SeedKind::Harness, self.session.harness_id.uuid()).await),
             outcome("chat_session", stores.setup_store.chat_session(org, SUBJECT).await),
             outcome("load_messages", stores.messages().load_messages(org, session).await),
             outcome("get_provider", stores.provider_store.get_provider(org, self.provider.id).await),

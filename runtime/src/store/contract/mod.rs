@@ -247,7 +247,7 @@ macro_rules! __store_contract_cases {
                 all_orgs_are_listed
                 settings_are_replaced_by_version
                 seeds_are_kept_by_kind_and_key
-                a_harness_is_used_by_what_runs_on_it
+                a_resource_is_used_by_what_needs_it
                 a_caller_has_one_chat_session
             }
             isolation {

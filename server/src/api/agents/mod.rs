@@ -17,7 +17,6 @@ use crate::api::page::{List, PageParams, Search, filtered};
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
-use crate::seed;
 use body::{AgentBody, CreateAgent, UpdateAgent};
 
 /// List agents
@@ -185,10 +184,10 @@ impl CreateAgent {
             ("/parallel_tool_calls", &self.parallel_tool_calls),
             ("/tools", &self.tools),
         ]);
-        let base = seed::base_harness(&app.stores, &app.moments, org).await?.id;
         let harness_id = match &self.harness_id {
-            Some(reference) => harness_id(app, org, &mut checks, reference).await?.unwrap_or(base),
-            None => base,
+            // The id stands for one that was not found, which ends the request below.
+            Some(reference) => harness_id(app, org, &mut checks, reference).await?.unwrap_or(HarnessId::from_uuid(app.moments.uuid())),
+            None => resolve::base_harness(app, org).await?,
         };
         let default_model_id = checks.model(app, org, "/default_model_id", self.default_model_id.as_deref()).await?;
         let now = app.moments.now();

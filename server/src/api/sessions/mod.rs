@@ -1,6 +1,7 @@
 //! Sessions: durable conversations.
 
 mod body;
+pub(crate) mod chat;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -8,7 +9,7 @@ use axum::http::StatusCode;
 use everwit_runtime::Error;
 use everwit_runtime::event::{EventContext, EventData, NewEvent};
 use everwit_runtime::harness::{Harness, ResourceStatus};
-use everwit_runtime::id::{AgentId, EventId, HarnessId, OrgId, SessionId};
+use everwit_runtime::id::{AgentId, EventId, HarnessId, ModelId, OrgId, SessionId};
 use everwit_runtime::session::{Session, SessionStatus};
 use everwit_runtime::store::StoreError;
 use everwit_runtime::turn::write_initial_files;
@@ -21,7 +22,6 @@ use crate::api::page::{List, PageParams, Search, filtered};
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
-use crate::seed;
 use body::{CreateSession, SessionBody, UpdateSession};
 
 /// Which sessions.
@@ -64,7 +64,8 @@ pub(crate) async fn list_sessions(
 
 /// Create a session
 ///
-/// Its harness is the one named, else its agent's, else the base harness.
+/// Its harness is the one named, else its agent's, else the org's base harness, else the one with
+/// the role base.
 #[utoipa::path(
     post,
     path = "/sessions",
@@ -204,14 +205,21 @@ impl CreateSession {
         let named = self.harness(app, org, &mut checks).await?.map(|harness| harness.id);
         let harness_id = match named.or(agent.map(|(_, harness)| harness)) {
             Some(id) => id,
-            None => seed::base_harness(&app.stores, &app.moments, org).await?.id,
+            None => resolve::base_harness(app, org).await?,
         };
         let model_id = checks.model(app, org, "/model_id", self.model_id.as_deref()).await?;
+        let session = self.build(app, harness_id, model_id, agent.map(|(id, _)| id));
+        checks.capabilities(app, org, &session.capabilities).await?;
+        check(checks, &session)?;
+        Ok(session)
+    }
+
+    fn build(self, app: &App, harness_id: HarnessId, model_id: Option<ModelId>, agent_id: Option<AgentId>) -> Session {
         let now = app.moments.now();
-        let session = Session {
+        Session {
             id: SessionId::from_uuid(app.moments.uuid()),
             harness_id,
-            agent_id: agent.map(|(id, _)| id),
+            agent_id,
             title: self.title,
             status: SessionStatus::Started,
             system_prompt: self.system_prompt,
@@ -224,10 +232,7 @@ impl CreateSession {
             version: 1,
             created_at: now,
             updated_at: now,
-        };
-        checks.capabilities(app, org, &session.capabilities).await?;
-        check(checks, &session)?;
-        Ok(session)
+        }
     }
 
     fn check_unsupported(&self, checks: &mut Checks) {

@@ -81,8 +81,13 @@ async fn executing_needs_a_message_and_inspecting_does_not() {
         .unwrap();
     let (session, org, model) = (runtime.default_session_id().unwrap(), runtime.org_id(), simulated());
     let capabilities = CapabilityRegistry::with_builtins();
-    let sources =
-        everwit_runtime::turn::ContextSources { backends: runtime.backends(), capabilities: &capabilities, default_model: &model };
+    let drivers = DriverRegistry::new();
+    let sources = everwit_runtime::turn::ContextSources {
+        backends: runtime.backends(),
+        capabilities: &capabilities,
+        drivers: &drivers,
+        default_model: &model,
+    };
     let refused = assemble_turn_context(sources, org, session, Vec::new(), None).await;
     assert!(matches!(refused, Err(ContextError::NoMessages)));
     assert_eq!(inspect_turn_context(sources, org, session).await.unwrap().messages.len(), 0);

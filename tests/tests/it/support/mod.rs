@@ -2,6 +2,7 @@
 //! client, and a reader of event streams.
 
 mod api;
+pub(crate) mod embedded;
 pub(crate) mod guests;
 mod server;
 mod sse;

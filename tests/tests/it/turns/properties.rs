@@ -32,7 +32,7 @@ fn turn(n: usize) -> TurnId {
 
 fn message(id: u64, role: Role, content: Vec<ContentPart>) -> Message {
     let id = MessageId::from_uuid(Uuid::from_u128(id.into()));
-    Message { id, role, content, metadata: Default::default(), created_at: Timestamp::UNIX_EPOCH }
+    Message { id, role, content, metadata: Default::default(), controls: None, created_at: Timestamp::UNIX_EPOCH }
 }
 
 /// The payload of an event of some kind. Calls and results name each other often enough.

@@ -59,6 +59,7 @@ fn named(contributor: &Contributor) -> String {
         Contributor::Harness { name, .. } => format!("harness {name}"),
         Contributor::Agent { name, .. } => format!("agent {name}"),
         Contributor::Session { .. } => "session".to_owned(),
+        Contributor::Organization => "organization".to_owned(),
         Contributor::Capability { id } => format!("capability {id}"),
     }
 }
