@@ -115,12 +115,13 @@ async fn assemble(
         ids: moments.ids.clone(),
         egress: egress.clone(),
     };
-    let engine = EmbeddedEngine::new(platform, config.max_turns);
+    let engine = EmbeddedEngine::new(platform.clone(), config.max_turns);
     let open_to = config.listen.ip().is_loopback().then_some(org);
     let tool_services = ToolServices { backends: stores.clone(), egress, clock: moments.clock.clone(), ids: moments.ids.clone() };
     let app = AppState {
         auth: Auth::new(stores.org_store.clone(), open_to),
         engine: Arc::new(engine.clone()),
+        turns: platform,
         stores,
         tool_services: Arc::new(tool_services),
         components,

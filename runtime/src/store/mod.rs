@@ -139,6 +139,30 @@ impl RuntimeBackends {
         Self { file_store, ..self }
     }
 
+    /// The same with other components.
+    #[must_use]
+    pub fn with_component_store(self, component_store: Arc<dyn ComponentStore>) -> Self {
+        Self { component_store, ..self }
+    }
+
+    /// The same with other key-value data.
+    #[must_use]
+    pub fn with_kv(self, kv: Arc<dyn KvStore>) -> Self {
+        Self { kv, ..self }
+    }
+
+    /// The same with other orgs and keys.
+    #[must_use]
+    pub fn with_org_store(self, org_store: Arc<dyn OrgStore>) -> Self {
+        Self { org_store, ..self }
+    }
+
+    /// The same with another memory of requests.
+    #[must_use]
+    pub fn with_request_store(self, request_store: Arc<dyn RequestStore>) -> Self {
+        Self { request_store, ..self }
+    }
+
     /// The same with another log. What was cached of the one before it is not used.
     #[must_use]
     pub fn with_log(self, log: Arc<dyn SessionLog>) -> Self {

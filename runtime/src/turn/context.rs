@@ -2,6 +2,7 @@
 //! (root to leaf), the agent and the session. Assembled once per turn.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use super::context_error::ContextError;
@@ -10,7 +11,7 @@ use super::provenance::{CapabilityProvenance, Contributor, Provenance, join};
 use super::resolve::{ResolvedCapability, merge, resolve, resolve_pinned};
 use super::toolset::Toolset;
 use crate::agent::Agent;
-use crate::capability::CapabilitySource;
+use crate::capability::{Capability, CapabilitySource};
 use crate::driver::{OfferedTool, ResolvedModel};
 use crate::event::PinnedCapability;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
@@ -44,6 +45,16 @@ pub struct RuntimeAgent {
     pub max_iterations: u32,
 }
 
+/// The capabilities of a context. Its `Debug` shows their ids.
+#[derive(Clone, Default)]
+pub struct Capabilities(pub Vec<Arc<dyn Capability>>);
+
+impl fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|capability| capability.id())).finish()
+    }
+}
+
 /// Everything that the model calls and tool calls of one turn use.
 #[derive(Debug)]
 pub struct TurnContext {
@@ -67,6 +78,8 @@ pub struct TurnContext {
     pub resolved_locale: Option<String>,
     /// The tools, ready to be called.
     pub tools: Toolset,
+    /// The capabilities, in the order of their configurations.
+    pub capabilities: Capabilities,
     /// Who contributed its parts and set its values.
     pub provenance: Provenance,
 }
@@ -96,6 +109,14 @@ pub async fn assemble_turn_context(
 pub async fn inspect_turn_context(sources: ContextSources<'_>, org: OrgId, session: SessionId) -> Result<TurnContext, ContextError> {
     let messages = session_messages(sources.backends, org, session).await?;
     Layers::of_session(sources.backends, org, session).await?.assemble(sources, org, messages, None).await
+}
+
+impl TurnContext {
+    /// One of its capabilities, by its id in any case.
+    pub fn capability(&self, id: &str) -> Option<&dyn Capability> {
+        let capability = self.capabilities.0.iter().find(|capability| capability.id().eq_ignore_ascii_case(id))?;
+        Some(capability.as_ref())
+    }
 }
 
 /// What a context is merged from, in the order in which the layers win.
@@ -149,6 +170,7 @@ impl Layers {
             model_with_provider: model,
             resolved_locale: self.session.locale.clone(),
             tools,
+            capabilities: Capabilities(capabilities.into_iter().map(|resolved| resolved.capability).collect()),
             provenance,
             harness_chain: self.harness_chain,
             agent: self.agent,

@@ -30,7 +30,7 @@ mod toolset;
 #[cfg(test)]
 mod tests;
 
-pub use context::{ContextSources, RuntimeAgent, TurnContext, assemble_turn_context, inspect_turn_context};
+pub use context::{Capabilities, ContextSources, RuntimeAgent, TurnContext, assemble_turn_context, inspect_turn_context};
 pub use context_error::ContextError;
 pub use conversation::{Conversation, message_of, messages_from_events};
 pub use executor::{TurnPlatform, TurnRun, TurnSignals};

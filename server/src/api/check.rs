@@ -22,6 +22,8 @@ const MAX_TAGS: usize = 50;
 const MAX_TITLE_BYTES: usize = 256;
 /// Most model calls of one turn that a resource may ask for.
 const MAX_ITERATIONS: u32 = 10 * DEFAULT_MAX_ITERATIONS;
+/// Names that are segments of routes, where a resource of that name could not be reached.
+const RESERVED_NAMES: [&str; 1] = ["preview"];
 /// Findings that one answer lists; a wrong body of millions of items need not be told completely.
 const MAX_FINDINGS: usize = 100;
 
@@ -51,6 +53,9 @@ impl Checks {
             let detail =
                 format!("a name is lower-case letters and digits, in words joined by single hyphens, at most {MAX_NAME_BYTES} bytes");
             self.add(Finding::at(pointer, "invalid_name", detail).fix("for example \"support-agent\""));
+        }
+        if RESERVED_NAMES.contains(&name) {
+            self.add(Finding::at(pointer, "reserved_name", format!("{name:?} is part of a route")).fix("choose another name"));
         }
     }
 
@@ -228,7 +233,7 @@ mod tests {
         for name in ["a", "support-agent", "x1-2-3", &"a".repeat(64)] {
             assert!(accepts(|checks| checks.name("/name", name)), "{name}");
         }
-        for name in ["", "-", "a-", "-a", "a--b", "A", "a_b", "a b", "ä", &"a".repeat(65)] {
+        for name in ["preview", "", "-", "a-", "-a", "a--b", "A", "a_b", "a b", "ä", &"a".repeat(65)] {
             assert!(!accepts(|checks| checks.name("/name", name)), "{name}");
         }
     }

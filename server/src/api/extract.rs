@@ -249,6 +249,11 @@ impl IfMatch {
         Err(Problem::stale(format!("the resource is at version {current}, not at {given}; read it again")))
     }
 
+    /// The version that a write must meet; none if the caller set no precondition.
+    pub(crate) fn expected(&self, checked: u64) -> Option<u64> {
+        self.0.is_some().then_some(checked)
+    }
+
     /// The problem for a write that lost a race: 412 if the caller set a precondition.
     pub(crate) fn lost(&self, error: StoreError) -> Problem {
         match &error {

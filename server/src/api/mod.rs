@@ -5,6 +5,7 @@ pub(crate) mod agents;
 pub(crate) mod capabilities;
 pub(crate) mod check;
 pub(crate) mod components;
+pub(crate) mod context;
 pub(crate) mod docs;
 pub(crate) mod events;
 pub(crate) mod extract;
@@ -28,6 +29,7 @@ use axum::Router;
 use everwit_runtime::capability::ToolServices;
 use everwit_runtime::engine::Engine;
 use everwit_runtime::store::{RuntimeBackends, Scope};
+use everwit_runtime::turn::TurnPlatform;
 use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -52,6 +54,8 @@ pub(crate) struct AppState {
     pub(crate) stores: RuntimeBackends,
     /// Runs turns.
     pub(crate) engine: Arc<dyn Engine>,
+    /// What turns run on, for a look at their contexts.
+    pub(crate) turns: TurnPlatform,
     /// What native tools work with.
     pub(crate) tool_services: Arc<ToolServices>,
     /// Capabilities, uploaded ones included.
@@ -113,6 +117,9 @@ fn reading() -> OpenApiRouter<App> {
         .routes(routes!(agents::get_agent))
         .routes(routes!(sessions::list_sessions))
         .routes(routes!(sessions::get_session))
+        .routes(routes!(context::get_context_report))
+        .routes(routes!(context::preview_harness))
+        .routes(routes!(context::preview_agent))
         .routes(routes!(messages::list_messages))
         .routes(routes!(events::list_events))
         .routes(routes!(sse::stream_events))
@@ -140,7 +147,7 @@ fn writing() -> OpenApiRouter<App> {
         .routes(routes!(agents::create_agent))
         .routes(routes!(agents::update_agent, agents::archive_agent))
         .routes(routes!(sessions::create_session))
-        .routes(routes!(sessions::update_session))
+        .routes(routes!(sessions::update_session, sessions::delete_session))
         .routes(routes!(files::create_file, files::update_file, files::delete_file))
         .routes(routes!(files::copy_file))
         .routes(routes!(files::move_file))

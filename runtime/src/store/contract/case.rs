@@ -17,7 +17,9 @@ use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
 use crate::id::{AgentId, ComponentId, EventId, HarnessId, IdSource, MessageId, OrgId, RandomIds, SessionId, TurnId};
 use crate::message::{ContentPart, Message, Role};
 use crate::session::{Session, SessionStatus};
-use crate::store::{Append, Claim, Fence, KvScope, NewVersion, Page, RuntimeBackends, StoreError, StoreResult, TurnEnd};
+use crate::store::{Append, Claim, Fence, KvScope, MessageBatch, NewVersion, Page, RuntimeBackends};
+use crate::store::{StoreError, StoreResult, StoredMessage, TurnEnd};
+use crate::turn::message_of;
 
 /// The start of time in all cases, in seconds since the epoch: 2026-01-01T00:00:00Z.
 const START_SECOND: i64 = 1_767_225_600;
@@ -221,6 +223,16 @@ impl Case {
     /// The whole log, which must be short.
     pub(in crate::store) async fn events(&self, session: SessionId) -> Vec<crate::event::Event> {
         ok(self.stores.log.read_events(self.org, session, 0, 1_000).await)
+    }
+
+    /// What the log has behind a sequence, as a message store is told of it.
+    pub(in crate::store) async fn batch(&self, session: SessionId, after: u64) -> MessageBatch {
+        let events = ok(self.stores.log.read_events(self.org, session, after, 1_000).await);
+        let through = events.last().and_then(|event| event.sequence).unwrap_or(after);
+        let stored = |event: &crate::event::Event| {
+            Some(StoredMessage { sequence: event.sequence?, turn_id: event.context.turn_id, message: message_of(event)? })
+        };
+        MessageBatch { after, through, messages: events.iter().filter_map(stored).collect() }
     }
 
     pub(in crate::store) async fn status(&self, session: SessionId) -> SessionStatus {

@@ -16,21 +16,21 @@ use crate::harness::Harness;
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
 use crate::session::Session;
-use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewRequest, NewVersion, Scope, Seed};
+use crate::store::{Activation, ApiKey, Append, Fence, KvScope, MessageBatch, NewRequest, NewVersion, Scope, Seed};
 
 /// Methods that read what belongs to an org.
 #[rustfmt::skip]
 pub const READING_METHODS: &[&str] = &[
     "get_harness", "find_harness", "list_harnesses", "get_agent", "find_agent", "list_agents", "get_session", "list_sessions",
     "open_turns", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
-    "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "harness_is_used", "chat_session",
+    "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "harness_is_used", "chat_session", "load_messages",
 ];
 
 /// Methods that change or remove what belongs to an org.
 #[rustfmt::skip]
 pub const CHANGING_METHODS: &[&str] = &[
-    "claim_turn", "request_cancel", "append", "submit_turn", "update_harness", "update_agent", "update_session", "activate",
-    "archive_component", "remove", "remove_key", "write_file_if_content_matches", "move_file", "delete_file",
+    "claim_turn", "request_cancel", "append", "submit_turn", "update_harness", "update_agent", "update_session", "delete_session", "activate",
+    "archive_component", "remove", "remove_key", "write_file_if_content_matches", "move_file", "delete_file", "record_messages",
 ];
 
 /// Methods that add to an org.
@@ -93,6 +93,7 @@ impl Belongings {
         ok(stores.session_store.add_session(org, own.session.clone(), own.started.clone()).await);
         ok(stores.log.submit_turn(org, own.session.id, turn, own.input.clone()).await);
         own.fence = case.claim(own.session.id).await.fence;
+        ok(stores.messages().record_messages(org, own.session.id, case.batch(own.session.id, 0).await).await);
         ok(stores.component_store.add_version(org, own.upload.clone()).await);
         ok(stores.kv.put(&own.scope(org), "key", b"value".to_vec(), None).await);
         for at in ["/a/b", "/d"] {
@@ -144,6 +145,7 @@ impl Belongings {
             outcome("find_seed", stores.setup_store.find_seed(org, self.seed.kind, &self.seed.key).await),
             outcome("harness_is_used", stores.setup_store.harness_is_used(org, self.session.harness_id).await),
             outcome("chat_session", stores.setup_store.chat_session(org, SUBJECT).await),
+            outcome("load_messages", stores.messages().load_messages(org, session).await),
         ]
     }
 
@@ -163,6 +165,7 @@ impl Belongings {
             outcome("update_harness", stores.harness_store.update_harness(org, Harness { version: 2, ..self.harness.clone() }).await),
             outcome("update_agent", stores.agent_store.update_agent(org, Agent { version: 2, ..self.agent.clone() }).await),
             outcome("update_session", stores.session_store.update_session(org, Session { version: 2, ..self.session.clone() }).await),
+            outcome("delete_session", stores.session_store.delete_session(org, session, None).await),
             outcome("activate", stores.component_store.activate(org, component, 1, activation).await),
             outcome("archive_component", stores.component_store.archive_component(org, component, time(30)).await),
             outcome("remove", stores.kv.remove(&self.scope(org), "key", Some(1)).await),
@@ -173,6 +176,7 @@ impl Belongings {
             }),
             outcome("move_file", stores.file_store.move_file(org, session, &path("/a/b"), &path("/a/c"), time(30)).await),
             outcome("delete_file", stores.file_store.delete_file(org, session, &path("/a"), everything).await),
+            outcome("record_messages", stores.messages().record_messages(org, session, nothing_behind(2)).await),
         ]
     }
 
@@ -200,6 +204,11 @@ impl Belongings {
             outcome("replace_chat_session", stores.setup_store.replace_chat_session(org, SUBJECT, None, fresh).await),
         ]
     }
+}
+
+/// A stretch of a log that has nothing.
+fn nothing_behind(after: u64) -> MessageBatch {
+    MessageBatch { after, through: after, messages: Vec::new() }
 }
 
 async fn empty_org(case: &Case) -> OrgId {

@@ -11,6 +11,16 @@
 //! everwit_runtime::store_contract_tests!(my_store, crate::open);
 //! ```
 //!
+//! For a store of one trait, [`run`] the [`CASES`] of its group, and those of `isolation`, on
+//! backends that are in memory otherwise:
+//!
+//! ```text
+//! let stores = RuntimeBackends::in_memory().with_message_store(Arc::new(MyMessages::default()));
+//! for case in contract::CASES.iter().filter(|case| case.starts_with("messages::")) {
+//!     contract::run(case, &stores).await;
+//! }
+//! ```
+//!
 //! Each case works in orgs of its own, so all of them can share one database. Cases panic with
 //! what they found.
 
@@ -21,6 +31,7 @@ mod concurrency;
 mod files;
 mod isolation;
 mod kv;
+mod messages;
 mod named;
 mod orgs;
 mod reading;
@@ -75,6 +86,10 @@ macro_rules! __store_contract_cases {
                 is_started_then_active_then_idle
                 stays_active_while_a_turn_is_open
                 is_updated_at_its_last_event
+                a_deletion_leaves_nothing
+                a_deletion_leaves_the_others
+                a_deletion_waits_for_open_turns
+                a_deletion_of_another_version_is_stale
             }
             turns {
                 a_submission_appends_its_input_and_opens_the_turn
@@ -114,6 +129,16 @@ macro_rules! __store_contract_cases {
                 finds_events_by_id
                 an_absent_session_has_an_empty_log
             }
+            messages {
+                what_the_log_settled_is_loaded_in_order
+                payloads_are_kept_exactly
+                recording_again_changes_nothing
+                an_overlap_adds_only_what_is_new
+                a_gap_is_refused
+                thousands_of_messages_are_loaded
+                sessions_never_meet
+                an_absent_session_has_no_messages
+            }
             concurrency {
                 parallel_submissions_of_a_turn_have_one_effect
                 parallel_submissions_of_many_turns_leave_no_gap
@@ -144,6 +169,7 @@ macro_rules! __store_contract_cases {
             kv {
                 reads_what_was_written
                 versions_count_writes
+                a_version_never_comes_back
                 a_write_over_another_version_is_stale
                 a_removal_of_another_version_is_stale
                 scopes_never_meet
@@ -187,6 +213,7 @@ macro_rules! __store_contract_cases {
                 routes_and_keys_tell_requests_apart
                 old_requests_are_forgotten
                 of_many_at_once_one_is_first
+                a_request_needs_its_org
             }
             setup {
                 a_new_org_has_no_settings

@@ -35,6 +35,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         checksum: "652795ba0ffd270d723158a4a7fe781baf10c1555cbc6dac567541bda353c4be",
     },
     Migration {
+        version: 3,
+        name: "deletion",
+        sql: include_str!("migrations/0003_deletion.sql"),
+        checksum: "4d88826cab3c40fd633ed87e9ef61791191665b6c06296d25dc2a0b6a1f7a524",
+    },
+    Migration {
         version: 5,
         name: "files",
         sql: include_str!("migrations/0005_files.sql"),

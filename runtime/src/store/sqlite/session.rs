@@ -11,8 +11,8 @@ use super::row::{Stored, Word, integer, json, key};
 use crate::event::{Event, NewEvent};
 use crate::id::{AgentId, HarnessId, OrgId, SessionId};
 use crate::session::Session;
-use crate::store::rules::check_events;
-use crate::store::{Listing, Page, RuntimeSessionStore, StoreResult};
+use crate::store::rules::{check_deletion, check_events};
+use crate::store::{Listing, Page, RuntimeSessionStore, StoreError, StoreResult};
 
 macro_rules! select {
     ($tail:literal) => {
@@ -116,6 +116,34 @@ impl RuntimeSessionStore for SqliteStore {
         if updated.rows_affected() == 0 {
             let exists = "SELECT 1 FROM sessions WHERE org_id = ?1 AND id = ?2";
             return Err(unmet(&mut tx, exists, org, session.id.uuid(), "session", session.id.to_string()).await);
+        }
+        tx.commit().await.map_err(store_error)
+    }
+
+    async fn delete_session(&self, org: OrgId, id: SessionId, expected: Option<u64>) -> StoreResult<()> {
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        let row = sqlx::query(concat!(
+            "SELECT id, version, (SELECT count(*) FROM turns INDEXED BY turns_open ",
+            "WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL) AS open_turns FROM sessions WHERE org_id = ?1 AND id = ?2"
+        ))
+        .bind(key(org.uuid()))
+        .bind(key(id.uuid()))
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(store_error)?
+        .ok_or_else(|| StoreError::NotFound { what: "session", id: id.to_string() })?;
+        let row = Stored::new(&row, "sessions", &["id"]);
+        check_deletion(id, expected, row.number("version")?, row.number("open_turns")?)?;
+        // The trigger lets events go only if their session is gone already, so that the foreign
+        // keys of events can be checked only at the end.
+        sqlx::query("PRAGMA defer_foreign_keys = ON").execute(&mut *tx).await.map_err(store_error)?;
+        for statement in [
+            "DELETE FROM sessions WHERE org_id = ?1 AND id = ?2",
+            "DELETE FROM turns INDEXED BY turns_of_session WHERE org_id = ?1 AND session_id = ?2",
+            "DELETE FROM events WHERE org_id = ?1 AND session_id = ?2",
+        ] {
+            sqlx::query(statement).bind(key(org.uuid())).bind(key(id.uuid())).execute(&mut *tx).await.map_err(store_error)?;
         }
         tx.commit().await.map_err(store_error)
     }

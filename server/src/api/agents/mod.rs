@@ -230,7 +230,8 @@ async fn store(app: &App, org: OrgId, agent: &mut Agent) -> Result<(), StoreErro
     app.stores.agent_store.update_agent(org, agent.clone()).await
 }
 
-async fn harness_id(app: &App, org: OrgId, checks: &mut Checks, reference: &str) -> Result<Option<HarnessId>, Problem> {
+/// The harness that a body names; a finding if it cannot be used.
+pub(super) async fn harness_id(app: &App, org: OrgId, checks: &mut Checks, reference: &str) -> Result<Option<HarnessId>, Problem> {
     let store = &app.stores.harness_store;
     let found = match reference.parse() {
         Ok(id) => store.get_harness(org, id).await?,

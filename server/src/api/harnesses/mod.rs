@@ -202,7 +202,8 @@ fn refuse_built_in(harness: &Harness) -> Result<(), Problem> {
     Err(Problem::conflict("built_in", detail))
 }
 
-async fn parent_id(app: &App, org: OrgId, checks: &mut Checks, reference: Option<&str>) -> Result<Option<HarnessId>, Problem> {
+/// The harness that a body names as its parent; a finding if there is none.
+pub(super) async fn parent_id(app: &App, org: OrgId, checks: &mut Checks, reference: Option<&str>) -> Result<Option<HarnessId>, Problem> {
     let Some(reference) = reference else { return Ok(None) };
     let store = &app.stores.harness_store;
     let found = match reference.parse() {

@@ -139,6 +139,38 @@ pub(crate) async fn update_session(
     Ok(Tagged(session.version, Json(SessionBody::new(caller.org, session))))
 }
 
+/// Delete a session
+///
+/// With its messages and all of its events, for good. Refused while a turn runs or waits: cancel it
+/// first, and wait for `turn.cancelled`.
+#[utoipa::path(
+    delete,
+    path = "/sessions/{session_id}",
+    tag = "sessions",
+    params(
+        ("session_id" = String, Path, description = "Id"),
+        ("If-Match" = Option<String>, Header, description = "ETag that the session must have"),
+    ),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 409, description = "A turn has not ended"),
+        (status = 412, description = "Not at the version of If-Match"),
+    ),
+)]
+pub(crate) async fn delete_session(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let session = resolve::session(&app, caller.org, &reference).await?;
+    if_match.check(session.version)?;
+    let deleted = app.stores.session_store.delete_session(caller.org, session.id, if_match.expected(session.version)).await;
+    deleted.map_err(|error| if_match.lost(error))?;
+    app.streams.end(session.id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Stores a new session, unless the request that this one repeats has done so.
 async fn store(app: &App, org: OrgId, session: Session, repeated: bool) -> Result<Session, Problem> {
     if repeated && let Some(made) = app.stores.session_store.get_session(org, session.id).await? {

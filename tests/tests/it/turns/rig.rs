@@ -327,7 +327,7 @@ pub(super) fn harness(id: u128, name: &str) -> Harness {
 
 /// A call of a desk tool.
 pub(super) fn call(tool: &str) -> SimToolCall {
-    SimToolCall::new(format!("{tool}"), json!({}))
+    SimToolCall::new(tool, json!({}))
 }
 
 /// A script of one step with calls of desk tools, then "done".
