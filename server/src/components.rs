@@ -16,9 +16,7 @@ use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::sandbox::{ComponentCapabilities, Sandbox, SandboxConfig, compile_child};
 use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
 
-pub(crate) use everwit_runtime::sandbox::{
-    Admission, AdmitError, CompilerCommand, Finding as ComponentFinding, Rejection, Terms,
-};
+pub(crate) use everwit_runtime::sandbox::{Admission, AdmitError, CompilerCommand, Finding as ComponentFinding, Rejection, Terms};
 
 /// Compiles a component if this process was started for that, and tells the exit code; none if it
 /// is to do its own work.

@@ -113,3 +113,40 @@ async fn wrong_requests_are_refused_and_other_sessions_are_apart() {
     let keys = files.api.get(&format!("/v1/sessions/{}/storage/keys", files.session)).await.expect(200);
     assert_eq!(keys, json!({ "data": [], "total": 0 }));
 }
+
+#[tokio::test]
+async fn a_session_starts_with_the_files_of_all_layers() {
+    let server = Server::start().await;
+    let api = server.api();
+    let file = |path: &str, content: &str| json!({ "path": path, "content": content });
+    let root = json!({ "name": "root", "initial_files": [file("/a", "root"), file("/kept/b", "root")] });
+    api.post("/v1/harnesses", &root).await.expect(201);
+    let leaf = json!({ "name": "leaf", "parent_harness_id": "root", "initial_files": [file("/workspace/a", "leaf")] });
+    api.post("/v1/harnesses", &leaf).await.expect(201);
+    let binary = json!({ "path": "c", "content": "AP8=", "encoding": "base64", "is_readonly": true });
+    let agent = json!({ "name": "clerk", "system_prompt": "", "harness_id": "leaf", "initial_files": [binary, file("/d", "agent")] });
+    let agent = api.post("/v1/agents", &agent).await.expect(201);
+    assert_eq!(agent["initial_files"][0]["path"], "/c");
+    let session = api.session_with(&json!({ "agent": "clerk", "initial_files": [file("/d", "session")] })).await;
+    let files = Files { api: api.clone(), session };
+    assert_eq!(files.paths("?recursive=true").await, ["/a", "/c", "/d", "/kept", "/kept/b"]);
+    for (path, content) in [("/a", "leaf"), ("/kept/b", "root"), ("/c", "AP8="), ("/d", "session")] {
+        assert_eq!(files.get(path).await.expect(200)["content"], content, "{path}");
+    }
+    assert_eq!(files.get("/c").await.expect(200)["is_readonly"], true);
+
+    // A later change of a layer is for later sessions.
+    api.patch("/v1/agents/clerk", &json!({ "initial_files": [] })).await.expect(200);
+    assert_eq!(files.get("/d").await.expect(200)["content"], "session");
+    let later = Files { session: api.session_with(&json!({ "agent": "clerk" })).await, api: api.clone() };
+    assert_eq!(later.paths("?recursive=true").await, ["/a", "/kept", "/kept/b"]);
+
+    let refused = json!({ "initial_files": [file("/x", ""), file("/x/y", ""), file("/", ""), { "path": "/z", "content": "?", "encoding": "base64" }] });
+    let problem = api.post("/v1/sessions", &refused).await.expect(422);
+    let pointers: Vec<&str> =
+        problem["errors"].as_array().expect("findings").iter().filter_map(|error| error["pointer"].as_str()).collect();
+    assert_eq!(pointers, ["/initial_files/0/path", "/initial_files/2/path", "/initial_files/3/content"]);
+    api.post("/v1/sessions", &json!({ "initial_files": [file("../x", "")] })).await.expect(422);
+    let clash = json!({ "agent": "clerk", "initial_files": [file("/kept", "")] });
+    assert_eq!(api.post("/v1/sessions", &clash).await.expect(409)["code"], "conflict");
+}

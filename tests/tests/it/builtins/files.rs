@@ -187,7 +187,7 @@ async fn directories_are_listed_in_parts() {
 #[tokio::test]
 async fn files_are_found_by_name_and_by_content() {
     let files = files();
-    for (path, content) in [("src/main.rs", "fn main() {}\n// TODO"), ("src/a/lib.rs", "todo"), ("readme.md", "TODO\nTODO")] {
+    for (path, content) in [("src/main.rs", "fn main() {}\n// NOTE"), ("src/a/lib.rs", "note"), ("readme.md", "NOTE\nNOTE")] {
         put(&files, path, content).await;
     }
     let glob = async |arguments| files.ok("glob", arguments).await["paths"].clone();
@@ -196,23 +196,23 @@ async fn files_are_found_by_name_and_by_content() {
     files.refuses("glob", json!({ "pattern": "[" }), "invalid_pattern", &["glob"]).await;
     files.refuses("glob", json!({ "pattern": "*", "path": "absent" }), "file_not_found", &[]).await;
 
-    let found = files.ok("grep", json!({ "pattern": "todo$", "ignore_case": true, "path": "src" })).await;
+    let found = files.ok("grep", json!({ "pattern": "note$", "ignore_case": true, "path": "src" })).await;
     assert_eq!(
         found["matches"],
         json!([
-            { "path": "/workspace/src/a/lib.rs", "line_number": 1, "line": "todo" },
-            { "path": "/workspace/src/main.rs", "line_number": 2, "line": "// TODO" },
+            { "path": "/workspace/src/a/lib.rs", "line_number": 1, "line": "note" },
+            { "path": "/workspace/src/main.rs", "line_number": 2, "line": "// NOTE" },
         ])
     );
-    let counts = files.ok("grep", json!({ "pattern": "TODO", "output_mode": "count" })).await;
+    let counts = files.ok("grep", json!({ "pattern": "NOTE", "output_mode": "count" })).await;
     assert_eq!(counts["counts"], json!([{ "path": "/workspace/readme.md", "count": 2 }, { "path": "/workspace/src/main.rs", "count": 1 }]));
-    let names = files.ok("grep", json!({ "pattern": "TODO", "output_mode": "files_with_matches", "glob": "*.md" })).await;
+    let names = files.ok("grep", json!({ "pattern": "NOTE", "output_mode": "files_with_matches", "glob": "*.md" })).await;
     assert_eq!(names["paths"], json!(["/workspace/readme.md"]));
-    let part = files.ok("grep_files", json!({ "pattern": "TODO", "path_pattern": "*.md", "limit": 1 })).await;
+    let part = files.ok("grep_files", json!({ "pattern": "NOTE", "path_pattern": "*.md", "limit": 1 })).await;
     assert_eq!((&part["match_count"], &part["total_matches"]), (&json!(1), &json!(2)));
     assert!(part["note"].as_str().is_some_and(|note| note.contains("grep_files with offset=1")), "{part}");
     files.refuses("grep", json!({ "pattern": "(?=x)" }), "invalid", &["regular expression"]).await;
-    put_raw(&files, "/bin", FileWrite::new(*b"TODO\0", Timestamp::UNIX_EPOCH)).await;
+    put_raw(&files, "/bin", FileWrite::new(*b"NOTE\0", Timestamp::UNIX_EPOCH)).await;
     let incomplete = files.ok("grep_files", json!({ "pattern": "nowhere" })).await["incomplete"].clone();
     assert!(incomplete.as_str().is_some_and(|text| text.contains("/workspace/bin")), "{incomplete}");
 }

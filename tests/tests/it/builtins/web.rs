@@ -35,8 +35,10 @@ fn scripted(answers: Vec<String>) -> (Arc<Pipe>, Arc<Mutex<Vec<String>>>) {
         async move {
             let request = read_request(&mut stream).await;
             let host = request.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().to_owned();
-            seen.lock().unwrap().push(format!("{} {host}", request.lines().next().unwrap_or_default()));
-            let answer = answers.lock().unwrap().pop_front().expect("an answer is left");
+            seen.lock()
+                .expect("nothing panics while it holds a lock")
+                .push(format!("{} {host}", request.lines().next().unwrap_or_default()));
+            let answer = answers.lock().expect("nothing panics while it holds a lock").pop_front().expect("an answer is left");
             let _ = stream.write_all(answer.as_bytes()).await;
             let _ = stream.shutdown().await;
         }
@@ -102,12 +104,15 @@ async fn redirects_are_new_requests() {
     let read = web.ok("web_fetch", json!({ "url": "http://a.test/a" })).await;
     assert_eq!(read["url"], "http://b.test/c");
     assert_eq!(read["redirects"], json!(["http://a.test/a", "http://a.test/b?x=1#part"]));
-    assert_eq!(*seen.lock().unwrap(), ["GET /a HTTP/1.1 a.test", "GET /b?x=1 HTTP/1.1 a.test", "GET /c HTTP/1.1 b.test"]);
+    assert_eq!(
+        *seen.lock().expect("nothing panics while it holds a lock"),
+        ["GET /a HTTP/1.1 a.test", "GET /b?x=1 HTTP/1.1 a.test", "GET /c HTTP/1.1 b.test"]
+    );
 
     let (pipe, seen) = scripted(vec![to("/again"); 6]);
     let web = super::Bench::new(WebFetchCapability).over(public(pipe));
     web.refuses("web_fetch", json!({ "url": "http://a.test/" }), "too_many_redirects", &["more than 5"]).await;
-    assert_eq!(seen.lock().unwrap().len(), 6);
+    assert_eq!(seen.lock().expect("nothing panics while it holds a lock").len(), 6);
 }
 
 #[tokio::test]
@@ -117,7 +122,7 @@ async fn a_redirect_inside_is_refused_and_never_dialled() {
         let web = web().over(gateway(Names::new(&[&[PUBLIC]]), pipe.clone()));
         let failure = web.failure("web_fetch", json!({ "url": "http://a.test/" })).await;
         assert!(["denied", "invalid-arguments"].contains(&failure.kind.as_str()), "{inside}: {failure}");
-        assert_eq!((seen.lock().unwrap().len(), pipe.dialled().len()), (1, 1), "{inside}");
+        assert_eq!((seen.lock().expect("nothing panics while it holds a lock").len(), pipe.dialled().len()), (1, 1), "{inside}");
     }
 }
 

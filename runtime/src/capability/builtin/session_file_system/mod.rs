@@ -41,7 +41,7 @@ impl Capability for SessionFileSystemCapability {
     }
 
     fn tools(&self) -> &[ToolDefinition] {
-        &*schema::TOOLS
+        &schema::TOOLS
     }
 
     fn features(&self) -> &[String] {

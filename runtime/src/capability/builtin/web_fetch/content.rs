@@ -69,7 +69,7 @@ fn charset_in(bytes: &[u8]) -> Option<&'static Encoding> {
     let (_, rest) = text.split_once("charset=")?;
     let label = rest.trim_start_matches(['"', '\'']);
     let end = label.find(|character: char| !(character.is_ascii_alphanumeric() || "-_:.".contains(character))).unwrap_or(label.len());
-    Encoding::for_label(label[..end].as_bytes())
+    Encoding::for_label(&label.as_bytes()[..end])
 }
 
 #[cfg(test)]
