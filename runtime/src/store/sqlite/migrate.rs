@@ -53,15 +53,15 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         checksum: "3b680302fdc4aa6bb897133c11e529d8154f183b0e40b3d03216b25d7777087e",
     },
     Migration {
-        version: 7,
+        version: 6,
         name: "setup",
-        sql: include_str!("migrations/0007_setup.sql"),
+        sql: include_str!("migrations/0006_setup.sql"),
         checksum: "94169570776d6e73cab7b7c82ce2860b44b776f3ed37294a234e2d66f8daa7c5",
     },
     Migration {
-        version: 9,
+        version: 7,
         name: "activations",
-        sql: include_str!("migrations/0009_activations.sql"),
+        sql: include_str!("migrations/0007_activations.sql"),
         checksum: "7e56eee5a16408ee4e296f6b5669235418058fe7ee35f12df7889ce0bea78769",
     },
 ];
