@@ -171,7 +171,7 @@ async fn math_is_right_or_refused() {
 async fn weather_depends_on_the_place_alone() {
     let weather = Bench::new(TestWeatherCapability);
     let now = weather.ok("get_weather", json!({ "location": "Lisbon" })).await;
-    insta::assert_snapshot!(now, @"");
+    insta::assert_snapshot!(now, @r#"{"conditions":"thunderstorm","humidity_percent":40,"location":"Lisbon","temperature":16.0,"units":"celsius","wind_kmh":20}"#);
     let same = weather.ok("get_weather", json!({ "location": " LISBON " })).await;
     assert_eq!((&same["temperature"], &same["wind_kmh"]), (&now["temperature"], &now["wind_kmh"]));
     let fahrenheit = weather.ok("get_weather", json!({ "location": "Lisbon", "units": "fahrenheit" })).await;
