@@ -97,7 +97,10 @@ pub mod turn;
 
 pub use capability::{Capability, CapabilityRegistry, CapabilitySource};
 #[cfg(feature = "builtins")]
-pub use capability::{CurrentTimeCapability, SessionFileSystemCapability, SessionStorageCapability, WebFetchCapability};
+pub use capability::{
+    CurrentTimeCapability, NoopCapability, SessionCapability, SessionFileSystemCapability, SessionStorageCapability,
+    StatelessTodoListCapability, TestMathCapability, TestWeatherCapability, WebFetchCapability,
+};
 pub use connection::{ConnectionProvider, ConnectionProviderRegistry};
 pub use driver as driver_registry;
 pub use driver::llmsim as llmsim_driver;

@@ -24,8 +24,10 @@ pub const MAX_QUEUED_TURNS: usize = 100;
 pub const MAX_SYSTEM_PROMPT_BYTES: usize = 1 << 20;
 /// Capabilities of one harness, agent or session.
 pub const MAX_CAPABILITIES: usize = 250;
-/// Length of names and titles, in bytes.
+/// Length of names, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
+/// Length of display names and of the titles of sessions, in bytes.
+pub const MAX_TITLE_BYTES: usize = 256;
 /// Length of descriptions, in bytes.
 pub const MAX_DESCRIPTION_BYTES: usize = 10 << 10;
 /// Longest harness parent chain.

@@ -23,7 +23,7 @@ pub fn oss_platform_definition() -> PlatformDefinition {
             .with_parent_key("base")
             .with_roles([BuiltInHarnessRole::Default])
             .with_tags(["built-in"])
-            .with_capabilities([BuiltInCapabilityDefinition::new("current_time")]),
+            .with_capabilities(["current_time", "session", "stateless_todo_list"].map(BuiltInCapabilityDefinition::new)),
         harness("chat", "Chat", "What the chat session of each caller runs on.", CHAT_PROMPT)
             .with_roles([BuiltInHarnessRole::Chat])
             .with_tags(["built-in"])

@@ -7,7 +7,7 @@ use everwit_runtime::harness::CapabilityConfig;
 use everwit_runtime::id::{ModelId, OrgId};
 use everwit_runtime::limits::{
     DEFAULT_MAX_ITERATIONS, MAX_CAPABILITIES, MAX_DESCRIPTION_BYTES, MAX_INITIAL_FILE_BYTES, MAX_INITIAL_FILES, MAX_NAME_BYTES,
-    MAX_SYSTEM_PROMPT_BYTES,
+    MAX_SYSTEM_PROMPT_BYTES, MAX_TITLE_BYTES,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,8 +18,6 @@ use crate::schema;
 
 /// Labels of one resource.
 const MAX_TAGS: usize = 50;
-/// Longest display name or title, in bytes.
-const MAX_TITLE_BYTES: usize = 256;
 /// Most model calls of one turn that a resource may ask for.
 const MAX_ITERATIONS: u32 = 10 * DEFAULT_MAX_ITERATIONS;
 /// Names that are segments of routes, where a resource of that name could not be reached.

@@ -1,6 +1,7 @@
 //! Built-in capabilities, called as a turn calls them.
 
 mod files;
+mod small;
 mod storage;
 mod web;
 

@@ -2,14 +2,24 @@
 //! their call's [`ToolServices`](super::ToolServices) give them, and with nothing else.
 
 mod current_time;
+mod noop;
+mod session;
 mod session_file_system;
 mod session_storage;
+mod stateless_todo_list;
 mod support;
+mod test_math;
+mod test_weather;
 mod web_fetch;
 
 pub use current_time::CurrentTimeCapability;
+pub use noop::NoopCapability;
+pub use session::SessionCapability;
 pub use session_file_system::SessionFileSystemCapability;
 pub use session_storage::SessionStorageCapability;
+pub use stateless_todo_list::StatelessTodoListCapability;
+pub use test_math::TestMathCapability;
+pub use test_weather::TestWeatherCapability;
 pub use web_fetch::WebFetchCapability;
 
 use super::CapabilityRegistry;
@@ -19,8 +29,13 @@ impl CapabilityRegistry {
     pub fn with_builtins() -> Self {
         let mut registry = Self::new();
         registry.register(CurrentTimeCapability);
+        registry.register(NoopCapability);
+        registry.register(SessionCapability);
         registry.register(SessionFileSystemCapability);
         registry.register(SessionStorageCapability);
+        registry.register(StatelessTodoListCapability);
+        registry.register(TestMathCapability);
+        registry.register(TestWeatherCapability);
         registry.register(WebFetchCapability);
         registry
     }

@@ -17,6 +17,11 @@ pub(super) fn failed(kind: &str, code: &str, message: impl Into<String>) -> Call
     CallError::Failed(Failure::new(kind, code, message))
 }
 
+/// What a call of a tool fails with that its capability does not have.
+pub(super) fn unknown_tool(tool: &str) -> CallError {
+    failed("not-found", "unknown_tool", format!("there is no tool {tool:?}"))
+}
+
 /// The arguments of a call. They are valid against the schema already; this is for what a schema
 /// cannot say.
 pub(super) fn arguments<T: DeserializeOwned>(arguments: Value) -> Result<T, CallError> {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::support::{MAX_RESULT_BYTES, failed, store_failure};
+use super::support::{MAX_RESULT_BYTES, failed, store_failure, unknown_tool};
 use crate::capability::{CallError, Capability, ToolCallContext, ToolDefinition, ToolOutcome};
 use crate::file::{FilePath, FileStat};
 use crate::store::{FileProblem, RuntimeFileStore, StoreError};
@@ -61,7 +61,7 @@ impl Capability for SessionFileSystemCapability {
             "glob" => files.glob(arguments).await,
             "grep" => files.grep(arguments).await,
             "grep_files" => files.grep_files(arguments).await,
-            _ => Err(failed("not-found", "unknown_tool", format!("there is no tool {tool:?}"))),
+            _ => Err(unknown_tool(tool)),
         })
     }
 }
