@@ -194,7 +194,10 @@ async fn everything_that_is_wrong_with_a_body_is_told_at_once() {
         "capabilities": [{ "ref": "nothing" }, { "ref": "nothing" }],
         "default_model_id": "model_x",
     });
-    insta::assert_json_snapshot!("all_findings", problem(server.api().post("/v1/agents", &body).await));
+    let mut findings = problem(server.api().post("/v1/agents", &body).await);
+    let fix = findings["errors"][1]["fix"].take();
+    assert!(fix.as_str().is_some_and(|fix| fix.starts_with("available: ") && fix.contains("current_time")), "{fix}");
+    insta::assert_json_snapshot!("all_findings", findings);
 }
 
 #[tokio::test]

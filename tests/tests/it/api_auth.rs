@@ -165,9 +165,10 @@ async fn what_belongs_to_another_org_does_not_exist() {
             }
         }
     }
-    for list in ["agents", "sessions", "components", "capabilities"] {
+    for list in ["agents", "sessions", "components"] {
         assert_eq!(other.get(&format!("/v1/{list}")).await.expect(200)["total"], 0, "{list}");
     }
+    assert!(other.component_capabilities().await.is_empty());
     assert_eq!(other.get("/v1/harnesses").await.expect(200)["total"], 1, "the built-in one");
     own.get(&format!("/v1/sessions/{session}")).await.expect(200);
 }
@@ -180,7 +181,7 @@ async fn a_reference_to_another_orgs_thing_is_a_reference_to_nothing() {
     let harness = id(&own.post("/v1/harnesses", &json!({ "name": "h" })).await.expect(201));
     let agent = id(&own.post("/v1/agents", &json!({ "name": "a", "system_prompt": "" })).await.expect(201));
     own.upload("", guest("minimal")).await.expect(201);
-    let capability = own.get("/v1/capabilities").await.expect(200)["data"][0]["id"].clone();
+    let capability = own.component_capabilities().await.remove(0)["id"].clone();
     for (path, body) in [
         ("/v1/sessions", json!({ "harness_id": harness })),
         ("/v1/sessions", json!({ "agent_id": agent })),

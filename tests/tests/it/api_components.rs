@@ -25,8 +25,7 @@ async fn a_component_that_asks_for_nothing_is_active_at_once_and_agents_use_it()
     let uploaded = upload(&api, "echo").await;
     assert_eq!((&uploaded["active"], &uploaded["created"]), (&json!(true), &json!(true)), "{uploaded}");
     assert_eq!(uploaded.get("activate"), None);
-    let listed = api.get("/v1/capabilities").await.expect(200);
-    let capability = &listed["data"][0];
+    let capability = api.component_capabilities().await.remove(0);
     assert_eq!((&capability["id"], &capability["kind"]), (&json!("echo"), &json!("component")));
     let tool = capability["tools"][0]["name"].as_str().expect("it has a tool");
 
@@ -85,7 +84,7 @@ async fn a_component_that_asks_for_something_waits_for_a_grant() {
     let uploaded = upload(&api, "counter").await;
     assert_eq!(uploaded["active"], false);
     assert!(!uploaded["needs_review"].as_array().expect("a list").is_empty());
-    assert_eq!(api.get("/v1/capabilities").await.expect(200)["total"], 0, "nobody can use it yet");
+    assert!(api.component_capabilities().await.is_empty(), "nobody can use it yet");
     let unknown = api.post("/v1/sessions", &json!({ "capabilities": [{ "ref": "counter" }] })).await;
     assert_eq!(unknown.status, 422);
     let call = json!({ "tool": "get", "arguments": { "key": "a" } });
@@ -215,12 +214,12 @@ async fn a_component_in_use_is_archived_by_force_only_and_comes_back_by_activati
     assert_eq!((refused.status, refused.text().contains("agent a")), (409, true), "{}", refused.text());
     assert_eq!(api.delete(&format!("{path}?force=true")).await.status, 204);
     assert_eq!(api.delete(&path).await.status, 204, "archiving twice is fine");
-    assert_eq!(api.get("/v1/capabilities").await.expect(200)["total"], 0);
+    assert!(api.component_capabilities().await.is_empty());
     assert!(api.get(&path).await.expect(200)["archived_at"].is_string());
     let again = api.upload("", guest("minimal")).await.expect(200);
     assert_eq!(again["active"], false, "what was archived on purpose does not come back by itself");
     activate(&api, &again).await;
-    assert_eq!(api.get("/v1/capabilities").await.expect(200)["total"], 1);
+    assert_eq!(api.component_capabilities().await.len(), 1);
 }
 
 #[tokio::test]

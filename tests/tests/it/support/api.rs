@@ -120,6 +120,13 @@ impl Api {
         EventStream::open(self.request(Method::GET, &format!("/v1/sessions/{session}/sse{query}"))).await
     }
 
+    /// The capabilities that come from components, in order of their ids.
+    pub(crate) async fn component_capabilities(&self) -> Vec<Value> {
+        let list = self.get("/v1/capabilities?limit=100").await.expect(200);
+        let data = list["data"].as_array().expect("a list");
+        data.iter().filter(|capability| capability["kind"] == "component").cloned().collect()
+    }
+
     /// All stored events of a session.
     pub(crate) async fn events(&self, session: &str) -> Vec<Value> {
         let list = self.get(&format!("/v1/sessions/{session}/events?limit=1000")).await.expect(200);
