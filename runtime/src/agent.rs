@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::client_tool::ClientTool;
 use crate::harness::{CapabilityConfig, ResourceStatus};
 use crate::id::{AgentId, HarnessId};
 
@@ -27,6 +28,9 @@ pub struct Agent {
     /// Its capabilities, in addition to the harness chain's.
     #[serde(default)]
     pub capabilities: Vec<CapabilityConfig>,
+    /// Tools that clients of its sessions execute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ClientTool>,
     /// Most model calls of one turn; none means the platform's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_iterations: Option<u32>,

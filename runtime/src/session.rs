@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::client_tool::ClientTool;
 use crate::harness::CapabilityConfig;
 use crate::id::{AgentId, HarnessId, SessionId};
 
@@ -15,6 +16,9 @@ pub enum SessionStatus {
     Started,
     /// A turn is running or waiting to run.
     Active,
+    /// The oldest open turn waits for somebody outside: for results of client-side tools, an
+    /// answer, or an approval.
+    WaitingForToolResults,
     /// All turns have ended.
     Idle,
 }
@@ -41,6 +45,9 @@ pub struct Session {
     /// Its capabilities, in addition to harness and agent.
     #[serde(default)]
     pub capabilities: Vec<CapabilityConfig>,
+    /// Tools that its clients execute, in addition to the agent's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ClientTool>,
     /// BCP 47 tag of the user's language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,

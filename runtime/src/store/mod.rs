@@ -25,7 +25,7 @@ use crate::bus::{EventBus, InMemoryEventBus};
 pub use component::{Activation, ComponentStore, NewVersion, StoredVersion};
 pub use error::{StoreError, StoreResult};
 pub use kv::{KvEntry, KvScope, KvStore};
-pub use log::{Append, Claim, Fence, SessionLog, Submitted, TurnEnd};
+pub use log::{Append, Claim, Fence, SessionLog, Submitted, TurnAnswer, TurnEnd};
 pub use message::{LogMessages, MessageBatch, RuntimeMessageStore, SessionMessages, StoredMessage};
 pub use org::{ApiKey, OrgStore, Scope};
 pub use request::{NewRequest, RememberedRequest, RequestStore};

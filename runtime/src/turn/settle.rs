@@ -52,6 +52,7 @@ impl Run<'_> {
         match finish {
             Finish::Completed => (self.completed("answered"), TurnEnd::Completed),
             Finish::MaxIterations => (self.completed("max_iterations"), TurnEnd::Completed),
+            Finish::Stopped(Stop::Superseded) => (self.completed("superseded"), TurnEnd::Completed),
             Finish::Stopped(Stop::Cancelled) => (EventData::TurnCancelled { turn_id, usage }, TurnEnd::Cancelled),
             Finish::Stopped(Stop::Failed { error_code, error }) => {
                 (EventData::TurnFailed { turn_id, error, error_code, usage }, TurnEnd::Failed)
@@ -80,6 +81,7 @@ impl Run<'_> {
 fn describe(stop: &Stop) -> &str {
     match stop {
         Stop::Cancelled => "the turn was cancelled",
+        Stop::Superseded => "the user sent a new message instead of settling the call",
         Stop::Failed { error, .. } => error,
         Stop::Sealed { detail, .. } => detail,
     }
@@ -89,6 +91,7 @@ fn describe(stop: &Stop) -> &str {
 pub(super) fn abandoned(call: &PlannedCall, stop: &Stop) -> ToolCompleted {
     let (status, kind) = match stop {
         Stop::Cancelled => (ToolStatus::Cancelled, "cancelled"),
+        Stop::Superseded => (ToolStatus::Cancelled, "superseded"),
         Stop::Sealed { reason: SealReason::Budget, .. } => (ToolStatus::Timeout, "deadline"),
         Stop::Failed { .. } | Stop::Sealed { .. } => (ToolStatus::Interrupted, "interrupted"),
     };

@@ -8,6 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::agent::Agent;
+use crate::client_tool::{ClientTool, ClientToolType};
 use crate::clock::SystemClock;
 use crate::component::{ComponentDescription, Digest, Permissions};
 use crate::event::{EventContext, EventData, NewEvent};
@@ -71,6 +72,16 @@ pub(in crate::store) struct Case {
     ids: RandomIds,
 }
 
+fn client_tool(name: &str) -> ClientTool {
+    ClientTool {
+        tool_type: ClientToolType::ClientSide,
+        name: name.to_owned(),
+        display_name: Some("Größe".to_owned()),
+        description: "Does \u{0} it".to_owned(),
+        parameters: json!({"type": "object", "properties": {"é": {"enum": [null, 1.5]}}}),
+    }
+}
+
 impl Case {
     /// A case in two new orgs.
     pub(in crate::store) async fn new(stores: &RuntimeBackends) -> Self {
@@ -114,6 +125,7 @@ impl Case {
             system_prompt: "Line one\n\"line\" \\two\\ \u{0}".to_owned(),
             harness_id: self.id(HarnessId::from_uuid),
             capabilities: vec![CapabilityConfig::new("notes")],
+            tools: vec![client_tool("open_tab")],
             max_iterations: Some(u32::MAX),
             tags: Vec::new(),
             status: ResourceStatus::Archived,
@@ -132,6 +144,7 @@ impl Case {
             status: SessionStatus::Started,
             system_prompt: None,
             capabilities: vec![CapabilityConfig::new("notes")],
+            tools: vec![client_tool("read_clipboard")],
             locale: Some("de-CH".to_owned()),
             max_iterations: None,
             tags: vec!["ü".to_owned()],
@@ -206,7 +219,7 @@ impl Case {
         ends_turn: Option<(TurnId, TurnEnd)>,
     ) -> StoreResult<Vec<crate::event::Event>> {
         let expected_sequence = self.last_sequence(session).await;
-        self.stores.log.append(self.org, session, Append { expected_sequence, fence, events, ends_turn }).await
+        self.stores.log.append(self.org, session, Append { expected_sequence, fence, events, ends_turn, parks_turn: None }).await
     }
 
     pub(in crate::store) async fn last_sequence(&self, session: SessionId) -> u64 {

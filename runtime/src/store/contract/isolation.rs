@@ -125,7 +125,7 @@ impl Belongings {
     async fn changed_by(&self, case: &Case, org: OrgId) -> Outcomes {
         let stores = &case.stores;
         let (session, component) = (self.session.id, self.upload.component_id);
-        let append = Append { expected_sequence: 2, fence: Fence(self.fence.0 + 1), events: vec![self.step.clone()], ends_turn: None };
+        let append = Append { expected_sequence: 2, fence: Fence(self.fence.0 + 1), events: vec![self.step.clone()], ends_turn: None, parks_turn: None };
         let activation = Activation { grant: Grant::default(), budget: Budget::default(), now: time(30) };
         let late = TurnId::from_uuid(self.step.id.uuid());
         vec![

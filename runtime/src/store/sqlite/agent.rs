@@ -16,7 +16,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, name, display_name, description, system_prompt, harness_id, capabilities, max_iterations, ",
-            "tags, status, version, created_at, updated_at FROM agents ",
+            "tags, status, version, created_at, updated_at, tools FROM agents ",
             $tail
         )
     };
@@ -38,6 +38,7 @@ fn agent(row: &SqliteRow) -> StoreResult<Agent> {
         version: row.number("version")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
+        tools: row.json("tools")?,
     })
 }
 
@@ -57,7 +58,8 @@ fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, org: OrgId, agent: &'q Ag
         .bind(agent.status.word())
         .bind(integer(agent.version)?)
         .bind(agent.created_at.as_microsecond())
-        .bind(agent.updated_at.as_microsecond());
+        .bind(agent.updated_at.as_microsecond())
+        .bind(json(&agent.tools)?);
     Ok(query)
 }
 
@@ -70,8 +72,8 @@ impl RuntimeAgentStore for SqliteStore {
     async fn add_agent(&self, org: OrgId, agent: Agent) -> StoreResult<()> {
         let insert = sqlx::query(concat!(
             "INSERT INTO agents (org_id, id, name, display_name, description, system_prompt, harness_id, ",
-            "capabilities, max_iterations, tags, status, version, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ",
-            "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            "capabilities, max_iterations, tags, status, version, created_at, updated_at, tools) VALUES (?1, ?2, ?3, ?4, ",
+            "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         ));
         let mut writer = self.db.writer().await;
         let mut tx = writer.begin().await?;
@@ -103,7 +105,7 @@ impl RuntimeAgentStore for SqliteStore {
         let update = sqlx::query(concat!(
             "UPDATE agents SET name = ?3, display_name = ?4, description = ?5, system_prompt = ?6, harness_id = ",
             "?7, capabilities = ?8, max_iterations = ?9, tags = ?10, status = ?11, version = ?12, created_at = ",
-            "?13, updated_at = ?14 WHERE org_id = ?1 AND id = ?2 AND version = ?12 - 1",
+            "?13, updated_at = ?14, tools = ?15 WHERE org_id = ?1 AND id = ?2 AND version = ?12 - 1",
         ));
         let mut writer = self.db.writer().await;
         let mut tx = writer.begin().await?;

@@ -34,6 +34,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0002_requests.sql"),
         checksum: "652795ba0ffd270d723158a4a7fe781baf10c1555cbc6dac567541bda353c4be",
     },
+    Migration {
+        version: 6,
+        name: "waiting_turns",
+        sql: include_str!("migrations/0006_waiting_turns.sql"),
+        checksum: "5d457a4699452ed6f5282e5572145e7ff01e90b79c8edd581f058a1e803db112",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

@@ -18,7 +18,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, max_iterations, tags, ",
-            "version, created_at, updated_at FROM sessions ",
+            "version, created_at, updated_at, tools FROM sessions ",
             $tail
         )
     };
@@ -40,6 +40,7 @@ fn session(row: &SqliteRow) -> StoreResult<Session> {
         version: row.number("version")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
+        tools: row.json("tools")?,
     })
 }
 
@@ -51,8 +52,8 @@ impl RuntimeSessionStore for SqliteStore {
         let mut tx = writer.begin().await?;
         sqlx::query(concat!(
             "INSERT INTO sessions (org_id, id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, ",
-            "max_iterations, tags, version, created_at, updated_at, last_sequence, fence) ",
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1, 0)"
+            "max_iterations, tags, version, created_at, updated_at, last_sequence, fence, tools) ",
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1, 0, ?15)"
         ))
         .bind(key(org.uuid()))
         .bind(key(session.id.uuid()))
@@ -68,6 +69,7 @@ impl RuntimeSessionStore for SqliteStore {
         .bind(integer(session.version)?)
         .bind(session.created_at.as_microsecond())
         .bind(session.updated_at.as_microsecond())
+        .bind(json(&session.tools)?)
         .execute(&mut *tx)
         .await
         .map_err(|error| taken(error, "session", &[("sessions.id", &session.id)]))?;
@@ -91,7 +93,7 @@ impl RuntimeSessionStore for SqliteStore {
         let mut tx = writer.begin().await?;
         let updated = sqlx::query(concat!(
             "UPDATE sessions SET harness_id = ?3, agent_id = ?4, title = ?5, system_prompt = ?6, capabilities = ?7, locale = ?8, ",
-            "max_iterations = ?9, tags = ?10, version = ?11, created_at = ?12, updated_at = ?13 ",
+            "max_iterations = ?9, tags = ?10, version = ?11, created_at = ?12, updated_at = ?13, tools = ?14 ",
             "WHERE org_id = ?1 AND id = ?2 AND version = ?11 - 1"
         ))
         .bind(key(org.uuid()))
@@ -107,6 +109,7 @@ impl RuntimeSessionStore for SqliteStore {
         .bind(integer(session.version)?)
         .bind(session.created_at.as_microsecond())
         .bind(session.updated_at.as_microsecond())
+        .bind(json(&session.tools)?)
         .execute(&mut *tx)
         .await
         .map_err(store_error)?;

@@ -184,6 +184,7 @@ impl Rig {
             status: SessionStatus::Started,
             system_prompt: None,
             capabilities: Vec::new(),
+            tools: Vec::new(),
             locale: None,
             max_iterations: None,
             tags: Vec::new(),
