@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::client_tool::ClientTool;
+use crate::clock::{Clock, SystemClock};
 use crate::harness::{CapabilityConfig, ResourceStatus};
-use crate::id::{AgentId, HarnessId};
+use crate::id::{AgentId, HarnessId, fresh};
 
 /// An agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,4 +48,65 @@ pub struct Agent {
     /// When it was last changed.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub updated_at: Timestamp,
+}
+
+impl Agent {
+    /// An agent of a prompt on a harness, with a fresh id; its times are now.
+    pub fn new(name: impl Into<String>, system_prompt: impl Into<String>, harness_id: HarnessId) -> Self {
+        let now = SystemClock.now();
+        Self {
+            id: AgentId::from_uuid(fresh()),
+            name: name.into(),
+            display_name: None,
+            description: None,
+            system_prompt: system_prompt.into(),
+            harness_id,
+            capabilities: Vec::new(),
+            tools: Vec::new(),
+            max_iterations: None,
+            tags: Vec::new(),
+            status: ResourceStatus::Active,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// The same with this id, for agents that a durable store keeps from one start to the next.
+    #[must_use]
+    pub fn with_id(self, id: AgentId) -> Self {
+        Self { id, ..self }
+    }
+
+    /// The same with a name for people.
+    #[must_use]
+    pub fn with_display_name(self, name: impl Into<String>) -> Self {
+        Self { display_name: Some(name.into()), ..self }
+    }
+
+    /// The same with a description.
+    #[must_use]
+    pub fn with_description(self, description: impl Into<String>) -> Self {
+        Self { description: Some(description.into()), ..self }
+    }
+
+    /// The same with one more capability, by id or with its configuration.
+    #[must_use]
+    pub fn with_capability(mut self, capability: impl Into<CapabilityConfig>) -> Self {
+        self.capabilities.push(capability.into());
+        self
+    }
+
+    /// The same with so many model calls a turn at most.
+    #[must_use]
+    pub fn with_max_iterations(self, most: u32) -> Self {
+        Self { max_iterations: Some(most), ..self }
+    }
+
+    /// The same with one more label.
+    #[must_use]
+    pub fn with_tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
 }

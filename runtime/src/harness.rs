@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::id::HarnessId;
+use crate::clock::{Clock, SystemClock};
+use crate::id::{HarnessId, fresh};
 
 /// A capability with its configuration, as harnesses, agents and sessions list it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,17 @@ impl CapabilityConfig {
     /// A capability without configuration.
     pub fn new(id: impl Into<String>) -> Self {
         Self { id: id.into(), config: None }
+    }
+
+    /// A capability with configuration.
+    pub fn with_config(id: impl Into<String>, config: Value) -> Self {
+        Self { id: id.into(), config: Some(config) }
+    }
+}
+
+impl From<&str> for CapabilityConfig {
+    fn from(id: &str) -> Self {
+        Self::new(id)
     }
 }
 
@@ -77,4 +89,64 @@ pub struct Harness {
     /// When it was last changed.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub updated_at: Timestamp,
+}
+
+impl Harness {
+    /// A harness of a prompt, with a fresh id; its times are now.
+    pub fn new(name: impl Into<String>, system_prompt: impl Into<String>) -> Self {
+        let now = SystemClock.now();
+        Self {
+            id: HarnessId::from_uuid(fresh()),
+            name: name.into(),
+            display_name: None,
+            description: None,
+            system_prompt: Some(system_prompt.into()),
+            parent_harness_id: None,
+            capabilities: Vec::new(),
+            tags: Vec::new(),
+            is_built_in: false,
+            status: ResourceStatus::Active,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// The same with this id, for harnesses that a durable store keeps from one start to the next.
+    #[must_use]
+    pub fn with_id(self, id: HarnessId) -> Self {
+        Self { id, ..self }
+    }
+
+    /// The same with a name for people.
+    #[must_use]
+    pub fn with_display_name(self, name: impl Into<String>) -> Self {
+        Self { display_name: Some(name.into()), ..self }
+    }
+
+    /// The same with a description.
+    #[must_use]
+    pub fn with_description(self, description: impl Into<String>) -> Self {
+        Self { description: Some(description.into()), ..self }
+    }
+
+    /// The same extending another harness.
+    #[must_use]
+    pub fn with_parent(self, parent: HarnessId) -> Self {
+        Self { parent_harness_id: Some(parent), ..self }
+    }
+
+    /// The same with one more capability, by id or with its configuration.
+    #[must_use]
+    pub fn with_capability(mut self, capability: impl Into<CapabilityConfig>) -> Self {
+        self.capabilities.push(capability.into());
+        self
+    }
+
+    /// The same with one more label.
+    #[must_use]
+    pub fn with_tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
 }

@@ -3,12 +3,12 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 
 /// Text that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -148,6 +148,12 @@ impl IdSource for RandomIds {
         let counter = self.counter.lock().unwrap_or_else(PoisonError::into_inner);
         Uuid::new_v7(Timestamp::from_unix(&*counter, seconds, nanos))
     }
+}
+
+/// An id for a value that is made outside of any runtime, and so without one's source of ids.
+pub(crate) fn fresh() -> Uuid {
+    static IDS: LazyLock<RandomIds> = LazyLock::new(|| RandomIds::new(Arc::new(SystemClock)));
+    IDS.next()
 }
 
 #[cfg(test)]

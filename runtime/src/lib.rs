@@ -1,5 +1,72 @@
 //! Everwit's runtime: durable agents whose capabilities and model drivers are native code or
 //! sandboxed WebAssembly components. It knows no HTTP server.
+//!
+//! # Embedding
+//!
+//! A conversation inside another program needs no server and no database:
+//!
+//! ```
+//! use everwit_runtime::driver::llmsim::LlmSimConfig;
+//! use everwit_runtime::InProcessRuntime;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = InProcessRuntime::builder()
+//!     .llm_sim(LlmSimConfig::fixed("Lisbon, in October."))
+//!     .single_session(|session| session.harness("concierge", "You plan weekends."))
+//!     .build()
+//!     .await?;
+//! let session = runtime.default_session_id().expect("single_session makes one");
+//!
+//! // What the model will be told is known before anything is said.
+//! let context = runtime.load_context(session).await?;
+//! assert_eq!(context.runtime_agent.system_prompt, "You plan weekends.");
+//!
+//! let turn = runtime.run_text_turn(session, "Where to?").await?;
+//! assert_eq!(turn.response, "Lisbon, in October.");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The simulated model takes the place of one that costs money; `default_model` and
+//! `driver_registry` set another. Own tools implement [`Capability`]; own stores implement the
+//! traits of [`store`].
+//!
+//! # Components
+//!
+//! `component_file` gives agents the tools of a WebAssembly component, with a grant and limits. It
+//! is compiled in a child process of the program itself, because compiling has no bound on time and
+//! memory and cannot be stopped. `main` therefore begins with one line, before the async runtime
+//! starts:
+//!
+//! ```no_run
+//! # #[cfg(feature = "sandbox")]
+//! # mod host {
+//! use std::process::ExitCode;
+//!
+//! pub fn main() -> ExitCode {
+//!     if let Some(code) = everwit_runtime::sandbox::compile_child() {
+//!         return code;
+//!     }
+//!     // … the program …
+//!     ExitCode::SUCCESS
+//! }
+//! # }
+//! # fn main() {}
+//! ```
+//!
+//! A program without that line is not started a second time: its components are refused, and the
+//! refusal says what to add.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `sandbox` (default) | WebAssembly components |
+//! | `builtins` | the native capabilities that ship with the runtime |
+//! | `sqlite` | stores in an SQLite file |
+//! | `openapi` | `utoipa::ToSchema` for the types of an HTTP API |
+//! | `testing` | the contract suite of the stores, and other doubles |
 
 pub mod agent;
 pub mod bus;
@@ -13,8 +80,10 @@ pub mod egress;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod file;
 pub mod harness;
 pub mod id;
+pub mod in_process;
 pub mod limits;
 pub mod message;
 pub mod platform;
@@ -33,8 +102,10 @@ pub use driver as driver_registry;
 pub use driver::llmsim as llmsim_driver;
 pub use driver::{DriverId, DriverRegistry, ResolvedModel};
 pub use error::{Error, ErrorKind};
+pub use in_process::{InProcessRuntime, InProcessRuntimeBuilder, InputMessage, TurnResult, TurnStopReason};
 pub use platform::{
-    BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, PlatformDefinition, PlatformDefinitionBuilder,
+    BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, ComponentDefinition, PlatformDefinition,
+    PlatformDefinitionBuilder, SeedAgent,
 };
 pub use store::RuntimeBackends;
 pub use turn::{ContextReport, assemble_turn_context, context_report, inspect_turn_context, messages_from_events};

@@ -46,6 +46,30 @@ pub const MAX_KV_KEYS: u64 = 1_024;
 /// Bytes of one bucket, keys included.
 pub const MAX_KV_BUCKET_BYTES: u64 = 16 << 20;
 
+/// One session file, in bytes. A file passes through memory as a whole, on its way in and out.
+pub const MAX_FILE_BYTES: usize = 16 << 20;
+/// Files and directories of one session.
+pub const MAX_SESSION_FILES: u64 = 10_000;
+/// All files of one session together, in bytes.
+pub const MAX_SESSION_FILE_BYTES: u64 = 256 << 20;
+/// Path of a session file, in bytes.
+pub const MAX_FILE_PATH_BYTES: usize = 1_024;
+/// Directories of a path, its last segment included.
+pub const MAX_FILE_DEPTH: usize = 32;
+/// Starter files of one harness, agent or session.
+pub const MAX_INITIAL_FILES: usize = 100;
+/// Contents of the starter files of one harness, agent or session together, in bytes as they are
+/// written in JSON.
+pub const MAX_INITIAL_FILE_BYTES: usize = 1 << 20;
+/// Length of a regular expression or of a file name pattern, in characters.
+pub const MAX_PATTERN_CHARS: usize = 1_000;
+/// Largest file that is searched for a pattern, in bytes.
+pub const MAX_GREP_FILE_BYTES: u64 = 512 << 10;
+/// Bytes that one search reads.
+pub const MAX_GREP_BYTES: u64 = 5 << 20;
+/// Matches that one search finds.
+pub const MAX_GREP_MATCHES: usize = 1_000;
+
 /// Everything that one guest call may use. There is no unlimited: each value has a floor of
 /// one and the ceiling of [`Budget::CEILING`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::client_tool::ClientTool;
+use crate::clock::{Clock, SystemClock};
 use crate::harness::CapabilityConfig;
-use crate::id::{AgentId, HarnessId, SessionId};
+use crate::id::{AgentId, HarnessId, SessionId, fresh};
 
 /// What a session is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,4 +66,77 @@ pub struct Session {
     /// When it was last changed.
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub updated_at: Timestamp,
+}
+
+impl Session {
+    /// A session on a harness, with a fresh id; its times are now.
+    pub fn new(harness_id: HarnessId) -> Self {
+        let now = SystemClock.now();
+        Self {
+            id: SessionId::from_uuid(fresh()),
+            harness_id,
+            agent_id: None,
+            title: None,
+            status: SessionStatus::Started,
+            system_prompt: None,
+            capabilities: Vec::new(),
+            tools: Vec::new(),
+            locale: None,
+            max_iterations: None,
+            tags: Vec::new(),
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// The same with this id, for sessions that a durable store keeps from one start to the next.
+    #[must_use]
+    pub fn with_id(self, id: SessionId) -> Self {
+        Self { id, ..self }
+    }
+
+    /// The same with an agent.
+    #[must_use]
+    pub fn with_agent(self, agent: AgentId) -> Self {
+        Self { agent_id: Some(agent), ..self }
+    }
+
+    /// The same with a title.
+    #[must_use]
+    pub fn with_title(self, title: impl Into<String>) -> Self {
+        Self { title: Some(title.into()), ..self }
+    }
+
+    /// The same with a prompt of its own.
+    #[must_use]
+    pub fn with_system_prompt(self, prompt: impl Into<String>) -> Self {
+        Self { system_prompt: Some(prompt.into()), ..self }
+    }
+
+    /// The same with one more capability, by id or with its configuration.
+    #[must_use]
+    pub fn with_capability(mut self, capability: impl Into<CapabilityConfig>) -> Self {
+        self.capabilities.push(capability.into());
+        self
+    }
+
+    /// The same in a language, as a BCP 47 tag.
+    #[must_use]
+    pub fn with_locale(self, locale: impl Into<String>) -> Self {
+        Self { locale: Some(locale.into()), ..self }
+    }
+
+    /// The same with so many model calls a turn at most.
+    #[must_use]
+    pub fn with_max_iterations(self, most: u32) -> Self {
+        Self { max_iterations: Some(most), ..self }
+    }
+
+    /// The same with one more label.
+    #[must_use]
+    pub fn with_tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
 }

@@ -15,9 +15,7 @@ use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::sandbox::{CompilerCommand, ComponentCapabilities, Sandbox, SandboxConfig};
 use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
 
-pub(crate) use everwit_runtime::sandbox::{
-    Admission, AdmitError, CHILD_ARGUMENT, Finding as ComponentFinding, Rejection, Terms, compile_child_main,
-};
+pub(crate) use everwit_runtime::sandbox::{Admission, AdmitError, Finding as ComponentFinding, Rejection, Terms, compile_child};
 
 /// What the sandbox of this process needs to know.
 pub(crate) struct SandboxSettings {
@@ -207,6 +205,7 @@ mod tests {
             grant,
             budget: Budget::TOOL_CALL,
             created_at: jiff::Timestamp::UNIX_EPOCH,
+            activated_at: None,
         }
     }
 

@@ -2,6 +2,7 @@
 //! default; this file is the only one that reads the environment. Everything that is wrong is
 //! reported at once.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +13,6 @@ use clap::Args;
 use everwit_runtime::driver::llmsim::LlmSimConfig;
 use everwit_runtime::egress::PrivateTarget;
 
-use crate::components::CHILD_ARGUMENT;
 use crate::telemetry::LogFormat;
 
 /// Options of `everwit serve`.
@@ -146,9 +146,30 @@ pub(crate) fn wants_no_colour() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-/// Whether this process was started to compile a component, and for nothing else.
-pub(crate) fn is_compile_child() -> bool {
-    std::env::args_os().nth(1).is_some_and(|argument| argument == CHILD_ARGUMENT)
+/// What the environment says about the author's Rust installation.
+pub(crate) struct RustEnvironment {
+    /// Where cargo keeps the sources of dependencies.
+    pub(crate) cargo_home: Option<PathBuf>,
+    /// Where rustup keeps toolchains.
+    pub(crate) rustup_home: Option<PathBuf>,
+    /// Compiler flags, which take the place of those in cargo's configuration.
+    pub(crate) flags: Option<Vec<OsString>>,
+}
+
+impl RustEnvironment {
+    pub(crate) fn read() -> Self {
+        let home = |variable: &str, default: &str| {
+            let set = std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+            set.or_else(|| std::env::home_dir().map(|home| home.join(default)))
+        };
+        let split = |variable: &str, separator: char| {
+            let flags = std::env::var_os(variable)?;
+            let flags = flags.to_string_lossy();
+            Some(flags.split(separator).filter(|flag| !flag.is_empty()).map(OsString::from).collect::<Vec<_>>())
+        };
+        let flags = split("CARGO_ENCODED_RUSTFLAGS", '\u{1f}').or_else(|| split("RUSTFLAGS", ' '));
+        Self { cargo_home: home("CARGO_HOME", ".cargo"), rustup_home: home("RUSTUP_HOME", ".rustup"), flags }
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::process::{Error, Result, at, read, read_stdout, run};
 use crate::project::{Project, cargo, metadata};
 use crate::steps::Steps;
-use crate::tools::{NODE, NPM};
+use crate::tools::{NODE, NPM, PYTHON};
 use crate::wasm_target::{self, TARGET, Toolchain};
 
 /// `cargo xtask components`
@@ -28,9 +28,12 @@ pub(crate) fn run_command() -> Result<()> {
     Ok(())
 }
 
+/// All of them at once, whichever of the commands needs it: who builds components is about to test
+/// and to measure them.
 pub(crate) fn require_tools() -> Result<()> {
     NODE.require()?;
-    NPM.require()
+    NPM.require()?;
+    PYTHON.require()
 }
 
 /// How many steps [`build`] takes.
@@ -101,7 +104,26 @@ fn compile(project: &Project, toolchain: Toolchain, package: &str, kind: Kind) -
     build.args(["--release", "--target", TARGET, "--message-format", "json-render-diagnostics", "--package", package]);
     build.arg(if kind == Kind::Shipped { "--lib" } else { "--examples" });
     build.arg("--target-dir").arg(project.guest_target());
+    hide_sources(&mut build, project)?;
     Ok(core_modules(&read_stdout(&mut build)?))
+}
+
+/// Replaces the folders of this machine in the source paths that components carry, as `everwit
+/// build` does for their authors.
+fn hide_sources(build: &mut Command, project: &Project) -> Result<()> {
+    let home = |variable: &str, default: &str| {
+        let set = std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+        set.or_else(|| std::env::home_dir().map(|home| home.join(default)))
+    };
+    // Of several prefixes that fit the last one counts.
+    let mut folders = vec![(project.root.clone(), "everwit"), (project.target.clone(), "target")];
+    folders.extend(home("CARGO_HOME", ".cargo").map(|folder| (folder, "cargo")));
+    folders.extend(home("RUSTUP_HOME", ".rustup").map(|folder| (folder, "rustup")));
+    let flags: Vec<String> = folders.iter().map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display())).collect();
+    // A TOML array of strings is written as in JSON.
+    let list = serde_json::to_string(&flags).map_err(|error| Error::new(format!("a folder cannot be written: {error}")))?;
+    build.arg("--config").arg(format!("build.rustflags={list}"));
+    Ok(())
 }
 
 /// The core modules among the artifacts that cargo reports, up to date or not.
@@ -142,8 +164,7 @@ pub(crate) fn javascript_folders(parent: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// Installs what the lock file says, unless that is what is installed. `npm ci` would also insist
-/// on an entry for every platform's optional binary, those that were never published included.
+/// Installs exactly what the lock file says, unless that is what is installed.
 fn install(folder: &Path) -> Result<()> {
     let lock = folder.join("package-lock.json");
     if !lock.exists() {
@@ -152,7 +173,7 @@ fn install(folder: &Path) -> Result<()> {
     if is_newer(&folder.join("node_modules/.package-lock.json"), &[lock]) {
         return Ok(());
     }
-    run(Command::new("npm").args(["install", "--no-save", "--no-audit", "--no-fund", "--loglevel", "error"]).current_dir(folder))
+    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel", "error"]).current_dir(folder))
 }
 
 fn output(project: &Project, folder: &str, name: &str) -> Result<PathBuf> {

@@ -21,6 +21,10 @@ pub(crate) const NODE: Tool = Tool {
 
 pub(crate) const NPM: Tool = Tool { name: "npm", least: (9, 0), fix: NODE.fix };
 
+/// What sandboxed calls are measured against. The oldest version that is maintained.
+pub(crate) const PYTHON: Tool =
+    Tool { name: "python3", least: (3, 10), fix: "`apt-get install -y python3`, or https://www.python.org/downloads" };
+
 /// The demo is curl alone, as in the README.
 pub(crate) const CURL: Tool = Tool { name: "curl", least: (7, 76), fix: "`apt-get install -y curl`" };
 
@@ -60,6 +64,7 @@ mod tests {
     fn reads_the_versions_that_tools_print() {
         assert_eq!(version("v20.20.2\n"), Some((20, 20)));
         assert_eq!(version("curl 7.88.1 (x86_64-pc-linux-gnu)"), Some((7, 88)));
+        assert_eq!(version("Python 3.11.7\n"), Some((3, 11)));
         assert_eq!(version("rustc 1.96.0 (ac68faa20 2026-05-25)"), Some((1, 96)));
         assert_eq!(version("no version here"), None);
     }

@@ -60,6 +60,10 @@ impl CapabilitySource for CapabilityRegistry {
     }
 
     async fn find_pinned(&self, _org: OrgId, pin: &PinnedCapability) -> Result<Option<Arc<dyn Capability>>, Error> {
-        Ok(if pin.digest.is_none() { self.get(&pin.id) } else { None })
+        let same = |found: &Arc<dyn Capability>| {
+            let own = found.pin();
+            (own.version, own.digest) == (pin.version, pin.digest)
+        };
+        Ok(self.get(&pin.id).filter(same))
     }
 }

@@ -2,12 +2,14 @@
 //! what a call of it used. No engine here; see [`crate::sandbox`].
 
 mod description;
+mod diff;
 mod digest;
 mod grant;
 mod receipt;
 mod version;
 
 pub use description::{ComponentDescription, Effects, FileAccess, HttpPermission, Permissions, SecretPermission, ToolDescription};
+pub use diff::{Change, Difference, VersionDiff};
 pub use digest::Digest;
 pub use grant::{Grant, GrantError, HttpRequestParts};
 pub use receipt::{CallUsage, Receipt};

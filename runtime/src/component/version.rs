@@ -47,4 +47,6 @@ pub struct ComponentVersion {
     pub budget: Budget,
     /// When it was uploaded.
     pub created_at: Timestamp,
+    /// When it was last activated; none if it never was.
+    pub activated_at: Option<Timestamp>,
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-pub use registry::DriverRegistry;
+pub use registry::{DriverRegistry, RegisterError};
 
 use crate::error::ErrorKind;
 use crate::event::TokenUsage;
@@ -58,6 +58,18 @@ impl DriverId {
             Self::Bedrock => "bedrock",
             Self::LlmSim => "llmsim",
             Self::External(id) => id,
+        }
+    }
+
+    /// The same as it is read from its text: an `External` that was made by hand in other case, or
+    /// with the id of a built-in driver, becomes what a store or a wire would make of it.
+    ///
+    /// # Errors
+    /// If it is blank.
+    pub fn normalized(&self) -> Result<Self, BlankDriverId> {
+        match self {
+            Self::External(id) => id.parse(),
+            built_in => Ok(built_in.clone()),
         }
     }
 }

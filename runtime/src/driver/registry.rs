@@ -3,16 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{BoxedChatDriver, DriverConfig, DriverError, DriverErrorKind, DriverId};
+use super::{BlankDriverId, BoxedChatDriver, DriverConfig, DriverError, DriverErrorKind, DriverId};
 
 type Factory = Arc<dyn Fn(&DriverConfig) -> BoxedChatDriver + Send + Sync>;
 
-/// A driver id that is registered already.
+/// Why a driver is not registered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("driver {0} is registered already; use register_or_replace to swap it on purpose")]
-pub struct DuplicateDriver(pub DriverId);
+#[non_exhaustive]
+pub enum RegisterError {
+    /// There is one with this id.
+    #[error("driver {0} is registered already; use register_or_replace to swap it on purpose")]
+    Duplicate(DriverId),
+    /// The id is empty or only white space.
+    #[error(transparent)]
+    Blank(#[from] BlankDriverId),
+}
 
-/// Driver factories by id. A clone shares the factories.
+/// Driver factories by id; ids are normalised, see [`DriverId::normalized`]. A clone shares the
+/// factories.
 #[derive(Clone, Default)]
 pub struct DriverRegistry {
     factories: BTreeMap<DriverId, Factory>,
@@ -27,7 +35,7 @@ impl DriverRegistry {
     /// Adds a driver.
     ///
     /// # Panics
-    /// If the id is registered already, so that a double registration surfaces loudly.
+    /// If the id is blank, or registered already, so that a double registration surfaces loudly.
     pub fn register(&mut self, id: DriverId, factory: impl Fn(&DriverConfig) -> BoxedChatDriver + Send + Sync + 'static) {
         if let Err(error) = self.try_register(id, factory) {
             panic!("{error}");
@@ -37,21 +45,26 @@ impl DriverRegistry {
     /// As [`Self::register`].
     ///
     /// # Errors
-    /// If the id is registered already.
+    /// If the id is blank or registered already.
     pub fn try_register(
         &mut self,
         id: DriverId,
         factory: impl Fn(&DriverConfig) -> BoxedChatDriver + Send + Sync + 'static,
-    ) -> Result<(), DuplicateDriver> {
+    ) -> Result<(), RegisterError> {
+        let id = id.normalized()?;
         if self.has(&id) {
-            return Err(DuplicateDriver(id));
+            return Err(RegisterError::Duplicate(id));
         }
-        self.register_or_replace(id, factory);
+        self.factories.insert(id, Arc::new(factory));
         Ok(())
     }
 
     /// Adds a driver, in place of an earlier one with the same id.
+    ///
+    /// # Panics
+    /// If the id is blank.
     pub fn register_or_replace(&mut self, id: DriverId, factory: impl Fn(&DriverConfig) -> BoxedChatDriver + Send + Sync + 'static) {
+        let id = id.normalized().unwrap_or_else(|error| panic!("{error}"));
         self.factories.insert(id, Arc::new(factory));
     }
 
@@ -60,13 +73,12 @@ impl DriverRegistry {
     /// # Panics
     /// If the id is blank, or registered already.
     pub fn register_external(&mut self, id: &str, factory: impl Fn(&DriverConfig) -> BoxedChatDriver + Send + Sync + 'static) {
-        let id: DriverId = id.parse().unwrap_or_else(|error| panic!("{error}"));
-        self.register(id, factory);
+        self.register(DriverId::External(id.to_owned()), factory);
     }
 
     /// Whether there is a driver with this id.
     pub fn has(&self, id: &DriverId) -> bool {
-        self.factories.contains_key(id)
+        self.find(id).is_some()
     }
 
     /// The ids of all drivers, in order.
@@ -79,10 +91,12 @@ impl DriverRegistry {
     /// # Errors
     /// `Configuration` if no such driver is registered.
     pub fn create(&self, id: &DriverId, config: &DriverConfig) -> Result<BoxedChatDriver, DriverError> {
-        let factory = self
-            .factories
-            .get(id)
-            .ok_or_else(|| DriverError::new(DriverErrorKind::Configuration, format!("no driver {id} is registered")))?;
+        let missing = || DriverError::new(DriverErrorKind::Configuration, format!("no driver {id} is registered"));
+        let factory = self.find(id).ok_or_else(missing)?;
         Ok(factory(config))
+    }
+
+    fn find(&self, id: &DriverId) -> Option<&Factory> {
+        self.factories.get(&id.normalized().ok()?)
     }
 }

@@ -1,9 +1,15 @@
 //! Building a definition from nothing.
 
-use super::{BuiltInHarnessDefinition, DefinitionErrors, PlatformDefinition};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use super::{BuiltInHarnessDefinition, ComponentDefinition, DefinitionErrors, PlatformDefinition, SeedAgent};
 use crate::capability::{Capability, CapabilityRegistry};
+use crate::component::Grant;
 use crate::connection::{ConnectionProvider, ConnectionProviderRegistry};
 use crate::driver::DriverRegistry;
+use crate::limits::Budget;
 
 /// Builds a [`PlatformDefinition`].
 #[derive(Clone, Default)]
@@ -58,6 +64,28 @@ impl PlatformDefinitionBuilder {
     #[must_use]
     pub fn add_built_in_harness(mut self, harness: BuiltInHarnessDefinition) -> Self {
         self.platform.built_in_harnesses.push(harness);
+        self
+    }
+
+    /// Adds an agent template.
+    #[must_use]
+    pub fn seed_agent(mut self, agent: SeedAgent) -> Self {
+        self.platform.seed_agents.push(agent);
+        self
+    }
+
+    /// Adds a component from a file, with what it may reach and the limits of each of its calls.
+    /// The file is read when a server, worker or runtime starts.
+    #[must_use]
+    pub fn component_file(mut self, path: impl Into<PathBuf>, grant: Grant, budget: Budget) -> Self {
+        self.platform.components.push(ComponentDefinition::file(path, grant, budget));
+        self
+    }
+
+    /// Adds a component, with what it may reach and the limits of each of its calls.
+    #[must_use]
+    pub fn component_bytes(mut self, wasm: impl Into<Bytes>, grant: Grant, budget: Budget) -> Self {
+        self.platform.components.push(ComponentDefinition::bytes(wasm, grant, budget));
         self
     }
 

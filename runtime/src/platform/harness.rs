@@ -1,9 +1,13 @@
 //! Harness templates: what a platform seeds into each org.
 
+use serde::Serialize;
 use serde_json::Value;
 
+use crate::harness::CapabilityConfig;
+
 /// What the platform uses a harness for. Behaviour follows roles, never names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BuiltInHarnessRole {
     /// Used when a session names no harness and its org has chosen none.
     Base,
@@ -14,6 +18,9 @@ pub enum BuiltInHarnessRole {
 }
 
 impl BuiltInHarnessRole {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Base, Self::Default, Self::Chat];
+
     /// Its text form.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -25,7 +32,7 @@ impl BuiltInHarnessRole {
 }
 
 /// A capability that a harness template lists.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BuiltInCapabilityDefinition {
     /// Capability id.
     pub id: String,
@@ -43,10 +50,15 @@ impl BuiltInCapabilityDefinition {
     pub fn with_config(id: impl Into<String>, config: Value) -> Self {
         Self { id: id.into(), config: Some(config) }
     }
+
+    /// As harnesses and agents of an org list it.
+    pub fn to_config(&self) -> CapabilityConfig {
+        CapabilityConfig { id: self.id.clone(), config: self.config.clone() }
+    }
 }
 
 /// A harness template.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BuiltInHarnessDefinition {
     /// What it is recognised by when an org is reconciled; also its name in the org:
     /// `[a-z0-9]+(-[a-z0-9]+)*`, at most 64 bytes.

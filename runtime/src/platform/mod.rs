@@ -6,11 +6,18 @@
 //!
 //! Deliberately not here: what a tenant uploads. That is a layer over the definition.
 
+mod agent;
 mod builder;
+mod check;
+mod component;
+mod digest;
 mod harness;
 mod problem;
 
+pub use agent::SeedAgent;
 pub use builder::PlatformDefinitionBuilder;
+pub use component::{ComponentDefinition, ComponentSource};
+pub use digest::{DefinitionDifference, DefinitionDigest};
 pub use harness::{BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole};
 pub use problem::{DefinitionErrors, DefinitionProblem};
 
@@ -25,6 +32,8 @@ pub struct PlatformDefinition {
     driver_registry: DriverRegistry,
     connection_providers: ConnectionProviderRegistry,
     built_in_harnesses: Vec<BuiltInHarnessDefinition>,
+    seed_agents: Vec<SeedAgent>,
+    components: Vec<ComponentDefinition>,
 }
 
 impl PlatformDefinition {
@@ -88,12 +97,33 @@ impl PlatformDefinition {
         self.built_in_harnesses.iter().find(|harness| harness.has_role(role))
     }
 
+    /// Its agent templates.
+    pub fn seed_agents(&self) -> &[SeedAgent] {
+        &self.seed_agents
+    }
+
+    /// Its agent templates, to change them.
+    pub fn seed_agents_mut(&mut self) -> &mut Vec<SeedAgent> {
+        &mut self.seed_agents
+    }
+
+    /// Its components.
+    pub fn components(&self) -> &[ComponentDefinition] {
+        &self.components
+    }
+
+    /// Its components, to change them.
+    pub fn components_mut(&mut self) -> &mut Vec<ComponentDefinition> {
+        &mut self.components
+    }
+
     /// Checks the whole definition; servers, workers and runtimes do so when they start, because
-    /// a definition can be changed after it was built.
+    /// a definition can be changed after it was built. What refers to a capability that may be a
+    /// component is checked when the components are opened.
     ///
     /// # Errors
     /// All problems at once.
     pub fn validate(&self) -> Result<(), DefinitionErrors> {
-        problem::check(self)
+        check::check(self)
     }
 }

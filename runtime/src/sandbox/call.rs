@@ -1,7 +1,9 @@
 //! One guest call: a fresh store and instance under a whole budget, and what became of it.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
@@ -14,16 +16,15 @@ use super::bindings::everwit::types::tools::CallOutput;
 use super::bindings::exports::everwit::capability::describe::Description;
 use super::bindings::exports::everwit::capability::tools::Context;
 use super::imports::http::HttpAccess;
-use super::imports::kv::KvAccess;
 use super::imports::log::LogCapture;
 use super::imports::wasi;
 use super::ledger::Ledger;
 use super::limiter::Limiter;
 use super::loaded::Loaded;
-use super::state::{CallState, RunningCall, Services};
+use super::state::{CallState, RunningCall, Services, Subject};
 use super::trap::{Stop, classify};
 use crate::capability::{LogLine, StopKind, Stopped, ToolSink};
-use crate::component::{CallUsage, Grant};
+use crate::component::CallUsage;
 use crate::id::OrgId;
 use crate::limits::Budget;
 use crate::message::ContentPart;
@@ -59,25 +60,32 @@ impl Slots {
 }
 
 /// Who is called, for whom, and within which limits.
-pub(super) struct Circumstances {
+#[derive(Clone, Copy)]
+pub(super) struct Circumstances<'a> {
     pub(super) org: OrgId,
-    pub(super) component: String,
-    pub(super) grant: Arc<Grant>,
-    pub(super) budget: Budget,
-    pub(super) cancel: CancellationToken,
-    pub(super) sink: Arc<dyn ToolSink>,
+    pub(super) subject: &'a Arc<Subject>,
+    pub(super) budget: &'a Budget,
+    pub(super) cancel: &'a CancellationToken,
+    pub(super) sink: &'a Arc<dyn ToolSink>,
 }
 
 /// What became of a call.
 pub(super) struct Finished<T> {
     pub(super) result: Result<T, Stopped>,
     pub(super) emitted: Vec<ContentPart>,
+    /// Bytes of output that are left after what was emitted.
+    pub(super) output_left: u64,
     pub(super) usage: CallUsage,
     pub(super) logs: Vec<LogLine>,
 }
 
 /// Runs `describe`.
-pub(super) async fn describe(services: &Services, slots: &Slots, loaded: &Loaded, circumstances: Circumstances) -> Finished<Description> {
+pub(super) async fn describe(
+    services: &Arc<Services>,
+    slots: &Slots,
+    loaded: &Loaded,
+    circumstances: Circumstances<'_>,
+) -> Finished<Description> {
     let started = Instant::now();
     let mut call = match Call::begin(services, slots, loaded, circumstances, started).await {
         Ok(call) => call,
@@ -88,16 +96,16 @@ pub(super) async fn describe(services: &Services, slots: &Slots, loaded: &Loaded
         let guest = loaded.pre.instantiate_async(&mut *store).await?;
         guest.everwit_capability_describe().call_describe(&mut *store).await
     };
-    let result = supervise(work, call.deadline, &call.cancel).await;
+    let result = supervise(work, call.deadline, call.cancel).await;
     call.finish(result)
 }
 
 /// Runs `tools.call`.
 pub(super) async fn call_tool(
-    services: &Services,
+    services: &Arc<Services>,
     slots: &Slots,
     loaded: &Loaded,
-    circumstances: Circumstances,
+    circumstances: Circumstances<'_>,
     request: (&Context, &str, &String),
 ) -> Finished<Result<CallOutput, WitFailure>> {
     let started = Instant::now();
@@ -109,10 +117,11 @@ pub(super) async fn call_tool(
     call.store.data_mut().ledger.bytes_in += (tool.len() + arguments.len() + context.config.len()) as u64;
     let store = &mut call.store;
     let work = async {
-        let guest = loaded.pre.instantiate_async(&mut *store).await?;
-        guest.everwit_capability_tools().call_call(&mut *store, context, tool, arguments).await
+        let instance = loaded.pre.instance_pre().instantiate_async(&mut *store).await?;
+        let guest = loaded.tools.load(&mut *store, &instance)?;
+        guest.call_call(&mut *store, context, tool, arguments).await
     };
-    let result = supervise(work, call.deadline, &call.cancel).await;
+    let result = supervise(work, call.deadline, call.cancel).await;
     call.finish(result)
 }
 
@@ -122,24 +131,23 @@ struct Call<'a> {
     budget: Budget,
     started: Instant,
     deadline: Instant,
-    cancel: CancellationToken,
+    cancel: &'a CancellationToken,
     _slot: tokio::sync::SemaphorePermit<'a>,
 }
 
 impl<'a> Call<'a> {
     async fn begin<T>(
-        services: &Services,
+        services: &Arc<Services>,
         slots: &'a Slots,
         loaded: &Loaded,
-        circumstances: Circumstances,
+        circumstances: Circumstances<'a>,
         started: Instant,
     ) -> Result<Self, Finished<T>> {
-        let budget = circumstances.budget;
+        let (budget, cancel) = (*circumstances.budget, circumstances.cancel);
         let deadline = started + Duration::from_millis(budget.wall_ms);
         let Some(slot) = slots.take(deadline).await else {
             return Err(refused(StopKind::Busy, "too many calls are running; try again", &budget));
         };
-        let cancel = circumstances.cancel.clone();
         let store = armed(services, loaded, circumstances, started, deadline)
             .map_err(|error| refused(StopKind::Internal, &format!("the call could not be prepared: {error:#}"), &budget))?;
         Ok(Self { store, budget, started, deadline, cancel, _slot: slot })
@@ -175,19 +183,19 @@ impl<'a> Call<'a> {
             http_requests: state.http.requests(),
         };
         let emitted = std::mem::take(&mut state.call.emitted);
-        Finished { result, emitted, usage, logs: state.log.take() }
+        Finished { result, emitted, output_left: state.call.output_left, usage, logs: state.log.take() }
     }
 }
 
 /// A store with the whole budget armed, before anything of the guest runs.
 fn armed(
-    services: &Services,
+    services: &Arc<Services>,
     loaded: &Loaded,
-    circumstances: Circumstances,
+    circumstances: Circumstances<'_>,
     started: Instant,
     deadline: Instant,
 ) -> wasmtime::Result<Store<CallState>> {
-    let budget = circumstances.budget;
+    let budget = *circumstances.budget;
     let log = Arc::new(LogCapture::new(budget.log_bytes));
     let mut table = ResourceTable::new();
     table.set_max_capacity(MAX_TABLE_ENTRIES);
@@ -198,21 +206,17 @@ fn armed(
         panic: None,
         wasi: loaded.imports_wasi.then(|| Box::new(wasi::context(services.clock.clone(), started, &log))),
         call: RunningCall {
-            clock: services.clock.clone(),
             started,
             deadline,
-            cancel: circumstances.cancel,
-            sink: circumstances.sink,
+            cancel: circumstances.cancel.clone(),
+            sink: circumstances.sink.clone(),
             emitted: Vec::new(),
             output_left: budget.output_bytes,
         },
-        kv: KvAccess {
-            store: services.kv.clone(),
-            grant: circumstances.grant.clone(),
-            org: circumstances.org,
-            component: circumstances.component,
-        },
-        http: HttpAccess::new(services.gateway.clone(), circumstances.org, circumstances.grant, &budget, deadline),
+        services: services.clone(),
+        subject: circumstances.subject.clone(),
+        org: circumstances.org,
+        http: HttpAccess::default(),
         table,
         log,
     };
@@ -238,6 +242,12 @@ enum End {
 /// Drives the guest until it ends, the deadline passes, or a cancel has had its grace. Dropping
 /// the work unwinds the guest's fiber.
 async fn supervise<T>(work: impl Future<Output = wasmtime::Result<T>>, deadline: Instant, cancel: &CancellationToken) -> Result<T, End> {
+    let mut work = pin!(work);
+    // Most calls end without waiting for anything, and then timers cost more than they guard: a
+    // guest cannot be stopped within one poll, and yields after a bounded amount of fuel.
+    if let Poll::Ready(result) = futures::poll!(work.as_mut()) {
+        return result.map_err(End::Error);
+    }
     let cancelled = async {
         cancel.cancelled().await;
         tokio::time::sleep(CANCEL_GRACE).await;
@@ -254,7 +264,7 @@ async fn supervise<T>(work: impl Future<Output = wasmtime::Result<T>>, deadline:
 
 fn refused<T>(kind: StopKind, message: &str, budget: &Budget) -> Finished<T> {
     let usage = CallUsage { fuel_limit: budget.fuel, ..CallUsage::default() };
-    Finished { result: Err(stopped(kind, message.to_owned())), emitted: Vec::new(), usage, logs: Vec::new() }
+    Finished { result: Err(stopped(kind, message.to_owned())), emitted: Vec::new(), output_left: 0, usage, logs: Vec::new() }
 }
 
 pub(super) fn stopped(kind: StopKind, message: String) -> Stopped {

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hmac::{Hmac, Mac};
 use serde_json::Value;
-use sha2::Sha256;
 
 use super::Sandbox;
 use super::bindings::exports::everwit::capability::tools::Context;
 use super::call::{self, Circumstances, Finished};
 use super::convert;
 use super::loaded::Loaded;
+use super::pseudonym::Pseudonyms;
+use super::state::Subject;
 use crate::capability::{
-    CallError, Capability, CapabilityRegistry, CapabilitySource, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput, tool_name,
+    CallError, Capability, CapabilityRegistry, CapabilitySource, StopKind, ToolCallContext, ToolDefinition, ToolOutcome, tool_name,
 };
-use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant, Receipt, ToolDescription};
+use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant, Permissions, Receipt, ToolDescription};
 use crate::error::Error;
 use crate::event::PinnedCapability;
-use crate::id::OrgId;
+use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
 use crate::store::ComponentStore;
 
@@ -30,7 +30,8 @@ pub struct ComponentCapability {
     tools: Vec<ToolDefinition>,
     version: Option<u32>,
     digest: Digest,
-    grant: Arc<Grant>,
+    subject: Arc<Subject>,
+    pseudonyms: Pseudonyms,
     budget: Budget,
 }
 
@@ -49,24 +50,21 @@ impl ComponentCapability {
     pub(super) fn new(sandbox: Sandbox, loaded: Arc<Loaded>, description: ComponentDescription, digest: Digest, terms: Terms) -> Self {
         let tools = description.tools.iter().map(definition).collect();
         let Terms { version, grant, budget } = terms;
-        Self { sandbox, loaded, description, tools, version, digest, grant: Arc::new(grant), budget }
+        let subject = Arc::new(Subject { component: description.id.clone(), grant });
+        let pseudonyms = sandbox.pseudonyms(&description.id);
+        Self { sandbox, loaded, description, tools, version, digest, subject, pseudonyms, budget }
     }
 
-    /// An id as this component sees it: the same in all its calls, useless to compare with what
-    /// another component sees.
-    fn salted(&self, id: &str) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.sandbox.id_salt()).expect("HMAC takes keys of any length");
-        mac.update(self.description.id.as_bytes());
-        mac.update(&[0]);
-        mac.update(id.as_bytes());
-        mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    /// What it asks for.
+    pub fn permissions(&self) -> &Permissions {
+        &self.description.permissions
     }
 
     fn context(&self, call: &ToolCallContext) -> Context {
         Context {
-            org: self.salted(&call.org_id.to_string()),
-            session: self.salted(&call.session_id.to_string()),
-            turn: self.salted(&call.turn_id.to_string()),
+            org: self.pseudonyms.of(OrgId::PREFIX, call.org_id.uuid()),
+            session: self.pseudonyms.of(SessionId::PREFIX, call.session_id.uuid()),
+            turn: self.pseudonyms.of(TurnId::PREFIX, call.turn_id.uuid()),
             idempotency_key: call.idempotency_key.clone(),
             config: call.config.to_string(),
             locale: call.locale.clone(),
@@ -126,22 +124,17 @@ impl Capability for ComponentCapability {
     async fn call_tool(&self, call: &ToolCallContext, tool: &str, arguments: Value) -> ToolOutcome {
         let context = self.context(call);
         let arguments = arguments.to_string();
-        let circumstances = Circumstances {
-            org: call.org_id,
-            component: self.description.id.clone(),
-            grant: self.grant.clone(),
-            budget: self.budget,
-            cancel: call.cancel.clone(),
-            sink: call.sink.clone(),
-        };
+        let circumstances =
+            Circumstances { org: call.org_id, subject: &self.subject, budget: &self.budget, cancel: &call.cancel, sink: &call.sink };
         let (services, slots) = (self.sandbox.services(), self.sandbox.slots());
         let finished = call::call_tool(services, slots, &self.loaded, circumstances, (&context, tool, &arguments)).await;
-        let Finished { result, emitted, mut usage, logs } = finished;
+        let Finished { result, emitted, output_left, mut usage, logs } = finished;
         let result = match result {
             Ok(Ok(output)) => {
                 let bytes = convert::output_bytes(&output);
                 usage.bytes_out += bytes as u64;
-                self.checked(output, emitted, bytes)
+                self.check_output(bytes as u64, output_left)
+                    .and_then(|()| convert::output(output, emitted).map_err(|stop| CallError::Stopped(stop.into())))
             }
             Ok(Err(failure)) => Err(CallError::Failed(convert::failure(failure))),
             Err(stopped) => Err(CallError::Stopped(stopped)),
@@ -152,18 +145,14 @@ impl Capability for ComponentCapability {
 }
 
 impl ComponentCapability {
-    fn checked(
-        &self,
-        output: super::bindings::everwit::types::tools::CallOutput,
-        emitted: Vec<crate::message::ContentPart>,
-        bytes: usize,
-    ) -> Result<ToolOutput, CallError> {
-        let limit = self.budget.output_bytes;
-        if bytes as u64 > limit {
-            let message = format!("the result has {bytes} bytes; {limit} are allowed");
-            return Err(CallError::Stopped(call::stopped(crate::capability::StopKind::Output, message)));
+    /// Partial output and result share one limit.
+    fn check_output(&self, bytes: u64, left: u64) -> Result<(), CallError> {
+        if bytes <= left {
+            return Ok(());
         }
-        convert::output(output, emitted).map_err(|stop| CallError::Stopped(stop.into()))
+        let (limit, emitted) = (self.budget.output_bytes, self.budget.output_bytes - left);
+        let message = format!("the result has {bytes} bytes and partial output had {emitted}; together {limit} are allowed");
+        Err(CallError::Stopped(call::stopped(StopKind::Output, message)))
     }
 }
 
@@ -223,7 +212,7 @@ impl CapabilitySource for ComponentCapabilities {
     }
 
     async fn find_pinned(&self, org: OrgId, pin: &PinnedCapability) -> Result<Option<Arc<dyn Capability>>, Error> {
-        let Some(digest) = pin.digest else { return Ok(self.built_ins.get(&pin.id)) };
+        let (Some(digest), Some(_)) = (pin.digest, pin.version) else { return self.built_ins.find_pinned(org, pin).await };
         let Some(component) = self.components.find_component(org, &pin.id).await? else { return Ok(None) };
         let Some(version) = pin.version else { return Ok(None) };
         let version = self.components.get_version(org, component.id, version).await?.filter(|found| found.digest == digest);

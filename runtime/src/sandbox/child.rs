@@ -7,13 +7,14 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rlimit::Resource;
 use rustix::process::Signal;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use wasmtime::Engine;
 
-use super::compile::{Answer, EXIT_PIPE, EXIT_UNCONFINED, Lane, Request};
+use super::compile::{Answer, CHILD_ARGUMENT, EXIT_PIPE, EXIT_UNCONFINED, Lane, Request};
 use super::engine::{self, EngineClass, Purpose};
 use super::gate::{self, Finding, Inspection, quoted_up_to};
 use crate::limits::MAX_COMPONENT_BYTES;
@@ -25,9 +26,40 @@ const CPU_GRACE_SECONDS: u64 = 1;
 /// Characters of an engine's message in a finding; validation errors name the place in one sentence.
 const MAX_MESSAGE_CHARS: usize = 600;
 
+/// Whether this program answers to [`CHILD_ARGUMENT`]. Starting one that does not would start the
+/// whole host again, which would start itself again.
+static ANSWERS: AtomicBool = AtomicBool::new(false);
+
+/// To be called first in the `main` of every host with components, before threads and async
+/// runtimes: components are compiled in a process of this same program, started with the argument
+/// [`CHILD_ARGUMENT`]. In that process it compiles and returns the code to exit with; in all others
+/// it returns `None` at once. Without this call, components are refused.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     if let Some(code) = everwit_runtime::sandbox::compile_child() {
+///         return code;
+///     }
+///     // … the host's own start …
+///     ExitCode::SUCCESS
+/// }
+/// ```
+pub fn compile_child() -> Option<ExitCode> {
+    ANSWERS.store(true, Ordering::Relaxed);
+    let asked = std::env::args_os().nth(1).is_some_and(|argument| argument == CHILD_ARGUMENT);
+    asked.then(compile_child_main)
+}
+
+/// Whether [`compile_child`] was called in this process.
+pub(super) fn answers() -> bool {
+    ANSWERS.load(Ordering::Relaxed)
+}
+
 /// Body of the compiler's process: reads one component from standard input, checks and compiles
-/// it, writes the answer to standard output. The host's binary calls it as the first thing in
-/// `main` when its first argument is `__compile`; see [`CompilerCommand`](super::CompilerCommand).
+/// it, writes the answer to standard output. For programs that do nothing else; hosts call
+/// [`compile_child`].
 ///
 /// Not for people: without a parent that speaks its protocol it only fails.
 pub fn compile_child_main() -> ExitCode {
@@ -51,6 +83,7 @@ fn confine() -> io::Result<()> {
     /// Standard input, output and error, which are open, and no other number.
     const OPEN_FILES: u64 = 3;
 
+    alone()?;
     limit(Resource::NOFILE, OPEN_FILES)?;
     limit(Resource::NPROC, 0)?;
     limit(Resource::CORE, 0)?;
@@ -66,6 +99,16 @@ fn confine() -> io::Result<()> {
         Err(_) => Ok(()),
         Ok(_) => Err(io::Error::other("files can still be opened")),
     }
+}
+
+/// What a thread gives up, others keep: there must be none.
+fn alone() -> io::Result<()> {
+    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    if threads == 1 {
+        return Ok(());
+    }
+    let fix = "call compile_child first in a plain `fn main`, before the async runtime starts";
+    Err(io::Error::other(format!("the compiler's process has {threads} threads; {fix}")))
 }
 
 /// Lowers the limits that depend on the upload; raising them again is not possible.

@@ -20,12 +20,17 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::cache::{ArtifactCache, PendingArtifact};
+use super::child;
 use super::engine::Compatibility;
 use super::gate::{Finding, Inspection, quoted_up_to};
 use crate::component::Digest;
+use crate::error::Error;
 
-/// Argument with which the host's binary calls [`compile_child_main`](super::compile_child_main).
+/// Argument with which [`compile_child`](super::compile_child) is asked to compile.
 pub const CHILD_ARGUMENT: &str = "__compile";
+/// The running binary itself, even if its file was replaced by an update meanwhile: another build
+/// would make artifacts that this one refuses.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 /// Uploads up to this size use [`Lane::SMALL`]; compiled guests and QuickJS are below 2 MiB.
 const SMALL_UPLOAD_BYTES: usize = 2 << 20;
 /// Size of the JSON part of an answer, in bytes: a description of at most 1 MiB, escaped.
@@ -38,20 +43,8 @@ const PIECE_BYTES: usize = 256 << 10;
 /// How to start the compiler's process: a program that calls
 /// [`compile_child_main`](super::compile_child_main) and nothing else.
 ///
-/// The default is this process's own binary with the argument `__compile`. An embedder's `main`
-/// therefore begins with:
-///
-/// ```no_run
-/// use std::process::ExitCode;
-///
-/// fn main() -> ExitCode {
-///     if std::env::args_os().nth(1).is_some_and(|argument| argument == "__compile") {
-///         return everwit_runtime::sandbox::compile_child_main();
-///     }
-///     // … the host's own start …
-///     ExitCode::SUCCESS
-/// }
-/// ```
+/// The default is this process's own binary with the argument [`CHILD_ARGUMENT`], for which its
+/// `main` has to begin with [`compile_child`](super::compile_child).
 #[derive(Debug, Clone)]
 pub struct CompilerCommand {
     /// Program.
@@ -60,11 +53,24 @@ pub struct CompilerCommand {
     pub args: Vec<OsString>,
 }
 
+impl CompilerCommand {
+    /// Whether the program can be started without starting this host once more.
+    ///
+    /// # Errors
+    /// `Invalid`, with what to add, if it is this program and that does not answer.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.program.as_os_str() != THIS_PROGRAM || child::answers() {
+            return Ok(());
+        }
+        let fix = "begin `fn main` with `if let Some(code) = everwit_runtime::sandbox::compile_child() { return code; }`, \
+                   before the async runtime starts, or name a program that only compiles";
+        Err(Error::Invalid(format!("components are compiled in a process of this program, which does not answer to it; {fix}")))
+    }
+}
+
 impl Default for CompilerCommand {
-    /// The running binary itself, even if its file was replaced by an update meanwhile: another
-    /// build would make artifacts that this one refuses.
     fn default() -> Self {
-        Self { program: PathBuf::from("/proc/self/exe"), args: vec![CHILD_ARGUMENT.into()] }
+        Self { program: PathBuf::from(THIS_PROGRAM), args: vec![CHILD_ARGUMENT.into()] }
     }
 }
 
@@ -166,6 +172,7 @@ impl Job<'_> {
     /// # Errors
     /// A text for the log, when the failure is the host's and says nothing about the upload.
     pub(super) async fn run(&self) -> Result<Compilation, String> {
+        self.command.check().map_err(|error| error.to_string())?;
         let mut child = Command::new(&self.command.program)
             .args(&self.command.args)
             .env_clear()

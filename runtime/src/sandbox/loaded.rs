@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};
 
+use super::bindings::exports::everwit::capability::tools;
 use super::bindings::{Capability, CapabilityPre};
 use super::engine::EngineClass;
 use super::state::CallState;
@@ -12,6 +13,9 @@ use super::state::CallState;
 /// A component of which every call is one instantiation away.
 pub(super) struct Loaded {
     pub(super) pre: CapabilityPre<CallState>,
+    /// Where the exports of `tools` are. A call of a tool looks up these alone: the types of
+    /// `describe` are many, and the engine checks them at each lookup.
+    pub(super) tools: tools::GuestIndices,
     pub(super) imports_wasi: bool,
 }
 
@@ -24,7 +28,8 @@ impl Loaded {
         let ty = component.component_type();
         let imports_wasi = ty.imports(component.engine()).any(|(name, _)| name.starts_with("wasi:"));
         let pre = CapabilityPre::new(linker.instantiate_pre(component)?)?;
-        Ok(Self { pre, imports_wasi })
+        let tools = tools::GuestIndices::new(pre.instance_pre())?;
+        Ok(Self { pre, tools, imports_wasi })
     }
 }
 

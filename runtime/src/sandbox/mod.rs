@@ -18,6 +18,7 @@ mod imports;
 mod ledger;
 mod limiter;
 mod loaded;
+mod pseudonym;
 mod state;
 mod text;
 mod trap;
@@ -34,12 +35,12 @@ use tokio_util::sync::CancellationToken;
 pub use admit::{AdmitError, Compiled, Compiler, Rejection};
 pub use cache::ArtifactCache;
 pub use capability::{ComponentCapabilities, ComponentCapability, Terms};
-pub use child::compile_child_main;
+pub use child::{compile_child, compile_child_main};
 pub use compile::{CHILD_ARGUMENT, CompilerCommand, Lane};
 pub use gate::rule::{RULES, Rule};
 pub use gate::{Finding, Inspection, Kind, Producer, inspect};
 
-use crate::capability::NoSink;
+use crate::capability::{NoSink, ToolSink};
 use crate::clock::Clock;
 use crate::component::{ComponentDescription, Digest, Grant};
 use crate::egress::Gateway;
@@ -47,10 +48,12 @@ use crate::error::Error;
 use crate::id::OrgId;
 use crate::limits::Budget;
 use crate::store::KvStore;
-use call::{Circumstances, Slots};
+use bindings::exports::everwit::capability::describe::Description;
+use call::{Circumstances, Finished, Slots};
 use engine::{EngineClass, Engines};
 use loaded::{Linkers, Loaded};
-use state::Services;
+use pseudonym::Pseudonyms;
+use state::{Services, Subject};
 
 /// Linked components that are kept in memory. Each takes three maps and about 35 KiB beside its
 /// file-backed code; the kernel allows 65,530 maps.
@@ -97,7 +100,7 @@ struct Inner {
     engines: Engines,
     linkers: Linkers,
     loaded: Cache<(Digest, EngineClass), Arc<Loaded>>,
-    services: Services,
+    services: Arc<Services>,
     slots: Slots,
     id_salt: [u8; 32],
 }
@@ -116,7 +119,7 @@ impl Sandbox {
             engines: Engines::new(),
             linkers: Linkers::default(),
             loaded: Cache::new(MAX_LOADED),
-            services: Services { clock, gateway, kv },
+            services: Arc::new(Services { clock, gateway, kv }),
             slots: Slots::new(config.max_concurrent_calls),
             id_salt: config.id_salt,
         };
@@ -140,7 +143,7 @@ impl Sandbox {
         }
         let loaded = self.load(*digest, Budget::DESCRIBE.memory_bytes).await.map_err(internal)?;
         let loaded = loaded.ok_or_else(|| internal(gone(*digest)))?;
-        let finished = call::describe(&self.inner.services, &self.inner.slots, &loaded, describing()).await;
+        let finished = self.describe(&loaded).await;
         let described = finished.result.map_err(|stopped| rejected(vec![describe_stopped(&stopped)]))?;
         let description = convert::description(described).map_err(|problems| rejected(unreadable(problems)))?;
         let mut findings = verify::description(&description);
@@ -206,7 +209,21 @@ impl Sandbox {
         Ok(loaded)
     }
 
-    fn services(&self) -> &Services {
+    /// Asks a component what it is. That is nobody's call: no org, no grant, no listener.
+    async fn describe(&self, loaded: &Loaded) -> Finished<Description> {
+        let subject = Arc::new(Subject { component: String::new(), grant: Grant::default() });
+        let (cancel, sink): (_, Arc<dyn ToolSink>) = (CancellationToken::new(), Arc::new(NoSink));
+        let circumstances = Circumstances {
+            org: OrgId::from_uuid(uuid::Uuid::nil()),
+            subject: &subject,
+            budget: &Budget::DESCRIBE,
+            cancel: &cancel,
+            sink: &sink,
+        };
+        call::describe(&self.inner.services, &self.inner.slots, loaded, circumstances).await
+    }
+
+    fn services(&self) -> &Arc<Services> {
         &self.inner.services
     }
 
@@ -214,8 +231,9 @@ impl Sandbox {
         &self.inner.slots
     }
 
-    fn id_salt(&self) -> [u8; 32] {
-        self.inner.id_salt
+    /// The ids that a component sees.
+    fn pseudonyms(&self, component: &str) -> Pseudonyms {
+        Pseudonyms::new(&self.inner.id_salt, component)
     }
 }
 
@@ -235,18 +253,6 @@ fn internal(error: Error) -> AdmitError {
 
 fn gone(digest: Digest) -> Error {
     Error::Sandbox(format!("the compiled code of {digest} is gone"))
-}
-
-/// `describe` is nobody's call: no org, no grant, no listener.
-fn describing() -> Circumstances {
-    Circumstances {
-        org: OrgId::from_uuid(uuid::Uuid::nil()),
-        component: String::new(),
-        grant: Arc::new(Grant::default()),
-        budget: Budget::DESCRIBE,
-        cancel: CancellationToken::new(),
-        sink: Arc::new(NoSink),
-    }
 }
 
 fn not_a_capability() -> Finding {

@@ -7,12 +7,14 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::imports::{http::HttpAccess, kv::KvAccess, log::LogCapture};
+use super::imports::{http::HttpAccess, log::LogCapture};
 use super::ledger::Ledger;
 use super::limiter::Limiter;
 use super::trap::Stop;
 use crate::capability::{StopKind, ToolSink};
 use crate::clock::Clock;
+use crate::component::Grant;
+use crate::id::OrgId;
 use crate::limits::Budget;
 use crate::message::ContentPart;
 
@@ -25,7 +27,12 @@ pub(super) struct CallState {
     /// What the guest said when it panicked.
     pub(super) panic: Option<String>,
     pub(super) call: RunningCall,
-    pub(super) kv: KvAccess,
+    /// Shared with all calls, so that a call costs one count and not one for each service.
+    pub(super) services: Arc<Services>,
+    /// Who is called.
+    pub(super) subject: Arc<Subject>,
+    /// For whom.
+    pub(super) org: OrgId,
     pub(super) http: HttpAccess,
     pub(super) table: ResourceTable,
     /// Only for components that import WASI.
@@ -34,7 +41,6 @@ pub(super) struct CallState {
 
 /// The call as the guest can ask about it.
 pub(super) struct RunningCall {
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) started: Instant,
     pub(super) deadline: Instant,
     pub(super) cancel: CancellationToken,
@@ -46,6 +52,7 @@ pub(super) struct RunningCall {
 impl CallState {
     /// Begins an import that was given `bytes`: charges it, yields if due, starts its clock.
     pub(super) async fn enter(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.check_copied(bytes)?;
         self.ledger.charge_call(bytes as u64)?;
         self.ledger.yield_if_due().await;
         self.ledger.enter();
@@ -55,7 +62,18 @@ impl CallState {
     /// Ends an import that returns `bytes`.
     pub(super) fn leave(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.ledger.leave();
+        self.check_copied(bytes)?;
         Ok(self.ledger.charge_return(bytes as u64)?)
+    }
+
+    /// Refuses what is more than one host call may copy. The engine's own limit is coarser: it
+    /// holds for results too, which may be larger, and not for what the host returns.
+    fn check_copied(&self, bytes: usize) -> Result<(), Stop> {
+        let limit = self.budget.host_call_bytes;
+        if bytes as u64 <= limit {
+            return Ok(());
+        }
+        Err(Stop::new(StopKind::HostBytes, format!("one host call was to copy {bytes} bytes; {limit} are the most")))
     }
 
     /// Takes `bytes` from the output limit.
@@ -80,11 +98,17 @@ impl WasiView for CallState {
     }
 }
 
+/// A component as its imports see it: whose data it reaches, and what it may.
+pub(super) struct Subject {
+    /// Its capability id.
+    pub(super) component: String,
+    pub(super) grant: Grant,
+}
+
 /// Everything outside a call that its imports can reach. One place, so that a recording can
 /// stand in for all of it.
-#[derive(Clone)]
 pub(super) struct Services {
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) gateway: Arc<crate::egress::Gateway>,
+    pub(super) gateway: crate::egress::Gateway,
     pub(super) kv: Arc<dyn crate::store::KvStore>,
 }

@@ -79,7 +79,7 @@ fn of_message(text: &str, in_guest: bool, state: &CallState, budget: &Budget) ->
     if text.contains("memory minimum size") || text.contains("table minimum size") || text.contains("exceeds memory limits") {
         return out_of_memory(budget);
     }
-    if text.contains("resource limit exceeded") || text.contains("too many handles") || text.contains("resource table") {
+    if text.contains("resource limit exceeded") || text.contains("handle limit exceeded") || text.contains("resource table") {
         return (StopKind::Resources, escape(text, MAX_MESSAGE_BYTES));
     }
     if text.contains("maximum concurrent") {

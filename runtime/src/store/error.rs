@@ -1,6 +1,27 @@
 //! Why a store did not do what it was asked.
 
 use crate::error::ErrorKind;
+use crate::file::FilePath;
+
+/// What keeps a session file from being what a call needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FileProblem {
+    /// A file is needed.
+    #[error("it is a directory, not a file")]
+    IsDirectory,
+    /// A directory is needed.
+    #[error("it is a file, not a directory")]
+    NotADirectory,
+    /// A directory is deleted without what is in it.
+    #[error("the directory is not empty; delete it recursively, or what is in it first")]
+    NotEmpty,
+    /// It may not be changed.
+    #[error("it is read-only")]
+    ReadOnly,
+    /// A directory is moved into itself.
+    #[error("a directory cannot be moved into itself")]
+    IntoItself,
+}
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +67,17 @@ pub enum StoreError {
         /// The session's fence.
         actual: u64,
     },
+    /// A session file is not what the call needs.
+    #[error("{path}: {problem}")]
+    File {
+        /// The path that is not what it has to be.
+        path: FilePath,
+        /// Why not.
+        problem: FileProblem,
+    },
+    /// The input is wrong and will stay wrong.
+    #[error("{0}")]
+    Invalid(String),
     /// A limit of the store.
     #[error("{0}")]
     Limit(String),
@@ -66,6 +98,8 @@ impl StoreError {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Duplicate { .. } | Self::Stale { .. } | Self::SequenceConflict { .. } | Self::Fenced { .. } => ErrorKind::Conflict,
+            Self::File { .. } => ErrorKind::Conflict,
+            Self::Invalid(_) => ErrorKind::Invalid,
             Self::Limit(_) => ErrorKind::Limit,
             Self::Corrupt(_) | Self::Incompatible(_) => ErrorKind::Internal,
             Self::Unavailable(_) => ErrorKind::Unavailable,

@@ -11,6 +11,7 @@ pub mod contract;
 
 mod component;
 mod error;
+mod file;
 mod kv;
 mod log;
 mod message;
@@ -18,18 +19,21 @@ mod org;
 mod request;
 mod resource;
 mod rules;
+mod setup;
 
 use std::sync::Arc;
 
 use crate::bus::{EventBus, InMemoryEventBus};
 pub use component::{Activation, ComponentStore, NewVersion, StoredVersion};
-pub use error::{StoreError, StoreResult};
+pub use error::{FileProblem, StoreError, StoreResult};
+pub use file::RuntimeFileStore;
 pub use kv::{KvEntry, KvScope, KvStore};
 pub use log::{Append, Claim, Fence, SessionLog, Submitted, TurnAnswer, TurnEnd};
 pub use message::{LogMessages, MessageBatch, RuntimeMessageStore, SessionMessages, StoredMessage};
 pub use org::{ApiKey, OrgStore, Scope};
 pub use request::{NewRequest, RememberedRequest, RequestStore};
 pub use resource::{RuntimeAgentStore, RuntimeHarnessStore, RuntimeSessionStore};
+pub use setup::{Org, OrgSetupStore, Seed, SeedKind};
 
 use crate::turn::HistoryCache;
 
@@ -66,12 +70,16 @@ pub struct RuntimeBackends {
     pub component_store: Arc<dyn ComponentStore>,
     /// Key-value data.
     pub kv: Arc<dyn KvStore>,
+    /// Files of sessions.
+    pub file_store: Arc<dyn RuntimeFileStore>,
     /// Orgs and keys.
     pub org_store: Arc<dyn OrgStore>,
     /// Requests that must have one effect.
     pub request_store: Arc<dyn RequestStore>,
     /// An embedder's own copy of messages; none means that they are projected from the log.
     pub message_store: Option<Arc<dyn RuntimeMessageStore>>,
+    /// What orgs are set up with.
+    pub setup_store: Arc<dyn OrgSetupStore>,
     /// Live delivery of events.
     pub event_bus: Arc<dyn EventBus>,
     /// Histories of recently used sessions of this log.
@@ -83,7 +91,7 @@ impl RuntimeBackends {
     pub fn from_store<S>(store: Arc<S>) -> Self
     where
         S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog,
-        S: ComponentStore + KvStore + OrgStore + RequestStore + 'static,
+        S: ComponentStore + KvStore + RuntimeFileStore + OrgStore + RequestStore + OrgSetupStore + 'static,
     {
         Self {
             harness_store: store.clone(),
@@ -92,8 +100,10 @@ impl RuntimeBackends {
             log: store.clone(),
             component_store: store.clone(),
             kv: store.clone(),
+            file_store: store.clone(),
             org_store: store.clone(),
-            request_store: store,
+            request_store: store.clone(),
+            setup_store: store,
             message_store: None,
             event_bus: Arc::new(InMemoryEventBus::new()),
             history_cache: Arc::default(),
@@ -121,6 +131,12 @@ impl RuntimeBackends {
     #[must_use]
     pub fn with_session_store(self, session_store: Arc<dyn RuntimeSessionStore>) -> Self {
         Self { session_store, ..self }
+    }
+
+    /// The same with other files of sessions.
+    #[must_use]
+    pub fn with_file_store(self, file_store: Arc<dyn RuntimeFileStore>) -> Self {
+        Self { file_store, ..self }
     }
 
     /// The same with another log. What was cached of the one before it is not used.

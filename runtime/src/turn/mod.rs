@@ -43,3 +43,4 @@ pub use report::{ContextReport, ContextSection, Contribution, SectionKind, Setti
 pub use state::{PlannedCall, SealReason, Stop, TurnState};
 pub(crate) use tools::panic_message;
 pub use toolset::{BoundTool, Toolset};
+pub(crate) use toolset::{check as check_value, compile_schema};

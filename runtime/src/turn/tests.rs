@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::plan::MAX_FRUITLESS_ATTEMPTS;
 use super::*;
-use crate::event::{Event, EventContext, EventData, NewEvent, RecoveryMode, RequestKind, RequestedCall, TokenUsage, ToolCompleted, ToolStatus};
+use crate::event::{
+    Event, EventContext, EventData, NewEvent, RecoveryMode, RequestKind, RequestedCall, TokenUsage, ToolCompleted, ToolStatus,
+};
 use crate::id::{EventId, HarnessId, MessageId, SessionId, TurnId};
 use crate::message::{ContentPart, Message, Role, ToolCall};
 use crate::store::TurnEnd;
@@ -377,7 +379,13 @@ fn waiting(outside: &[(&str, RequestKind)]) -> (World, impl Fn(&World) -> TurnSt
     let answer: Vec<EventData> = world.closing(1);
     let calls: Vec<String> = answer
         .iter()
-        .flat_map(|data| if let EventData::OutputMessageCompleted { message, .. } = data { message.tool_calls().map(|call| call.name.clone()).collect() } else { Vec::new() })
+        .flat_map(|data| {
+            if let EventData::OutputMessageCompleted { message, .. } = data {
+                message.tool_calls().map(|call| call.name.clone()).collect()
+            } else {
+                Vec::new()
+            }
+        })
         .collect();
     assert_eq!(calls.len(), 2);
     let outside: std::collections::BTreeMap<String, RequestKind> = outside.iter().map(|&(name, kind)| (name.to_owned(), kind)).collect();

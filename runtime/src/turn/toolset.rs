@@ -10,9 +10,7 @@ use serde_json::Value;
 
 use super::context_error::ContextError;
 use super::resolve::ResolvedCapability;
-use crate::capability::{
-    CallError, Capability, Failure, OfferedToolInfo, SettledBy, ToolCallContext, ToolDefinition, ToolOutcome,
-};
+use crate::capability::{CallError, Capability, Failure, OfferedToolInfo, SettledBy, ToolCallContext, ToolDefinition, ToolOutcome};
 use crate::client_tool::ClientTool;
 use crate::component::Effects;
 use crate::driver::OfferedTool;
@@ -185,16 +183,20 @@ impl Toolset {
     }
 }
 
-/// Compiles a schema of a capability. Nothing remote is fetched, and patterns run in linear time
-/// because the schema may be a stranger's.
+/// As [`compile_schema`], for a schema of a capability.
 pub(super) fn compile(schema: &Value, id: &str, what: impl FnOnce() -> String) -> Result<Validator, ContextError> {
-    jsonschema::options().offline().with_pattern_options(PatternOptions::regex()).build(schema).map_err(|error| {
-        ContextError::SchemaInvalid { id: id.to_owned(), what: what(), problem: cut(&error.to_string(), MAX_FINDING_BYTES).to_owned() }
-    })
+    compile_schema(schema).map_err(|problem| ContextError::SchemaInvalid { id: id.to_owned(), what: what(), problem })
+}
+
+/// Compiles a schema. Nothing remote is fetched, and patterns run in linear time because the
+/// schema may be a stranger's.
+pub(crate) fn compile_schema(schema: &Value) -> Result<Validator, String> {
+    let compiled = jsonschema::options().offline().with_pattern_options(PatternOptions::regex()).build(schema);
+    compiled.map_err(|error| cut(&error.to_string(), MAX_FINDING_BYTES).to_owned())
 }
 
 /// Checks a value; the error lists what is wrong where, by which rule.
-pub(super) fn check(validator: &Validator, value: &Value) -> Result<(), String> {
+pub(crate) fn check(validator: &Validator, value: &Value) -> Result<(), String> {
     let findings: Vec<String> = validator
         .iter_errors(value)
         .take(MAX_FINDINGS)

@@ -119,6 +119,7 @@ fn reading() -> OpenApiRouter<App> {
         .routes(routes!(components::list_versions))
         .routes(routes!(components::get_version))
         .routes(routes!(components::download_version))
+        .routes(routes!(components::diff_versions))
 }
 
 /// What needs a key of scope write.
@@ -140,5 +141,6 @@ fn administration() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(components::upload_component))
         .routes(routes!(components::activate_version))
+        .routes(routes!(components::roll_back))
         .routes(routes!(components::archive_component))
 }

@@ -11,6 +11,7 @@ use wit_component::ComponentEncoder;
 
 use super::block_on;
 use super::output::{Failure, note, print};
+use super::remap::hide_sources;
 use super::section;
 use super::workbench::{Workbench, read_wasm, tell_rejection};
 
@@ -21,7 +22,8 @@ const WASM_TOOLCHAIN: &str = "wasm";
 
 const BUILD_HELP: &str = "\
 Cargo.toml: cargo build --release --target wasm32-unknown-unknown, with the toolchain \"wasm\" if only that one has the target.
-package.json: npm ci if node_modules is missing, then npm run build, which leaves one dist/*.wasm.
+Source paths in the component name the package, not the folder that it lies in.
+package.json: npm ci (npm install without a package-lock.json) if node_modules is missing, then npm run build, which leaves one dist/*.wasm.
 
 Exit codes: 0 built, 1 failed, 2 wrong usage.";
 
@@ -109,24 +111,36 @@ async fn describe(path: &Path, component: Vec<u8>) -> Result<Option<(Vec<u8>, Co
 }
 
 fn build_rust(dir: &Path) -> Result<PathBuf, Failure> {
-    let mut cargo = Command::new("cargo");
-    if !has_target(dir, None) {
-        if !has_target(dir, Some(WASM_TOOLCHAIN)) {
-            let fix = format!("rustup target add {TARGET}");
-            return Err(Failure::failed(format!(
-                "neither the default toolchain nor the toolchain \"{WASM_TOOLCHAIN}\" has the target {TARGET}\nto fix it: {fix}"
-            )));
-        }
-        cargo.arg(format!("+{WASM_TOOLCHAIN}"));
-    }
-    cargo.args(["build", "--release", "--lib", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
-    let output = cargo.current_dir(dir).stderr(Stdio::inherit()).output();
+    let toolchain = toolchain(dir)?;
+    let cargo = || {
+        let mut cargo = Command::new("cargo");
+        cargo.args(&toolchain).current_dir(dir);
+        cargo
+    };
+    let mut build = cargo();
+    build.args(["build", "--release", "--lib", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
+    hide_sources(&mut build, cargo())?;
+    let output = build.stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| Failure::failed(format!("cannot run cargo: {error}")))?;
     if !output.status.success() {
         return Err(Failure::failed(format!("cargo build failed in {}", dir.display())));
     }
     let modules = core_modules(&String::from_utf8_lossy(&output.stdout), dir);
     only(modules, || format!("{} must build one library of crate type cdylib", dir.display()))
+}
+
+/// What stands between `cargo` and its subcommand, so that the target is there.
+fn toolchain(dir: &Path) -> Result<Option<String>, Failure> {
+    if has_target(dir, None) {
+        return Ok(None);
+    }
+    if !has_target(dir, Some(WASM_TOOLCHAIN)) {
+        let fix = format!("rustup target add {TARGET}");
+        return Err(Failure::failed(format!(
+            "neither the default toolchain nor the toolchain \"{WASM_TOOLCHAIN}\" has the target {TARGET}\nto fix it: {fix}"
+        )));
+    }
+    Ok(Some(format!("+{WASM_TOOLCHAIN}")))
 }
 
 /// Whether a toolchain has the standard library for the target.
@@ -159,7 +173,8 @@ fn core_modules(messages: &str, dir: &Path) -> Vec<PathBuf> {
 
 fn build_javascript(dir: &Path) -> Result<PathBuf, Failure> {
     if !dir.join("node_modules").is_dir() {
-        npm(dir, &["ci"])?;
+        let locked = dir.join("package-lock.json").is_file();
+        npm(dir, &[if locked { "ci" } else { "install" }])?;
     }
     npm(dir, &["run", "build"])?;
     let dist = dir.join("dist");

@@ -6,6 +6,7 @@ mod call;
 mod inspect;
 mod keys;
 mod output;
+mod remap;
 mod section;
 mod serve;
 mod workbench;
@@ -14,8 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::components::compile_child_main;
-use crate::config::is_compile_child;
+use crate::components::compile_child;
 use output::Failure;
 
 /// Runs durable AI agents whose capabilities are sandboxed WebAssembly components.
@@ -49,8 +49,8 @@ enum Command {
 /// The `everwit` command: reads the arguments of the process and runs what they say.
 pub fn main() -> ExitCode {
     // The compiling child has no business with the rest of the program.
-    if is_compile_child() {
-        return compile_child_main();
+    if let Some(code) = compile_child() {
+        return code;
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

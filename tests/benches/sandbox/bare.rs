@@ -1,7 +1,8 @@
-//! The same component on the engine alone: instantiate and call, no limits, no accounting.
+//! The same component on the engine alone, with the fewest steps that call it: a store, an
+//! instance, the one export. No limits, no accounting.
 
 use everwit_runtime::sandbox::engine::{EngineClass, Purpose, config};
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Store};
 
 mod bindings {
@@ -12,13 +13,13 @@ mod bindings {
     });
 }
 
-use bindings::exports::everwit::capability::tools::Context;
-use bindings::{PureCapability, PureCapabilityPre};
+use bindings::exports::everwit::capability::tools::{Context, Guest, GuestIndices};
 
 /// The engine with the sandbox's settings, and the component linked to nothing.
 pub(crate) struct Bare {
     engine: Engine,
-    pre: PureCapabilityPre<()>,
+    pre: InstancePre<()>,
+    tools: GuestIndices,
 }
 
 impl Bare {
@@ -27,8 +28,9 @@ impl Bare {
         let component = Component::from_binary(&engine, wasm).expect("a component");
         let mut linker = Linker::new(&engine);
         linker.define_unknown_imports_as_traps(&component).expect("imports");
-        let pre = PureCapabilityPre::new(linker.instantiate_pre(&component).expect("linked")).expect("the world");
-        Self { engine, pre }
+        let pre = linker.instantiate_pre(&component).expect("linked");
+        let tools = GuestIndices::new(&pre).expect("the world");
+        Self { engine, pre, tools }
     }
 
     fn store(&self) -> Store<()> {
@@ -39,15 +41,14 @@ impl Bare {
 
     /// One call in a fresh instance.
     pub(crate) async fn fresh(&self) {
-        let mut store = self.store();
-        let guest = self.pre.instantiate_async(&mut store).await.expect("an instance");
-        call(&guest, &mut store).await;
+        self.warm().await;
     }
 
     /// An instance to be called again and again.
     pub(crate) async fn warm(&self) -> Warm {
         let mut store = self.store();
-        let guest = self.pre.instantiate_async(&mut store).await.expect("an instance");
+        let instance = self.pre.instantiate_async(&mut store).await.expect("an instance");
+        let guest = self.tools.load(&mut store, &instance).expect("the export");
         call(&guest, &mut store).await;
         Warm { store, guest }
     }
@@ -56,7 +57,7 @@ impl Bare {
 /// A live instance.
 pub(crate) struct Warm {
     store: Store<()>,
-    guest: PureCapability,
+    guest: Guest,
 }
 
 impl Warm {
@@ -65,7 +66,7 @@ impl Warm {
     }
 }
 
-async fn call(guest: &PureCapability, store: &mut Store<()>) {
+async fn call(guest: &Guest, store: &mut Store<()>) {
     let context = Context {
         org: "0123456789abcdef0123456789abcdef".to_owned(),
         session: "0123456789abcdef0123456789abcdef".to_owned(),
@@ -76,6 +77,6 @@ async fn call(guest: &PureCapability, store: &mut Store<()>) {
         extra: Vec::new(),
     };
     let (tool, arguments) = ("add", "{\"a\":2.0,\"b\":3.0}".to_owned());
-    let called = guest.everwit_capability_tools().call_call(store, &context, tool, &arguments).await;
+    let called = guest.call_call(store, &context, tool, &arguments).await;
     called.expect("no trap").expect("no failure");
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::post;
+use everwit_runtime::capability::ToolCallContext;
 use everwit_runtime::sandbox::ComponentCapability;
 
 use crate::subjects;
@@ -18,7 +19,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(capability: Arc<ComponentCapability>) -> Self {
+    pub(crate) fn start(capability: Arc<ComponentCapability>, context: ToolCallContext) -> Self {
         let (send, receive) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -26,8 +27,11 @@ impl Server {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
                 send.send(listener.local_addr().expect("an address")).expect("the other side waits");
                 let call = move |_body: String| {
-                    let capability = capability.clone();
-                    async move { subjects::add(&capability).await.result.map(|output| format!("{:?}", output.structured)).unwrap_or_default() }
+                    let (capability, context) = (capability.clone(), context.clone());
+                    async move {
+                        let added = subjects::add(&capability, &context).await;
+                        added.result.map(|output| format!("{:?}", output.structured)).unwrap_or_default()
+                    }
                 };
                 let app = Router::new().route("/echo", post(|body: String| async move { body })).route("/call", post(call));
                 axum::serve(listener, app).await.expect("the server runs");

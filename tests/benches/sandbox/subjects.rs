@@ -1,5 +1,6 @@
 //! The same small piece of work, adding two numbers given as JSON, in each form.
 
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
@@ -24,16 +25,17 @@ pub(crate) struct Subjects {
     pub(crate) sdk_wasm: Vec<u8>,
     pub(crate) minimal: Arc<ComponentCapability>,
     pub(crate) quickjs: Arc<ComponentCapability>,
+    /// What a turn gives to each of its calls.
+    pub(crate) context: ToolCallContext,
     native: Native,
     sandbox: Sandbox,
-    _cache: tempfile::TempDir,
 }
 
 impl Subjects {
     pub(crate) async fn new() -> Self {
-        let cache = tempfile::tempdir().expect("a directory");
         let config = SandboxConfig {
-            cache_dir: cache.path().join("artifacts"),
+            // Kept, because compiling for all tenants takes minutes.
+            cache_dir: target().join("bench-artifacts"),
             cache_key: [1; 32],
             id_salt: [2; 32],
             compiler: CompilerCommand { program: env!("CARGO_BIN_EXE_compile-child").into(), args: vec!["__compile".into()] },
@@ -49,18 +51,31 @@ impl Subjects {
             native: Native { tools: vec![definition()] },
             sdk_wasm,
             sandbox,
-            _cache: cache,
+            context: context(),
         }
     }
 
     pub(crate) async fn native(&self) -> ToolOutcome {
-        self.native.call_tool(&context(), "add", json!({ "a": 2.0, "b": 3.0 })).await
+        self.native.call_tool(&self.context, "add", json!({ "a": 2.0, "b": 3.0 })).await
+    }
+
+    pub(crate) async fn add(&self, capability: &ComponentCapability) -> ToolOutcome {
+        add(capability, &self.context).await
+    }
+
+    pub(crate) async fn slugify(&self, capability: &ComponentCapability) -> ToolOutcome {
+        checked(capability.call_tool(&self.context, "slugify", json!({ "text": "Two and Three" })).await)
     }
 }
 
+/// The target directory: the one that the compiler's process lies in.
+pub(crate) fn target() -> &'static Path {
+    let target = Path::new(env!("CARGO_BIN_EXE_compile-child")).parent().and_then(Path::parent);
+    target.expect("a binary lies in the folder of a profile, and that in the target directory")
+}
+
 fn guest(name: &str) -> Vec<u8> {
-    let target = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    let places = ["test-guests", "components"].map(|folder| target.join(folder).join(format!("{name}.wasm")));
+    let places = ["test-guests", "components"].map(|folder| target().join(folder).join(format!("{name}.wasm")));
     let built = places.iter().find_map(|path| std::fs::read(path).ok());
     built.unwrap_or_else(|| panic!("{name}.wasm is not built; run `cargo xtask components`"))
 }
@@ -72,13 +87,26 @@ async fn open(sandbox: &Sandbox, wasm: Vec<u8>) -> Arc<ComponentCapability> {
 
 /// As many different components as tenants: the same code, each with its own bytes and so with
 /// its own digest, artifact and mapping.
-pub(crate) async fn thousand(subjects: &Subjects) -> Vec<Arc<ComponentCapability>> {
-    let tenants = if std::env::args().any(|argument| argument == "--test") { 3 } else { TENANTS };
-    let mut all = Vec::with_capacity(tenants);
-    for tenant in 0..tenants {
-        all.push(open(&subjects.sandbox, with_mark(&subjects.sdk_wasm, tenant)).await);
+pub(crate) struct Tenants {
+    all: Vec<Arc<ComponentCapability>>,
+    last: usize,
+}
+
+impl Tenants {
+    pub(crate) async fn new(subjects: &Subjects, count: usize) -> Self {
+        let mut all = Vec::with_capacity(count);
+        for tenant in 0..count {
+            all.push(open(&subjects.sandbox, with_mark(&subjects.sdk_wasm, tenant)).await);
+        }
+        Self { all, last: 0 }
     }
-    all
+
+    /// The component of a tenant whose turn was long ago.
+    pub(crate) fn another(&mut self) -> Arc<ComponentCapability> {
+        // A full-period step, so that neighbours in memory are not neighbours in time.
+        self.last = (self.last + 619) % self.all.len();
+        self.all[self.last].clone()
+    }
 }
 
 /// Appends a custom section, which changes the digest and nothing else.
@@ -94,12 +122,8 @@ fn with_mark(wasm: &[u8], mark: usize) -> Vec<u8> {
     marked
 }
 
-pub(crate) async fn add(capability: &ComponentCapability) -> ToolOutcome {
-    checked(capability.call_tool(&context(), "add", json!({ "a": 2.0, "b": 3.0 })).await)
-}
-
-pub(crate) async fn slugify(capability: &ComponentCapability) -> ToolOutcome {
-    checked(capability.call_tool(&context(), "slugify", json!({ "text": "Two and Three" })).await)
+pub(crate) async fn add(capability: &ComponentCapability, context: &ToolCallContext) -> ToolOutcome {
+    checked(capability.call_tool(context, "add", json!({ "a": 2.0, "b": 3.0 })).await)
 }
 
 fn checked(outcome: ToolOutcome) -> ToolOutcome {
@@ -117,7 +141,7 @@ static SERVICES: LazyLock<Arc<ToolServices>> = LazyLock::new(|| {
     })
 });
 
-pub(crate) fn context() -> ToolCallContext {
+fn context() -> ToolCallContext {
     ToolCallContext {
         org_id: OrgId::from_uuid(Uuid::from_u128(1)),
         session_id: SessionId::from_uuid(Uuid::from_u128(2)),

@@ -1,28 +1,33 @@
 //! CPU time of one call on one and on two threads: growth of memory in a call shows as a multiple.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use everwit_runtime::sandbox::ComponentCapability;
+use crate::subjects::Subjects;
 
-use crate::subjects;
+/// How often one and two threads are compared.
+const ROUNDS: usize = 5;
 
-/// Figures of one and of two threads.
-pub(crate) struct Threads {
-    pub(crate) one_cpu_micros: f64,
-    pub(crate) two_cpu_micros: f64,
-    /// Cores that the two threads really had; below 1.6 the comparison says nothing.
+/// One comparison.
+#[derive(Clone, Copy)]
+pub(crate) struct Round {
+    /// CPU time of a call on two threads, as a multiple of that on one.
+    pub(crate) ratio: f64,
+    /// Cores that the two threads really had.
     pub(crate) cores: f64,
 }
 
-/// Makes `calls` calls on each thread.
-pub(crate) fn measure(capability: &Arc<ComponentCapability>, calls: usize) -> Threads {
-    let (one, _) = run(capability, calls, 1);
-    let (two, cores) = run(capability, calls, 2);
-    Threads { one_cpu_micros: one, two_cpu_micros: two, cores }
+/// Makes `calls` calls on each thread, in each round.
+pub(crate) fn measure(subjects: &Subjects, calls: usize) -> Vec<Round> {
+    let round = |_| {
+        let (one, _) = run(subjects, calls, 1);
+        let (two, cores) = run(subjects, calls, 2);
+        Round { ratio: two / one, cores }
+    };
+    (0..ROUNDS).map(round).collect()
 }
 
-fn run(capability: &Arc<ComponentCapability>, calls: usize, threads: usize) -> (f64, f64) {
+/// CPU time of one call in microseconds, and how many cores were busy.
+fn run(subjects: &Subjects, calls: usize, threads: usize) -> (f64, f64) {
     let (cpu, wall) = (process_cpu_seconds(), Instant::now());
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -30,7 +35,7 @@ fn run(capability: &Arc<ComponentCapability>, calls: usize, threads: usize) -> (
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
                 runtime.block_on(async {
                     for _ in 0..calls {
-                        subjects::add(capability).await;
+                        subjects.add(&subjects.sdk).await;
                     }
                 });
             });

@@ -14,6 +14,18 @@ fn nest() -> Result<usize> {
     Ok(fill(std::hint::black_box(&[1; 4096])))
 }
 
+/// Goes `depth` calls deep and comes back.
+#[tool(read_only)]
+fn dive(depth: u32) -> Result<u32> {
+    Ok(reach(depth))
+}
+
+// Without the black box the compiler makes a loop of it.
+#[inline(never)]
+fn reach(depth: u32) -> u32 {
+    if depth == 0 { 0 } else { std::hint::black_box(reach(depth - 1)) + 1 }
+}
+
 // The inner call is no tail call and keeps nothing in linear memory.
 #[expect(unconditional_recursion, clippy::only_used_in_recursion, reason = "this is what the guest is for")]
 #[inline(never)]
@@ -29,4 +41,4 @@ fn fill(above: &[u8; 4096]) -> usize {
     fill(std::hint::black_box(&frame)) + usize::from(frame[7])
 }
 
-capability! { id: "recurse", title: "Recurse", summary: "Recurses forever.", tools: [recurse, nest] }
+capability! { id: "recurse", title: "Recurse", summary: "Recurses forever.", tools: [recurse, nest, dive] }

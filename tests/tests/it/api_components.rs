@@ -290,3 +290,43 @@ async fn a_stored_component_survives_a_kill_and_is_called_from_the_cache() {
     let outcome = server.api().post("/v1/components/echo/call", &call).await.expect(200);
     assert_eq!(outcome.get("error"), None, "{outcome}");
 }
+
+#[tokio::test]
+async fn two_versions_are_compared() {
+    let server = Server::start().await;
+    let api = server.api();
+    upload(&api, "counter").await;
+    api.upload("", another("counter", 1)).await.expect(201);
+    let diff = api.get("/v1/components/counter/versions/1/diff/2").await.expect(200);
+    let none = json!([]);
+    assert_eq!(
+        diff,
+        json!({
+            "from": 1, "to": 2, "asks_for_more": false,
+            "permissions": none, "imports": none, "tools": none, "text": none, "rest": none,
+        })
+    );
+    assert_eq!(api.get("/v1/components/counter/versions/1/diff/3").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_rollback_goes_to_the_version_that_was_active_before_with_its_terms() {
+    let server = Server::start().await;
+    let api = server.api();
+    let first = upload(&api, "counter").await;
+    let refused = api.post("/v1/components/counter/rollback", &json!({})).await.expect(409);
+    assert_eq!(refused["code"], "no_earlier_version");
+    let path = first["activate"]["path"].as_str().expect("the answer has the call");
+    let terms = json!({ "grant": { "kv": ["counter"] }, "limits": { "fuel": 77_000_000 } });
+    api.post(path, &terms).await.expect(200);
+    for (mark, fuel) in [(1, 11_000_000), (2, 22_000_000)] {
+        let version = api.upload("?activate=false", another("counter", mark)).await.expect(201)["version"]["version"].clone();
+        let path = format!("/v1/components/counter/versions/{version}/activate");
+        api.post(&path, &json!({ "limits": { "fuel": fuel } })).await.expect(200);
+    }
+    // Version 3 is active, 2 was before it; going on from there leads back to 3, not to 1.
+    let back = api.post("/v1/components/counter/rollback", &json!({})).await.expect(200);
+    assert_eq!((&back["version"], &back["active"], &back["limits"]["fuel"]), (&json!(2), &json!(true), &json!(11_000_000)));
+    let forth = api.post("/v1/components/counter/rollback", &json!({})).await.expect(200);
+    assert_eq!((&forth["version"], &forth["limits"]["fuel"]), (&json!(3), &json!(22_000_000)));
+}

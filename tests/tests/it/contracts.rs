@@ -47,6 +47,27 @@ fn a_change_of_the_text_is_deliberate() {
     assert_eq!(digests, locked, "the contracts differ from {LOCK}: `cargo xtask bless contracts` accepts them");
 }
 
+/// What an exported interface defines belongs to that export: a type that two of them share would
+/// have to be defined anew for each choice of exports.
+#[test]
+fn no_export_of_a_capability_needs_another() {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(tidy::root().join("wit")).expect("the contracts parse");
+    let mut needed = Vec::new();
+    for (name, &id) in &resolve.packages[package].interfaces {
+        for def in resolve.interfaces[id].types.values().map(|&id| &resolve.types[id]) {
+            let TypeDefKind::Type(Type::Id(original)) = def.kind else { continue };
+            if let TypeOwner::Interface(owner) = resolve.types[original].owner
+                && owner != id
+                && resolve.interfaces[owner].package == Some(package)
+            {
+                needed.push(format!("{name} uses {} of {}", def.name.as_deref().unwrap_or("?"), resolve.id_of(owner).unwrap_or_default()));
+            }
+        }
+    }
+    assert_eq!(needed, Vec::<String>::new());
+}
+
 /// What is missing, as `package/interface item: what`.
 struct Findings<'a> {
     resolve: &'a Resolve,

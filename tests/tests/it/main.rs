@@ -4,6 +4,7 @@ mod api;
 mod api_auth;
 mod api_components;
 mod api_document;
+mod build;
 mod cli;
 mod compile;
 mod contracts;

@@ -65,6 +65,70 @@ async fn recurse_ends_by_stack() {
 }
 
 #[tokio::test]
+async fn the_stack_is_as_deep_as_it_says() {
+    let capability = open("recurse", SMALL).await;
+    let within = call(&capability, "dive", json!({ "depth": 4_000 })).await;
+    assert_eq!(within.result.expect("half of the stack is enough").structured, Some(json!(4_000)));
+    stops("recurse", "dive", json!({ "depth": 20_000 }), SMALL, StopKind::Stack, "512 KiB").await;
+}
+
+#[tokio::test]
+async fn hoarder_ends_by_its_handles() {
+    let budget = Budget { handles: 100, ..SMALL };
+    let within = call(&open("hoarder", budget).await, "hoard", json!({ "count": 90 })).await;
+    assert_eq!(within.result.expect("within the limit").structured, Some(json!(90)));
+    stops("hoarder", "hoard", json!({ "count": 110 }), budget, StopKind::Resources, "handle limit exceeded").await;
+}
+
+#[tokio::test]
+async fn hoarder_ends_by_what_the_host_keeps_for_it() {
+    let budget = Budget { handles: Budget::CEILING.handles, ..SMALL };
+    stops("hoarder", "hoard", json!({ "count": 2_000 }), budget, StopKind::Resources, "resource table").await;
+}
+
+#[tokio::test]
+async fn a_component_of_too_many_instances_does_not_start() {
+    stops("echo", "echo", json!({ "value": 1 }), Budget { instances: 1, ..SMALL }, StopKind::Resources, "instance count").await;
+}
+
+#[tokio::test]
+async fn one_host_call_copies_so_many_bytes() {
+    let budget = Budget { host_call_bytes: 65_536, ..SMALL };
+    let capability = open("chatty", budget).await;
+    call(&capability, "chat", json!({ "lines": 1, "bytes": 65_000 })).await.result.expect("within the limit");
+    let outcome = stops("chatty", "chat", json!({ "lines": 1, "bytes": 70_000 }), budget, StopKind::HostBytes, "65536 are the most").await;
+    assert_eq!(outcome.logs, [], "nothing of it was taken");
+    let drain = Budget { host_call_bytes: 65_535, ..SMALL };
+    stops("flood", "drain", json!({}), drain, StopKind::HostBytes, "65536 bytes; 65535 are the most").await;
+}
+
+/// What is beyond every limit is not even copied, so that it costs the host no memory.
+#[tokio::test]
+async fn the_host_takes_in_no_more_than_the_larger_of_two_limits() {
+    let budget = Budget { host_call_bytes: 65_536, output_bytes: 32_768, ..SMALL };
+    stops("chatty", "chat", json!({ "lines": 1, "bytes": 70_000 }), budget, StopKind::HostBytes, "more than 65536 bytes").await;
+}
+
+#[tokio::test]
+async fn what_the_host_returns_is_paid_with_fuel() {
+    let outcome = call(&open("flood", SMALL).await, "drain", json!({})).await;
+    assert_eq!(stop_kind(&outcome), StopKind::Fuel);
+    let usage = outcome.receipt.expect("a receipt").usage;
+    // A little more than what the guest itself is charged for a copy of the same bytes.
+    assert!(usage.bytes_in > 1 << 20 && usage.bytes_in < usage.fuel * 5, "{} bytes for {} units", usage.bytes_in, usage.fuel);
+}
+
+#[tokio::test]
+async fn guest_code_and_host_calls_share_one_fuel_limit() {
+    let chat = json!({ "lines": 500, "bytes": 200 });
+    let whole = call(&open("chatty", SMALL).await, "chat", chat.clone()).await;
+    let fuel = whole.receipt.expect("a receipt").usage.fuel;
+    let exact = call(&open("chatty", Budget { fuel, ..SMALL }).await, "chat", chat.clone()).await;
+    assert!(exact.result.is_ok(), "{:?}", exact.result);
+    stops("chatty", "chat", chat, Budget { fuel: fuel - 1, ..SMALL }, StopKind::Fuel, "together").await;
+}
+
+#[tokio::test]
 async fn hog_ends_by_memory() {
     let budget = Budget { fuel: 1_000_000_000, ..SMALL };
     let outcome = stops("hog", "hog", json!({}), budget, StopKind::Memory, "16777216").await;
@@ -86,7 +150,11 @@ async fn chatty_keeps_its_log_within_the_limit() {
 #[tokio::test]
 async fn verbose_ends_by_output() {
     let budget = Budget { fuel: 10_000_000_000, memory_bytes: 256 << 20, wall_ms: 30_000, ..Budget::TOOL_CALL };
-    stops("verbose", "answer", json!({}), budget, StopKind::Output, "1048576").await;
+    stops("verbose", "answer", json!({}), budget, StopKind::Output, "larger than 1048576").await;
+    // As much as a host call may copy is taken in, and refused then.
+    let late = call(&open("verbose", budget).await, "answer", json!({ "bytes": 2 << 20 })).await;
+    assert_eq!(stop_kind(&late), StopKind::Output);
+    assert!(late.receipt.expect("a receipt").usage.fuel < budget.fuel, "it had ended, and is billed what it used");
 }
 
 #[tokio::test]
@@ -281,4 +349,8 @@ async fn partial_output_counts_against_the_same_limit() {
     assert_eq!(within.result.expect("within the limit").parts.len(), 6, "five emitted parts and the result");
     let beyond = call(&capability, "emit", json!({ "bytes": 1_000, "times": 50 })).await;
     assert_eq!(stop_kind(&beyond), StopKind::Output);
+    let whole = open("verbose", Budget { output_bytes: 10, ..SMALL }).await;
+    let (alone, after) = (json!({ "bytes": 9, "times": 0 }), json!({ "bytes": 9, "times": 1 }));
+    call(&whole, "emit", alone).await.result.expect("a result alone");
+    assert_eq!(stop_kind(&call(&whole, "emit", after).await), StopKind::Output, "nothing is left for the result");
 }

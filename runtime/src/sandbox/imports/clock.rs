@@ -6,7 +6,7 @@ use crate::sandbox::state::CallState;
 impl clock::Host for CallState {
     async fn now_ms(&mut self) -> wasmtime::Result<u64> {
         self.enter(0).await?;
-        let now = u64::try_from(self.call.clock.now().as_millisecond())?;
+        let now = u64::try_from(self.services.clock.now().as_millisecond())?;
         self.leave(8)?;
         Ok(now)
     }

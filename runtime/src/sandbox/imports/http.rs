@@ -1,14 +1,10 @@
 //! `everwit:http/client`: requests through the egress gateway, bodies piece by piece.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime::component::Resource;
 
-use crate::component::Grant;
-use crate::egress::{EgressError, EgressQuota, EgressRequest, EgressResponse, Gateway, SseEvent};
-use crate::id::OrgId;
-use crate::limits::Budget;
+use crate::egress::{EgressError, EgressQuota, EgressRequest, EgressResponse, SseEvent};
 use crate::sandbox::bindings::everwit::http::client::{self, Fault, Head, Request, Sse};
 use crate::sandbox::bindings::everwit::http::types;
 use crate::sandbox::state::CallState;
@@ -23,23 +19,17 @@ const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub type Response = EgressResponse;
 
-/// The way out of one call, and how much of it is left.
+/// How much of the network is left to one call.
+#[derive(Default)]
 pub(in crate::sandbox) struct HttpAccess {
-    gateway: Arc<Gateway>,
-    scope: String,
-    grant: Arc<Grant>,
-    quota: EgressQuota,
+    /// Made by the first request, because most calls send none.
+    quota: Option<EgressQuota>,
 }
 
 impl HttpAccess {
-    pub(in crate::sandbox) fn new(gateway: Arc<Gateway>, org: OrgId, grant: Arc<Grant>, budget: &Budget, deadline: Instant) -> Self {
-        let quota = EgressQuota::new(budget.http_requests, budget.http_bytes, (deadline + DEADLINE_MARGIN).into());
-        Self { gateway, scope: org.to_string(), grant, quota }
-    }
-
     /// Requests so far.
     pub(in crate::sandbox) fn requests(&self) -> u32 {
-        self.quota.requests()
+        self.quota.as_ref().map_or(0, EgressQuota::requests)
     }
 }
 
@@ -79,7 +69,8 @@ impl client::HostResponse for CallState {
 
     async fn read(&mut self, response: Resource<Response>, max: u32) -> wasmtime::Result<Result<Option<Vec<u8>>, Fault>> {
         self.enter(0).await?;
-        let max = max.clamp(1, MAX_READ_BYTES) as usize;
+        let most = usize::try_from(self.budget.host_call_bytes).unwrap_or(usize::MAX);
+        let max = (max.clamp(1, MAX_READ_BYTES) as usize).min(most);
         let piece = self.table.get_mut(&response)?.chunk(max).await;
         let piece = piece.map(|piece| piece.map(|bytes| bytes.to_vec())).map_err(fault);
         self.leave(piece.as_ref().map_or(0, |piece| piece.as_ref().map_or(0, Vec::len)))?;
@@ -111,8 +102,11 @@ impl client::Host for CallState {
             timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
             idle_timeout: None,
         };
-        let HttpAccess { gateway, scope, grant, quota } = &mut self.http;
-        let sent = gateway.send(scope, grant, request, quota).await;
+        let Self { budget, call, services, subject, org, http, .. } = self;
+        let quota = http
+            .quota
+            .get_or_insert_with(|| EgressQuota::new(budget.http_requests, budget.http_bytes, (call.deadline + DEADLINE_MARGIN).into()));
+        let sent = services.gateway.send(&org.to_string(), &subject.grant, request, quota).await;
         let sent = match sent {
             Ok(response) => Ok(self.table.push(response)?),
             Err(error) => Err(fault(error)),

@@ -1,29 +1,31 @@
 //! `everwit:kv/store`: small durable values in the buckets that are granted.
 
-use std::sync::Arc;
-
-use crate::component::Grant;
 use crate::id::OrgId;
 use crate::limits::{MAX_KV_KEY_BYTES, MAX_KV_VALUE_BYTES};
 use crate::sandbox::bindings::everwit::kv::store::{self, Entry, Fault};
-use crate::sandbox::state::CallState;
+use crate::sandbox::state::{CallState, Subject};
 use crate::store::{KvScope, KvStore, StoreError};
 
 /// Most keys of one listing.
 const MAX_KEYS_PER_CALL: u32 = 1_000;
 
 /// Whose data the guest reaches, and which of it.
-pub(in crate::sandbox) struct KvAccess {
-    pub(in crate::sandbox) store: Arc<dyn KvStore>,
-    pub(in crate::sandbox) grant: Arc<Grant>,
-    pub(in crate::sandbox) org: OrgId,
-    pub(in crate::sandbox) component: String,
+struct KvAccess<'a> {
+    store: &'a dyn KvStore,
+    subject: &'a Subject,
+    org: OrgId,
 }
 
-impl KvAccess {
+impl CallState {
+    fn kv(&self) -> KvAccess<'_> {
+        KvAccess { store: &*self.services.kv, subject: &self.subject, org: self.org }
+    }
+}
+
+impl KvAccess<'_> {
     fn scope(&self, bucket: String) -> Result<KvScope, Fault> {
-        self.grant.allows_bucket(&bucket).map_err(|denied| Fault::Denied(denied.to_string()))?;
-        Ok(KvScope { org: self.org, component: self.component.clone(), bucket })
+        self.subject.grant.allows_bucket(&bucket).map_err(|denied| Fault::Denied(denied.to_string()))?;
+        Ok(KvScope { org: self.org, component: self.subject.component.clone(), bucket })
     }
 
     async fn get(&self, bucket: String, key: &str) -> Result<Option<Entry>, Fault> {
@@ -69,7 +71,7 @@ fn fault(error: StoreError) -> Fault {
 impl store::Host for CallState {
     async fn get(&mut self, bucket: String, key: String) -> wasmtime::Result<Result<Option<Entry>, Fault>> {
         self.enter(bucket.len() + key.len()).await?;
-        let result = self.kv.get(bucket, &key).await;
+        let result = self.kv().get(bucket, &key).await;
         let bytes = result.as_ref().map_or(0, |entry| entry.as_ref().map_or(0, |entry| entry.value.len()));
         self.leave(bytes)?;
         Ok(result)
@@ -77,14 +79,14 @@ impl store::Host for CallState {
 
     async fn put(&mut self, bucket: String, key: String, value: Vec<u8>, expected: Option<u64>) -> wasmtime::Result<Result<u64, Fault>> {
         self.enter(bucket.len() + key.len() + value.len()).await?;
-        let result = self.kv.put(bucket, &key, value, expected).await;
+        let result = self.kv().put(bucket, &key, value, expected).await;
         self.leave(0)?;
         Ok(result)
     }
 
     async fn remove(&mut self, bucket: String, key: String, expected: Option<u64>) -> wasmtime::Result<Result<(), Fault>> {
         self.enter(bucket.len() + key.len()).await?;
-        let result = self.kv.remove(bucket, &key, expected).await;
+        let result = self.kv().remove(bucket, &key, expected).await;
         self.leave(0)?;
         Ok(result)
     }
@@ -97,7 +99,7 @@ impl store::Host for CallState {
         limit: u32,
     ) -> wasmtime::Result<Result<Vec<String>, Fault>> {
         self.enter(bucket.len() + prefix.len() + after.as_ref().map_or(0, String::len)).await?;
-        let result = self.kv.keys(bucket, &prefix, after.as_deref(), limit).await;
+        let result = self.kv().keys(bucket, &prefix, after.as_deref(), limit).await;
         let bytes = result.as_ref().map_or(0, |keys| keys.iter().map(String::len).sum());
         self.leave(bytes)?;
         Ok(result)

@@ -34,7 +34,13 @@ pub(super) async fn refuses_a_stale_fence(case: &Case) {
         other => panic!("{other:?}"),
     }
     // Nor can it end the turn, not even without an event.
-    let end = Append { expected_sequence: 2, fence: old.fence, events: Vec::new(), ends_turn: Some((old.turn_id, TurnEnd::Failed)), parks_turn: None };
+    let end = Append {
+        expected_sequence: 2,
+        fence: old.fence,
+        events: Vec::new(),
+        ends_turn: Some((old.turn_id, TurnEnd::Failed)),
+        parks_turn: None,
+    };
     assert_refused!(case.stores.log.append(case.org, session, end).await, StoreError::Fenced { .. });
     assert_eq!(case.last_sequence(session).await, 2);
     assert_same(&ok(case.stores.log.open_turns(case.org, session).await), &[old.turn_id]);

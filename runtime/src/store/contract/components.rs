@@ -40,6 +40,7 @@ pub(super) async fn reads_back_a_first_version(case: &Case) {
         grant: Grant::default(),
         budget: Budget::default(),
         created_at: new.now,
+        activated_at: None,
     };
     assert_eq!(stored, StoredVersion { component: component.clone(), version: version.clone(), created: true });
     let store = &case.stores.component_store;
@@ -143,7 +144,7 @@ pub(super) async fn activation_sets_grant_and_budget_of_one_version(case: &Case)
     assert_eq!(active, Component { active_version: Some(1), updated_at: now, ..second.component });
     assert_eq!(some(case.stores.component_store.get_component(case.org, id).await), active);
     let granted = some(case.stores.component_store.get_version(case.org, id, 1).await);
-    assert_eq!(granted, ComponentVersion { grant, budget, ..first.version });
+    assert_eq!(granted, ComponentVersion { grant, budget, activated_at: Some(now), ..first.version });
     assert_eq!(some(case.stores.component_store.get_version(case.org, id, 2).await), second.version);
     // Going on to another version keeps what was granted to the first.
     let other = Activation { grant: Grant::default(), ..activation() };

@@ -83,8 +83,9 @@ pub(super) async fn writers_that_retry_leave_no_gap(case: &Case) {
     let (session, claim) = case.claimed().await;
     let stored: Vec<Vec<Event>> = all((0..WRITERS).map(|_| {
         let stores = case.stores.clone();
-        let appends: Vec<Append> =
-            (0..APPENDS).map(|_| Append { expected_sequence: 2, fence: claim.fence, events: case.steps(2), ends_turn: None, parks_turn: None }).collect();
+        let appends: Vec<Append> = (0..APPENDS)
+            .map(|_| Append { expected_sequence: 2, fence: claim.fence, events: case.steps(2), ends_turn: None, parks_turn: None })
+            .collect();
         async move {
             let mut stored = Vec::new();
             for append in appends {

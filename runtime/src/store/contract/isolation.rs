@@ -4,34 +4,41 @@
 use std::fmt::Debug;
 
 use super::case::{Case, FIRST_PAGE, ok, time};
+use super::files::path;
 use super::orgs::api_key;
 use super::requests::request;
+use super::setup::seed;
 use crate::agent::Agent;
 use crate::component::{Digest, Grant};
 use crate::event::NewEvent;
+use crate::file::{Deletion, Expected, FileWrite, GrepQuery, InitialFile};
 use crate::harness::Harness;
-use crate::id::{OrgId, TurnId};
+use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
 use crate::session::Session;
-use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewRequest, NewVersion, Scope};
+use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewRequest, NewVersion, Scope, Seed};
 
 /// Methods that read what belongs to an org.
 #[rustfmt::skip]
 pub const READING_METHODS: &[&str] = &[
     "get_harness", "find_harness", "list_harnesses", "get_agent", "find_agent", "list_agents", "get_session", "list_sessions",
     "open_turns", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
-    "list_versions", "read_wasm", "get", "keys", "list_keys",
+    "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "harness_is_used", "chat_session",
 ];
 
 /// Methods that change or remove what belongs to an org.
 #[rustfmt::skip]
 pub const CHANGING_METHODS: &[&str] = &[
     "claim_turn", "request_cancel", "append", "submit_turn", "update_harness", "update_agent", "update_session", "activate",
-    "archive_component", "remove", "remove_key",
+    "archive_component", "remove", "remove_key", "write_file_if_content_matches", "move_file", "delete_file",
 ];
 
 /// Methods that add to an org.
-pub const ADDING_METHODS: &[&str] = &["add_harness", "add_agent", "add_session", "add_version", "put", "add_key", "remember_request"];
+#[rustfmt::skip]
+pub const ADDING_METHODS: &[&str] = &[
+    "add_harness", "add_agent", "add_session", "add_version", "put", "add_key", "remember_request", "write_file", "create_directory",
+    "seed_initial_file", "put_seed", "replace_chat_session",
+];
 
 /// Everything that belongs to an org, and what somebody else would need to reach for it.
 struct Belongings {
@@ -47,7 +54,11 @@ struct Belongings {
     digest: Digest,
     key: ApiKey,
     request: NewRequest,
+    seed: Seed,
 }
+
+/// Whose chat session is asked for.
+const SUBJECT: &str = "somebody";
 
 /// Outcomes by method, as text.
 type Outcomes = Vec<(&'static str, String)>;
@@ -75,6 +86,7 @@ impl Belongings {
             upload,
             key: api_key(case, org, Scope::Read),
             request: request(case, "key", 0),
+            seed: seed(case, "base"),
         };
         ok(stores.harness_store.add_harness(org, own.harness.clone()).await);
         ok(stores.agent_store.add_agent(org, own.agent.clone()).await);
@@ -83,8 +95,13 @@ impl Belongings {
         own.fence = case.claim(own.session.id).await.fence;
         ok(stores.component_store.add_version(org, own.upload.clone()).await);
         ok(stores.kv.put(&own.scope(org), "key", b"value".to_vec(), None).await);
+        for at in ["/a/b", "/d"] {
+            ok(stores.file_store.write_file(org, own.session.id, &path(at), FileWrite::new("text", time(1))).await);
+        }
         ok(stores.org_store.add_key(own.key.clone()).await);
         ok(stores.request_store.remember_request(org, own.request.clone()).await);
+        ok(stores.setup_store.put_seed(org, own.seed.clone()).await);
+        ok(stores.setup_store.replace_chat_session(org, SUBJECT, None, own.session.id).await);
         own
     }
 
@@ -96,6 +113,7 @@ impl Belongings {
     async fn read_by(&self, case: &Case, org: OrgId) -> Outcomes {
         let stores = &case.stores;
         let (session, component) = (self.session.id, self.upload.component_id);
+        let query = GrepQuery { pattern: "text".to_owned(), ..GrepQuery::default() };
         vec![
             outcome("get_harness", stores.harness_store.get_harness(org, self.harness.id).await),
             outcome("find_harness", stores.harness_store.find_harness(org, &self.harness.name).await),
@@ -118,6 +136,14 @@ impl Belongings {
             outcome("get", stores.kv.get(&self.scope(org), "key").await),
             outcome("keys", stores.kv.keys(&self.scope(org), "", None, 100).await),
             outcome("list_keys", stores.org_store.list_keys(org).await),
+            outcome("read_file", stores.file_store.read_file(org, session, &path("/a/b")).await),
+            outcome("stat_file", stores.file_store.stat_file(org, session, &path("/a/b")).await),
+            outcome("list_directory", stores.file_store.list_directory(org, session, &path("/"), true).await),
+            outcome("grep_files", stores.file_store.grep_files(org, session, &query).await),
+            outcome("list_seeds", stores.setup_store.list_seeds(org).await),
+            outcome("find_seed", stores.setup_store.find_seed(org, self.seed.kind, &self.seed.key).await),
+            outcome("harness_is_used", stores.setup_store.harness_is_used(org, self.session.harness_id).await),
+            outcome("chat_session", stores.setup_store.chat_session(org, SUBJECT).await),
         ]
     }
 
@@ -125,8 +151,15 @@ impl Belongings {
     async fn changed_by(&self, case: &Case, org: OrgId) -> Outcomes {
         let stores = &case.stores;
         let (session, component) = (self.session.id, self.upload.component_id);
-        let append = Append { expected_sequence: 2, fence: Fence(self.fence.0 + 1), events: vec![self.step.clone()], ends_turn: None, parks_turn: None };
+        let append = Append {
+            expected_sequence: 2,
+            fence: Fence(self.fence.0 + 1),
+            events: vec![self.step.clone()],
+            ends_turn: None,
+            parks_turn: None,
+        };
         let activation = Activation { grant: Grant::default(), budget: Budget::default(), now: time(30) };
+        let everything = Deletion { recursive: true, over_readonly: true };
         let late = TurnId::from_uuid(self.step.id.uuid());
         vec![
             outcome("claim_turn", stores.log.claim_turn(org, session).await),
@@ -140,6 +173,12 @@ impl Belongings {
             outcome("archive_component", stores.component_store.archive_component(org, component, time(30)).await),
             outcome("remove", stores.kv.remove(&self.scope(org), "key", Some(1)).await),
             outcome("remove_key", stores.org_store.remove_key(org, self.key.id).await),
+            outcome("write_file_if_content_matches", {
+                let (hash, write) = (Digest::of(b"text"), FileWrite::new("new", time(30)));
+                stores.file_store.write_file_if_content_matches(org, session, &path("/a/b"), hash, write).await
+            }),
+            outcome("move_file", stores.file_store.move_file(org, session, &path("/a/b"), &path("/a/c"), time(30)).await),
+            outcome("delete_file", stores.file_store.delete_file(org, session, &path("/a"), everything).await),
         ]
     }
 
@@ -147,7 +186,11 @@ impl Belongings {
     /// is unique in the installation, and nobody can choose it.
     async fn added_by(&self, case: &Case, org: OrgId) -> Outcomes {
         let stores = &case.stores;
+        let write = FileWrite { expected: Expected::Absent, ..FileWrite::new("text", time(30)) };
+        // Below a file of the owner, so that the outcomes differ: a path that is taken is no error.
+        let seed = InitialFile::text(path("/d/e"), "text");
         let key = ApiKey { org, secret_hash: api_key(case, org, Scope::Read).secret_hash, ..self.key.clone() };
+        let fresh = SessionId::from_uuid(self.step.id.uuid());
         vec![
             outcome("add_harness", stores.harness_store.add_harness(org, self.harness.clone()).await),
             outcome("add_agent", stores.agent_store.add_agent(org, self.agent.clone()).await),
@@ -156,6 +199,11 @@ impl Belongings {
             outcome("put", stores.kv.put(&self.scope(org), "key", b"value".to_vec(), Some(0)).await),
             outcome("add_key", stores.org_store.add_key(key).await),
             outcome("remember_request", stores.request_store.remember_request(org, self.request.clone()).await),
+            outcome("write_file", stores.file_store.write_file(org, self.session.id, &path("/a/b"), write).await),
+            outcome("create_directory", stores.file_store.create_directory(org, self.session.id, &path("/a"), time(30)).await),
+            outcome("seed_initial_file", stores.file_store.seed_initial_file(org, self.session.id, &seed, time(30)).await),
+            outcome("put_seed", stores.setup_store.put_seed(org, self.seed.clone()).await),
+            outcome("replace_chat_session", stores.setup_store.replace_chat_session(org, SUBJECT, None, fresh).await),
         ]
     }
 }

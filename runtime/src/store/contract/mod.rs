@@ -18,6 +18,7 @@ mod append;
 pub(super) mod case;
 mod components;
 mod concurrency;
+mod files;
 mod isolation;
 mod kv;
 mod named;
@@ -25,6 +26,7 @@ mod orgs;
 mod reading;
 mod requests;
 mod sessions;
+mod setup;
 mod turns;
 
 pub use isolation::{ADDING_METHODS, CHANGING_METHODS, READING_METHODS};
@@ -153,6 +155,22 @@ macro_rules! __store_contract_cases {
                 a_bucket_has_so_many_keys
                 a_bucket_has_so_many_bytes
             }
+            files {
+                reads_what_was_written
+                directories_come_with_files_and_stay
+                lists_children_or_all_in_order_of_paths
+                a_file_is_no_directory_and_a_directory_no_file
+                a_write_over_another_content_is_stale
+                a_readonly_file_is_changed_by_its_owner_only
+                deletes_what_is_below_only_when_told
+                moves_files_and_whole_directories
+                sessions_never_meet
+                large_files_and_too_many_bytes_are_refused
+                a_session_has_so_many_files
+                finds_lines_of_text_files
+                a_search_ends_at_so_many_matches
+                a_starter_file_never_replaces_another
+            }
             orgs {
                 the_default_org_stays
                 a_taken_name_or_id_is_a_duplicate
@@ -169,6 +187,14 @@ macro_rules! __store_contract_cases {
                 routes_and_keys_tell_requests_apart
                 old_requests_are_forgotten
                 of_many_at_once_one_is_first
+            }
+            setup {
+                a_new_org_has_no_settings
+                all_orgs_are_listed
+                settings_are_replaced_by_version
+                seeds_are_kept_by_kind_and_key
+                a_harness_is_used_by_what_runs_on_it
+                a_caller_has_one_chat_session
             }
             isolation {
                 another_org_sees_what_an_empty_org_sees

@@ -108,6 +108,7 @@ named!(Agent, "agent", agent, agent_store, add_agent get_agent find_agent update
         system_prompt: String::new(),
         harness_id: case.harness("other").id,
         capabilities: Vec::new(),
+        tools: Vec::new(),
         max_iterations: None,
         tags: vec!["changed".to_owned()],
         status: ResourceStatus::Active,

@@ -46,6 +46,7 @@ impl ComponentRow {
             grant: Grant::default(),
             budget: Budget::default(),
             created_at: now,
+            activated_at: None,
         };
         self.versions.push(version.clone());
         StoredVersion { component: self.component.clone(), version, created: true }
@@ -138,6 +139,7 @@ impl ComponentStore for MemoryStore {
                 row.version_at(version).ok_or_else(|| StoreError::NotFound { what: "component version", id: format!("{id}/{version}") })?;
             row.versions[at].grant = activation.grant;
             row.versions[at].budget = activation.budget;
+            row.versions[at].activated_at = Some(whole_micros(activation.now));
             row.component.active_version = Some(version);
             row.component.archived_at = None;
             row.component.updated_at = whole_micros(activation.now);

@@ -3,6 +3,7 @@
 //! What belongs to an org lives in its own `Tenant`: no method can reach another's.
 
 mod component;
+mod file;
 mod kv;
 mod log;
 mod message;
@@ -10,22 +11,25 @@ mod org;
 mod request;
 mod resource;
 mod session;
+mod setup;
 mod table;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::component::Components;
+use self::file::Files;
 use self::kv::Bucket;
 pub use self::message::MemoryMessageStore;
 use self::org::Orgs;
 use self::request::Requests;
 use self::session::Sessions;
+use self::setup::Setup;
 use self::table::Table;
 use crate::agent::Agent;
 use crate::component::Digest;
 use crate::harness::Harness;
-use crate::id::{AgentId, HarnessId, OrgId};
+use crate::id::{AgentId, HarnessId, OrgId, SessionId};
 
 /// Keeps everything in memory; gone with the value.
 #[derive(Default)]
@@ -50,7 +54,9 @@ struct Tenant {
     components: Components,
     /// By component and bucket.
     kv: HashMap<(String, String), Bucket>,
+    files: HashMap<SessionId, Files>,
     requests: Requests,
+    setup: Setup,
 }
 
 impl MemoryStore {

@@ -9,12 +9,13 @@ use secrecy::SecretString;
 use super::MemoryStore;
 use crate::id::{KeyId, OrgId};
 use crate::store::rules::{DEFAULT_ORG_NAME, whole_micros};
-use crate::store::{ApiKey, OrgStore, StoreError, StoreResult};
+use crate::store::{ApiKey, Org, OrgStore, StoreError, StoreResult};
 
 /// What belongs to the installation rather than to one org.
 #[derive(Default)]
 pub(super) struct Orgs {
-    names: HashMap<OrgId, String>,
+    /// In order of creation.
+    orgs: Vec<Org>,
     /// In order of creation.
     keys: Vec<ApiKey>,
     secrets: HashMap<String, SecretString>,
@@ -22,39 +23,61 @@ pub(super) struct Orgs {
 
 impl Orgs {
     fn find(&self, name: &str) -> Option<OrgId> {
-        self.names.iter().find(|(_, taken)| *taken == name).map(|(&id, _)| id)
+        self.orgs.iter().find(|org| org.name == name).map(|org| org.id)
     }
 
-    fn add(&mut self, id: OrgId, name: &str) -> StoreResult<()> {
-        if self.names.contains_key(&id) {
+    pub(super) fn list(&self) -> &[Org] {
+        &self.orgs
+    }
+
+    pub(super) fn get(&self, id: OrgId) -> Option<&Org> {
+        self.orgs.iter().find(|org| org.id == id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: OrgId) -> Option<&mut Org> {
+        self.orgs.iter_mut().find(|org| org.id == id)
+    }
+
+    fn add(&mut self, id: OrgId, name: &str, now: Timestamp) -> StoreResult<()> {
+        if self.get(id).is_some() {
             return Err(StoreError::Duplicate { what: "org", id: id.to_string() });
         }
         if self.find(name).is_some() {
             return Err(StoreError::Duplicate { what: "org", id: name.to_owned() });
         }
-        self.names.insert(id, name.to_owned());
+        let now = whole_micros(now);
+        self.orgs.push(Org {
+            id,
+            name: name.to_owned(),
+            base_harness_id: None,
+            default_harness_id: None,
+            default_is_seeded: false,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        });
         Ok(())
     }
 }
 
 #[async_trait]
 impl OrgStore for MemoryStore {
-    async fn default_org(&self, id: OrgId, _now: Timestamp) -> StoreResult<OrgId> {
+    async fn default_org(&self, id: OrgId, now: Timestamp) -> StoreResult<OrgId> {
         let orgs = &mut self.lock().orgs;
         if let Some(known) = orgs.find(DEFAULT_ORG_NAME) {
             return Ok(known);
         }
-        orgs.add(id, DEFAULT_ORG_NAME)?;
+        orgs.add(id, DEFAULT_ORG_NAME, now)?;
         Ok(id)
     }
 
-    async fn add_org(&self, id: OrgId, name: &str, _now: Timestamp) -> StoreResult<()> {
-        self.lock().orgs.add(id, name)
+    async fn add_org(&self, id: OrgId, name: &str, now: Timestamp) -> StoreResult<()> {
+        self.lock().orgs.add(id, name, now)
     }
 
     async fn add_key(&self, key: ApiKey) -> StoreResult<()> {
         let orgs = &mut self.lock().orgs;
-        if !orgs.names.contains_key(&key.org) {
+        if !orgs.get(key.org).is_some() {
             return Err(StoreError::NotFound { what: "org", id: key.org.to_string() });
         }
         let taken = |other: &ApiKey| other.secret_hash == key.secret_hash || (other.org, other.id) == (key.org, key.id);

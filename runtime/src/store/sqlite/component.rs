@@ -23,7 +23,7 @@ macro_rules! select_component {
 macro_rules! select_version {
     ($tail:literal) => {
         concat!(
-            "SELECT component_id, version, digest, size, description, imports, granted, budget, created_at FROM component_versions ",
+            "SELECT component_id, version, digest, size, description, imports, granted, budget, created_at, activated_at FROM component_versions ",
             $tail
         )
     };
@@ -54,6 +54,7 @@ fn version(row: &SqliteRow) -> StoreResult<ComponentVersion> {
         grant: row.json("granted")?,
         budget: row.json("budget")?,
         created_at: row.time("created_at")?,
+        activated_at: row.optional_time("activated_at")?,
     })
 }
 
@@ -188,6 +189,7 @@ impl ComponentStore for SqliteStore {
             grant: Grant::default(),
             budget: Budget::default(),
             created_at: now,
+            activated_at: None,
         };
         insert_version(&mut tx, org, &version).await?;
         tx.commit().await.map_err(store_error)?;
@@ -276,7 +278,7 @@ impl ComponentStore for SqliteStore {
         .map_err(store_error)?
         .ok_or_else(|| missing(id))?;
         let granted = sqlx::query(concat!(
-            "UPDATE component_versions SET granted = ?4, budget = ?5 ",
+            "UPDATE component_versions SET granted = ?4, budget = ?5, activated_at = ?6 ",
             "WHERE org_id = ?1 AND component_id = ?2 AND version = ?3"
         ))
         .bind(key(org.uuid()))
@@ -284,6 +286,7 @@ impl ComponentStore for SqliteStore {
         .bind(number)
         .bind(json(&activation.grant)?)
         .bind(json(&activation.budget)?)
+        .bind(activation.now.as_microsecond())
         .execute(&mut *tx)
         .await
         .map_err(store_error)?;

@@ -136,14 +136,13 @@ async fn wake_session(connection: &mut SqliteConnection, org: OrgId, session: Se
 }
 
 async fn is_parked(connection: &mut SqliteConnection, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
-    let parked =
-        sqlx::query("SELECT 1 FROM turns WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL AND parked = 1")
-            .bind(key(org.uuid()))
-            .bind(key(session.uuid()))
-            .bind(key(turn.uuid()))
-            .fetch_optional(connection)
-            .await
-            .map_err(store_error)?;
+    let parked = sqlx::query("SELECT 1 FROM turns WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL AND parked = 1")
+        .bind(key(org.uuid()))
+        .bind(key(session.uuid()))
+        .bind(key(turn.uuid()))
+        .fetch_optional(connection)
+        .await
+        .map_err(store_error)?;
     Ok(parked.is_some())
 }
 
@@ -225,14 +224,15 @@ impl SessionLog for SqliteStore {
     async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
         let mut writer = self.db.writer().await;
         let mut tx = writer.begin().await?;
-        let marked =
-            sqlx::query("UPDATE turns SET cancel_requested = 1, parked = 0 WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL")
-                .bind(key(org.uuid()))
-                .bind(key(session.uuid()))
-                .bind(key(turn.uuid()))
-                .execute(&mut *tx)
-                .await
-                .map_err(store_error)?;
+        let marked = sqlx::query(
+            "UPDATE turns SET cancel_requested = 1, parked = 0 WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL",
+        )
+        .bind(key(org.uuid()))
+        .bind(key(session.uuid()))
+        .bind(key(turn.uuid()))
+        .execute(&mut *tx)
+        .await
+        .map_err(store_error)?;
         if marked.rows_affected() == 0 {
             return Ok(false);
         }

@@ -35,10 +35,28 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         checksum: "652795ba0ffd270d723158a4a7fe781baf10c1555cbc6dac567541bda353c4be",
     },
     Migration {
+        version: 5,
+        name: "files",
+        sql: include_str!("migrations/0005_files.sql"),
+        checksum: "3b680302fdc4aa6bb897133c11e529d8154f183b0e40b3d03216b25d7777087e",
+    },
+    Migration {
         version: 6,
         name: "waiting_turns",
         sql: include_str!("migrations/0006_waiting_turns.sql"),
         checksum: "5d457a4699452ed6f5282e5572145e7ff01e90b79c8edd581f058a1e803db112",
+    },
+    Migration {
+        version: 7,
+        name: "setup",
+        sql: include_str!("migrations/0007_setup.sql"),
+        checksum: "94169570776d6e73cab7b7c82ce2860b44b776f3ed37294a234e2d66f8daa7c5",
+    },
+    Migration {
+        version: 9,
+        name: "activations",
+        sql: include_str!("migrations/0009_activations.sql"),
+        checksum: "7e56eee5a16408ee4e296f6b5669235418058fe7ee35f12df7889ce0bea78769",
     },
 ];
 

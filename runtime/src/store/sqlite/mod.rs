@@ -10,6 +10,7 @@ mod component;
 mod db;
 mod error;
 mod event;
+mod file;
 mod harness;
 mod kv;
 mod log;
@@ -18,6 +19,7 @@ mod org;
 mod request;
 mod row;
 mod session;
+mod setup;
 #[cfg(test)]
 mod tests;
 

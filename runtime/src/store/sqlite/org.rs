@@ -38,7 +38,7 @@ async fn org_by_name(connection: &mut SqliteConnection, name: &str) -> StoreResu
 }
 
 async fn insert_org(connection: &mut SqliteConnection, id: OrgId, name: &str, now: Timestamp) -> StoreResult<()> {
-    sqlx::query("INSERT INTO orgs (id, name, created_at) VALUES (?1, ?2, ?3)")
+    sqlx::query("INSERT INTO orgs (id, name, created_at, updated_at) VALUES (?1, ?2, ?3, ?3)")
         .bind(key(id.uuid()))
         .bind(name)
         .bind(now.as_microsecond())

@@ -198,6 +198,7 @@ impl CreateAgent {
             system_prompt: self.system_prompt,
             harness_id,
             capabilities: self.capabilities,
+            tools: Vec::new(),
             max_iterations: self.max_iterations,
             tags: self.tags,
             status: ResourceStatus::Active,

@@ -55,7 +55,7 @@ pub(crate) async fn activate_version(
     request.check(&version)?;
     let activation = Activation { grant: request.grant.clone(), budget: request.limits, now: app.moments.now() };
     let component = app.stores.component_store.activate(caller.org, component.id, version.version, activation).await?;
-    (version.grant, version.budget) = (request.grant, request.limits);
+    (version.grant, version.budget, version.activated_at) = (request.grant, request.limits, Some(component.updated_at));
     Ok(Json(VersionBody::new(&component, version)))
 }
 

@@ -4,11 +4,13 @@ mod activate;
 mod call;
 mod read;
 mod upload;
+mod versions;
 
 pub(crate) use activate::*;
 pub(crate) use call::*;
 pub(crate) use read::*;
 pub(crate) use upload::*;
+pub(crate) use versions::*;
 
 use everwit_runtime::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant};
 use everwit_runtime::id::{ComponentId, OrgId};
@@ -83,6 +85,9 @@ pub(crate) struct VersionBody {
     /// When it was uploaded.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// When it was last activated; none if it never was.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    activated_at: Option<Timestamp>,
 }
 
 impl VersionBody {
@@ -98,6 +103,7 @@ impl VersionBody {
             grant: version.grant,
             limits: version.budget,
             created_at: version.created_at,
+            activated_at: version.activated_at,
         }
     }
 }

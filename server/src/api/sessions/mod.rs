@@ -176,6 +176,7 @@ impl CreateSession {
             status: SessionStatus::Started,
             system_prompt: self.system_prompt,
             capabilities: self.capabilities,
+            tools: Vec::new(),
             locale: self.locale,
             max_iterations: self.max_iterations,
             tags: self.tags,

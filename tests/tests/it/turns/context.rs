@@ -139,6 +139,7 @@ fn agent(harness_id: HarnessId) -> Agent {
         system_prompt: "Prompt of the agent.".to_owned(),
         harness_id,
         capabilities: vec![CapabilityConfig { id: "Notes".to_owned(), config: Some(json!({"size": 2})) }],
+        tools: Vec::new(),
         max_iterations: Some(7),
         tags: Vec::new(),
         status: ResourceStatus::Active,

@@ -1,0 +1,254 @@
+//! The runtime.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::builder::{InProcessRuntimeBuilder, TurnLimits};
+use super::input::InputMessage;
+use super::lock::{ConcurrentTurns, SessionGuard, SessionLocks};
+use super::seed::{Ground, RoleHarnesses, add_session};
+use super::subscription::{EventStream, Subscription};
+use super::turn::{self, TurnResult};
+use crate::engine::{EmbeddedEngine, Engine, TurnKey};
+use crate::error::Error;
+use crate::event::{Event, EventContext, EventData, NewEvent};
+use crate::id::{EventId, HarnessId, MessageId, OrgId, SessionId, TurnId};
+use crate::limits::MAX_EVENTS_PER_PAGE;
+use crate::message::{Message, Role};
+use crate::platform::BuiltInHarnessRole;
+use crate::session::Session;
+use crate::store::RuntimeBackends;
+use crate::turn::{ContextError, ContextSources, Conversation, TurnContext, TurnPlatform, insist, inspect_turn_context};
+
+/// Runs agents in this process. Cloning shares it.
+#[derive(Clone)]
+pub struct InProcessRuntime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    platform: TurnPlatform,
+    engine: EmbeddedEngine,
+    org: OrgId,
+    default_session: Option<SessionId>,
+    roles: RoleHarnesses,
+    same_session: ConcurrentTurns,
+    locks: SessionLocks,
+    /// Goes with the runtime.
+    #[cfg(feature = "sandbox")]
+    _cache: Option<tempfile::TempDir>,
+}
+
+/// What a runtime is put together from.
+pub(super) struct Parts {
+    pub(super) platform: TurnPlatform,
+    pub(super) org: OrgId,
+    pub(super) default_session: Option<SessionId>,
+    pub(super) roles: RoleHarnesses,
+    pub(super) turns: TurnLimits,
+    #[cfg(feature = "sandbox")]
+    pub(super) cache: Option<tempfile::TempDir>,
+}
+
+impl InProcessRuntime {
+    /// Builds a runtime.
+    pub fn builder() -> InProcessRuntimeBuilder {
+        InProcessRuntimeBuilder::new()
+    }
+
+    pub(super) fn new(parts: Parts) -> Self {
+        let engine = EmbeddedEngine::new(parts.platform.clone(), parts.turns.concurrent);
+        let inner = Inner {
+            platform: parts.platform,
+            engine,
+            org: parts.org,
+            default_session: parts.default_session,
+            roles: parts.roles,
+            same_session: parts.turns.same_session,
+            locks: SessionLocks::default(),
+            #[cfg(feature = "sandbox")]
+            _cache: parts.cache,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The session of [`InProcessRuntimeBuilder::single_session`].
+    pub fn default_session_id(&self) -> Option<SessionId> {
+        self.inner.default_session
+    }
+
+    /// The org that everything belongs to.
+    pub fn org_id(&self) -> OrgId {
+        self.inner.org
+    }
+
+    /// The stores, for what this type has no method for. Everything in them is the org's.
+    pub fn backends(&self) -> &RuntimeBackends {
+        &self.inner.platform.backends
+    }
+
+    /// The harness that the platform definition has for a role.
+    pub fn harness_for_role(&self, role: BuiltInHarnessRole) -> Option<HarnessId> {
+        self.inner.roles.iter().find(|(known, _)| *known == role).map(|(_, id)| *id)
+    }
+
+    /// Adds a session.
+    ///
+    /// # Errors
+    /// `NotFound` if its harness or agent does not exist; those of the stores.
+    pub async fn add_session(&self, session: Session) -> Result<SessionId, Error> {
+        let Inner { platform, org, .. } = &*self.inner;
+        if platform.backends.harness_store.get_harness(*org, session.harness_id).await?.is_none() {
+            return Err(Error::NotFound { what: "harness", id: session.harness_id.to_string() });
+        }
+        if let Some(agent) = session.agent_id
+            && platform.backends.agent_store.get_agent(*org, agent).await?.is_none()
+        {
+            return Err(Error::NotFound { what: "agent", id: agent.to_string() });
+        }
+        let id = session.id;
+        let ground = Ground { backends: &platform.backends, org: *org, clock: &*platform.clock, ids: &*platform.ids };
+        add_session(&ground, session).await?;
+        Ok(id)
+    }
+
+    /// Says something to the agent of a session and waits until it has answered. A turn that fails
+    /// is a result too. Dropping the future does not end the turn: see [`Self::cancel`].
+    ///
+    /// # Errors
+    /// `Invalid` or `Limit` for a message that cannot be said; `NotFound` for an unknown session;
+    /// `Conflict` if the session has a turn and [`ConcurrentTurns::Refuse`] is set; `Unavailable`
+    /// if the turn was left open; those of the stores.
+    pub async fn run_turn(&self, session: SessionId, message: impl Into<InputMessage>) -> Result<TurnResult, Error> {
+        let message = message.into();
+        message.check()?;
+        Box::pin(self.run_checked(session, message)).await
+    }
+
+    /// As [`Self::run_turn`], with a text.
+    ///
+    /// # Errors
+    /// As for [`Self::run_turn`].
+    pub async fn run_text_turn(&self, session: SessionId, text: impl Into<String>) -> Result<TurnResult, Error> {
+        self.run_turn(session, InputMessage::text(text)).await
+    }
+
+    async fn run_checked(&self, session: SessionId, message: InputMessage) -> Result<TurnResult, Error> {
+        let Inner { platform, engine, org, .. } = &*self.inner;
+        let _guard = self.take(session).await?;
+        let turn = TurnId::from_uuid(platform.ids.next());
+        let key = TurnKey { org: *org, session, turn };
+        let input = platform.backends.log.submit_turn(*org, session, turn, self.input(turn, message)).await?.event;
+        let sequence = input.sequence.ok_or_else(|| Error::Internal(format!("the input of {turn} has no sequence")))?;
+        platform.backends.event_bus.emit(input);
+        engine.submit(key).await?;
+        engine.settled(*org, session).await;
+        turn::result(&platform.backends, key, sequence).await
+    }
+
+    /// Takes the session for a turn. One that a caller has given up waiting for still has it.
+    async fn take(&self, session: SessionId) -> Result<SessionGuard<'_>, Error> {
+        let Inner { platform, org, locks, same_session, .. } = &*self.inner;
+        if *same_session == ConcurrentTurns::Wait {
+            return Ok(locks.wait(session).await);
+        }
+        let refused = || Error::Conflict(format!("{session} has a turn that has not ended; wait for it or cancel it"));
+        let guard = locks.try_take(session).ok_or_else(refused)?;
+        let open = platform.backends.log.open_turns(*org, session).await?;
+        if open.is_empty() { Ok(guard) } else { Err(refused()) }
+    }
+
+    fn input(&self, turn: TurnId, input: InputMessage) -> NewEvent {
+        let TurnPlatform { clock, ids, .. } = &self.inner.platform;
+        let (now, id) = (clock.now(), MessageId::from_uuid(ids.next()));
+        let message = Message { id, role: Role::User, content: input.content, metadata: input.metadata, created_at: now };
+        NewEvent {
+            id: EventId::from_uuid(ids.next()),
+            ts: now,
+            context: EventContext { turn_id: Some(turn), input_message_id: Some(id) },
+            data: EventData::InputMessage { message },
+        }
+    }
+
+    /// Cancels all turns of a session that have not ended; false if there is none. Their
+    /// [`Self::run_turn`] returns with [`super::TurnStopReason::Cancelled`]. A turn that waits for
+    /// the session has not begun and is not cancelled.
+    ///
+    /// # Errors
+    /// Those of the stores.
+    pub async fn cancel(&self, session: SessionId) -> Result<bool, Error> {
+        let Inner { platform, engine, org, .. } = &*self.inner;
+        let mut cancelled = false;
+        for turn in platform.backends.log.open_turns(*org, session).await? {
+            cancelled |= engine.cancel(TurnKey { org: *org, session, turn }).await?;
+        }
+        Ok(cancelled)
+    }
+
+    /// The conversation of a session, oldest first; empty for an unknown session.
+    ///
+    /// # Errors
+    /// Those of the stores.
+    pub async fn messages(&self, session: SessionId) -> Result<Vec<Arc<Message>>, Error> {
+        let mut conversation = Conversation::of_session();
+        let mut after = 0;
+        loop {
+            let page = insist(|| self.backends().log.read_events(self.inner.org, session, after, MAX_EVENTS_PER_PAGE)).await?;
+            for event in &page {
+                conversation.fold(event);
+            }
+            match page.last().and_then(|event| event.sequence) {
+                Some(last) if page.len() == MAX_EVENTS_PER_PAGE => after = last,
+                _ => return Ok(conversation.messages()),
+            }
+        }
+    }
+
+    /// The context that the next turn of a session would have; works before the first message.
+    ///
+    /// # Errors
+    /// What the turn would fail with.
+    pub async fn load_context(&self, session: SessionId) -> Result<TurnContext, ContextError> {
+        let Inner { platform, org, .. } = &*self.inner;
+        let sources = ContextSources {
+            backends: &platform.backends,
+            capabilities: platform.capabilities.as_ref(),
+            default_model: &platform.default_model,
+        };
+        inspect_turn_context(sources, *org, session).await
+    }
+
+    /// The events that the event bus has kept, of all sessions, oldest first; none if it is a bus
+    /// for production.
+    pub fn events(&self) -> Vec<Event> {
+        self.backends().event_bus.collected_events()
+    }
+
+    /// Listens to a session from now on, without gaps.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown session; those of the stores.
+    pub async fn subscribe(&self, session: SessionId) -> Result<EventStream, Error> {
+        let (backends, org) = (self.backends(), self.inner.org);
+        let live = backends.event_bus.subscribe(session);
+        if backends.session_store.get_session(org, session).await?.is_none() {
+            return Err(Error::NotFound { what: "session", id: session.to_string() });
+        }
+        let seen = backends.log.last_sequence(org, session).await?;
+        Ok(Subscription { log: backends.log.clone(), org, session, live, seen, ready: VecDeque::new(), failed: false }.stream())
+    }
+
+    /// Takes up the turns that an earlier process has left open in a durable store; returns how many
+    /// sessions have such. To be called once, at the start.
+    ///
+    /// # Errors
+    /// Those of the stores.
+    pub async fn recover(&self) -> Result<usize, Error> {
+        self.inner.engine.recover().await
+    }
+
+    /// Lets running steps end and begins no others; turns that are open then stay in the store.
+    pub async fn shutdown(&self) {
+        self.inner.engine.drain().await;
+    }
+}

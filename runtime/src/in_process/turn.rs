@@ -1,0 +1,126 @@
+//! How a turn ended, read back from its events.
+
+use crate::engine::TurnKey;
+use crate::error::Error;
+use crate::event::{Event, EventData, TokenUsage};
+use crate::id::TurnId;
+use crate::limits::MAX_EVENTS_PER_PAGE;
+use crate::store::{RuntimeBackends, TurnEnd};
+use crate::turn::{TurnState, insist};
+
+/// What became of a turn.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct TurnResult {
+    /// The turn.
+    pub turn_id: TurnId,
+    /// Text of the agent's last message; empty if there is none.
+    pub response: String,
+    /// Model calls.
+    pub iterations: u32,
+    /// Settled tool calls, failed ones included.
+    pub tool_calls_count: u32,
+    /// Whether the turn came to its end: with an answer, or with its model calls used up.
+    pub success: bool,
+    /// Why it did not, as a sentence for the user.
+    pub error: Option<String>,
+    /// Why it ended.
+    pub stop_reason: TurnStopReason,
+    /// Tokens of all its model calls.
+    pub usage: TokenUsage,
+}
+
+/// Why a turn ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TurnStopReason {
+    /// The model answered.
+    EndTurn,
+    /// Its model calls were used up.
+    MaxIterations,
+    /// It could not be answered.
+    Failure {
+        /// Stable code, for example "rate_limited".
+        code: String,
+    },
+    /// The platform gave it up.
+    Sealed {
+        /// "no_progress", "budget" or "internal_error".
+        reason: String,
+    },
+    /// It was cancelled.
+    Cancelled,
+    /// Something else, in the word of `turn.completed`.
+    Other(String),
+}
+
+/// Reads a turn from its input on. `input` is the sequence of that.
+pub(super) async fn result(backends: &RuntimeBackends, key: TurnKey, input: u64) -> Result<TurnResult, Error> {
+    let mut reading = Reading { state: TurnState::new(key.turn), response: String::new(), stop: None };
+    let mut after = input - 1;
+    loop {
+        let page = insist(|| backends.log.read_events(key.org, key.session, after, MAX_EVENTS_PER_PAGE)).await?;
+        page.iter().for_each(|event| reading.take(event));
+        match page.last().and_then(|event| event.sequence) {
+            Some(last) if reading.stop.is_none() && page.len() == MAX_EVENTS_PER_PAGE => after = last,
+            _ => return reading.result(),
+        }
+    }
+}
+
+struct Reading {
+    state: TurnState,
+    response: String,
+    stop: Option<(TurnStopReason, Option<String>)>,
+}
+
+impl Reading {
+    fn take(&mut self, event: &Event) {
+        if self.stop.is_some() {
+            return;
+        }
+        self.state.fold(event);
+        if event.context.turn_id != Some(self.state.turn_id()) {
+            return;
+        }
+        self.stop = match &event.data {
+            EventData::OutputMessageCompleted { message, .. } => {
+                self.response = message.text();
+                None
+            }
+            EventData::TurnCompleted { reason, .. } => Some((completed(reason), None)),
+            EventData::TurnFailed { error, error_code, .. } => {
+                Some((TurnStopReason::Failure { code: error_code.clone() }, Some(error.clone())))
+            }
+            EventData::TurnSealed { reason, detail, .. } => Some((TurnStopReason::Sealed { reason: reason.clone() }, Some(detail.clone()))),
+            EventData::TurnCancelled { .. } => Some((TurnStopReason::Cancelled, Some("the turn was cancelled".to_owned()))),
+            _ => None,
+        };
+    }
+
+    fn result(self) -> Result<TurnResult, Error> {
+        let state = self.state;
+        let Some((stop_reason, error)) = self.stop else {
+            let left = format!("{} is left open, because the runtime shuts down or its store failed; recover takes it up", state.turn_id());
+            return Err(Error::Unavailable(left));
+        };
+        Ok(TurnResult {
+            turn_id: state.turn_id(),
+            response: self.response,
+            iterations: state.iterations(),
+            tool_calls_count: state.settled_calls(),
+            success: state.ended() == Some(TurnEnd::Completed),
+            error,
+            stop_reason,
+            usage: state.usage(),
+        })
+    }
+}
+
+fn completed(reason: &str) -> TurnStopReason {
+    match reason {
+        "answered" => TurnStopReason::EndTurn,
+        "max_iterations" => TurnStopReason::MaxIterations,
+        other => TurnStopReason::Other(other.to_owned()),
+    }
+}

@@ -1,0 +1,154 @@
+//! Components that a definition ships: bytes or a file, with what they may and how much.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::component::{Digest, Grant};
+use crate::limits::Budget;
+
+/// Where the bytes of a component are.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ComponentSource {
+    /// In a file, which is read when the component is opened.
+    File(PathBuf),
+    /// Here.
+    Bytes(Bytes),
+    /// Opened already: it is among the definition's capabilities.
+    Opened {
+        /// Its capability id.
+        id: String,
+        /// Digest of its bytes.
+        digest: Digest,
+    },
+}
+
+impl fmt::Debug for ComponentSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for ComponentSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Bytes(bytes) => write!(f, "{} bytes with the digest {}", bytes.len(), Digest::of(bytes)),
+            Self::Opened { id, digest } => write!(f, "{id} with the digest {digest}"),
+        }
+    }
+}
+
+/// A component that a platform ships. It becomes a capability under the id that it states itself,
+/// for every org, and no upload can take that id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComponentDefinition {
+    /// Where its bytes are.
+    pub source: ComponentSource,
+    /// What it may reach.
+    pub grant: Grant,
+    /// Limits of each of its calls.
+    pub budget: Budget,
+}
+
+impl ComponentDefinition {
+    /// A component in a file.
+    pub fn file(path: impl Into<PathBuf>, grant: Grant, budget: Budget) -> Self {
+        Self { source: ComponentSource::File(path.into()), grant, budget }
+    }
+
+    /// A component in memory.
+    pub fn bytes(wasm: impl Into<Bytes>, grant: Grant, budget: Budget) -> Self {
+        Self { source: ComponentSource::Bytes(wasm.into()), grant, budget }
+    }
+
+    /// What decides how it behaves, for the digest of the definition.
+    pub(super) fn terms(&self) -> impl Serialize {
+        (&self.grant, &self.budget)
+    }
+}
+
+#[cfg(feature = "sandbox")]
+mod open {
+    use bytes::Bytes;
+
+    use super::{ComponentDefinition, ComponentSource};
+    use crate::capability::Capability;
+    use crate::limits::MAX_COMPONENT_BYTES;
+    use crate::platform::{DefinitionErrors, DefinitionProblem, PlatformDefinition};
+    use crate::sandbox::{AdmitError, ComponentCapability, Sandbox, Terms};
+
+    impl PlatformDefinition {
+        /// The same definition with its components opened: each is one of its capabilities then.
+        /// Hosts do so when they start; what is opened already stays as it is.
+        ///
+        /// # Errors
+        /// All problems at once: files that cannot be read, components that the sandbox rejects
+        /// with what it found, grants and limits beyond what is possible, ids that are taken, and
+        /// whatever [`Self::validate`] finds, references to components included.
+        pub async fn open(mut self, sandbox: &Sandbox) -> Result<Self, DefinitionErrors> {
+            let mut problems = Vec::new();
+            for at in 0..self.components.len() {
+                let definition = self.components[at].clone();
+                if matches!(definition.source, ComponentSource::Opened { .. }) {
+                    continue;
+                }
+                match open(sandbox, &definition).await {
+                    Ok(component) => self.add_opened(at, component, &mut problems),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+            if problems.is_empty() { self.validate().map(|()| self) } else { Err(DefinitionErrors(problems)) }
+        }
+
+        fn add_opened(&mut self, at: usize, component: ComponentCapability, problems: &mut Vec<DefinitionProblem>) {
+            let id = component.id().to_owned();
+            let component_source = &mut self.components[at].source;
+            if self.capability_registry.has(&id) {
+                problems.push(DefinitionProblem::DuplicateCapability { capability: id, source_of_second: component_source.to_string() });
+                return;
+            }
+            if let Some(digest) = component.pin().digest {
+                *component_source = ComponentSource::Opened { id, digest };
+            }
+            self.capability_registry.register(component);
+        }
+    }
+
+    async fn open(sandbox: &Sandbox, definition: &ComponentDefinition) -> Result<ComponentCapability, DefinitionProblem> {
+        let refused = |problems: Vec<String>| DefinitionProblem::BadComponent { component: definition.source.to_string(), problems };
+        let limits = definition.budget.problems();
+        if !limits.is_empty() {
+            return Err(refused(limits));
+        }
+        let wasm = read(&definition.source).await.map_err(|problem| refused(vec![problem]))?;
+        let terms = Terms { version: None, grant: definition.grant.clone(), budget: definition.budget };
+        let opened = sandbox.open(wasm, terms).await.map_err(|error| refused(findings(error)))?;
+        let beyond = definition.grant.beyond(opened.permissions());
+        if beyond.is_empty() { Ok(opened) } else { Err(refused(beyond.into_iter().map(|entry| format!("grant: {entry}")).collect())) }
+    }
+
+    async fn read(source: &ComponentSource) -> Result<Bytes, String> {
+        let wasm = match source {
+            ComponentSource::Bytes(bytes) => bytes.clone(),
+            ComponentSource::File(path) => tokio::fs::read(path).await.map_err(|error| format!("it cannot be read: {error}"))?.into(),
+            ComponentSource::Opened { .. } => return Err("it is open already".to_owned()),
+        };
+        if wasm.len() > MAX_COMPONENT_BYTES {
+            return Err(format!("it has {} bytes; a component has at most {MAX_COMPONENT_BYTES}", wasm.len()));
+        }
+        Ok(wasm)
+    }
+
+    fn findings(error: AdmitError) -> Vec<String> {
+        match error {
+            AdmitError::Rejected(rejection) => {
+                rejection.findings.iter().map(|finding| format!("{}: {}; {}", finding.code, finding.detail, finding.fix)).collect()
+            }
+            error => vec![error.to_string()],
+        }
+    }
+}

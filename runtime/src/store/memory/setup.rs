@@ -1,0 +1,93 @@
+//! What orgs are set up with.
+
+use std::collections::{BTreeMap, HashMap};
+
+use async_trait::async_trait;
+
+use super::MemoryStore;
+use crate::harness::ResourceStatus;
+use crate::id::{HarnessId, OrgId, SessionId};
+use crate::store::rules::{follows, page_limit, whole_micros};
+use crate::store::{Listing, Org, OrgSetupStore, Page, Seed, SeedKind, StoreError, StoreResult};
+
+/// What one org is set up with, its settings excepted.
+#[derive(Default)]
+pub(super) struct Setup {
+    seeds: BTreeMap<(SeedKind, String), Seed>,
+    chats: HashMap<String, SessionId>,
+}
+
+fn missing(org: OrgId) -> StoreError {
+    StoreError::NotFound { what: "org", id: org.to_string() }
+}
+
+impl MemoryStore {
+    fn require_org(&self, org: OrgId) -> StoreResult<()> {
+        self.lock().orgs.get(org).map(|_| ()).ok_or_else(|| missing(org))
+    }
+}
+
+#[async_trait]
+impl OrgSetupStore for MemoryStore {
+    async fn list_orgs(&self, page: Page) -> StoreResult<Listing<Org>> {
+        let state = self.lock();
+        let all = state.orgs.list();
+        let items = all.iter().skip(page.offset as usize).take(page_limit(page) as usize).cloned().collect();
+        Ok(Listing { items, total: all.len() as u64 })
+    }
+
+    async fn get_org(&self, id: OrgId) -> StoreResult<Option<Org>> {
+        Ok(self.lock().orgs.get(id).cloned())
+    }
+
+    async fn update_org(&self, changed: Org) -> StoreResult<()> {
+        let mut state = self.lock();
+        let stored = state.orgs.get_mut(changed.id).ok_or_else(|| missing(changed.id))?;
+        if !follows(stored.version, changed.version) {
+            return Err(StoreError::Stale { what: "org", id: changed.id.to_string() });
+        }
+        let (name, created_at) = (stored.name.clone(), stored.created_at);
+        *stored = Org { name, created_at, updated_at: whole_micros(changed.updated_at), ..changed };
+        Ok(())
+    }
+
+    async fn list_seeds(&self, org: OrgId) -> StoreResult<Vec<Seed>> {
+        Ok(self.read(org, |tenant| tenant.setup.seeds.values().cloned().collect()))
+    }
+
+    async fn find_seed(&self, org: OrgId, kind: SeedKind, key: &str) -> StoreResult<Option<Seed>> {
+        Ok(self.read(org, |tenant| tenant.setup.seeds.get(&(kind, key.to_owned())).cloned()))
+    }
+
+    async fn put_seed(&self, org: OrgId, seed: Seed) -> StoreResult<bool> {
+        self.require_org(org)?;
+        Ok(self.write(org, |tenant| tenant.setup.seeds.insert((seed.kind, seed.key.clone()), seed).is_none()))
+    }
+
+    async fn harness_is_used(&self, org: OrgId, id: HarnessId) -> StoreResult<bool> {
+        let state = self.lock();
+        let by_org = state
+            .orgs
+            .get(org)
+            .is_some_and(|org| org.base_harness_id == Some(id) || (org.default_harness_id == Some(id) && !org.default_is_seeded));
+        let Some(tenant) = state.tenants.get(&org) else { return Ok(by_org) };
+        let by_agent = tenant.agents.iter().any(|agent| agent.harness_id == id && agent.status == ResourceStatus::Active);
+        let by_child = tenant.harnesses.iter().any(|child| child.parent_harness_id == Some(id) && child.status == ResourceStatus::Active);
+        Ok(by_org || by_agent || by_child || tenant.sessions.table.iter().any(|row| row.session.harness_id == id))
+    }
+
+    async fn chat_session(&self, org: OrgId, subject: &str) -> StoreResult<Option<SessionId>> {
+        Ok(self.read(org, |tenant| tenant.setup.chats.get(subject).copied()))
+    }
+
+    async fn replace_chat_session(&self, org: OrgId, subject: &str, stale: Option<SessionId>, fresh: SessionId) -> StoreResult<SessionId> {
+        self.require_org(org)?;
+        Ok(self.write(org, |tenant| match tenant.setup.chats.get(subject) {
+            Some(&current) if Some(current) != stale => current,
+            _ => {
+                tenant.setup.chats.insert(subject.to_owned(), fresh);
+                fresh
+            }
+        }))
+    }
+}
