@@ -109,6 +109,6 @@ pub(super) struct Subject {
 /// stand in for all of it.
 pub(super) struct Services {
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) gateway: crate::egress::Gateway,
+    pub(super) gateway: Arc<crate::egress::Gateway>,
     pub(super) kv: Arc<dyn crate::store::KvStore>,
 }
