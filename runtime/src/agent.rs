@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::client_tool::ClientTool;
 use crate::clock::{Clock, SystemClock};
+use crate::file::InitialFile;
 use crate::harness::{CapabilityConfig, ResourceStatus};
-use crate::id::{AgentId, HarnessId, fresh};
+use crate::id::{AgentId, HarnessId, ModelId, fresh};
 
 /// An agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Agent {
     pub system_prompt: String,
     /// The harness that it runs on.
     pub harness_id: HarnessId,
+    /// The model of its sessions, unless session or message name another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_model_id: Option<ModelId>,
     /// Its capabilities, in addition to the harness chain's.
     #[serde(default)]
     pub capabilities: Vec<CapabilityConfig>,
@@ -35,6 +39,9 @@ pub struct Agent {
     /// Most model calls of one turn; none means the platform's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_iterations: Option<u32>,
+    /// Files that sessions start with, after those of the harness; of the same path, the later one wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub initial_files: Vec<InitialFile>,
     /// Free-form labels.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -55,6 +62,7 @@ impl Agent {
     pub fn new(name: impl Into<String>, system_prompt: impl Into<String>, harness_id: HarnessId) -> Self {
         let now = SystemClock.now();
         Self {
+            default_model_id: None,
             id: AgentId::from_uuid(fresh()),
             name: name.into(),
             display_name: None,
@@ -64,6 +72,7 @@ impl Agent {
             capabilities: Vec::new(),
             tools: Vec::new(),
             max_iterations: None,
+            initial_files: Vec::new(),
             tags: Vec::new(),
             status: ResourceStatus::Active,
             version: 1,
@@ -101,6 +110,13 @@ impl Agent {
     #[must_use]
     pub fn with_max_iterations(self, most: u32) -> Self {
         Self { max_iterations: Some(most), ..self }
+    }
+
+    /// The same with one more file that sessions start with.
+    #[must_use]
+    pub fn with_initial_file(mut self, file: InitialFile) -> Self {
+        self.initial_files.push(file);
+        self
     }
 
     /// The same with one more label.

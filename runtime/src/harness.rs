@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::{Clock, SystemClock};
-use crate::id::{HarnessId, fresh};
+use crate::file::InitialFile;
+use crate::id::{HarnessId, ModelId, fresh};
 
 /// A capability with its configuration, as harnesses, agents and sessions list it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,9 +71,15 @@ pub struct Harness {
     /// The harness that it extends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_harness_id: Option<HarnessId>,
+    /// The model of its sessions, unless agent, session or message name another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_model_id: Option<ModelId>,
     /// Its capabilities.
     #[serde(default)]
     pub capabilities: Vec<CapabilityConfig>,
+    /// Files that sessions start with, after those of its parents; of the same path, the later one wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub initial_files: Vec<InitialFile>,
     /// Free-form labels.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -96,6 +103,7 @@ impl Harness {
     pub fn new(name: impl Into<String>, system_prompt: impl Into<String>) -> Self {
         let now = SystemClock.now();
         Self {
+            default_model_id: None,
             id: HarnessId::from_uuid(fresh()),
             name: name.into(),
             display_name: None,
@@ -103,6 +111,7 @@ impl Harness {
             system_prompt: Some(system_prompt.into()),
             parent_harness_id: None,
             capabilities: Vec::new(),
+            initial_files: Vec::new(),
             tags: Vec::new(),
             is_built_in: false,
             status: ResourceStatus::Active,
@@ -140,6 +149,13 @@ impl Harness {
     #[must_use]
     pub fn with_capability(mut self, capability: impl Into<CapabilityConfig>) -> Self {
         self.capabilities.push(capability.into());
+        self
+    }
+
+    /// The same with one more file that sessions start with.
+    #[must_use]
+    pub fn with_initial_file(mut self, file: InitialFile) -> Self {
+        self.initial_files.push(file);
         self
     }
 

@@ -109,6 +109,10 @@ ids! {
     EventId = "event";
     /// An uploaded component.
     ComponentId = "component";
+    /// A configured account at a model vendor.
+    ProviderId = "provider";
+    /// A model at a provider.
+    ModelId = "model";
 }
 
 fn parse(text: &str, expected: &'static str) -> Result<Uuid, ParseIdError> {

@@ -87,16 +87,18 @@ pub mod in_process;
 pub mod limits;
 pub mod message;
 pub mod platform;
+pub mod provider;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod secret;
 pub mod session;
 pub mod store;
 pub mod tokens;
 pub mod turn;
 
-#[cfg(feature = "builtins")]
-pub use capability::CurrentTimeCapability;
 pub use capability::{Capability, CapabilityRegistry, CapabilitySource};
+#[cfg(feature = "builtins")]
+pub use capability::{CurrentTimeCapability, SessionFileSystemCapability, SessionStorageCapability, WebFetchCapability};
 pub use connection::{ConnectionProvider, ConnectionProviderRegistry};
 pub use driver as driver_registry;
 pub use driver::llmsim as llmsim_driver;
@@ -107,5 +109,6 @@ pub use platform::{
     BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, ComponentDefinition, PlatformDefinition,
     PlatformDefinitionBuilder, SeedAgent,
 };
+pub use provider::{Model, Provider};
 pub use store::RuntimeBackends;
 pub use turn::{ContextReport, assemble_turn_context, context_report, inspect_turn_context, messages_from_events};

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::client_tool::ClientTool;
 use crate::clock::{Clock, SystemClock};
+use crate::file::InitialFile;
 use crate::harness::CapabilityConfig;
-use crate::id::{AgentId, HarnessId, SessionId, fresh};
+use crate::id::{AgentId, HarnessId, ModelId, SessionId, fresh};
 
 /// What a session is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,12 +50,18 @@ pub struct Session {
     /// Tools that its clients execute, in addition to the agent's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ClientTool>,
+    /// Its model, unless a message names another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<ModelId>,
     /// BCP 47 tag of the user's language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
     /// Most model calls of one turn; none means the agent's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_iterations: Option<u32>,
+    /// Files that sessions start with, after those of harness and agent; of the same path, the later one wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub initial_files: Vec<InitialFile>,
     /// Free-form labels.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -73,6 +80,7 @@ impl Session {
     pub fn new(harness_id: HarnessId) -> Self {
         let now = SystemClock.now();
         Self {
+            model_id: None,
             id: SessionId::from_uuid(fresh()),
             harness_id,
             agent_id: None,
@@ -83,6 +91,7 @@ impl Session {
             tools: Vec::new(),
             locale: None,
             max_iterations: None,
+            initial_files: Vec::new(),
             tags: Vec::new(),
             version: 1,
             created_at: now,
@@ -131,6 +140,13 @@ impl Session {
     #[must_use]
     pub fn with_max_iterations(self, most: u32) -> Self {
         Self { max_iterations: Some(most), ..self }
+    }
+
+    /// The same with one more file that sessions start with.
+    #[must_use]
+    pub fn with_initial_file(mut self, file: InitialFile) -> Self {
+        self.initial_files.push(file);
+        self
     }
 
     /// The same with one more label.

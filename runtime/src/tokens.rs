@@ -61,7 +61,7 @@ mod tests {
         let check = |part: ContentPart, bytes: usize| {
             let id = MessageId::from_uuid(uuid::Uuid::nil());
             let (metadata, created_at) = (Default::default(), jiff::Timestamp::UNIX_EPOCH);
-            let message = Message { id, role: Role::User, content: vec![part.clone(), part], metadata, created_at };
+            let message = Message { id, role: Role::User, content: vec![part.clone(), part], metadata, controls: None, created_at };
             assert_eq!(message_bytes(&message), 2 * bytes);
         };
         check(ContentPart::text("größe"), 7);

@@ -1,212 +1,267 @@
-//! Puts the server together and runs it from start to end.
+//! Puts a server together and runs it from start to end.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use everwit_runtime::capability::{CapabilityRegistry, ToolServices};
-use everwit_runtime::driver::llmsim::register_driver;
-use everwit_runtime::driver::{DriverId, DriverRegistry, ResolvedModel};
-use everwit_runtime::engine::{EmbeddedEngine, Engine};
+use axum::Router;
+use everwit_runtime::PlatformDefinition;
+use everwit_runtime::capability::ToolServices;
 use everwit_runtime::id::OrgId;
-use everwit_runtime::store::sqlite::SqliteStore;
-use everwit_runtime::store::{OrgStore, RuntimeBackends};
-use everwit_runtime::turn::TurnPlatform;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
 
-use crate::api::{self, App, AppState};
-use crate::auth::Auth;
-use crate::components::{Components, SandboxSettings, start_gateway, start_sandbox};
-use crate::config::ServeConfig;
-use crate::data_dir::DataDir;
+use crate::api::custom::CustomRoutes;
+use crate::api::table::{Module, Without};
+use crate::api::{self, AppState};
+use crate::auth::{Auth, Authenticator};
+use crate::config::{ServerConfig, ServerRole};
+use crate::definition::oss_platform_definition;
+use crate::error::AppError;
+use crate::executor::{Assembled, Executor};
+use crate::handle::Running;
+use crate::http;
 use crate::lifecycle::{Lifecycle, Phase, Signals};
-use crate::moments::Moments;
-use crate::{http, random, seed};
+use crate::listener::{EventListener, Listening};
+use crate::seed::{SeedReport, Seeder};
+use crate::site::Site;
 
 /// Uploads that are examined at once; each holds its component in memory.
 const MAX_UPLOADS: usize = 4;
 /// How long open requests may take once turns have come to rest.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
-/// Runs the server until a signal ends it.
-///
-/// # Errors
-/// Whatever keeps it from starting.
-pub(crate) async fn run(config: ServeConfig, json: bool) -> anyhow::Result<()> {
-    let mut signals = Signals::install().context("cannot take over signals")?;
-    let dir = DataDir::create(&config.data_dir)?;
-    let _lock = dir.lock()?;
-    let store = Arc::new(SqliteStore::open(&dir.database()).await.context("cannot open the database")?);
-    let stores = RuntimeBackends::from_store(store.clone());
-    let moments = Moments::system();
-    let org = stores.org_store.default_org(OrgId::from_uuid(moments.uuid()), moments.now()).await?;
-    seed::base_harness(&stores, &moments, org).await?;
-    let has_keys = stores.org_store.has_keys().await?;
-    require_keys(config.listen, has_keys, &dir)?;
-
-    let (app, engine) = assemble(&config, &dir, stores, moments, org).await?;
-    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let address = listener.local_addr().context("cannot tell the address")?;
-    let recovered = engine.recover().await.context("cannot take up the open turns")?;
-    if recovered > 0 {
-        tracing::info!(sessions = recovered, "taking up turns that were open");
-    }
-    announce(&Announcement { address, config: &config, dir: &dir, org: (!has_keys).then_some(org) }, json)?;
-
-    let lifecycle = app.lifecycle.clone();
-    tokio::select! {
-        () = http::serve(listener, api::service(app), &lifecycle, config.max_connections, LAST_REQUESTS) => {}
-        error = end(&mut signals, &lifecycle, &engine, config.drain) => return Err(error),
-    }
-    store.close().await.context("cannot close the database")?;
-    tracing::info!("ended");
-    Ok(())
+/// Builds a server: the stock one, or one with an embedder's capabilities, routes, authentication
+/// and listeners.
+pub struct ServerAppBuilder {
+    config: ServerConfig,
+    platform: Option<PlatformDefinition>,
+    custom: CustomRoutes,
+    without: Without,
+    authenticator: Option<Arc<dyn Authenticator>>,
+    listeners: Vec<Arc<dyn EventListener>>,
 }
 
-/// Waits for a signal and brings the server to its end; returns only if a second signal wants
-/// it at once.
-async fn end(signals: &mut Signals, lifecycle: &Lifecycle, engine: &EmbeddedEngine, patience: Duration) -> anyhow::Error {
-    let signal = signals.next().await;
-    tracing::info!(signal, "ending; a second signal ends at once");
-    lifecycle.enter(Phase::Draining);
-    let orderly = async {
-        if tokio::time::timeout(patience, engine.drain()).await.is_err() {
-            tracing::warn!("some steps did not end in time; their turns go on at the next start");
+impl ServerAppBuilder {
+    /// A stock server.
+    pub fn new(config: ServerConfig) -> Self {
+        Self {
+            config,
+            platform: None,
+            custom: CustomRoutes::default(),
+            without: Without::new(),
+            authenticator: None,
+            listeners: Vec::new(),
         }
-        lifecycle.enter(Phase::Closing);
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        () = orderly => anyhow::anyhow!("ended"),
-        signal = signals.next() => anyhow::anyhow!("ended at once by a second signal ({signal})"),
+    }
+
+    /// What the platform consists of. Default: [`oss_platform_definition`].
+    #[must_use]
+    pub fn platform_definition(mut self, platform: PlatformDefinition) -> Self {
+        self.platform = Some(platform);
+        self
+    }
+
+    /// Adds routes beside the stock ones, also below `/api`. Repeatable. They are open to
+    /// everybody who reaches the server, unless a handler takes a [`Caller`](crate::Caller) or
+    /// [`authorized`](crate::authorized) guards them.
+    #[must_use]
+    pub fn routes(mut self, routes: Router) -> Self {
+        self.custom.plain.push(routes);
+        self
+    }
+
+    /// As [`Self::routes`], for routes that join the OpenAPI document. Paths are written out,
+    /// `/v1` included. See [`authorized_api`](crate::authorized_api).
+    #[must_use]
+    pub fn api_routes(mut self, routes: OpenApiRouter) -> Self {
+        self.custom.documented.push(routes);
+        self
+    }
+
+    /// Switches a part of the stock API off. Repeatable.
+    #[must_use]
+    pub fn without_module(mut self, module: Module) -> Self {
+        self.without.insert(module);
+        self
+    }
+
+    /// Finds out who calls, in place of API keys and of the open mode of a loopback server.
+    #[must_use]
+    pub fn auth(mut self, authenticator: impl Authenticator + 'static) -> Self {
+        self.authenticator = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Adds a listener for stored events. Repeatable.
+    #[must_use]
+    pub fn event_listener(mut self, listener: impl EventListener + 'static) -> Self {
+        self.listeners.push(Arc::new(listener));
+        self
+    }
+
+    /// Runs the server until SIGTERM or an interrupt ends it.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting, or from ending well.
+    pub async fn run(self) -> Result<(), AppError> {
+        let signals = Signals::install().map_err(|source| AppError::System { what: "signals", source })?;
+        self.start().await?.run_until(signals).await
+    }
+
+    /// Starts the server: it listens when this returns.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting.
+    pub async fn start(mut self) -> Result<ServerHandle, AppError> {
+        self.config.check()?;
+        let platform = self.platform.take().unwrap_or_else(oss_platform_definition);
+        platform.validate()?;
+        let site = Site::join(&self.config.data_dir, &self.config.encryption).await?;
+        let started = Box::pin(self.start_on(site.clone(), platform)).await;
+        if started.is_err()
+            && let Err(error) = site.leave().await
+        {
+            tracing::warn!(%error, "a server that did not start could not close its database");
+        }
+        started
+    }
+
+    async fn start_on(self, site: Arc<Site>, platform: PlatformDefinition) -> Result<ServerHandle, AppError> {
+        let Self { config, platform: _, custom, without, authenticator, listeners } = self;
+        let assembled = Assembled::new(&site, &config.engine(), platform).await?;
+        let (stores, moments) = (site.stores.clone(), site.moments.clone());
+        let org = stores.org_store.default_org(OrgId::from_uuid(moments.uuid()), moments.now()).await?;
+        let seeder = Seeder::new(stores.clone(), moments.clone(), assembled.platform.clone());
+        let seeding = seeder.reconcile_all().await?;
+        let has_keys = stores.org_store.has_keys().await?;
+        if authenticator.is_none() {
+            require_keys(config.listen, has_keys, site.dir.path())?;
+        }
+        let open_to = (authenticator.is_none() && config.listen.ip().is_loopback()).then_some(org);
+        let auth = authenticator.map_or_else(|| Auth::Keys { orgs: stores.org_store.clone(), open_to }, Auth::Custom);
+        let turns = &assembled.turns;
+        let tool_services =
+            ToolServices { backends: stores.clone(), egress: turns.egress.clone(), clock: moments.clock.clone(), ids: moments.ids.clone() };
+        let lifecycle = Lifecycle::new();
+        let app = AppState {
+            auth,
+            engine: site.dispatcher.clone(),
+            turns: turns.clone(),
+            drivers: turns.drivers.clone(),
+            stores,
+            tool_services: Arc::new(tool_services),
+            components: assembled.components.clone(),
+            seeder,
+            moments,
+            lifecycle: lifecycle.clone(),
+            streams: api::sse::Streams::default(),
+            uploads: Semaphore::new(MAX_UPLOADS),
+        };
+        let router = api::service(Arc::new(app), &without, &custom)?;
+        let listen_error = |source| AppError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+        let listening = listeners.into_iter().map(|listener| site.listeners.add(listener)).collect();
+        let executor = match config.role {
+            ServerRole::All => Some(Executor::join(&site, assembled.turns, config.max_turns, config.drain).await?),
+            ServerRole::ControlPlane => None,
+        };
+        let life = Life { listener, router, lifecycle, max_connections: config.max_connections, executor, listening, site };
+        let running = Running::spawn(|stop| life.live(stop));
+        Ok(ServerHandle { address, open_to: open_to.filter(|_| !has_keys), seeding, running })
     }
 }
 
-async fn assemble(
-    config: &ServeConfig,
-    dir: &DataDir,
-    stores: RuntimeBackends,
-    moments: Moments,
-    org: OrgId,
-) -> anyhow::Result<(App, EmbeddedEngine)> {
-    let settings = SandboxSettings {
-        cache_dir: dir.cache().context("cannot create the cache directory")?,
-        cache_key: secret(&*stores.org_store, "artifact-cache").await?,
-        id_salt: secret(&*stores.org_store, "guest-id-salt").await?,
-        max_concurrent_calls: config.max_calls,
-    };
-    let egress = start_gateway(config.private_targets.clone())?;
-    let sandbox = start_sandbox(settings, egress.clone(), stores.kv.clone(), moments.clock.clone())?;
-    let components = Components::new(CapabilityRegistry::with_builtins(), stores.component_store.clone(), sandbox);
-    let mut drivers = DriverRegistry::new();
-    register_driver(&mut drivers, config.llmsim.clone());
-    let platform = TurnPlatform {
-        backends: stores.clone(),
-        capabilities: components.source.clone(),
-        drivers,
-        default_model: default_model(),
-        clock: moments.clock.clone(),
-        ids: moments.ids.clone(),
-        egress: egress.clone(),
-    };
-    let engine = EmbeddedEngine::new(platform, config.max_turns);
-    let open_to = config.listen.ip().is_loopback().then_some(org);
-    let tool_services = ToolServices { backends: stores.clone(), egress, clock: moments.clock.clone(), ids: moments.ids.clone() };
-    let app = AppState {
-        auth: Auth::new(stores.org_store.clone(), open_to),
-        engine: Arc::new(engine.clone()),
-        stores,
-        tool_services: Arc::new(tool_services),
-        components,
-        moments,
-        lifecycle: Lifecycle::new(),
-        streams: api::sse::Streams::default(),
-        uploads: Semaphore::new(MAX_UPLOADS),
-    };
-    Ok((Arc::new(app), engine))
+/// A server that runs. Dropping it ends the server as [`Self::shutdown`] does, without waiting.
+pub struct ServerHandle {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The org whose admin every local caller is, for lack of keys.
+    pub(crate) open_to: Option<OrgId>,
+    seeding: Vec<SeedReport>,
+    running: Running,
 }
 
-fn default_model() -> ResolvedModel {
-    ResolvedModel {
-        model: "llmsim-model".to_owned(),
-        provider_type: DriverId::LlmSim,
-        api_key: None,
-        base_url: None,
-        provider_metadata: None,
+impl ServerHandle {
+    /// What seeding did at the start, org by org.
+    pub fn seeding(&self) -> &[SeedReport] {
+        &self.seeding
+    }
+
+    /// Ends the server: takes up no further turns, lets running steps and requests end, and
+    /// closes the database. Turns that are open go on at the next start.
+    ///
+    /// # Errors
+    /// If the database cannot be closed.
+    pub async fn shutdown(self) -> Result<(), AppError> {
+        self.running.shutdown().await
+    }
+
+    /// Runs until SIGTERM or an interrupt ends it.
+    ///
+    /// # Errors
+    /// As for [`Self::shutdown`]; a second signal; signals that cannot be taken over.
+    pub async fn wait(self) -> Result<(), AppError> {
+        let signals = Signals::install().map_err(|source| AppError::System { what: "signals", source })?;
+        self.run_until(signals).await
+    }
+
+    /// Runs until a signal ends it.
+    ///
+    /// # Errors
+    /// As for [`Self::shutdown`], or a second signal.
+    pub(crate) async fn run_until(self, signals: Signals) -> Result<(), AppError> {
+        self.running.until(signals).await
     }
 }
 
-/// 32 random bytes that stay the same for the installation.
-async fn secret(orgs: &dyn OrgStore, name: &str) -> anyhow::Result<[u8; 32]> {
-    let fresh = SecretString::from(URL_SAFE_NO_PAD.encode(random::secret_bytes()?));
-    let stored = orgs.installation_secret(name, fresh).await?;
-    let stored = URL_SAFE_NO_PAD.decode(stored.expose_secret()).ok().and_then(|bytes| bytes.try_into().ok());
-    stored.with_context(|| format!("the installation secret {name:?} in the database is broken"))
+/// What a running server consists of.
+struct Life {
+    listener: TcpListener,
+    router: Router,
+    lifecycle: Lifecycle,
+    max_connections: usize,
+    executor: Option<Executor>,
+    listening: Vec<Listening>,
+    site: Arc<Site>,
+}
+
+impl Life {
+    async fn live(self, stop: CancellationToken) -> Result<(), AppError> {
+        let Self { listener, router, lifecycle, max_connections, executor, listening, site } = self;
+        let serving = http::serve(listener, router, &lifecycle, max_connections, LAST_REQUESTS);
+        let ending = async {
+            stop.cancelled().await;
+            lifecycle.enter(Phase::Draining);
+            if let Some(executor) = executor {
+                executor.end().await;
+            }
+            lifecycle.enter(Phase::Closing);
+        };
+        tokio::join!(serving, ending);
+        for listening in listening {
+            listening.end().await;
+        }
+        site.leave().await?;
+        tracing::info!("the server ended");
+        Ok(())
+    }
 }
 
 /// An address that others can reach needs keys.
-fn require_keys(listen: SocketAddr, has_keys: bool, dir: &DataDir) -> anyhow::Result<()> {
+fn require_keys(listen: SocketAddr, has_keys: bool, data_dir: &Path) -> Result<(), AppError> {
     if has_keys || listen.ip().is_loopback() {
         return Ok(());
     }
-    let data_dir = dir.path().display();
-    bail!(
+    Err(AppError::NeedsKeys(format!(
         "{listen} can be reached by others, and there is no API key\n\
-         to fix it: everwit keys create --scope admin --data-dir {data_dir}\n\
+         to fix it: everwit keys create --scope admin --data-dir {}\n\
          or listen on this machine only: everwit serve --listen 127.0.0.1:{}",
+        data_dir.display(),
         listen.port()
-    );
-}
-
-/// What is told at the start.
-struct Announcement<'a> {
-    address: SocketAddr,
-    config: &'a ServeConfig,
-    dir: &'a DataDir,
-    /// The org whose admin every local caller is, for lack of keys.
-    org: Option<OrgId>,
-}
-
-fn announce(start: &Announcement<'_>, json: bool) -> anyhow::Result<()> {
-    let url = format!("http://{}", start.address);
-    let text = if json {
-        let line = serde_json::json!({
-            "url": url,
-            "api": format!("{url}/v1"),
-            "docs": format!("{url}/docs"),
-            "openapi": format!("{url}/openapi.json"),
-            "data_dir": start.dir.path(),
-            "auth": if start.org.is_some() { "none" } else { "keys" },
-            "version": env!("CARGO_PKG_VERSION"),
-        });
-        format!("{line}\n")
-    } else {
-        let auth = match start.org {
-            Some(org) => format!("none: local callers are admin of {org}, until there is a key (everwit keys create)"),
-            None => "API keys".to_owned(),
-        };
-        let model = if start.config.llmsim_scripted {
-            "simulated, by script"
-        } else {
-            "simulated: write \"/call TOOL {…}\" to have a tool called"
-        };
-        let lines = [
-            format!("everwit {}", env!("CARGO_PKG_VERSION")),
-            format!("  api      {url}/v1"),
-            format!("  docs     {url}/docs"),
-            format!("  openapi  {url}/openapi.json"),
-            format!("  data     {}", start.dir.path().display()),
-            format!("  auth     {auth}"),
-            format!("  model    {model}"),
-        ];
-        lines.map(|line| line + "\n").concat()
-    };
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write to stdout")
+    )))
 }

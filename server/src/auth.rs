@@ -1,10 +1,13 @@
-//! Who calls: API keys, their scopes, and the open mode of a loopback server without keys.
+//! Who calls: API keys, their scopes, the open mode of a loopback server without keys, and what
+//! an embedder supplies in place of all that.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -32,62 +35,130 @@ pub(crate) fn hash_secret(secret: &SecretString) -> [u8; 32] {
     Sha256::digest(secret.expose_secret().as_bytes()).into()
 }
 
-/// Who calls, and what the caller may do.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Caller {
+/// Longest subject of a caller, in bytes.
+const MAX_SUBJECT_BYTES: usize = 256;
+/// Subject of callers of a server without keys.
+const LOCAL_SUBJECT: &str = "local";
+
+/// Who calls, and what the caller may do. As an argument of a handler it is whoever made the
+/// request; a request without valid credentials is refused before the handler runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Caller {
     /// The org that the caller acts for.
-    pub(crate) org: OrgId,
+    pub org: OrgId,
     /// What it may do.
-    pub(crate) scope: Scope,
+    pub scope: Scope,
+    /// Who it is within the org: the id of an API key, or what an authenticator says. 1 to 256
+    /// bytes.
+    pub subject: Arc<str>,
+}
+
+/// Finds out who makes a request, in place of API keys and of the open mode.
+#[async_trait]
+pub trait Authenticator: Send + Sync {
+    /// Who makes the request with this head. An org that is not known yet is made and seeded.
+    ///
+    /// # Errors
+    /// Why nobody can be admitted; the text is shown to whoever sent the request.
+    async fn authenticate(&self, request: &Parts) -> Result<Caller, AuthError>;
+}
+
+/// Why a request is not admitted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthError {
+    /// No credentials, or wrong ones.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// Known, but not allowed here.
+    #[error("{0}")]
+    Forbidden(String),
+    /// It cannot be found out right now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Unauthorized(detail) => unauthorized(&detail),
+            AuthError::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, "forbidden", detail),
+            AuthError::Unavailable(detail) => Self::busy(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail, 5),
+        }
+    }
 }
 
 /// Decides who calls.
 #[derive(Clone)]
-pub(crate) struct Auth {
-    orgs: Arc<dyn OrgStore>,
-    open_to: Option<OrgId>,
+pub(crate) enum Auth {
+    /// By API keys; without any, callers are admins of `open_to`.
+    Keys {
+        /// Where the keys are.
+        orgs: Arc<dyn OrgStore>,
+        /// Only of servers that listen on a loopback address.
+        open_to: Option<OrgId>,
+    },
+    /// As an embedder says.
+    Custom(Arc<dyn Authenticator>),
 }
 
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auth").field("open_to", &self.open_to).finish_non_exhaustive()
+        match self {
+            Self::Keys { open_to, .. } => f.debug_struct("Keys").field("open_to", open_to).finish_non_exhaustive(),
+            Self::Custom(_) => f.debug_struct("Custom").finish_non_exhaustive(),
+        }
     }
 }
 
 impl Auth {
-    /// `open_to`: callers are admins of this org for as long as no key exists. Only for servers
-    /// that listen on a loopback address.
-    pub(crate) fn new(orgs: Arc<dyn OrgStore>, open_to: Option<OrgId>) -> Self {
-        Self { orgs, open_to }
-    }
-
     /// The caller of a request.
     ///
     /// # Errors
     /// 401 without a valid key; 403 for a browser page of another site that tries to use the
     /// open mode; those of the store.
-    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        if let Some(org) = self.open_to
-            && !self.orgs.has_keys().await?
+    pub(crate) async fn caller(&self, request: &Parts) -> Result<Caller, Problem> {
+        let headers = &request.headers;
+        let (orgs, open_to) = match self {
+            Self::Keys { orgs, open_to } => (orgs, *open_to),
+            Self::Custom(authenticator) => {
+                let caller = authenticator.authenticate(request).await?;
+                if caller.subject.is_empty() || caller.subject.len() > MAX_SUBJECT_BYTES {
+                    let bytes = caller.subject.len();
+                    return Err(Problem::internal(format!(
+                        "the authenticator gave a subject of {bytes} bytes; 1 to {MAX_SUBJECT_BYTES} are allowed"
+                    )));
+                }
+                return Ok(caller);
+            }
+        };
+        if let Some(org) = open_to
+            && !orgs.has_keys().await?
         {
             require_local_origin(headers)?;
-            return Ok(Caller { org, scope: Scope::Admin });
+            return Ok(Caller::new(org, Scope::Admin, LOCAL_SUBJECT));
         }
         let secret = presented_key(headers).ok_or_else(|| {
             unauthorized("no API key; send the header \"Authorization: Bearer ew_…\", and make a key with: everwit keys create")
         })?;
-        let key = self.orgs.find_key(&hash_secret(&secret)).await?;
+        let key = orgs.find_key(&hash_secret(&secret)).await?;
         let key = key.ok_or_else(|| unauthorized("the API key is not valid; it may have been revoked"))?;
-        Ok(Caller { org: key.org, scope: key.scope })
+        Ok(Caller::new(key.org, key.scope, key.id.to_string()))
     }
 }
 
 impl Caller {
+    /// Somebody who acts for an org.
+    pub fn new(org: OrgId, scope: Scope, subject: impl Into<Arc<str>>) -> Self {
+        Self { org, scope, subject: subject.into() }
+    }
+
     /// Whether the caller may do what needs `needed`.
     ///
     /// # Errors
     /// 403 that says which key is needed.
-    pub(crate) fn require(self, needed: Scope) -> Result<(), Problem> {
+    pub fn require(&self, needed: Scope) -> Result<(), Problem> {
         if self.scope >= needed {
             return Ok(());
         }

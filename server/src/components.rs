@@ -2,6 +2,7 @@
 //! of activation. The only file of the server that knows the sandbox.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -12,10 +13,21 @@ use everwit_runtime::component::{Component, ComponentVersion, Grant, Permissions
 use everwit_runtime::egress::{Gateway, GatewayConfig, PrivateTarget};
 use everwit_runtime::id::OrgId;
 use everwit_runtime::limits::MAX_PAGE;
-use everwit_runtime::sandbox::{CompilerCommand, ComponentCapabilities, Sandbox, SandboxConfig};
+use everwit_runtime::sandbox::{ComponentCapabilities, Sandbox, SandboxConfig, compile_child};
 use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
 
-pub(crate) use everwit_runtime::sandbox::{Admission, AdmitError, Finding as ComponentFinding, Rejection, Terms, compile_child};
+pub(crate) use everwit_runtime::sandbox::{Admission, AdmitError, CompilerCommand, Finding as ComponentFinding, Rejection, Terms};
+
+/// Compiles a component if this process was started for that, and tells the exit code; none if it
+/// is to do its own work.
+///
+/// Components are compiled in children of the host's own binary. An embedder's `main` therefore
+/// begins with `if let Some(code) = everwit_server::run_as_compile_child() { return code; }`,
+/// before any thread is started; or it names another program in
+/// [`ServerConfig::compiler`](crate::ServerConfig::compiler).
+pub fn run_as_compile_child() -> Option<ExitCode> {
+    compile_child()
+}
 
 /// What the sandbox of this process needs to know.
 pub(crate) struct SandboxSettings {
@@ -25,6 +37,8 @@ pub(crate) struct SandboxSettings {
     pub(crate) cache_key: [u8; 32],
     /// What salts the ids that guests see.
     pub(crate) id_salt: [u8; 32],
+    /// How to start the process that compiles.
+    pub(crate) compiler: CompilerCommand,
     /// Guest calls at once.
     pub(crate) max_concurrent_calls: usize,
 }
@@ -51,7 +65,7 @@ pub(crate) fn start_sandbox(
         cache_dir: settings.cache_dir,
         cache_key: settings.cache_key,
         id_salt: settings.id_salt,
-        compiler: CompilerCommand::default(),
+        compiler: settings.compiler,
         max_concurrent_calls: settings.max_concurrent_calls,
     };
     Sandbox::new(config, gateway, kv, clock)

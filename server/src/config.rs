@@ -1,4 +1,4 @@
-//! Configuration of `everwit serve`. A flag wins over the environment, the environment over the
+//! Configuration of servers and workers. A flag wins over the environment, the environment over the
 //! default; this file is the only one that reads the environment. Everything that is wrong is
 //! reported at once.
 
@@ -9,10 +9,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, FromArgMatches as _};
 use everwit_runtime::driver::llmsim::LlmSimConfig;
 use everwit_runtime::egress::PrivateTarget;
 
+use crate::components::CompilerCommand;
+use crate::encryption::EncryptionArgs;
 use crate::telemetry::LogFormat;
 
 /// Options of `everwit serve`.
@@ -42,6 +44,8 @@ pub(crate) struct ServeArgs {
     /// How long the end waits for running steps.
     #[arg(long, env = "EVERWIT_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS")]
     drain_seconds: String,
+    #[command(flatten)]
+    encryption: EncryptionArgs,
     /// What to log, as a tracing filter.
     #[arg(long, env = "EVERWIT_LOG", default_value = "info", value_name = "FILTER")]
     pub(crate) log: String,
@@ -53,24 +57,224 @@ pub(crate) struct ServeArgs {
     pub(crate) json: bool,
 }
 
-/// A configuration that can be used.
-#[derive(Debug)]
-pub(crate) struct ServeConfig {
-    pub(crate) listen: SocketAddr,
-    pub(crate) data_dir: PathBuf,
-    pub(crate) llmsim: LlmSimConfig,
-    /// Whether a script was given.
-    pub(crate) llmsim_scripted: bool,
+/// What a server does beside answering requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServerRole {
+    /// It runs turns, beside the workers on the same data directory if there are any.
+    #[default]
+    All,
+    /// It runs no turns: they wait for a worker on the same data directory.
+    ControlPlane,
+}
+
+/// Configuration of a server.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Master keys of the credentials.
+    pub(crate) encryption: EncryptionArgs,
+    /// Address to listen on; port 0 picks a free one. Default: `127.0.0.1:8080`.
+    pub listen: SocketAddr,
+    /// Directory for the database and the compiled components; created if missing. Default:
+    /// `./everwit-data`.
+    pub data_dir: PathBuf,
+    /// What the simulated model says, in place of what the platform definition lets it say.
+    /// Default: none.
+    pub llmsim: Option<LlmSimConfig>,
+    /// Private targets that requests may go to. Default: none.
+    pub private_targets: Vec<PrivateTarget>,
+    /// Turns that run at once, 1 to 10,000; others wait. Default: 64.
+    pub max_turns: usize,
+    /// Component calls that run at once, 1 to 1,000; others wait. Default: 16.
+    pub max_calls: usize,
+    /// Connections that are open at once, 1 to 100,000; others wait to be accepted. Default: 1,024.
+    pub max_connections: usize,
+    /// How long the end waits for running steps, at most an hour. Default: 25 seconds.
+    pub drain: Duration,
+    /// What it does beside answering requests. Default: everything.
+    pub role: ServerRole,
+    /// How to start the process that compiles components. Default: this program, whose `main`
+    /// begins with [`run_as_compile_child`](crate::run_as_compile_child) then.
+    pub compiler: CompilerCommand,
+    problems: Vec<String>,
+}
+
+/// Configuration of a worker; as that of a server, without what concerns requests.
+#[derive(Debug, Clone)]
+pub struct DurableWorkerConfig {
+    /// Master keys of the credentials.
+    pub(crate) encryption: EncryptionArgs,
+    /// Data directory of the server that it works for.
+    pub data_dir: PathBuf,
+    /// What the simulated model says, in place of what the platform definition lets it say.
+    pub llmsim: Option<LlmSimConfig>,
+    /// Private targets that requests may go to.
+    pub private_targets: Vec<PrivateTarget>,
+    /// Turns that run at once, 1 to 10,000; others wait.
+    pub max_turns: usize,
+    /// Component calls that run at once, 1 to 1,000; others wait.
+    pub max_calls: usize,
+    /// How long the end waits for running steps, at most an hour.
+    pub drain: Duration,
+    /// How to start the process that compiles components.
+    pub compiler: CompilerCommand,
+    problems: Vec<String>,
+}
+
+/// What running turns needs, in servers and workers alike.
+#[derive(Debug, Clone)]
+pub(crate) struct EngineConfig {
+    pub(crate) llmsim: Option<LlmSimConfig>,
     pub(crate) private_targets: Vec<PrivateTarget>,
     pub(crate) max_turns: usize,
     pub(crate) max_calls: usize,
-    pub(crate) max_connections: usize,
     pub(crate) drain: Duration,
+    pub(crate) compiler: CompilerCommand,
+}
+
+const TURNS: (usize, usize) = (1, 10_000);
+const CALLS: (usize, usize) = (1, 1_000);
+const CONNECTIONS: (usize, usize) = (1, 100_000);
+const DRAIN_SECONDS: (usize, usize) = (0, 3_600);
+
+impl Default for ServerConfig {
+    /// The defaults, whatever the environment says.
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: PathBuf::from("./everwit-data"),
+            llmsim: None,
+            private_targets: Vec::new(),
+            max_turns: 64,
+            max_calls: 16,
+            max_connections: 1_024,
+            drain: Duration::from_secs(25),
+            role: ServerRole::All,
+            compiler: CompilerCommand::default(),
+            encryption: EncryptionArgs::default(),
+            problems: Vec::new(),
+        }
+    }
+}
+
+impl ServerConfig {
+    /// The configuration that the `EVERWIT_*` variables describe; they are those of
+    /// `everwit serve`, see its `--help`. What is wrong with them is told when the server starts.
+    pub fn from_env() -> Self {
+        let command = ServeArgs::augment_args(clap::Command::new("everwit"));
+        let matches = command.try_get_matches_from(["everwit"]);
+        match matches.and_then(|matches| ServeArgs::from_arg_matches(&matches)) {
+            Ok(args) => args.validate().unwrap_or_else(|ConfigError(problems)| Self {
+                problems: problems.into_iter().map(|problem| of_environment(&problem)).collect(),
+                ..Self::default()
+            }),
+            Err(error) => Self { problems: vec![error.to_string()], ..Self::default() },
+        }
+    }
+
+    /// All that is wrong.
+    ///
+    /// # Errors
+    /// The list.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let mut problems = self.problems.clone();
+        within(&mut problems, "max_connections", self.max_connections, CONNECTIONS);
+        self.engine().check(problems)
+    }
+
+    /// What running turns needs.
+    pub(crate) fn engine(&self) -> EngineConfig {
+        EngineConfig {
+            llmsim: self.llmsim.clone(),
+            private_targets: self.private_targets.clone(),
+            max_turns: self.max_turns,
+            max_calls: self.max_calls,
+            drain: self.drain,
+            compiler: self.compiler.clone(),
+        }
+    }
+}
+
+impl Default for DurableWorkerConfig {
+    /// The defaults, whatever the environment says.
+    fn default() -> Self {
+        ServerConfig::default().into()
+    }
+}
+
+impl DurableWorkerConfig {
+    /// As [`ServerConfig::from_env`], from the same variables.
+    pub fn from_env() -> Self {
+        ServerConfig::from_env().into()
+    }
+
+    /// All that is wrong.
+    ///
+    /// # Errors
+    /// The list.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        self.engine().check(self.problems.clone())
+    }
+
+    /// What running turns needs.
+    pub(crate) fn engine(&self) -> EngineConfig {
+        EngineConfig {
+            llmsim: self.llmsim.clone(),
+            private_targets: self.private_targets.clone(),
+            max_turns: self.max_turns,
+            max_calls: self.max_calls,
+            drain: self.drain,
+            compiler: self.compiler.clone(),
+        }
+    }
+}
+
+impl From<ServerConfig> for DurableWorkerConfig {
+    fn from(server: ServerConfig) -> Self {
+        Self {
+            data_dir: server.data_dir,
+            llmsim: server.llmsim,
+            private_targets: server.private_targets,
+            max_turns: server.max_turns,
+            max_calls: server.max_calls,
+            drain: server.drain,
+            compiler: server.compiler,
+            encryption: server.encryption,
+            problems: server.problems,
+        }
+    }
+}
+
+impl EngineConfig {
+    fn check(&self, mut problems: Vec<String>) -> Result<(), ConfigError> {
+        within(&mut problems, "max_turns", self.max_turns, TURNS);
+        within(&mut problems, "max_calls", self.max_calls, CALLS);
+        if self.drain > Duration::from_secs(DRAIN_SECONDS.1 as u64) {
+            problems.push(format!("drain is {:?}; it must be at most {} seconds", self.drain, DRAIN_SECONDS.1));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
+    }
+}
+
+fn within(problems: &mut Vec<String>, what: &str, value: usize, (least, most): (usize, usize)) {
+    if !(least..=most).contains(&value) {
+        problems.push(format!("{what} is {value}; it must be between {least} and {most}"));
+    }
+}
+
+/// A finding about a flag, as one about its variable.
+fn of_environment(problem: &str) -> String {
+    let end = problem.find([' ', ':']).unwrap_or(problem.len());
+    let (flag, rest) = problem.split_at(end);
+    let variable = match flag {
+        "--allow-private-target" => "EVERWIT_ALLOW_PRIVATE_TARGETS".to_owned(),
+        flag => format!("EVERWIT_{}", flag.trim_start_matches("--").replace('-', "_").to_uppercase()),
+    };
+    format!("{variable}{rest}")
 }
 
 /// Everything that is wrong with a configuration.
-#[derive(Debug)]
-pub(crate) struct ConfigError(Vec<String>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(Vec<String>);
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -86,13 +290,13 @@ impl ServeArgs {
     ///
     /// # Errors
     /// All that is wrong.
-    pub(crate) fn validate(&self) -> Result<ServeConfig, ConfigError> {
+    pub(crate) fn validate(&self) -> Result<ServerConfig, ConfigError> {
         let mut problems = Vec::new();
         let listen = parse(&mut problems, "--listen", &self.listen, "an address and a port, such as 127.0.0.1:8080 or [::]:8080");
-        let max_turns = number(&mut problems, "--max-turns", &self.max_turns, 1, 10_000);
-        let max_calls = number(&mut problems, "--max-calls", &self.max_calls, 1, 1_000);
-        let max_connections = number(&mut problems, "--max-connections", &self.max_connections, 1, 100_000);
-        let drain = number(&mut problems, "--drain-seconds", &self.drain_seconds, 0, 3_600);
+        let max_turns = number(&mut problems, "--max-turns", &self.max_turns, TURNS);
+        let max_calls = number(&mut problems, "--max-calls", &self.max_calls, CALLS);
+        let max_connections = number(&mut problems, "--max-connections", &self.max_connections, CONNECTIONS);
+        let drain = number(&mut problems, "--drain-seconds", &self.drain_seconds, DRAIN_SECONDS);
         let llmsim = self.llmsim(&mut problems);
         let mut private_targets = Vec::new();
         for target in &self.allow_private_targets {
@@ -101,22 +305,25 @@ impl ServeArgs {
                 Err(error) => problems.push(format!("--allow-private-target: {error}")),
             }
         }
-        let (Some(listen), Some(llmsim), true) = (listen, llmsim, problems.is_empty()) else { return Err(ConfigError(problems)) };
-        Ok(ServeConfig {
+        let (Some(listen), true) = (listen, problems.is_empty()) else { return Err(ConfigError(problems)) };
+        Ok(ServerConfig {
             listen,
             data_dir: self.data_dir.clone(),
             llmsim,
-            llmsim_scripted: self.llmsim_script.is_some(),
             private_targets,
             max_turns,
             max_calls,
             max_connections,
             drain: Duration::from_secs(drain as u64),
+            encryption: self.encryption.clone(),
+            role: ServerRole::All,
+            compiler: CompilerCommand::default(),
+            problems: Vec::new(),
         })
     }
 
     fn llmsim(&self, problems: &mut Vec<String>) -> Option<LlmSimConfig> {
-        let Some(path) = &self.llmsim_script else { return Some(LlmSimConfig::interactive()) };
+        let path = self.llmsim_script.as_ref()?;
         let read = std::fs::read(path).map_err(|error| error.to_string());
         let parsed = read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
         parsed.map_err(|error| problems.push(format!("--llmsim-script: {}: {error}", path.display()))).ok()
@@ -131,7 +338,7 @@ fn parse<T: FromStr>(problems: &mut Vec<String>, flag: &str, text: &str, expecte
     parsed
 }
 
-fn number(problems: &mut Vec<String>, flag: &str, text: &str, least: usize, most: usize) -> usize {
+fn number(problems: &mut Vec<String>, flag: &str, text: &str, (least, most): (usize, usize)) -> usize {
     match text.parse() {
         Ok(value) if (least..=most).contains(&value) => value,
         _ => {
@@ -184,7 +391,7 @@ mod tests {
         serve: ServeArgs,
     }
 
-    fn validate(args: &[&str]) -> Result<ServeConfig, ConfigError> {
+    fn validate(args: &[&str]) -> Result<ServerConfig, ConfigError> {
         Cli::parse_from([&["everwit"], args].concat()).serve.validate()
     }
 
@@ -192,7 +399,7 @@ mod tests {
     fn the_defaults_are_a_loopback_server() {
         let config = validate(&[]).unwrap();
         assert!(config.listen.ip().is_loopback());
-        assert_eq!((config.max_turns, config.drain), (64, Duration::from_secs(25)));
+        assert_eq!(format!("{config:?}"), format!("{:?}", ServerConfig::default()));
     }
 
     #[test]
@@ -200,5 +407,23 @@ mod tests {
         let args = ["--listen", "here", "--max-turns", "0", "--max-calls", "many", "--llmsim-script", "/nonexistent/script"];
         let ConfigError(problems) = validate(&[&args[..], &["--allow-private-target", "x"]].concat()).unwrap_err();
         assert_eq!(problems.len(), 5, "{problems:#?}");
+    }
+
+    #[test]
+    fn a_finding_names_the_variable_if_there_was_one() {
+        for (flag, variable) in [
+            ("--max-turns is \"0\"; it must be", "EVERWIT_MAX_TURNS is \"0\"; it must be"),
+            ("--llmsim-script: /x: gone", "EVERWIT_LLMSIM_SCRIPT: /x: gone"),
+            ("--allow-private-target: x", "EVERWIT_ALLOW_PRIVATE_TARGETS: x"),
+        ] {
+            assert_eq!(of_environment(flag), variable);
+        }
+    }
+
+    #[test]
+    fn values_that_were_set_in_code_are_checked_too() {
+        let config = ServerConfig { max_turns: 0, max_calls: 0, max_connections: 0, drain: Duration::MAX, ..ServerConfig::default() };
+        let ConfigError(problems) = config.check().unwrap_err();
+        assert_eq!(problems.len(), 4, "{problems:#?}");
     }
 }

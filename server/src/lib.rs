@@ -1,5 +1,6 @@
-//! The Everwit server and its command line. A library so that tests and embedders can start the
-//! same program.
+//! The Everwit server and its command line, and what an embedder builds a server of its own with:
+//! [`ServerAppBuilder`] and [`WorkerAppBuilder`] on a platform definition, for example
+//! [`oss_platform_definition`] with changes.
 
 mod api;
 mod app;
@@ -8,13 +9,36 @@ mod cli;
 mod components;
 mod config;
 mod data_dir;
+mod definition;
+mod dispatch;
+mod encryption;
+mod error;
+mod executor;
+mod handle;
 mod http;
 mod lifecycle;
+mod listener;
 mod moments;
 mod problem;
 mod random;
 mod schema;
 mod seed;
+mod seed_models;
+mod site;
 mod telemetry;
+mod worker;
 
+pub use api::custom::{authorized, authorized_api};
+pub use api::table::Module;
+pub use app::{ServerAppBuilder, ServerHandle};
+pub use auth::{AuthError, Authenticator, Caller};
 pub use cli::main;
+pub use components::run_as_compile_child;
+pub use config::{ConfigError, DurableWorkerConfig, ServerConfig, ServerRole};
+pub use definition::oss_platform_definition;
+pub use error::AppError;
+pub use everwit_runtime::store::Scope;
+pub use listener::EventListener;
+pub use problem::Problem;
+pub use seed::{SeedAction, SeedEntry, SeedReport};
+pub use worker::{WorkerAppBuilder, WorkerHandle};

@@ -51,9 +51,9 @@ impl Finding {
     }
 }
 
-/// A refused or failed request.
+/// A refused or failed request; as a response it is an RFC 9457 problem document.
 #[derive(Debug, Clone)]
-pub(crate) struct Problem {
+pub struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
@@ -194,6 +194,7 @@ impl From<StoreError> for Problem {
         match &error {
             StoreError::Duplicate { .. } => Self::conflict("duplicate", error.to_string()),
             StoreError::Stale { .. } => Self::conflict("stale", error.to_string()),
+            StoreError::TurnOpen { .. } => Self::conflict("turn_open", error.to_string()),
             _ => Error::from(error).into(),
         }
     }

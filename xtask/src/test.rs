@@ -1,6 +1,6 @@
 //! `cargo xtask test` and what is close to it: `ci` and `bless`.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::components;
 use crate::process::{Result, run};
@@ -8,7 +8,10 @@ use crate::project::{Project, cargo};
 use crate::steps::Steps;
 use crate::tools::has_cargo_command;
 
-const TEST_STEPS: usize = 10 + components::STEPS;
+const TEST_STEPS: usize = 12 + components::STEPS;
+
+/// Examples of the runtime, by their targets.
+const RUNTIME_EXAMPLES: [&str; 3] = ["in_process_runtime", "inspect_context", "external_driver"];
 
 /// Builds everything, runs all tests, then the formatter's and the linter's checks.
 pub(crate) fn test() -> Result<()> {
@@ -45,15 +48,35 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     let project = Project::find()?;
     steps.run("checking dependencies", || dependencies(&project))?;
     // With the tests and so with their features, or the next step would compile much of it again.
-    steps.run("building everwit and the tests", || run(project.cargo(&["build"]).args(["--workspace", "--bins", "--tests"])))?;
+    steps.run("building everwit and the tests", || {
+        run(project.cargo(&["build"]).args(["--workspace", "--bins", "--tests", "--examples"]))
+    })?;
     components::build(&project, steps)?;
     steps.run("running tests", || host_tests(&project))?;
+    steps.run("running the examples", || examples(&project))?;
+    steps.run("checking a program that embeds the runtime alone", || embedder(&project))?;
     steps.run("running documentation tests", || run(project.cargo(&["test"]).args(["--workspace", "--doc", "--quiet"])))?;
     steps.run("testing the Rust guest SDK", || rust_guest_tests(&project, &["--lib", "--bins", "--tests"]))?;
     steps.run("running its documentation tests", || rust_guest_tests(&project, &["--doc"]))?;
     steps.run("testing the JavaScript guest SDK and guests", || javascript_tests(&project))?;
     steps.run("checking the format", || both(&project, format))?;
     steps.run("running clippy", || both(&project, clippy))
+}
+
+/// What users copy runs to its end, as built with everything else.
+fn examples(project: &Project) -> Result<()> {
+    let built = project.target.join("debug");
+    for example in RUNTIME_EXAMPLES {
+        run(Command::new(built.join("examples").join(example)).stdout(Stdio::null()))?;
+    }
+    let component = project.target.join("components/data-lens.wasm");
+    run(Command::new(built.join("weekend-concierge")).arg(component).stdout(Stdio::null()))
+}
+
+/// A crate outside the workspace, with nothing but the runtime and none of its features.
+fn embedder(project: &Project) -> Result<()> {
+    let mut check = cargo(&project.root.join("tests/fixtures/embedder"), &["check"]);
+    run(check.arg("--quiet").arg("--target-dir").arg(&project.target))
 }
 
 /// Bans, licences and sources of all dependencies: what needs nothing but the crate registry. Known

@@ -1,6 +1,7 @@
 //! Model drivers: code that speaks one chat protocol.
 
 pub mod llmsim;
+mod redact;
 mod registry;
 
 use std::fmt;
@@ -128,18 +129,9 @@ pub struct ProviderMetadata {
     pub extra: Option<Value>,
 }
 
-impl fmt::Debug for ProviderMetadata {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProviderMetadata")
-            .field("refresh_token", &self.refresh_token.as_ref().map(|_| "[redacted]"))
-            .field("account_id", &self.account_id.as_ref().map(|_| "[redacted]"))
-            .field("extra", &self.extra.as_ref().map(|_| "[redacted]"))
-            .finish()
-    }
-}
-
-/// Everything that a driver is made from, and the only way in for credentials.
-#[derive(Debug, Clone, Default)]
+/// Everything that a driver is made from, and the only way in for credentials. Its `Debug` shows
+/// none.
+#[derive(Clone, Default)]
 pub struct DriverConfig {
     /// API key.
     pub api_key: Option<SecretString>,
@@ -150,7 +142,7 @@ pub struct DriverConfig {
 }
 
 /// A model, resolved to what is needed to call it. Its `Debug` shows no credential.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ResolvedModel {
     /// Model name as the vendor spells it.
     pub model: String,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::ready;
-use http::header::{HeaderMap, RETRY_AFTER};
+use http::header::{DATE, HeaderMap, RETRY_AFTER};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
@@ -150,11 +150,18 @@ impl EgressResponse {
         &self.head.headers
     }
 
-    /// How long the server asks to wait before the next try, in milliseconds, if it says so in
-    /// seconds.
+    /// How long the server asks to wait before the next try, in milliseconds: given in seconds, or
+    /// as a time, which counts from the response's own `Date`. None without either.
     pub fn retry_after_ms(&self) -> Option<u64> {
-        let seconds: u64 = self.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-        Some(seconds.saturating_mul(1_000))
+        let field = |name| Some(self.headers().get(name)?.to_str().ok()?.trim());
+        let value = field(RETRY_AFTER)?;
+        if let Ok(seconds) = value.parse::<u64>() {
+            return Some(seconds.saturating_mul(1_000));
+        }
+        // By the server's clock, because ours may be another.
+        let (until, now) = (httpdate::parse_http_date(value).ok()?, httpdate::parse_http_date(field(DATE)?).ok()?);
+        let wait = until.duration_since(now).unwrap_or_default();
+        u64::try_from(wait.as_millis()).ok()
     }
 
     /// The next piece of the body, of 1 to `max` bytes; none at its end. Not to be mixed with

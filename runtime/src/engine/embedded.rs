@@ -99,6 +99,24 @@ impl EmbeddedEngine {
         }
     }
 
+    /// Whether a turn of the session runs here, or waits for one that does.
+    pub fn works_on(&self, org: OrgId, session: SessionId) -> bool {
+        self.inner.sessions().contains_key(&(org, session))
+    }
+
+    /// How many sessions have turns that run or wait here.
+    pub fn load(&self) -> usize {
+        self.inner.sessions().len()
+    }
+
+    /// Has the open turns of a session run here, if there are any. Returns at once.
+    ///
+    /// # Errors
+    /// `Unavailable` while shutting down.
+    pub fn take_up(&self, org: OrgId, session: SessionId) -> Result<(), Error> {
+        self.wake((org, session))
+    }
+
     /// Makes sure that a task looks for open turns of the session from now on.
     fn wake(&self, session: SessionKey) -> Result<(), Error> {
         let mut sessions = self.inner.sessions();

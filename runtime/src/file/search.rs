@@ -18,6 +18,8 @@ const SHOWN_LINE_BYTES: usize = 500;
 pub struct GrepQuery {
     /// Regular expression in the syntax of the `regex` crate, matched line by line.
     pub pattern: String,
+    /// The directory that is searched, or the one file.
+    pub under: FilePath,
     /// Which files, as for [`NameFilter`]; none means all.
     pub path_pattern: Option<String>,
     /// Whether upper and lower case are the same.
@@ -70,7 +72,12 @@ impl NameFilter {
 
     /// Whether a path is chosen.
     pub fn chooses(&self, path: &FilePath) -> bool {
-        self.0.is_match(path.as_str().trim_start_matches('/'))
+        self.chooses_below(path, &FilePath::root())
+    }
+
+    /// The same, with the pattern about the path from a directory on.
+    pub fn chooses_below(&self, path: &FilePath, directory: &FilePath) -> bool {
+        path.as_str().strip_prefix(directory.prefix()).is_some_and(|rest| self.0.is_match(rest.trim_start_matches('/')))
     }
 }
 

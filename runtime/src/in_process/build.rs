@@ -5,7 +5,11 @@ use std::sync::Arc;
 use super::LOCAL_ORG;
 use super::builder::{InProcessRuntimeBuilder, ModelChoice};
 use super::check::{self, Check};
-use super::problem::{BuildError, BuildProblem};
+#[cfg(feature = "sandbox")]
+use super::component::Surroundings;
+use super::problem::BuildError;
+#[cfg(not(feature = "sandbox"))]
+use super::problem::BuildProblem;
 use super::runtime::{InProcessRuntime, Parts};
 use super::seed::Ground;
 use crate::clock::{Clock, SystemClock};
@@ -40,13 +44,10 @@ pub(super) async fn build(builder: InProcessRuntimeBuilder) -> Result<InProcessR
 
     #[cfg(feature = "sandbox")]
     let cache = {
-        let (opened, cache) = builder.components.open(&backends, &egress, &clock, &mut problems).await?;
-        for capability in opened {
-            add_component(&mut definition, capability, &mut problems);
-        }
-        cache
+        let surroundings = Surroundings { backends: &backends, gateway: &egress, clock: &clock };
+        builder.components.open(&mut definition, surroundings, &mut problems).await?
     };
-
+    #[cfg(not(feature = "sandbox"))]
     if let Err(errors) = definition.validate() {
         problems.extend(errors.0.into_iter().map(BuildProblem::from));
     }
@@ -57,8 +58,7 @@ pub(super) async fn build(builder: InProcessRuntimeBuilder) -> Result<InProcessR
     let mut seeds = builder.seeds;
     let roles = seeds.add_templates(&ground, &definition).await?;
     let default_session = seeds.unfold_single(&ground, &roles).await?;
-    let check = Check { ground: &ground, capabilities: definition.capability_registry(), problems: &mut problems };
-    check.seeds(&seeds).await?;
+    Check { ground: &ground, definition: &definition, problems: &mut problems }.seeds(&seeds).await?;
     let Some(default_model) = default_model.filter(|_| problems.is_empty()) else { return Err(BuildError::Invalid(problems)) };
     seeds.store(&ground).await?;
 
@@ -97,20 +97,4 @@ fn choose_model(choice: ModelChoice, drivers: &mut DriverRegistry) -> Option<Res
             provider_metadata: None,
         })
     })
-}
-
-/// Built-in ids win, as they do over what tenants upload; here the embedder has both in hand.
-#[cfg(feature = "sandbox")]
-fn add_component(
-    definition: &mut crate::platform::PlatformDefinition,
-    capability: Arc<dyn crate::capability::Capability>,
-    problems: &mut Vec<BuildProblem>,
-) {
-    let registry = definition.capability_registry_mut();
-    if registry.has(capability.id()) {
-        let reason = "a capability with this id is registered already; unregister that one, or give the component another id".to_owned();
-        problems.push(BuildProblem::Component { component: capability.id().to_owned(), reason });
-        return;
-    }
-    registry.register_arc(capability);
 }

@@ -6,7 +6,7 @@ use super::build;
 use super::lock::ConcurrentTurns;
 use super::problem::BuildError;
 use super::runtime::InProcessRuntime;
-use super::seed::Seeds;
+use super::seed::{SeededFile, Seeds};
 use super::single::SingleSession;
 use crate::agent::Agent;
 use crate::capability::{Capability, CapabilityRegistry};
@@ -15,7 +15,7 @@ use crate::driver::llmsim::LlmSimConfig;
 use crate::driver::{DriverRegistry, ResolvedModel};
 use crate::egress::Gateway;
 use crate::harness::Harness;
-use crate::id::IdSource;
+use crate::id::{IdSource, SessionId};
 use crate::platform::PlatformDefinition;
 use crate::session::Session;
 use crate::store::RuntimeBackends;
@@ -156,6 +156,14 @@ impl InProcessRuntimeBuilder {
     #[must_use]
     pub fn single_session(mut self, configure: impl FnOnce(SingleSession) -> SingleSession) -> Self {
         self.seeds.single = Some(configure(SingleSession::default()));
+        self
+    }
+
+    /// Adds a text file to a session, before anything is said in it. What the session has at this path
+    /// already stays.
+    #[must_use]
+    pub fn seed_text_file(mut self, session: SessionId, path: impl Into<String>, text: impl Into<String>) -> Self {
+        self.seeds.files.push(SeededFile { session, path: path.into(), text: text.into() });
         self
     }
 

@@ -1,18 +1,19 @@
 //! What is wrong with what is to be added, told before anything is stored.
 
 use super::problem::BuildProblem;
-use super::seed::{Ground, Seeds};
-use crate::capability::CapabilityRegistry;
+use super::seed::{Ground, SeededFile, Seeds};
 use crate::driver::{DriverRegistry, ResolvedModel};
+use crate::file::FilePath;
 use crate::harness::CapabilityConfig;
 use crate::id::{AgentId, HarnessId};
-use crate::limits::MAX_NAME_BYTES;
+use crate::limits::{MAX_FILE_BYTES, MAX_NAME_BYTES};
+use crate::platform::{ComponentSource, PlatformDefinition};
 use crate::store::StoreResult;
 
 /// Finds problems of seeds.
 pub(super) struct Check<'a> {
     pub(super) ground: &'a Ground<'a>,
-    pub(super) capabilities: &'a CapabilityRegistry,
+    pub(super) definition: &'a PlatformDefinition,
     pub(super) problems: &'a mut Vec<BuildProblem>,
 }
 
@@ -42,6 +43,25 @@ impl Check<'_> {
             if let Some(agent) = session.agent_id {
                 self.agent(&from, agent, seeds).await?;
             }
+        }
+        for file in &seeds.files {
+            self.file(file, seeds).await?;
+        }
+        Ok(())
+    }
+
+    async fn file(&mut self, file: &SeededFile, seeds: &Seeds) -> StoreResult<()> {
+        if let Err(error) = FilePath::parse(&file.path) {
+            self.problems.push(BuildProblem::SeededFile { path: file.path.clone(), reason: error.to_string() });
+        }
+        if file.text.len() > MAX_FILE_BYTES {
+            let reason = format!("it has {} bytes; at most {MAX_FILE_BYTES} are allowed", file.text.len());
+            self.problems.push(BuildProblem::SeededFile { path: file.path.clone(), reason });
+        }
+        let given = seeds.sessions.iter().any(|session| session.id == file.session);
+        if !given && self.ground.backends.session_store.get_session(self.ground.org, file.session).await?.is_none() {
+            let from = format!("the seeded file {:?}", file.path);
+            self.problems.push(BuildProblem::Dangling { from, what: "session", id: file.session.to_string() });
         }
         Ok(())
     }
@@ -80,7 +100,8 @@ impl Check<'_> {
             if seen.contains(&id) {
                 continue;
             }
-            match self.capabilities.get(&id) {
+            match self.definition.capability_registry().get(&id) {
+                None if self.has_unopened() => {}
                 None => self.problems.push(BuildProblem::UnknownCapability { from: from.to_owned(), capability: chain.join(" → ") }),
                 Some(capability) => {
                     let needed = capability.dependencies().iter().map(|needed| [chain.clone(), vec![needed.to_lowercase()]].concat());
@@ -89,6 +110,11 @@ impl Check<'_> {
             }
             seen.push(id);
         }
+    }
+
+    /// What a component that could not be opened would have been called is not known.
+    fn has_unopened(&self) -> bool {
+        self.definition.components().iter().any(|component| !matches!(component.source, ComponentSource::Opened { .. }))
     }
 
     async fn harness(&mut self, from: &str, id: HarnessId, seeds: &Seeds) -> StoreResult<()> {

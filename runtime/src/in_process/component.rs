@@ -13,13 +13,13 @@ use tempfile::TempDir;
 
 use super::builder::InProcessRuntimeBuilder;
 use super::problem::{BuildError, BuildProblem};
-use crate::capability::Capability;
 use crate::clock::Clock;
 use crate::component::Grant;
 use crate::egress::Gateway;
 use crate::error::Error;
-use crate::limits::{Budget, MAX_COMPONENT_BYTES};
-use crate::sandbox::{AdmitError, CompilerCommand, Sandbox, SandboxConfig, Terms};
+use crate::limits::Budget;
+use crate::platform::{ComponentDefinition, DefinitionProblem, PlatformDefinition};
+use crate::sandbox::{CompilerCommand, Sandbox, SandboxConfig};
 use crate::store::RuntimeBackends;
 
 /// Guest calls at once; more wait. Enough for all tool calls of one step.
@@ -28,19 +28,9 @@ const MAX_CONCURRENT_CALLS: usize = 16;
 /// What the builder is told about components.
 #[derive(Default)]
 pub(super) struct Components {
-    given: Vec<Given>,
+    given: Vec<ComponentDefinition>,
     compiler: Option<CompilerCommand>,
     cache: Option<ComponentCache>,
-}
-
-struct Given {
-    source: Source,
-    terms: Terms,
-}
-
-enum Source {
-    File(PathBuf),
-    Bytes(Bytes),
 }
 
 /// Where compiled components are kept from one start of the program to the next.
@@ -58,16 +48,14 @@ impl InProcessRuntimeBuilder {
     /// are offered as `<id>__<tool>`, with `_` for each `-` of the id.
     #[must_use]
     pub fn component_file(mut self, path: impl Into<PathBuf>, grant: Grant, limits: Budget) -> Self {
-        let terms = Terms { version: None, grant, budget: limits };
-        self.components.given.push(Given { source: Source::File(path.into()), terms });
+        self.components.given.push(ComponentDefinition::file(path, grant, limits));
         self
     }
 
     /// As [`Self::component_file`], from bytes.
     #[must_use]
     pub fn component_bytes(mut self, wasm: impl Into<Bytes>, grant: Grant, limits: Budget) -> Self {
-        let terms = Terms { version: None, grant, budget: limits };
-        self.components.given.push(Given { source: Source::Bytes(wasm.into()), terms });
+        self.components.given.push(ComponentDefinition::bytes(wasm, grant, limits));
         self
     }
 
@@ -88,26 +76,37 @@ impl InProcessRuntimeBuilder {
     }
 }
 
-/// Opened components, and the cache that they lie in if it is to go with the runtime.
-pub(super) type Opened = (Vec<Arc<dyn Capability>>, Option<TempDir>);
+/// What components are opened with.
+pub(super) struct Surroundings<'a> {
+    pub(super) backends: &'a RuntimeBackends,
+    pub(super) gateway: &'a Arc<Gateway>,
+    pub(super) clock: &'a Arc<dyn Clock>,
+}
 
 impl Components {
-    /// Opens all; what is wrong with one is added to `problems`.
+    /// Opens these components and the definition's own; checks the definition. Returns the cache
+    /// that they lie in if it is to go with the runtime. The definition stays as it is if a problem
+    /// is found.
     pub(super) async fn open(
         self,
-        backends: &RuntimeBackends,
-        gateway: &Arc<Gateway>,
-        clock: &Arc<dyn Clock>,
+        definition: &mut PlatformDefinition,
+        surroundings: Surroundings<'_>,
         problems: &mut Vec<BuildProblem>,
-    ) -> Result<Opened, BuildError> {
-        if self.given.is_empty() {
-            return Ok((Vec::new(), None));
+    ) -> Result<Option<TempDir>, BuildError> {
+        definition.components_mut().extend(self.given);
+        if definition.components().is_empty() {
+            check(definition, problems);
+            return Ok(None);
         }
         let compiler = self.compiler.unwrap_or_default();
         if let Err(error) = compiler.check() {
-            let refused = |(at, given): (usize, &Given)| BuildProblem::Component { component: given.name(at), reason: error.to_string() };
-            problems.extend(self.given.iter().enumerate().map(refused));
-            return Ok((Vec::new(), None));
+            let refused = |component: &ComponentDefinition| DefinitionProblem::BadComponent {
+                component: component.source.to_string(),
+                problems: vec![error.to_string()],
+            };
+            problems.extend(definition.components().iter().map(refused).map(BuildProblem::from));
+            check(definition, problems);
+            return Ok(None);
         }
         let (cache, temporary) = place(self.cache)?;
         let config = SandboxConfig {
@@ -117,67 +116,26 @@ impl Components {
             compiler,
             max_concurrent_calls: MAX_CONCURRENT_CALLS,
         };
+        let Surroundings { backends, gateway, clock } = surroundings;
         let sandbox = Sandbox::new(config, gateway.clone(), backends.kv.clone(), clock.clone())?;
-        let mut opened: Vec<Arc<dyn Capability>> = Vec::with_capacity(self.given.len());
-        for (at, given) in self.given.into_iter().enumerate() {
-            let component = given.name(at);
-            match given.open(&sandbox).await? {
-                Ok(capability) => opened.push(capability),
-                Err(reason) => problems.push(BuildProblem::Component { component, reason }),
+        match definition.clone().open(&sandbox).await {
+            Ok(opened) => *definition = opened,
+            Err(errors) => {
+                problems.extend(errors.0.into_iter().map(BuildProblem::from));
+                check(definition, problems);
             }
         }
-        Ok((opened, temporary))
+        Ok(temporary)
     }
 }
 
-impl Given {
-    fn name(&self, at: usize) -> String {
-        match &self.source {
-            Source::File(path) => path.display().to_string(),
-            Source::Bytes(_) => format!("number {} of those given", at + 1),
+/// Adds what is wrong with the definition, but for what is told already.
+fn check(definition: &PlatformDefinition, problems: &mut Vec<BuildProblem>) {
+    let Err(errors) = definition.validate() else { return };
+    for problem in errors.0.into_iter().map(BuildProblem::from) {
+        if !problems.contains(&problem) {
+            problems.push(problem);
         }
-    }
-
-    /// The component as a capability, or why it cannot be one.
-    async fn open(self, sandbox: &Sandbox) -> Result<Result<Arc<dyn Capability>, String>, Error> {
-        let wasm = match self.source {
-            Source::Bytes(wasm) => wasm,
-            Source::File(path) => match tokio::fs::read(&path).await {
-                Ok(wasm) => wasm.into(),
-                Err(error) => return Ok(Err(format!("the file cannot be read: {error}"))),
-            },
-        };
-        if wasm.len() > MAX_COMPONENT_BYTES {
-            return Ok(Err(format!("it has {} bytes; at most {MAX_COMPONENT_BYTES} are allowed", wasm.len())));
-        }
-        let wrong_limits = self.terms.budget.problems();
-        if !wrong_limits.is_empty() {
-            return Ok(Err(format!("its limits are wrong: {}", wrong_limits.join("; "))));
-        }
-        let admission = match sandbox.admit(wasm.clone()).await {
-            Ok(admission) => admission,
-            Err(error) => return refused(error),
-        };
-        let beyond = self.terms.grant.beyond(&admission.description.permissions);
-        if !beyond.is_empty() {
-            return Ok(Err(format!("its grant goes beyond what it asks for: {}", beyond.join("; "))));
-        }
-        let bytes = || async move { Ok(wasm.to_vec()) };
-        let capability = sandbox.component(admission.digest, admission.description, self.terms, bytes).await?;
-        Ok(Ok(Arc::new(capability)))
-    }
-}
-
-/// Tells what is the component's fault from what is not.
-fn refused(error: AdmitError) -> Result<Result<Arc<dyn Capability>, String>, Error> {
-    match error {
-        AdmitError::Rejected(rejection) => {
-            let found =
-                rejection.findings.iter().map(|finding| format!("{}: {} (to fix it: {})", finding.code, finding.detail, finding.fix));
-            Ok(Err(found.collect::<Vec<_>>().join("; ")))
-        }
-        AdmitError::Busy => Err(Error::Unavailable("too many components wait for being compiled".to_owned())),
-        AdmitError::Internal(reason) => Err(Error::Sandbox(reason)),
     }
 }
 

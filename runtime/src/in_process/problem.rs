@@ -64,6 +64,14 @@ pub enum BuildProblem {
         /// Its id.
         id: String,
     },
+    /// A file cannot be seeded.
+    #[error("the file {path:?} cannot be seeded: {reason}")]
+    SeededFile {
+        /// Its path as given.
+        path: String,
+        /// Why, and how to fix it.
+        reason: String,
+    },
     /// A capability is listed that does not exist.
     #[error("{from} lists the capability {capability:?}, which is not registered; register it or take it off the list")]
     UnknownCapability {
@@ -71,14 +79,6 @@ pub enum BuildProblem {
         from: String,
         /// Id of the capability, or the chain of dependencies to it.
         capability: String,
-    },
-    /// A component cannot be used.
-    #[error("the component {component} cannot be used: {reason}")]
-    Component {
-        /// Its path, or its position among those that were given as bytes.
-        component: String,
-        /// What is wrong and how to fix it.
-        reason: String,
     },
 }
 

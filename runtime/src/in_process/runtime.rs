@@ -12,13 +12,13 @@ use super::turn::{self, TurnResult};
 use crate::engine::{EmbeddedEngine, Engine, TurnKey};
 use crate::error::Error;
 use crate::event::{Event, EventContext, EventData, NewEvent};
+use crate::file::{FilePath, SessionFile};
 use crate::id::{EventId, HarnessId, MessageId, OrgId, SessionId, TurnId};
-use crate::limits::MAX_EVENTS_PER_PAGE;
 use crate::message::{Message, Role};
 use crate::platform::BuiltInHarnessRole;
 use crate::session::Session;
 use crate::store::RuntimeBackends;
-use crate::turn::{ContextError, ContextSources, Conversation, TurnContext, TurnPlatform, insist, inspect_turn_context};
+use crate::turn::{ContextError, TurnContext, TurnPlatform, inspect_turn_context, session_messages};
 
 /// Runs agents in this process. Cloning shares it.
 #[derive(Clone)]
@@ -161,7 +161,7 @@ impl InProcessRuntime {
     fn input(&self, turn: TurnId, input: InputMessage) -> NewEvent {
         let TurnPlatform { clock, ids, .. } = &self.inner.platform;
         let (now, id) = (clock.now(), MessageId::from_uuid(ids.next()));
-        let message = Message { id, role: Role::User, content: input.content, metadata: input.metadata, created_at: now };
+        let message = Message { id, role: Role::User, content: input.content, metadata: input.metadata, controls: None, created_at: now };
         NewEvent {
             id: EventId::from_uuid(ids.next()),
             ts: now,
@@ -190,18 +190,16 @@ impl InProcessRuntime {
     /// # Errors
     /// Those of the stores.
     pub async fn messages(&self, session: SessionId) -> Result<Vec<Arc<Message>>, Error> {
-        let mut conversation = Conversation::of_session();
-        let mut after = 0;
-        loop {
-            let page = insist(|| self.backends().log.read_events(self.inner.org, session, after, MAX_EVENTS_PER_PAGE)).await?;
-            for event in &page {
-                conversation.fold(event);
-            }
-            match page.last().and_then(|event| event.sequence) {
-                Some(last) if page.len() == MAX_EVENTS_PER_PAGE => after = last,
-                _ => return Ok(conversation.messages()),
-            }
-        }
+        Ok(session_messages(self.backends(), self.inner.org, session).await?)
+    }
+
+    /// A file of a session; none if absent.
+    ///
+    /// # Errors
+    /// `Invalid` for what is no path; those of the stores.
+    pub async fn read_file(&self, session: SessionId, path: &str) -> Result<Option<SessionFile>, Error> {
+        let path = FilePath::parse(path).map_err(|error| Error::Invalid(error.to_string()))?;
+        Ok(self.backends().file_store.read_file(self.inner.org, session, &path).await?)
     }
 
     /// The context that the next turn of a session would have; works before the first message.
@@ -209,13 +207,7 @@ impl InProcessRuntime {
     /// # Errors
     /// What the turn would fail with.
     pub async fn load_context(&self, session: SessionId) -> Result<TurnContext, ContextError> {
-        let Inner { platform, org, .. } = &*self.inner;
-        let sources = ContextSources {
-            backends: &platform.backends,
-            capabilities: platform.capabilities.as_ref(),
-            default_model: &platform.default_model,
-        };
-        inspect_turn_context(sources, *org, session).await
+        inspect_turn_context(self.inner.platform.sources(), self.inner.org, session).await
     }
 
     /// The events that the event bus has kept, of all sessions, oldest first; none if it is a bus

@@ -3,12 +3,15 @@
 use super::single::SingleSession;
 use crate::agent::Agent;
 use crate::clock::Clock;
+use crate::error::Error;
 use crate::event::{EventContext, EventData, NewEvent};
+use crate::file::{FilePath, InitialFile};
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
-use crate::id::{EventId, HarnessId, IdSource, OrgId, SessionId};
-use crate::platform::{BuiltInHarnessDefinition, BuiltInHarnessRole, PlatformDefinition};
+use crate::id::{AgentId, EventId, HarnessId, IdSource, OrgId, SessionId};
+use crate::platform::{BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, PlatformDefinition, SeedAgent};
 use crate::session::Session;
-use crate::store::{RuntimeBackends, StoreResult};
+use crate::store::{RuntimeBackends, StoreError, StoreResult};
+use crate::turn::write_initial_files;
 
 /// What the builder is told to add.
 #[derive(Default)]
@@ -17,6 +20,14 @@ pub(super) struct Seeds {
     pub(super) agents: Vec<Agent>,
     pub(super) sessions: Vec<Session>,
     pub(super) single: Option<SingleSession>,
+    pub(super) files: Vec<SeededFile>,
+}
+
+/// A file that a session starts with.
+pub(super) struct SeededFile {
+    pub(super) session: SessionId,
+    pub(super) path: String,
+    pub(super) text: String,
 }
 
 /// The harnesses of the roles.
@@ -56,8 +67,9 @@ impl Seeds {
         Ok(Some(id))
     }
 
-    /// Adds the harness templates of a platform, each under the id of the stored harness of this
-    /// name if there is one; returns which harness has which role.
+    /// Adds the harnesses and agents of a platform, each under the id of the stored one of this name
+    /// if there is one; returns which harness has which role. An agent whose harness or capabilities
+    /// are not part of the platform is left out.
     pub(super) async fn add_templates(&mut self, ground: &Ground<'_>, definition: &PlatformDefinition) -> StoreResult<RoleHarnesses> {
         let mut ids: Vec<(String, HarnessId)> = Vec::new();
         for template in definition.built_in_harnesses() {
@@ -73,11 +85,20 @@ impl Seeds {
             self.harnesses.push(Harness { id, parent_harness_id: parent, ..of_template(template, ground) });
             roles.extend(template.roles.iter().map(|role| (*role, id)));
         }
+        for template in definition.seed_agents() {
+            let Some(harness) = id_of(&template.harness_key) else { continue };
+            if !template.capabilities.iter().all(|listed| definition.capability_registry().has(&listed.id)) {
+                continue;
+            }
+            let stored = ground.backends.agent_store.find_agent(ground.org, &template.key).await?;
+            let id = stored.map_or_else(|| AgentId::from_uuid(ground.ids.next()), |stored| stored.id);
+            self.agents.push(Agent { id, ..of_agent_template(template, harness, ground) });
+        }
         Ok(roles)
     }
 
     /// Stores what is not stored yet; a harness after the one that it extends.
-    pub(super) async fn store(self, ground: &Ground<'_>) -> StoreResult<()> {
+    pub(super) async fn store(self, ground: &Ground<'_>) -> Result<(), Error> {
         let Ground { backends, org, .. } = ground;
         let mut waiting = self.harnesses;
         while !waiting.is_empty() {
@@ -105,12 +126,19 @@ impl Seeds {
                 add_session(ground, session).await?;
             }
         }
+        for file in self.files {
+            let path = FilePath::parse(&file.path).map_err(|error| StoreError::Invalid(error.to_string()))?;
+            let file_store = &backends.file_store;
+            file_store.seed_initial_file(*org, file.session, &InitialFile::text(path, file.text), ground.clock.now()).await?;
+        }
         Ok(())
     }
 }
 
-/// Stores a session with its first event and tells the listeners.
-pub(super) async fn add_session(ground: &Ground<'_>, session: Session) -> StoreResult<()> {
+/// Stores a session with its starter files and its first event, and tells the listeners.
+pub(super) async fn add_session(ground: &Ground<'_>, session: Session) -> Result<(), Error> {
+    // Before the session is there, so that no turn can run without them.
+    write_initial_files(ground.backends, ground.org, &session).await?;
     let data = EventData::SessionStarted { harness_id: session.harness_id, agent_id: session.agent_id };
     let id = EventId::from_uuid(ground.ids.next());
     let started = NewEvent { id, ts: ground.clock.now(), context: EventContext::default(), data };
@@ -120,13 +148,12 @@ pub(super) async fn add_session(ground: &Ground<'_>, session: Session) -> StoreR
 }
 
 fn of_template(template: &BuiltInHarnessDefinition, ground: &Ground<'_>) -> Harness {
-    let capability =
-        |listed: &crate::platform::BuiltInCapabilityDefinition| CapabilityConfig { id: listed.id.clone(), config: listed.config.clone() };
     let now = ground.clock.now();
     Harness {
         display_name: Some(template.name.clone()),
         description: Some(template.description.clone()),
-        capabilities: template.capabilities.iter().map(capability).collect(),
+        capabilities: capabilities_of(&template.capabilities),
+        initial_files: Vec::new(),
         tags: template.tags.clone(),
         is_built_in: true,
         status: ResourceStatus::Active,
@@ -134,4 +161,21 @@ fn of_template(template: &BuiltInHarnessDefinition, ground: &Ground<'_>) -> Harn
         updated_at: now,
         ..Harness::new(template.key.clone(), template.system_prompt.clone())
     }
+}
+
+fn of_agent_template(template: &SeedAgent, harness: HarnessId, ground: &Ground<'_>) -> Agent {
+    let now = ground.clock.now();
+    Agent {
+        display_name: template.display_name.clone(),
+        description: template.description.clone(),
+        capabilities: capabilities_of(&template.capabilities),
+        tags: template.tags.clone(),
+        created_at: now,
+        updated_at: now,
+        ..Agent::new(template.key.clone(), template.system_prompt.clone(), harness)
+    }
+}
+
+fn capabilities_of(listed: &[BuiltInCapabilityDefinition]) -> Vec<CapabilityConfig> {
+    listed.iter().map(|listed| CapabilityConfig { id: listed.id.clone(), config: listed.config.clone() }).collect()
 }

@@ -137,6 +137,7 @@ impl SingleSession {
             capabilities: if harness.is_none() { self.capabilities } else { Vec::new() },
             locale: self.locale,
             max_iterations: self.max_iterations,
+            initial_files: Vec::new(),
             tags: self.tags,
             ..session
         };

@@ -51,6 +51,12 @@ pub enum StoreError {
         /// Its id.
         id: String,
     },
+    /// A session cannot go while a turn of it runs or waits.
+    #[error("session {id:?} has an open turn; cancel it, or wait until it has ended")]
+    TurnOpen {
+        /// The session's id.
+        id: String,
+    },
     /// The log does not end at the expected sequence.
     #[error("the session's log ends at sequence {actual}, not at {expected}")]
     SequenceConflict {
@@ -97,7 +103,9 @@ impl StoreError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Duplicate { .. } | Self::Stale { .. } | Self::SequenceConflict { .. } | Self::Fenced { .. } => ErrorKind::Conflict,
+            Self::Duplicate { .. } | Self::Stale { .. } | Self::TurnOpen { .. } | Self::SequenceConflict { .. } | Self::Fenced { .. } => {
+                ErrorKind::Conflict
+            }
             Self::File { .. } => ErrorKind::Conflict,
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::Limit(_) => ErrorKind::Limit,

@@ -55,13 +55,17 @@ pub trait RuntimeFileStore: Send + Sync {
         self.write_file(org, session, path, FileWrite { expected: Expected::Content(expected), ..write }).await
     }
 
-    /// Searches the lines of all text files. They are read one after the other: what is written
+    /// Searches the lines of text files; `NotFound` if the place to search is absent. They are read one after the other: what is written
     /// meanwhile may or may not be found.
     async fn grep_files(&self, org: OrgId, session: SessionId, query: &GrepQuery) -> StoreResult<GrepReport> {
         let matcher = Matcher::new(query).map_err(StoreError::Invalid)?;
         let mut report = GrepReport::default();
         let mut bytes = 0;
-        let files = self.list_directory(org, session, &FilePath::root(), true).await?;
+        let place = self.stat_file(org, session, &query.under).await?.ok_or_else(|| rules::absent(&query.under))?;
+        let files = match place.is_directory {
+            true => self.list_directory(org, session, &query.under, true).await?,
+            false => vec![place],
+        };
         for stat in files.into_iter().filter(|stat| !stat.is_directory && matcher.wants(&stat.path)) {
             if stat.size_bytes > MAX_GREP_FILE_BYTES {
                 report.skipped.push(stat.path);

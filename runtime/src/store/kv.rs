@@ -17,12 +17,13 @@ pub struct KvScope {
     pub bucket: String,
 }
 
-/// A stored value with its version, from 1.
+/// A stored value with its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KvEntry {
     /// The bytes.
     pub value: Vec<u8>,
-    /// Grows by one with each write; begins anew when the key was removed in between.
+    /// From 1; grows with each write, by one unless the key was removed in between. Never the same
+    /// for two values of a key.
     pub version: u64,
 }
 

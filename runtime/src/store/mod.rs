@@ -16,6 +16,7 @@ mod kv;
 mod log;
 mod message;
 mod org;
+mod provider;
 mod request;
 mod resource;
 mod rules;
@@ -24,6 +25,7 @@ mod setup;
 use std::sync::Arc;
 
 use crate::bus::{EventBus, InMemoryEventBus};
+use crate::secret::Cipher;
 pub use component::{Activation, ComponentStore, NewVersion, StoredVersion};
 pub use error::{FileProblem, StoreError, StoreResult};
 pub use file::RuntimeFileStore;
@@ -31,6 +33,7 @@ pub use kv::{KvEntry, KvScope, KvStore};
 pub use log::{Append, Claim, Fence, SessionLog, Submitted, TurnAnswer, TurnEnd};
 pub use message::{LogMessages, MessageBatch, RuntimeMessageStore, SessionMessages, StoredMessage};
 pub use org::{ApiKey, OrgStore, Scope};
+pub use provider::{RuntimeProviderStore, Seeded};
 pub use request::{NewRequest, RememberedRequest, RequestStore};
 pub use resource::{RuntimeAgentStore, RuntimeHarnessStore, RuntimeSessionStore};
 pub use setup::{Org, OrgSetupStore, Seed, SeedKind};
@@ -80,6 +83,10 @@ pub struct RuntimeBackends {
     pub message_store: Option<Arc<dyn RuntimeMessageStore>>,
     /// What orgs are set up with.
     pub setup_store: Arc<dyn OrgSetupStore>,
+    /// Providers and models.
+    pub provider_store: Arc<dyn RuntimeProviderStore>,
+    /// Seals what stores must not see, and opens it again.
+    pub cipher: Arc<Cipher>,
     /// Live delivery of events.
     pub event_bus: Arc<dyn EventBus>,
     /// Histories of recently used sessions of this log.
@@ -87,11 +94,13 @@ pub struct RuntimeBackends {
 }
 
 impl RuntimeBackends {
-    /// One value that implements all traits of stores, and a bus that keeps no events.
+    /// One value that implements all traits of stores, and a bus that keeps no events. What is
+    /// sealed can be opened for as long as this value or a clone lives: a store that outlives the
+    /// process needs [`Self::with_cipher`].
     pub fn from_store<S>(store: Arc<S>) -> Self
     where
         S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog,
-        S: ComponentStore + KvStore + RuntimeFileStore + OrgStore + RequestStore + OrgSetupStore + 'static,
+        S: ComponentStore + KvStore + RuntimeFileStore + OrgStore + RequestStore + OrgSetupStore + RuntimeProviderStore + 'static,
     {
         Self {
             harness_store: store.clone(),
@@ -103,8 +112,10 @@ impl RuntimeBackends {
             file_store: store.clone(),
             org_store: store.clone(),
             request_store: store.clone(),
-            setup_store: store,
+            setup_store: store.clone(),
             message_store: None,
+            provider_store: store,
+            cipher: Arc::new(Cipher::ephemeral()),
             event_bus: Arc::new(InMemoryEventBus::new()),
             history_cache: Arc::default(),
         }
@@ -139,6 +150,30 @@ impl RuntimeBackends {
         Self { file_store, ..self }
     }
 
+    /// The same with other components.
+    #[must_use]
+    pub fn with_component_store(self, component_store: Arc<dyn ComponentStore>) -> Self {
+        Self { component_store, ..self }
+    }
+
+    /// The same with other key-value data.
+    #[must_use]
+    pub fn with_kv(self, kv: Arc<dyn KvStore>) -> Self {
+        Self { kv, ..self }
+    }
+
+    /// The same with other orgs and keys.
+    #[must_use]
+    pub fn with_org_store(self, org_store: Arc<dyn OrgStore>) -> Self {
+        Self { org_store, ..self }
+    }
+
+    /// The same with another memory of requests.
+    #[must_use]
+    pub fn with_request_store(self, request_store: Arc<dyn RequestStore>) -> Self {
+        Self { request_store, ..self }
+    }
+
     /// The same with another log. What was cached of the one before it is not used.
     #[must_use]
     pub fn with_log(self, log: Arc<dyn SessionLog>) -> Self {
@@ -154,6 +189,18 @@ impl RuntimeBackends {
     /// Where messages are read: the embedder's store, or else the log.
     pub fn messages(&self) -> Arc<dyn RuntimeMessageStore> {
         self.message_store.clone().unwrap_or_else(|| Arc::new(LogMessages::new(self.log.clone())))
+    }
+
+    /// The same with other providers and models.
+    #[must_use]
+    pub fn with_provider_store(self, provider_store: Arc<dyn RuntimeProviderStore>) -> Self {
+        Self { provider_store, ..self }
+    }
+
+    /// The same with other master keys.
+    #[must_use]
+    pub fn with_cipher(self, cipher: Arc<Cipher>) -> Self {
+        Self { cipher, ..self }
     }
 
     /// The same with another bus.

@@ -40,5 +40,6 @@ pub struct RememberedRequest {
 pub trait RequestStore: Send + Sync {
     /// Remembers a request, or returns what is remembered of the one that had the same route
     /// and key before. The thing itself need not exist: a process may have died in between.
+    /// `NotFound` if there is no such org.
     async fn remember_request(&self, org: OrgId, request: NewRequest) -> StoreResult<RememberedRequest>;
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{Fence, KvScope, Page, StoreError, StoreResult};
 use crate::component::Digest;
 use crate::event::NewEvent;
-use crate::id::TurnId;
+use crate::id::{SessionId, TurnId};
 use crate::limits::{
     MAX_EVENTS_PER_PAGE, MAX_KV_BUCKET_BYTES, MAX_KV_KEY_BYTES, MAX_KV_KEYS, MAX_KV_VALUE_BYTES, MAX_PAGE, MAX_QUEUED_TURNS,
 };
@@ -114,12 +114,30 @@ pub(super) fn check_kv_bucket(scope: &KvScope, keys: u64, bytes: u64) -> StoreRe
     Ok(())
 }
 
+/// Whether a session can be deleted.
+pub(super) fn check_deletion(id: SessionId, expected: Option<u64>, version: u64, open_turns: u64) -> StoreResult<()> {
+    if expected.is_some_and(|expected| expected != version) {
+        return Err(StoreError::Stale { what: "session", id: id.to_string() });
+    }
+    if open_turns > 0 {
+        return Err(StoreError::TurnOpen { id: id.to_string() });
+    }
+    Ok(())
+}
+
 /// Whether the version of a key, 0 if absent, is the expected one.
 pub(super) fn check_kv_version(key: &str, expected: Option<u64>, actual: u64) -> StoreResult<()> {
     match expected {
         Some(expected) if expected != actual => Err(StoreError::Stale { what: "key", id: key.to_owned() }),
         _ => Ok(()),
     }
+}
+
+/// The version of a key's next value. A key that was removed and comes back begins above every
+/// version that a removed key of its bucket had, so that who expects a version of the earlier
+/// life is refused.
+pub(super) fn next_kv_version(current: u64, floor: u64) -> u64 {
+    if current == 0 { floor + 1 } else { current + 1 }
 }
 
 /// Whether bytes are those of a digest. Bytes are shared between orgs by digest, so one org's

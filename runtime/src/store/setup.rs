@@ -73,9 +73,9 @@ pub trait OrgSetupStore: Send + Sync {
     /// Remembers a seed, in place of an earlier one with the same kind and key; true if there was
     /// none. `NotFound` if the org does not exist.
     async fn put_seed(&self, org: OrgId, seed: Seed) -> StoreResult<bool>;
-    /// Whether anything runs on a harness: an active agent or harness, a session, or the org by
-    /// its own choice.
-    async fn harness_is_used(&self, org: OrgId, id: HarnessId) -> StoreResult<bool>;
+    /// Whether anything needs a resource. A harness is needed by the active agents and harnesses
+    /// on it, by sessions, and by the org if it chose it itself; an agent by sessions.
+    async fn is_used(&self, org: OrgId, kind: SeedKind, id: Uuid) -> StoreResult<bool>;
     /// The chat session of a caller, whom `subject` identifies within the org.
     async fn chat_session(&self, org: OrgId, subject: &str) -> StoreResult<Option<SessionId>>;
     /// Makes `fresh` the chat session of a caller if `stale` is what it has now; returns what it

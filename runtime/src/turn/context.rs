@@ -2,19 +2,21 @@
 //! (root to leaf), the agent and the session. Assembled once per turn.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use super::context_error::ContextError;
 use super::history::session_messages;
+use super::model::{candidates, choose, named_by_message};
 use super::provenance::{CapabilityProvenance, Contributor, Provenance, join};
 use super::resolve::{ResolvedCapability, merge, resolve, resolve_pinned};
 use super::toolset::Toolset;
 use crate::agent::Agent;
-use crate::capability::CapabilitySource;
-use crate::driver::{OfferedTool, ResolvedModel};
+use crate::capability::{Capability, CapabilitySource};
+use crate::driver::{DriverRegistry, OfferedTool, ResolvedModel};
 use crate::event::PinnedCapability;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
-use crate::id::{HarnessId, OrgId, SessionId};
+use crate::id::{HarnessId, ModelId, OrgId, SessionId};
 use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_HARNESS_DEPTH};
 use crate::message::Message;
 use crate::session::Session;
@@ -27,6 +29,8 @@ pub struct ContextSources<'a> {
     pub backends: &'a RuntimeBackends,
     /// Capabilities.
     pub capabilities: &'a dyn CapabilitySource,
+    /// Model drivers: a model whose driver is missing cannot be used.
+    pub drivers: &'a DriverRegistry,
     /// The platform's default model.
     pub default_model: &'a ResolvedModel,
 }
@@ -42,6 +46,16 @@ pub struct RuntimeAgent {
     pub tools: Vec<OfferedTool>,
     /// Most model calls of one turn: the session's, else the agent's, else the default.
     pub max_iterations: u32,
+}
+
+/// The capabilities of a context. Its `Debug` shows their ids.
+#[derive(Clone, Default)]
+pub struct Capabilities(pub Vec<Arc<dyn Capability>>);
+
+impl fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|capability| capability.id())).finish()
+    }
 }
 
 /// Everything that the model calls and tool calls of one turn use.
@@ -63,10 +77,14 @@ pub struct TurnContext {
     pub runtime_agent: RuntimeAgent,
     /// The model and how to reach it.
     pub model_with_provider: ResolvedModel,
+    /// Id of the model; none for the platform's default.
+    pub resolved_model_id: Option<ModelId>,
     /// BCP 47 tag of the user's language.
     pub resolved_locale: Option<String>,
     /// The tools, ready to be called.
     pub tools: Toolset,
+    /// The capabilities, in the order of their configurations.
+    pub capabilities: Capabilities,
     /// Who contributed its parts and set its values.
     pub provenance: Provenance,
 }
@@ -96,6 +114,14 @@ pub async fn assemble_turn_context(
 pub async fn inspect_turn_context(sources: ContextSources<'_>, org: OrgId, session: SessionId) -> Result<TurnContext, ContextError> {
     let messages = session_messages(sources.backends, org, session).await?;
     Layers::of_session(sources.backends, org, session).await?.assemble(sources, org, messages, None).await
+}
+
+impl TurnContext {
+    /// One of its capabilities, by its id in any case.
+    pub fn capability(&self, id: &str) -> Option<&dyn Capability> {
+        let capability = self.capabilities.0.iter().find(|capability| capability.id().eq_ignore_ascii_case(id))?;
+        Some(capability.as_ref())
+    }
 }
 
 /// What a context is merged from, in the order in which the layers win.
@@ -132,11 +158,13 @@ impl Layers {
         let tools = Toolset::bind(&capabilities, agent_tools, &self.session.tools)?;
         let (system_prompt, prompt) = join(self.prompts(&capabilities));
         let (max_iterations, max_iterations_by) = self.max_iterations();
-        let model = sources.default_model.clone();
-        let runtime_agent = RuntimeAgent { system_prompt, model: model.model.clone(), tools: tools.offered(), max_iterations };
+        let named = candidates(named_by_message(&messages), &self.session, self.agent.as_ref(), &self.harness_chain);
+        let model = choose(sources, org, named).await?;
+        let name = model.resolved.model.clone();
+        let runtime_agent = RuntimeAgent { system_prompt, model: name, tools: tools.offered(), max_iterations };
         let provenance = Provenance {
             prompt,
-            model: Contributor::Platform,
+            model: model.chosen_by,
             locale: self.session.locale.as_ref().map(|_| Contributor::from(&self.session)),
             max_iterations: max_iterations_by,
             capabilities: capabilities.iter().map(origin).collect(),
@@ -147,9 +175,11 @@ impl Layers {
             pins: capabilities.iter().map(|resolved| resolved.capability.pin()).collect(),
             messages,
             runtime_agent,
-            model_with_provider: model,
+            model_with_provider: model.resolved,
+            resolved_model_id: model.id,
             resolved_locale: self.session.locale.clone(),
             tools,
+            capabilities: Capabilities(capabilities.into_iter().map(|resolved| resolved.capability).collect()),
             provenance,
             harness_chain: self.harness_chain,
             agent: self.agent,
@@ -189,7 +219,7 @@ fn origin(resolved: &ResolvedCapability) -> CapabilityProvenance {
     CapabilityProvenance { id: resolved.id.clone(), listed_by, configured_by }
 }
 
-async fn find_agent(backends: &RuntimeBackends, org: OrgId, session: &Session) -> Result<Option<Agent>, ContextError> {
+pub(super) async fn find_agent(backends: &RuntimeBackends, org: OrgId, session: &Session) -> Result<Option<Agent>, ContextError> {
     let Some(id) = session.agent_id else { return Ok(None) };
     let agent = backends.agent_store.get_agent(org, id).await?.ok_or(ContextError::AgentMissing(id))?;
     match agent.status {
@@ -199,7 +229,7 @@ async fn find_agent(backends: &RuntimeBackends, org: OrgId, session: &Session) -
 }
 
 /// The chain of a stored harness, root first.
-async fn find_harness_chain(backends: &RuntimeBackends, org: OrgId, leaf: HarnessId) -> Result<Vec<Harness>, ContextError> {
+pub(super) async fn find_harness_chain(backends: &RuntimeBackends, org: OrgId, leaf: HarnessId) -> Result<Vec<Harness>, ContextError> {
     extend_harness_chain(backends, org, Vec::new(), Some(leaf)).await
 }
 

@@ -104,6 +104,50 @@ pub enum ContextError {
         /// The other; the same if it lists a tool twice.
         second: String,
     },
+    /// The provider of the chosen model was removed at this moment.
+    #[error("the provider of model {model:?} does not exist any more; choose another model")]
+    ProviderMissing {
+        /// Name of the model.
+        model: String,
+    },
+    /// The chosen model is disabled.
+    #[error("model {model:?} of provider {provider:?} is disabled; enable it, or choose another model")]
+    ModelDisabled {
+        /// Name of the model.
+        model: String,
+        /// Name of its provider.
+        provider: String,
+    },
+    /// The provider of the chosen model is disabled.
+    #[error("provider {provider:?} of model {model:?} is disabled; activate it, or choose another model")]
+    ProviderDisabled {
+        /// Name of the model.
+        model: String,
+        /// Name of its provider.
+        provider: String,
+    },
+    /// This platform has no driver for the provider of the chosen model.
+    #[error(
+        "model {model:?} of provider {provider:?} needs driver {driver:?}, which is not registered; register it, or choose another model"
+    )]
+    DriverMissing {
+        /// Name of the model.
+        model: String,
+        /// Name of its provider.
+        provider: String,
+        /// Id of the driver.
+        driver: String,
+    },
+    /// The credentials of the provider cannot be opened.
+    #[error("the credentials of provider {provider:?} for model {model:?} cannot be used: {problem}")]
+    CredentialsUnreadable {
+        /// Name of the model.
+        model: String,
+        /// Name of its provider.
+        provider: String,
+        /// Why not.
+        problem: String,
+    },
     /// A store or the sandbox failed; says nothing about the context.
     #[error(transparent)]
     Runtime(#[from] Error),
@@ -128,6 +172,11 @@ impl ContextError {
             Self::ConfigInvalid { .. } => "capability_config_invalid",
             Self::SchemaInvalid { .. } => "capability_schema_invalid",
             Self::ToolClash { .. } => "tool_name_clash",
+            Self::ProviderMissing { .. } => "provider_missing",
+            Self::ModelDisabled { .. } => "model_disabled",
+            Self::ProviderDisabled { .. } => "provider_disabled",
+            Self::DriverMissing { .. } => "driver_not_registered",
+            Self::CredentialsUnreadable { .. } => "credentials_unreadable",
             Self::Runtime(_) => "runtime",
         }
     }

@@ -29,6 +29,7 @@ pub fn message_of(event: &Event) -> Option<Message> {
             role: Role::ToolResult,
             content: tool_result(completed),
             metadata: serde_json::Map::new(),
+            controls: None,
             created_at: event.ts,
         }),
         _ => None,

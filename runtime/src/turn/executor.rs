@@ -37,7 +37,7 @@ pub struct TurnPlatform {
     pub capabilities: Arc<dyn CapabilitySource>,
     /// Model drivers.
     pub drivers: DriverRegistry,
-    /// The model of all turns.
+    /// The model of turns whose org, harness, agent, session and message name none.
     pub default_model: ResolvedModel,
     /// Time of the events.
     pub clock: Arc<dyn Clock>,
@@ -83,7 +83,7 @@ impl TurnPlatform {
     /// Where contexts come from, for inspecting what a turn would run on.
     pub fn sources(&self) -> ContextSources<'_> {
         let (capabilities, default_model) = (self.capabilities.as_ref(), &self.default_model);
-        ContextSources { backends: &self.backends, capabilities, default_model }
+        ContextSources { backends: &self.backends, capabilities, drivers: &self.drivers, default_model }
     }
 
     /// Runs a claimed turn to its end.

@@ -103,8 +103,14 @@ mod tests {
     fn history(through: u64, bytes: usize) -> History {
         let content = vec![ContentPart::text("x".repeat(bytes))];
         let ts = jiff::Timestamp::UNIX_EPOCH;
-        let message =
-            Message { id: MessageId::from_uuid(Uuid::nil()), role: Role::User, content, metadata: Default::default(), created_at: ts };
+        let message = Message {
+            id: MessageId::from_uuid(Uuid::nil()),
+            role: Role::User,
+            content,
+            metadata: Default::default(),
+            controls: None,
+            created_at: ts,
+        };
         let context = EventContext { turn_id: Some(TurnId::from_uuid(Uuid::nil())), input_message_id: None };
         let (id, session_id) = (EventId::from_uuid(Uuid::nil()), session(0));
         let mut history = History::default();

@@ -28,6 +28,7 @@ pub async fn preview_turn_context(
 /// A session that adds nothing. Its id is nil, because there is no such session.
 fn blank_session(harness: &Harness) -> Session {
     Session {
+        model_id: None,
         id: SessionId::from_uuid(uuid::Uuid::nil()),
         harness_id: harness.id,
         agent_id: None,
@@ -38,6 +39,7 @@ fn blank_session(harness: &Harness) -> Session {
         tools: Vec::new(),
         locale: None,
         max_iterations: None,
+        initial_files: Vec::new(),
         tags: Vec::new(),
         version: 1,
         created_at: harness.created_at,

@@ -35,6 +35,8 @@ pub enum Contributor {
         /// Id.
         id: SessionId,
     },
+    /// The organization's settings.
+    Organization,
     /// A capability.
     Capability {
         /// Id.

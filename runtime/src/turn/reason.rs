@@ -71,6 +71,7 @@ impl Run<'_> {
                 self.journal.append(events).await
             }
             Generation::Failed(partial, error) => {
+                let error = DriverError { message: context.model_with_provider.redact(&error.message), ..error };
                 tracing::warn!(%error, kind = error.kind.as_str(), "a model call failed");
                 let events = self.failed(context, &call, partial, &error);
                 self.journal.append(events).await?;
@@ -108,7 +109,7 @@ impl Run<'_> {
                 Attempt::Refused(error) => error,
             };
             let Some(wait) = wait_before_next_try(&error, tries) else { return Generation::Failed(Answer::default(), error) };
-            tracing::info!(%error, ?wait, "a model call was refused; trying again");
+            tracing::info!(error = model.redact(&error.message), ?wait, "a model call was refused; trying again");
             tokio::select! {
                 stop = self.interrupted() => return Generation::Stopped(stop),
                 () = tokio::time::sleep(wait) => tries += 1,
@@ -186,6 +187,7 @@ impl Run<'_> {
             role: Role::Agent,
             content: answer.content,
             metadata: serde_json::Map::new(),
+            controls: None,
             created_at: self.journal.now(),
         };
         vec![generation, EventData::OutputMessageCompleted { message, usage }, completed]

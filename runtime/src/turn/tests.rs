@@ -21,7 +21,7 @@ fn turn(n: u128) -> TurnId {
 
 fn message(role: Role, content: Vec<ContentPart>) -> Message {
     let id = MessageId::from_uuid(Uuid::nil());
-    Message { id, role, content, metadata: Default::default(), created_at: Timestamp::UNIX_EPOCH }
+    Message { id, role, content, metadata: Default::default(), controls: None, created_at: Timestamp::UNIX_EPOCH }
 }
 
 fn input(text: &str) -> EventData {

@@ -2,9 +2,13 @@
 //! list is empty.
 
 use everwit_runtime::capability::Capability;
+use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::CapabilityConfig;
-use everwit_runtime::id::OrgId;
-use everwit_runtime::limits::{DEFAULT_MAX_ITERATIONS, MAX_CAPABILITIES, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_SYSTEM_PROMPT_BYTES};
+use everwit_runtime::id::{ModelId, OrgId};
+use everwit_runtime::limits::{
+    DEFAULT_MAX_ITERATIONS, MAX_CAPABILITIES, MAX_DESCRIPTION_BYTES, MAX_INITIAL_FILE_BYTES, MAX_INITIAL_FILES, MAX_NAME_BYTES,
+    MAX_SYSTEM_PROMPT_BYTES,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,6 +22,8 @@ const MAX_TAGS: usize = 50;
 const MAX_TITLE_BYTES: usize = 256;
 /// Most model calls of one turn that a resource may ask for.
 const MAX_ITERATIONS: u32 = 10 * DEFAULT_MAX_ITERATIONS;
+/// Names that are segments of routes, where a resource of that name could not be reached.
+const RESERVED_NAMES: [&str; 1] = ["preview"];
 /// Findings that one answer lists; a wrong body of millions of items need not be told completely.
 const MAX_FINDINGS: usize = 100;
 
@@ -47,6 +53,9 @@ impl Checks {
             let detail =
                 format!("a name is lower-case letters and digits, in words joined by single hyphens, at most {MAX_NAME_BYTES} bytes");
             self.add(Finding::at(pointer, "invalid_name", detail).fix("for example \"support-agent\""));
+        }
+        if RESERVED_NAMES.contains(&name) {
+            self.add(Finding::at(pointer, "reserved_name", format!("{name:?} is part of a route")).fix("choose another name"));
         }
     }
 
@@ -86,6 +95,30 @@ impl Checks {
         }
     }
 
+    /// Files that sessions start with: not too many, decodable, and each with a path of its own that
+    /// is not a directory of another.
+    pub(crate) fn initial_files(&mut self, files: &[InitialFile]) {
+        let bytes: usize = files.iter().map(|file| file.content.len()).sum();
+        if files.len() > MAX_INITIAL_FILES || bytes > MAX_INITIAL_FILE_BYTES {
+            let detail = format!(
+                "{} files with {bytes} bytes; at most {MAX_INITIAL_FILES} files with {MAX_INITIAL_FILE_BYTES} bytes are allowed",
+                files.len()
+            );
+            return self.add(Finding::at("/initial_files", "too_large", detail));
+        }
+        for (at, file) in files.iter().enumerate() {
+            let others = files.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| &other.path);
+            let mut clashing = others.filter(|other| **other == file.path || other.is_below(&file.path));
+            if file.path.is_root() || clashing.next().is_some() {
+                let detail = format!("{} is a directory, or the path of another file in the list", file.path);
+                self.add(Finding::at(format!("/initial_files/{at}/path"), "taken_path", detail).fix("choose another path"));
+            }
+            if let Err(error) = file.encoding.decode(&file.content) {
+                self.add(Finding::at(format!("/initial_files/{at}/content"), "not_base64", format!("it is not base64: {error}")));
+            }
+        }
+    }
+
     /// A BCP 47 language tag, by its outer form.
     pub(crate) fn locale(&mut self, locale: Option<&str>) {
         let Some(locale) = locale else { return };
@@ -100,6 +133,27 @@ impl Checks {
         if iterations.is_some_and(|count| count == 0 || count > MAX_ITERATIONS) {
             self.add(Finding::at("/max_iterations", "out_of_range", format!("it must be between 1 and {MAX_ITERATIONS}")));
         }
+    }
+
+    /// The id of a model that can be used.
+    pub(crate) async fn model(&mut self, app: &App, org: OrgId, pointer: &str, id: Option<&str>) -> Result<Option<ModelId>, Problem> {
+        let Some(text) = id else { return Ok(None) };
+        let found = match text.parse() {
+            Ok(id) => app.stores.provider_store.get_model(org, id).await?,
+            Err(_) => None,
+        };
+        match &found {
+            None => {
+                let detail = format!("there is no model {:?}", shown(text));
+                self.add(Finding::at(pointer, "unknown_model", detail).fix("GET /v1/models lists the ids of all models"));
+            }
+            Some(model) if !model.enabled => {
+                let detail = format!("model {:?} is disabled", model.model_id);
+                self.add(Finding::at(pointer, "disabled", detail).fix("enable it, or choose another one"));
+            }
+            Some(_) => {}
+        }
+        Ok(found.map(|model| model.id))
     }
 
     /// Fields that this server cannot honour.
@@ -200,7 +254,7 @@ mod tests {
         for name in ["a", "support-agent", "x1-2-3", &"a".repeat(64)] {
             assert!(accepts(|checks| checks.name("/name", name)), "{name}");
         }
-        for name in ["", "-", "a-", "-a", "a--b", "A", "a_b", "a b", "ä", &"a".repeat(65)] {
+        for name in ["preview", "", "-", "a-", "-a", "a--b", "A", "a_b", "a b", "ä", &"a".repeat(65)] {
             assert!(!accepts(|checks| checks.name("/name", name)), "{name}");
         }
     }

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
+use crate::api::middleware::Gate;
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
 
@@ -249,6 +250,11 @@ impl IfMatch {
         Err(Problem::stale(format!("the resource is at version {current}, not at {given}; read it again")))
     }
 
+    /// The version that a write must meet; none if the caller set no precondition.
+    pub(crate) fn expected(&self, checked: u64) -> Option<u64> {
+        self.0.is_some().then_some(checked)
+    }
+
     /// The problem for a write that lost a race: 412 if the caller set a precondition.
     pub(crate) fn lost(&self, error: StoreError) -> Problem {
         match &error {
@@ -304,10 +310,14 @@ impl<R: IntoResponse> IntoResponse for Tagged<R> {
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
-    /// Reads what the authorization layer of the route found out.
+    /// Reads what the authorization layer of the route found out; a custom route without one has
+    /// it found out here.
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let caller = parts.extensions.get::<Self>().copied();
-        caller.ok_or_else(|| Problem::internal("a route that needs a caller has no authorization layer"))
+        if let Some(caller) = parts.extensions.get::<Self>() {
+            return Ok(caller.clone());
+        }
+        let gate = parts.extensions.get::<Gate>().cloned();
+        gate.ok_or_else(|| Problem::internal("a route that needs a caller is not served by this server"))?.admit(parts).await
     }
 }
 

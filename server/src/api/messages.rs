@@ -7,7 +7,7 @@ use everwit_runtime::engine::TurnKey;
 use everwit_runtime::event::{Event, EventContext, EventData, NewEvent};
 use everwit_runtime::id::{EventId, MessageId, OrgId, SessionId, TurnId};
 use everwit_runtime::limits::{MAX_EVENTS_PER_PAGE, MAX_MESSAGE_BYTES};
-use everwit_runtime::message::{ContentPart, Message, Role};
+use everwit_runtime::message::{ContentPart, Controls, Message, Role};
 use everwit_runtime::turn::message_of;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -43,15 +43,37 @@ pub(crate) struct CreateMessage {
     #[serde(default)]
     #[schema(ignore)]
     addressed_participant_id: Unsupported,
+    /// What the sender wants of the turn that answers it.
     #[serde(default)]
-    #[schema(ignore)]
-    controls: Unsupported,
+    controls: Option<ControlsInput>,
     #[serde(default)]
     #[schema(ignore)]
     external_actor: Unsupported,
     #[serde(default)]
     #[schema(ignore)]
     tags: Unsupported,
+}
+
+/// What the sender wants of the turn that answers a message.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = ControlsRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ControlsInput {
+    /// Id of the model; wins over those of session, agent and harness.
+    #[schema(pattern = "^model_[0-9a-f]{32}$")]
+    model_id: Option<String>,
+    #[serde(default)]
+    #[schema(ignore)]
+    reasoning: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    locale: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    hints: Unsupported,
+    #[serde(default)]
+    #[schema(ignore)]
+    error_disclosure: Unsupported,
 }
 
 /// Role and content of a message to the agent.
@@ -90,6 +112,9 @@ pub(crate) struct MessageBody {
     #[serde(skip_serializing_if = "Map::is_empty")]
     #[schema(value_type = Object)]
     metadata: Map<String, Value>,
+    /// What the sender wants of the turn that answers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    controls: Option<Controls>,
     /// When it was accepted.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -107,6 +132,7 @@ impl MessageBody {
             role: message.role,
             content: message.content,
             metadata: message.metadata,
+            controls: message.controls,
             created_at: message.created_at,
         })
     }
@@ -152,10 +178,10 @@ pub(crate) async fn create_message(
     Once { body, key }: Once<CreateMessage>,
 ) -> Result<(StatusCode, Replayed<Json<MessageBody>>), Problem> {
     let session = resolve::session(&app, caller.org, &reference).await?.id;
-    body.check()?;
+    let controls = body.check(&app, caller.org).await?;
     let claimed = key.claim(&app, caller.org).await?;
     let turn = TurnId::from_uuid(claimed.id);
-    let event = submit(&app, TurnKey { org: caller.org, session, turn }, body).await?;
+    let event = submit(&app, TurnKey { org: caller.org, session, turn }, body, controls).await?;
     let message = MessageBody::of(&event).ok_or_else(|| Problem::internal("a stored input is not a message"))?;
     Ok((StatusCode::CREATED, Replayed(claimed.repeated, Json(message))))
 }
@@ -183,11 +209,11 @@ pub(crate) async fn list_messages(
 }
 
 impl CreateMessage {
-    fn check(&self) -> Result<(), Problem> {
+    /// Checks everything; returns the controls as they are kept.
+    async fn check(&self, app: &App, org: OrgId) -> Result<Option<Controls>, Problem> {
         let mut checks = Checks::default();
         checks.unsupported(&[
             ("/addressed_participant_id", &self.addressed_participant_id),
-            ("/controls", &self.controls),
             ("/external_actor", &self.external_actor),
             ("/tags", &self.tags),
         ]);
@@ -197,7 +223,18 @@ impl CreateMessage {
         check_content(&mut checks, &self.message.content);
         let metadata = self.metadata.as_ref().map(|metadata| serde_json::to_string(metadata).unwrap_or_default());
         checks.text("/metadata", metadata.as_deref(), MAX_METADATA_BYTES);
-        checks.finish()
+        let mut model_id = None;
+        if let Some(controls) = &self.controls {
+            checks.unsupported(&[
+                ("/controls/reasoning", &controls.reasoning),
+                ("/controls/locale", &controls.locale),
+                ("/controls/hints", &controls.hints),
+                ("/controls/error_disclosure", &controls.error_disclosure),
+            ]);
+            model_id = checks.model(app, org, "/controls/model_id", controls.model_id.as_deref()).await?;
+        }
+        checks.finish()?;
+        Ok(model_id.map(|id| Controls { model_id: Some(id) }))
     }
 }
 
@@ -230,13 +267,14 @@ fn check_content(checks: &mut Checks, content: &[ContentPart]) {
 
 /// Stores the message, tells the listeners, and has its turn run. Once it is stored, the turn
 /// runs even if this process dies now.
-async fn submit(app: &App, key: TurnKey, request: CreateMessage) -> Result<Event, Problem> {
+async fn submit(app: &App, key: TurnKey, request: CreateMessage, controls: Option<Controls>) -> Result<Event, Problem> {
     let now = app.moments.now();
     let message = Message {
         id: MessageId::from_uuid(app.moments.uuid()),
         role: request.message.role,
         content: request.message.content,
         metadata: request.metadata.unwrap_or_default(),
+        controls,
         created_at: now,
     };
     let input = NewEvent {

@@ -4,6 +4,7 @@ use std::any::Any;
 
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +12,7 @@ use everwit_runtime::store::Scope;
 use tracing::Instrument;
 
 use super::App;
+use crate::auth::Caller;
 use crate::problem::Problem;
 
 /// The header that carries a request's id, both ways.
@@ -75,12 +77,37 @@ pub(crate) fn after_panic(payload: Box<dyn Any + Send + 'static>) -> Response {
     Problem::internal(format!("a handler panicked: {message}")).into_response()
 }
 
+/// Finds out who makes a request, for routes of embedders as well.
+#[derive(Clone)]
+pub(crate) struct Gate(App);
+
+impl Gate {
+    /// The caller of a request, whose org is seeded then.
+    ///
+    /// # Errors
+    /// As the server's authentication says; those of the store.
+    pub(crate) async fn admit(&self, request: &Parts) -> Result<Caller, Problem> {
+        let caller = self.0.auth.caller(request).await?;
+        self.0.seeder.ensure(caller.org).await?;
+        Ok(caller)
+    }
+}
+
+/// Outer layer: gives requests the gate, for the layers and extractors that ask it.
+pub(crate) async fn offer_gate(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(Gate(app));
+    next.run(request).await
+}
+
 /// Route layer: lets callers through that have the scope, and tells the handler who calls.
-pub(crate) async fn authorize(State((app, needed)): State<(App, Scope)>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let caller = app.auth.caller(request.headers()).await?;
+pub(crate) async fn authorize(State(needed): State<Scope>, request: Request, next: Next) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let gate = parts.extensions.get::<Gate>().cloned();
+    let gate = gate.ok_or_else(|| Problem::internal("a route that needs a caller is not served by this server"))?;
+    let caller = gate.admit(&parts).await?;
     caller.require(needed)?;
-    request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    parts.extensions.insert(caller);
+    Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
 /// Answer for paths that no route has.

@@ -5,19 +5,26 @@ pub(crate) mod agents;
 pub(crate) mod capabilities;
 pub(crate) mod check;
 pub(crate) mod components;
+pub(crate) mod context;
+pub(crate) mod custom;
 pub(crate) mod docs;
 pub(crate) mod events;
 pub(crate) mod extract;
+pub(crate) mod files;
 pub(crate) mod harnesses;
 pub(crate) mod health;
 pub(crate) mod idempotency;
 pub(crate) mod messages;
 pub(crate) mod middleware;
+pub(crate) mod models;
 pub(crate) mod openapi;
+pub(crate) mod orgs;
 pub(crate) mod page;
+pub(crate) mod providers;
 pub(crate) mod resolve;
 pub(crate) mod sessions;
 pub(crate) mod sse;
+pub(crate) mod table;
 pub(crate) mod turns;
 
 use std::sync::Arc;
@@ -25,8 +32,10 @@ use std::time::Duration;
 
 use axum::Router;
 use everwit_runtime::capability::ToolServices;
+use everwit_runtime::driver::DriverRegistry;
 use everwit_runtime::engine::Engine;
 use everwit_runtime::store::{RuntimeBackends, Scope};
+use everwit_runtime::turn::TurnPlatform;
 use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -36,8 +45,12 @@ use utoipa_axum::routes;
 
 use crate::auth::Auth;
 use crate::components::Components;
+use crate::error::AppError;
 use crate::lifecycle::Lifecycle;
 use crate::moments::Moments;
+use crate::seed::Seeder;
+use custom::CustomRoutes;
+use table::{Module, Table, Without};
 
 /// Longest pause within a request body.
 const BODY_PAUSE: Duration = Duration::from_secs(15);
@@ -51,12 +64,18 @@ pub(crate) struct AppState {
     pub(crate) stores: RuntimeBackends,
     /// Runs turns.
     pub(crate) engine: Arc<dyn Engine>,
+    /// What turns run on, for a look at their contexts.
+    pub(crate) turns: TurnPlatform,
     /// What native tools work with.
     pub(crate) tool_services: Arc<ToolServices>,
     /// Capabilities, uploaded ones included.
     pub(crate) components: Components,
+    /// Model drivers.
+    pub(crate) drivers: DriverRegistry,
     /// Who calls.
     pub(crate) auth: Auth,
+    /// What the platform puts into each org.
+    pub(crate) seeder: Seeder,
     /// Time and ids.
     pub(crate) moments: Moments,
     /// Whether the end has begun.
@@ -67,53 +86,76 @@ pub(crate) struct AppState {
     pub(crate) uploads: Semaphore,
 }
 
-/// The complete service: all routes, also below `/api`.
-pub(crate) fn service(app: App) -> Router {
-    let guard = |scope, router: OpenApiRouter<App>| {
-        router.route_layer(axum::middleware::from_fn_with_state((app.clone(), scope), middleware::authorize))
-    };
-    let (router, document) = routes(guard).split_for_parts();
-    let router = router.merge(docs::routes(&document)).with_state(app.clone());
+/// The complete service: the stock routes of the modules that are on and those of the embedder,
+/// also below `/api`.
+///
+/// # Errors
+/// If two routes are in each other's way.
+pub(crate) fn service(app: App, without: &Without, custom: &CustomRoutes) -> Result<Router, AppError> {
+    let guard = |scope, router: OpenApiRouter<App>| router.route_layer(axum::middleware::from_fn_with_state(scope, middleware::authorize));
+    let (router, mut document) = custom.document(routes(guard, without))?.split_for_parts();
+    openapi::spell_wildcards(&mut document);
+    let docs = if without.contains(&Module::Docs) { Router::new() } else { docs::routes(&document) };
+    let router = custom.add(router.merge(docs).with_state(app.clone()))?;
     let layers = ServiceBuilder::new()
-        .layer(axum::middleware::from_fn_with_state(app, middleware::envelope))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), middleware::envelope))
+        .layer(axum::middleware::from_fn_with_state(app, middleware::offer_gate))
         .layer(CatchPanicLayer::custom(middleware::after_panic))
         .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE));
-    Router::new().nest("/api", router.clone()).merge(router).fallback(middleware::no_such_route).layer(layers)
+    Ok(Router::new().nest("/api", router.clone()).merge(router).fallback(middleware::no_such_route).layer(layers))
 }
 
-/// The OpenAPI document of all routes.
+/// The OpenAPI document of all stock routes.
 pub(crate) fn document() -> utoipa::openapi::OpenApi {
-    routes(|_, router| router).into_openapi()
+    let mut document = routes(|_, router| router, &Without::new()).into_openapi();
+    openapi::spell_wildcards(&mut document);
+    document
 }
 
-/// All routes with their documentation. `guard` lets only callers of a scope through.
-fn routes(guard: impl Fn(Scope, OpenApiRouter<App>) -> OpenApiRouter<App>) -> OpenApiRouter<App> {
-    let scoped = |scope, mut router: OpenApiRouter<App>| {
+/// All stock routes with their documentation. `guard` lets only callers of a scope through.
+fn routes(guard: impl Fn(Scope, OpenApiRouter<App>) -> OpenApiRouter<App>, without: &Without) -> OpenApiRouter<App> {
+    let scoped = |scope, table: Table<'_>| {
+        let Some(mut router) = table.finish() else { return OpenApiRouter::new() };
         openapi::require(router.get_openapi_mut(), scope);
         guard(scope, router)
     };
     let api = OpenApiRouter::new()
-        .merge(scoped(Scope::Read, reading()))
-        .merge(scoped(Scope::Write, writing()))
-        .merge(scoped(Scope::Admin, administration()));
-    let open = OpenApiRouter::new().routes(routes!(health::get_health)).routes(routes!(health::get_readiness));
-    openapi::general().nest("/v1", api).merge(open)
+        .merge(scoped(Scope::Read, reading(Table::new(without))))
+        .merge(scoped(Scope::Write, writing(Table::new(without))))
+        .merge(scoped(Scope::Admin, administration(Table::new(without))));
+    let open = Table::new(without).routes(routes!(health::get_health)).routes(routes!(health::get_readiness));
+    openapi::general(without).nest("/v1", api).merge(open.finish().unwrap_or_default())
 }
 
 /// What a key of scope read may do.
-fn reading() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+fn reading(table: Table<'_>) -> Table<'_> {
+    table
+        .routes(routes!(orgs::get_org))
         .routes(routes!(harnesses::list_harnesses))
         .routes(routes!(harnesses::get_harness))
         .routes(routes!(agents::list_agents))
         .routes(routes!(agents::get_agent))
         .routes(routes!(sessions::list_sessions))
         .routes(routes!(sessions::get_session))
+        .routes(routes!(context::get_context_report))
+        .routes(routes!(context::preview_harness))
+        .routes(routes!(context::preview_agent))
         .routes(routes!(messages::list_messages))
         .routes(routes!(events::list_events))
         .routes(routes!(sse::stream_events))
+        .routes(routes!(files::list_files))
+        .routes(routes!(files::get_file))
+        .routes(routes!(files::download_file))
+        .routes(routes!(files::stat_file))
+        .routes(routes!(files::grep_files))
+        .routes(routes!(files::list_keys))
         .routes(routes!(capabilities::list_capabilities))
         .routes(routes!(capabilities::get_capability))
+        .routes(routes!(providers::list_providers))
+        .routes(routes!(providers::get_provider))
+        .routes(routes!(models::list_models))
+        .routes(routes!(models::list_models_of_provider))
+        .routes(routes!(models::get_model))
         .routes(routes!(components::list_components))
         .routes(routes!(components::get_component))
         .routes(routes!(components::list_versions))
@@ -123,24 +165,35 @@ fn reading() -> OpenApiRouter<App> {
 }
 
 /// What needs a key of scope write.
-fn writing() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+fn writing(table: Table<'_>) -> Table<'_> {
+    table
         .routes(routes!(harnesses::create_harness))
         .routes(routes!(harnesses::update_harness, harnesses::archive_harness))
         .routes(routes!(agents::create_agent))
         .routes(routes!(agents::update_agent, agents::archive_agent))
         .routes(routes!(sessions::create_session))
-        .routes(routes!(sessions::update_session))
+        .routes(routes!(sessions::chat::get_chat_session))
+        .routes(routes!(sessions::update_session, sessions::delete_session))
+        .routes(routes!(files::create_file, files::update_file, files::delete_file))
+        .routes(routes!(files::copy_file))
+        .routes(routes!(files::move_file))
         .routes(routes!(turns::cancel_turn))
         .routes(routes!(messages::create_message))
         .routes(routes!(components::call_tool))
+        .routes(routes!(providers::test_provider))
+        .routes(routes!(models::create_model))
+        .routes(routes!(models::update_model, models::delete_model))
 }
 
-/// What needs a key of scope admin: everything that decides what components may do.
-fn administration() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+/// What needs a key of scope admin: everything that decides what components may do, and where
+/// credentials are sent.
+fn administration(table: Table<'_>) -> Table<'_> {
+    table
+        .routes(routes!(orgs::update_org))
         .routes(routes!(components::upload_component))
         .routes(routes!(components::activate_version))
         .routes(routes!(components::roll_back))
         .routes(routes!(components::archive_component))
+        .routes(routes!(providers::create_provider))
+        .routes(routes!(providers::update_provider, providers::delete_provider))
 }

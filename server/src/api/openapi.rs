@@ -9,6 +9,7 @@ use utoipa::openapi::{Components, ContentBuilder, Ref, RefOr, Response, Response
 use utoipa_axum::router::OpenApiRouter;
 
 use super::App;
+use super::table::Without;
 use crate::auth::scope_name;
 use crate::problem::{PROBLEM_JSON, ProblemBody};
 
@@ -29,13 +30,18 @@ Errors are RFC 9457 problem documents with a stable `code`. Lists have `offset` 
     ),
     servers((url = "/", description = "This server"), (url = "/api", description = "The same")),
     tags(
+        (name = "orgs", description = "Settings of a tenant"),
         (name = "harnesses", description = "What agents run on"),
         (name = "agents", description = "Domain configuration on top of a harness"),
         (name = "sessions", description = "Durable conversations"),
+        (name = "session-files", description = "Files of a session"),
+        (name = "session-storage", description = "Small values of a session"),
         (name = "messages", description = "What users, agents and tools say"),
         (name = "events", description = "The record of a session"),
         (name = "capabilities", description = "What agents can be given"),
         (name = "components", description = "Uploaded capabilities"),
+        (name = "providers", description = "Accounts at model vendors"),
+        (name = "models", description = "What turns are run with"),
         (name = "health", description = "State of the server"),
     ),
     components(schemas(ProblemBody)),
@@ -43,8 +49,11 @@ Errors are RFC 9457 problem documents with a stable `code`. Lists have `offset` 
 struct General;
 
 /// A router with the general part of the document.
-pub(crate) fn general() -> OpenApiRouter<App> {
+pub(crate) fn general(without: &Without) -> OpenApiRouter<App> {
     let mut document = General::openapi();
+    if let Some(tags) = &mut document.tags {
+        tags.retain(|tag| !without.iter().any(|module| module.tag() == tag.name));
+    }
     let components = document.components.get_or_insert_with(Components::default);
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("ew_…");
     let bearer = bearer.description(Some("An API key: `Authorization: Bearer ew_…`"));
@@ -117,6 +126,12 @@ fn problem(description: &str) -> Response {
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
+}
+
+/// Writes parameters that take the rest of a path as OpenAPI knows them: `{path}`, not `{*path}`.
+pub(crate) fn spell_wildcards(document: &mut utoipa::openapi::OpenApi) {
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
 }
 
 /// The document as it is checked in: indented, with a newline at its end.

@@ -18,10 +18,11 @@ use axum::response::sse::{Event as Frame, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use everwit_runtime::event::Event;
 use everwit_runtime::id::{EventId, OrgId, SessionId};
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
 use super::events::{Record, TypeFilter};
@@ -118,23 +119,39 @@ pub(crate) async fn stream_events(
     let session = resolve::session(&app, caller.org, &reference).await?.id;
     let slot = app.streams.take(session)?;
     let feed = Feed::open(app, slot, (caller.org, session), last, params).await?;
-    let keep_alive = KeepAlive::new().interval(HEARTBEAT).text("hb");
-    let headers = [(CACHE_CONTROL, "no-store, no-transform"), (HeaderName::from_static("x-accel-buffering"), "no")];
-    Ok((headers, Sse::new(frames(feed)).keep_alive(keep_alive)).into_response())
+    Ok(respond(frames(feed)))
 }
 
-fn frames(feed: Feed) -> impl Stream<Item = Result<Frame, Infallible>> {
+/// The frames with signs of life between them, and an end after [`MAX_AGE`].
+fn respond(frames: impl Stream<Item = Frame> + Send + 'static) -> Response {
+    let keep_alive = KeepAlive::new().interval(HEARTBEAT).text("hb");
+    let headers = [(CACHE_CONTROL, "no-store, no-transform"), (HeaderName::from_static("x-accel-buffering"), "no")];
+    (headers, Sse::new(aging(frames).map(Ok::<_, Infallible>)).keep_alive(keep_alive)).into_response()
+}
+
+fn aging(frames: impl Stream<Item = Frame> + Send + 'static) -> impl Stream<Item = Frame> + Send {
+    let ends = Instant::now() + MAX_AGE;
+    stream::unfold(Some(frames.boxed()), move |frames| async move {
+        let mut frames = frames?;
+        tokio::select! {
+            frame = frames.next() => Some((frame?, Some(frames))),
+            () = tokio::time::sleep_until(ends) => Some((farewell("connection_cycle", CYCLE_RETRY_MS), None)),
+        }
+    })
+}
+
+fn frames(feed: Feed) -> impl Stream<Item = Frame> {
     stream::unfold(Some(feed), |feed| async {
         let mut feed = feed?;
         let (frame, goes_on) = feed.next().await;
-        Some((Ok(frame), goes_on.then_some(feed)))
+        Some((frame, goes_on.then_some(feed)))
     })
 }
 
 /// State of one stream.
 struct Feed {
     app: App,
-    _slot: Slot,
+    slot: Slot,
     key: (OrgId, SessionId),
     filter: TypeFilter,
     bus: Receiver<Arc<Event>>,
@@ -147,7 +164,6 @@ struct Feed {
     behind: bool,
     ready: VecDeque<Event>,
     greeted: bool,
-    ends: Instant,
 }
 
 impl Feed {
@@ -167,7 +183,7 @@ impl Feed {
         };
         Ok(Self {
             app: app.clone(),
-            _slot: slot,
+            slot,
             key,
             filter: params.filter,
             bus,
@@ -176,7 +192,6 @@ impl Feed {
             behind: true,
             ready: VecDeque::new(),
             greeted: false,
-            ends: Instant::now() + MAX_AGE,
         })
     }
 
@@ -202,7 +217,7 @@ impl Feed {
             tokio::select! {
                 received = self.bus.recv() => self.take(received),
                 () = self.app.lifecycle.reached(Phase::Draining) => return (farewell("shutdown", RETRY_MS), false),
-                () = tokio::time::sleep_until(self.ends) => return (farewell("connection_cycle", CYCLE_RETRY_MS), false),
+                () = self.slot.ended.cancelled() => return (farewell("session_deleted", RETRY_MS), false),
             }
         }
     }
@@ -258,37 +273,89 @@ fn farewell(reason: &str, retry_ms: u64) -> Frame {
 /// Counts the open streams of each session.
 #[derive(Clone, Default)]
 pub(crate) struct Streams {
-    open: Arc<Mutex<HashMap<SessionId, usize>>>,
+    open: Arc<Mutex<HashMap<SessionId, Open>>>,
+}
+
+/// The streams of one session.
+#[derive(Default)]
+struct Open {
+    count: usize,
+    /// Cancelled when the session is deleted.
+    ended: CancellationToken,
 }
 
 /// The right to one stream; given back when dropped.
 struct Slot {
     streams: Streams,
     session: SessionId,
+    ended: CancellationToken,
 }
 
 impl Streams {
     fn take(&self, session: SessionId) -> Result<Slot, Problem> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let (all, own) = (open.values().sum::<usize>(), open.get(&session).copied().unwrap_or(0));
+        let (all, own) = (open.values().map(|open| open.count).sum::<usize>(), open.get(&session).map_or(0, |open| open.count));
         if own >= MAX_STREAMS_PER_SESSION || all >= MAX_STREAMS {
             let detail =
                 format!("{own} streams of this session and {all} in all are open; {MAX_STREAMS_PER_SESSION} and {MAX_STREAMS} can be");
             return Err(Problem::busy(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", detail, 5));
         }
-        *open.entry(session).or_default() += 1;
-        Ok(Slot { streams: self.clone(), session })
+        let own = open.entry(session).or_default();
+        own.count += 1;
+        Ok(Slot { streams: self.clone(), session, ended: own.ended.clone() })
+    }
+
+    /// Ends the streams of a session that is no more.
+    pub(crate) fn end(&self, session: SessionId) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = open.get(&session) {
+            open.ended.cancel();
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.session) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(own) = open.get_mut(&self.session) {
+            own.count -= 1;
+            if own.count == 0 {
                 open.remove(&self.session);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// Paused time moves on by itself when nothing else can happen.
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_shows_life_and_ends_in_time() {
+        let begun = Instant::now();
+        let mut body = respond(stream::pending()).into_body();
+        let (mut beats, mut last) = (0, String::new());
+        while let Some(frame) = body.frame().await {
+            let bytes = frame.expect("a stream has no error").into_data().expect("a stream has no trailers");
+            last = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+            if last.starts_with(':') {
+                beats += 1;
+                let drift = begun.elapsed().abs_diff(HEARTBEAT * beats);
+                assert!(drift < Duration::from_millis(100), "beat {beats} came after {:?}", begun.elapsed());
+            }
+        }
+        assert!(beats >= 59, "{beats} signs of life in {MAX_AGE:?}");
+        assert!(last.contains("event: disconnecting") && last.contains("connection_cycle"), "{last}");
+        assert!(begun.elapsed().abs_diff(MAX_AGE) < Duration::from_millis(100), "it ended after {:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_ends_by_itself_ends_at_once() {
+        let begun = Instant::now();
+        let body = respond(stream::iter([Frame::default().data("one")])).into_body().collect().await.expect("a body");
+        assert_eq!((body.to_bytes().as_ref(), begun.elapsed()), (b"data: one\n\n".as_slice(), Duration::ZERO));
     }
 }

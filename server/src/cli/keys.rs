@@ -12,7 +12,6 @@ use super::output::{Failure, note, print};
 use crate::auth::{hash_secret, new_secret, scope_name};
 use crate::data_dir::DataDir;
 use crate::moments::Moments;
-use crate::seed;
 
 /// Longest name of a key, in bytes.
 const MAX_KEY_NAME_BYTES: usize = 64;
@@ -105,7 +104,6 @@ impl Keys {
     async fn new_org(&self, name: &str) -> Result<OrgId, Failure> {
         let org = OrgId::from_uuid(self.moments.uuid());
         self.stores.org_store.add_org(org, name, self.moments.now()).await?;
-        seed::base_harness(&self.stores, &self.moments, org).await?;
         Ok(org)
     }
 

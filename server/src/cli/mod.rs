@@ -3,6 +3,7 @@
 
 mod build;
 mod call;
+mod db;
 mod inspect;
 mod keys;
 mod output;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::components::compile_child;
+use crate::components::run_as_compile_child;
 use output::Failure;
 
 /// Runs durable AI agents whose capabilities are sandboxed WebAssembly components.
@@ -34,6 +35,8 @@ enum Command {
     Serve(crate::config::ServeArgs),
     /// Manage API keys, on the database itself.
     Keys(keys::KeysArgs),
+    /// Maintain the database.
+    Db(db::DbArgs),
     /// Examine a component: what it is, what it asks for, or why it would be rejected.
     Inspect(inspect::InspectArgs),
     /// Call a tool of a component in the sandbox, without a server.
@@ -49,7 +52,7 @@ enum Command {
 /// The `everwit` command: reads the arguments of the process and runs what they say.
 pub fn main() -> ExitCode {
     // The compiling child has no business with the rest of the program.
-    if let Some(code) = compile_child() {
+    if let Some(code) = run_as_compile_child() {
         return code;
     }
     let cli = match Cli::try_parse() {
@@ -71,6 +74,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(&args),
         Command::Keys(args) => block_on(keys::run(args)),
+        Command::Db(args) => block_on(db::run(args)),
         Command::Inspect(args) => block_on(inspect::run(args)),
         Command::Call(args) => block_on(call::run(args)),
         Command::Build(args) => build::run(&args),

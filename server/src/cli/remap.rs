@@ -74,21 +74,21 @@ mod tests {
     #[test]
     fn the_innermost_folder_comes_last() {
         let project = json!({
-            "workspace_root": "/home/a/w",
-            "target_directory": "/home/a/w/target",
+            "workspace_root": "/srv/w",
+            "target_directory": "/srv/w/target",
             "packages": [
-                { "name": "tool", "source": null, "manifest_path": "/home/a/w/tools/tool/Cargo.toml" },
-                { "name": "beside", "source": null, "manifest_path": "/home/a/beside/Cargo.toml" },
-                { "name": "serde", "source": "registry+x", "manifest_path": "/home/a/.cargo/registry/serde/Cargo.toml" },
+                { "name": "tool", "source": null, "manifest_path": "/srv/w/tools/tool/Cargo.toml" },
+                { "name": "beside", "source": null, "manifest_path": "/srv/beside/Cargo.toml" },
+                { "name": "serde", "source": "registry+x", "manifest_path": "/srv/.cargo/registry/serde/Cargo.toml" },
             ],
         });
-        let environment = RustEnvironment { cargo_home: Some("/home/a/.cargo".into()), rustup_home: None, flags: None };
+        let environment = RustEnvironment { cargo_home: Some("/srv/.cargo".into()), rustup_home: None, flags: None };
         let expected = [
-            "--remap-path-prefix=/home/a/.cargo=cargo",
-            "--remap-path-prefix=/home/a/w=project",
-            "--remap-path-prefix=/home/a/beside=beside",
-            "--remap-path-prefix=/home/a/w/target=target",
-            "--remap-path-prefix=/home/a/w/tools/tool=tool",
+            "--remap-path-prefix=/srv/.cargo=cargo",
+            "--remap-path-prefix=/srv/w=project",
+            "--remap-path-prefix=/srv/beside=beside",
+            "--remap-path-prefix=/srv/w/target=target",
+            "--remap-path-prefix=/srv/w/tools/tool=tool",
         ];
         assert_eq!(flags(&folders(&environment, &project)), expected);
     }

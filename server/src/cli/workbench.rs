@@ -12,7 +12,7 @@ use everwit_runtime::store::RuntimeBackends;
 use tempfile::TempDir;
 
 use super::output::{Failure, Style, harmless, note};
-use crate::components::{Admission, AdmitError, Rejection, SandboxSettings, start_gateway, start_sandbox};
+use crate::components::{Admission, AdmitError, CompilerCommand, Rejection, SandboxSettings, start_gateway, start_sandbox};
 use crate::moments::Moments;
 use crate::random;
 
@@ -37,6 +37,7 @@ impl Workbench {
             cache_dir: cache.path().to_owned(),
             cache_key: random::secret_bytes()?,
             id_salt: random::secret_bytes()?,
+            compiler: CompilerCommand::default(),
             max_concurrent_calls: 1,
         };
         let (backends, egress) = (RuntimeBackends::in_memory(), start_gateway(private_targets)?);

@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 
 use bare::{Bare, Warm};
 use http::Client;
-use rpc::Peer;
+use rpc::{OneCore, Peer};
 use subjects::{Subjects, Tenants};
 
 /// How often each subject is measured, at intervals of a whole round.
@@ -110,6 +110,8 @@ fn measure(criterion: &mut Criterion, round: usize, (runtime, subjects, bare): (
     group.bench_function(id("spawn"), |bencher| bencher.iter(rpc::spawn_true));
     for (name, peer) in &mut rivals.peers {
         group.bench_function(id(name), |bencher| bencher.iter(|| peer.round_trip()));
+        let _pinned = OneCore::with(peer);
+        group.bench_function(id(&format!("{name}-one-core")), |bencher| bencher.iter(|| peer.round_trip()));
     }
     for (path, client) in &mut rivals.clients {
         group.bench_function(id(&format!("axum-{path}")), |bencher| bencher.iter(|| client.post(path)));

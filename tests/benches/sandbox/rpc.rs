@@ -3,6 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
 /// Spawns and awaits the smallest process.
 pub(crate) fn spawn_true() {
     let status = Command::new("/bin/true").status().expect("/bin/true runs");
@@ -56,6 +59,37 @@ impl Peer {
         self.stdout.read_line(&mut self.line).expect("an answer");
         assert!(self.line.contains("\"result\""), "{}", self.line);
     }
+}
+
+/// Keeps this thread and a peer on one core until it is dropped. They take turns anyway; what it
+/// takes away is the time in which an idle core wakes up, which is most of a round trip on an idle
+/// machine and absent on a busy one.
+pub(crate) struct OneCore {
+    peer: Pid,
+    before: CpuSet,
+}
+
+impl OneCore {
+    pub(crate) fn with(peer: &Peer) -> Self {
+        let peer = Pid::from_child(&peer.child);
+        let before = sched_getaffinity(None).expect("Linux");
+        let first = (0..CpuSet::MAX_CPU).find(|&core| before.is_set(core)).expect("this thread may run somewhere");
+        let mut one = CpuSet::new();
+        one.set(first);
+        set(peer, &one);
+        Self { peer, before }
+    }
+}
+
+impl Drop for OneCore {
+    fn drop(&mut self) {
+        set(self.peer, &self.before);
+    }
+}
+
+fn set(peer: Pid, cores: &CpuSet) {
+    sched_setaffinity(None, cores).expect("the cores are among those that were allowed");
+    sched_setaffinity(Some(peer), cores).expect("the peer is a child");
 }
 
 impl Drop for Peer {

@@ -233,7 +233,7 @@ async fn messages_are_checked() {
     let call = json!([{ "type": "tool_call", "id": "1", "name": "x", "arguments": {} }]);
     check(json!({ "message": { "content": call } }), "invalid_part", "/message/content/0").await;
     check(json!({ "message": { "content": [{ "type": "image" }] } }), "invalid_image", "/message/content/0").await;
-    check(json!({ "message": { "content": content }, "controls": { "model_id": "m" } }), "unsupported", "/controls").await;
+    check(json!({ "message": { "content": content }, "controls": { "model_id": "m" } }), "unknown_model", "/controls/model_id").await;
     let long = json!([{ "type": "text", "text": "x".repeat((1 << 20) + 1) }]);
     check(json!({ "message": { "content": long } }), "too_long", "/message/content").await;
     assert_eq!(api.get(&path).await.expect(200)["total"], 0);

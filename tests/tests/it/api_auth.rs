@@ -22,8 +22,11 @@ async fn operations(api: &Api) -> Vec<(Method, String, String)> {
 fn filled(path: &str) -> String {
     let id = "01920000000070008000000000000001";
     path.replace("{session_id}", &format!("session_{id}"))
+        .replace("{org}", &format!("org_{id}"))
         .replace("{harness}", &format!("harness_{id}"))
         .replace("{agent}", &format!("agent_{id}"))
+        .replace("{provider}", &format!("provider_{id}"))
+        .replace("{model}", &format!("model_{id}"))
         .replace("{component}", &format!("component_{id}"))
         .replace("{capability_id}", "nothing")
         .replace("{version}", "1")
@@ -169,7 +172,7 @@ async fn what_belongs_to_another_org_does_not_exist() {
         assert_eq!(other.get(&format!("/v1/{list}")).await.expect(200)["total"], 0, "{list}");
     }
     assert!(other.component_capabilities().await.is_empty());
-    assert_eq!(other.get("/v1/harnesses").await.expect(200)["total"], 1, "the built-in one");
+    assert_eq!(other.get("/v1/harnesses").await.expect(200)["total"], 3, "the built-in ones");
     own.get(&format!("/v1/sessions/{session}")).await.expect(200);
 }
 

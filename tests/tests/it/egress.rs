@@ -2,7 +2,7 @@
 //! pipes inside this process, and where nothing may be dialled, dialling fails the test.
 
 mod limits;
-mod support;
+pub(crate) mod support;
 mod tls;
 mod wire;
 

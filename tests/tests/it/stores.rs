@@ -56,6 +56,8 @@ fn every_method_of_an_org_is_held_against_isolation() {
         .map(|(name, _)| name)
         .collect();
     found.sort_unstable();
+    // A trait's method may be implemented beside it.
+    found.dedup();
     let mut tested = [contract::READING_METHODS, contract::CHANGING_METHODS, contract::ADDING_METHODS].concat();
     tested.sort_unstable();
     assert_eq!(found, tested);

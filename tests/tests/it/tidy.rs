@@ -18,7 +18,7 @@ const HOMES: [(&str, &[&str]); 5] = [
     ("wasmtime", &["runtime/src/sandbox/", "tests/benches/"]),
     ("wasmtime_wasi", &["runtime/src/sandbox/"]),
     ("sqlx", &["runtime/src/store/sqlite/", "runtime/src/store/postgres/"]),
-    ("axum", &["server/src/", "tests/"]),
+    ("axum", &["server/", "tests/"]),
     ("env::var", &["server/src/config.rs", "xtask/src/", "tests/"]),
 ];
 

@@ -5,7 +5,11 @@
 mod context;
 mod engine;
 mod faults;
+mod history;
 mod model;
+mod properties;
 mod recovery;
+mod report;
 mod rig;
+mod secrets;
 mod tools;

@@ -12,7 +12,7 @@ use crate::message::{ContentPart, Message, Role, ToolCall};
 
 fn message(role: Role, content: Vec<ContentPart>) -> Arc<Message> {
     let id = MessageId::from_uuid(Uuid::nil());
-    Arc::new(Message { id, role, content, metadata: Default::default(), created_at: jiff::Timestamp::UNIX_EPOCH })
+    Arc::new(Message { id, role, content, metadata: Default::default(), controls: None, created_at: jiff::Timestamp::UNIX_EPOCH })
 }
 
 fn user(text: &str) -> Arc<Message> {

@@ -1,5 +1,6 @@
 //! What a case works with: an org of its own, another org, and values to store.
 
+use super::files::path;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -11,12 +12,17 @@ use crate::agent::Agent;
 use crate::client_tool::{ClientTool, ClientToolType};
 use crate::clock::SystemClock;
 use crate::component::{ComponentDescription, Digest, Permissions};
+use crate::driver::DriverId;
 use crate::event::{EventContext, EventData, NewEvent};
+use crate::file::InitialFile;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
-use crate::id::{AgentId, ComponentId, EventId, HarnessId, IdSource, MessageId, OrgId, RandomIds, SessionId, TurnId};
+use crate::id::{AgentId, ComponentId, EventId, HarnessId, IdSource, MessageId, ModelId, OrgId, ProviderId, RandomIds, SessionId, TurnId};
 use crate::message::{ContentPart, Message, Role};
+use crate::provider::{Model, ModelSource, Provider, ProviderStatus};
 use crate::session::{Session, SessionStatus};
-use crate::store::{Append, Claim, Fence, KvScope, NewVersion, Page, RuntimeBackends, StoreError, StoreResult, TurnEnd};
+use crate::store::{Append, Claim, Fence, KvScope, MessageBatch, NewVersion, Page, RuntimeBackends};
+use crate::store::{StoreError, StoreResult, StoredMessage, TurnEnd};
+use crate::turn::message_of;
 
 /// The start of time in all cases, in seconds since the epoch: 2026-01-01T00:00:00Z.
 const START_SECOND: i64 = 1_767_225_600;
@@ -106,7 +112,9 @@ impl Case {
             description: None,
             system_prompt: Some("Line one\n\"line\" \\two\\ \u{0}".to_owned()),
             parent_harness_id: Some(self.id(HarnessId::from_uuid)),
+            default_model_id: Some(self.id(ModelId::from_uuid)),
             capabilities: vec![CapabilityConfig { id: "data-lens".to_owned(), config: Some(json!({"depth": {"max": 3}, "é": [null]})) }],
+            initial_files: vec![InitialFile::text(path("/notes/ü.md"), "Größe\n")],
             tags: vec!["a".to_owned(), "ü".to_owned()],
             is_built_in: true,
             status: ResourceStatus::Active,
@@ -124,9 +132,11 @@ impl Case {
             description: Some("Größe 日本 \u{1F9F0}".to_owned()),
             system_prompt: "Line one\n\"line\" \\two\\ \u{0}".to_owned(),
             harness_id: self.id(HarnessId::from_uuid),
+            default_model_id: Some(self.id(ModelId::from_uuid)),
             capabilities: vec![CapabilityConfig::new("notes")],
             tools: vec![client_tool("open_tab")],
             max_iterations: Some(u32::MAX),
+            initial_files: vec![InitialFile::text(path("/notes/ü.md"), "Größe\n")],
             tags: Vec::new(),
             status: ResourceStatus::Archived,
             version: 1,
@@ -145,12 +155,49 @@ impl Case {
             system_prompt: None,
             capabilities: vec![CapabilityConfig::new("notes")],
             tools: vec![client_tool("read_clipboard")],
+            model_id: Some(self.id(ModelId::from_uuid)),
             locale: Some("de-CH".to_owned()),
             max_iterations: None,
+            initial_files: vec![InitialFile::text(path("/notes/ü.md"), "Größe\n")],
             tags: vec!["ü".to_owned()],
             version: 1,
             created_at: time(1),
             updated_at: time(1),
+        }
+    }
+
+    pub(in crate::store) fn provider(&self, name: &str) -> Provider {
+        let mut provider = Provider {
+            id: self.id(ProviderId::from_uuid),
+            name: name.to_owned(),
+            provider_type: DriverId::External("some-gateway".to_owned()),
+            base_url: Some("https://models.example/v1".to_owned()),
+            status: ProviderStatus::Active,
+            api_key: None,
+            provider_metadata: None,
+            version: 1,
+            created_at: time(1),
+            updated_at: time(2),
+        };
+        provider.set_api_key(&self.stores.cipher, self.org, Some(&"sk-contract".into())).expect("the system has randomness");
+        provider
+    }
+
+    pub(in crate::store) fn model(&self, provider_id: ProviderId, model_id: &str) -> Model {
+        Model {
+            id: self.id(ModelId::from_uuid),
+            provider_id,
+            model_id: model_id.to_owned(),
+            display_name: "Größe 日本 \u{1F9F0}".to_owned(),
+            capabilities: vec!["vision".to_owned()],
+            profile: serde_json::Map::from_iter([("limits".to_owned(), json!({"context": 8_192}))]),
+            enabled: true,
+            is_favorite: true,
+            is_default: false,
+            source: ModelSource::Discovered,
+            version: 1,
+            created_at: time(1),
+            updated_at: time(2),
         }
     }
 
@@ -177,7 +224,8 @@ impl Case {
     pub(in crate::store) fn input(&self, turn: TurnId, text: &str) -> NewEvent {
         let id = self.id(MessageId::from_uuid);
         let content = vec![ContentPart::text(text)];
-        let message = Message { id, role: Role::User, content, metadata: serde_json::Map::new(), created_at: time(5) };
+        let metadata = serde_json::Map::new();
+        let message = Message { id, role: Role::User, content, metadata, controls: None, created_at: time(5) };
         let context = EventContext { turn_id: Some(turn), input_message_id: Some(id) };
         NewEvent { context, ..self.event(EventData::InputMessage { message }) }
     }
@@ -210,6 +258,20 @@ impl Case {
         (session, self.claim(session).await)
     }
 
+    /// A session whose one turn waits for somebody: its log ends at sequence 3.
+    pub(in crate::store) async fn parked(&self) -> (SessionId, Claim) {
+        let (session, claim) = self.claimed().await;
+        let append = Append {
+            expected_sequence: 2,
+            fence: claim.fence,
+            events: self.steps(1),
+            ends_turn: None,
+            parks_turn: Some(claim.turn_id),
+        };
+        ok(self.stores.log.append(self.org, session, append).await);
+        (session, claim)
+    }
+
     /// Appends behind the end of the log.
     pub(in crate::store) async fn append(
         &self,
@@ -229,6 +291,16 @@ impl Case {
     /// The whole log, which must be short.
     pub(in crate::store) async fn events(&self, session: SessionId) -> Vec<crate::event::Event> {
         ok(self.stores.log.read_events(self.org, session, 0, 1_000).await)
+    }
+
+    /// What the log has behind a sequence, as a message store is told of it.
+    pub(in crate::store) async fn batch(&self, session: SessionId, after: u64) -> MessageBatch {
+        let events = ok(self.stores.log.read_events(self.org, session, after, 1_000).await);
+        let through = events.last().and_then(|event| event.sequence).unwrap_or(after);
+        let stored = |event: &crate::event::Event| {
+            Some(StoredMessage { sequence: event.sequence?, turn_id: event.context.turn_id, message: message_of(event)? })
+        };
+        MessageBatch { after, through, messages: events.iter().filter_map(stored).collect() }
     }
 
     pub(in crate::store) async fn status(&self, session: SessionId) -> SessionStatus {

@@ -12,7 +12,7 @@ use crate::session::Session;
 use crate::store::{Append, Claim, RuntimeBackends, StoreError, StoreResult, StoredVersion, Submitted};
 
 /// Runs tasks at once and returns what they returned, in no order.
-async fn all<T: Send + 'static>(tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
+pub(super) async fn all<T: Send + 'static>(tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
     tasks.into_iter().collect::<JoinSet<T>>().join_all().await
 }
 

@@ -260,7 +260,7 @@ pub(super) async fn finds_lines_of_text_files(case: &Case) {
     ok(bench.write("/c.bin", FileWrite::new(b"error\0".to_vec(), time(1))).await);
     bench.put("/large", &"error\n".repeat(usize::try_from(MAX_GREP_FILE_BYTES).expect("it fits") / 6 + 1)).await;
     let grep = async |pattern: &str, names: Option<&str>, ignore_case| {
-        let query = GrepQuery { pattern: pattern.to_owned(), path_pattern: names.map(str::to_owned), ignore_case };
+        let query = GrepQuery { pattern: pattern.to_owned(), path_pattern: names.map(str::to_owned), ignore_case, ..GrepQuery::default() };
         let report = bench.store().grep_files(case.org, bench.session, &query).await?;
         let found = report.matches.iter().map(|found| format!("{}:{}:{}", found.path, found.line_number, found.line)).collect::<Vec<_>>();
         Ok::<_, StoreError>((found, report.skipped.iter().map(ToString::to_string).collect::<Vec<_>>()))
@@ -271,6 +271,12 @@ pub(super) async fn finds_lines_of_text_files(case: &Case) {
     assert_eq!(ok(grep("^error$", None, false).await), (lines[2..].to_vec(), skipped));
     assert_eq!(ok(grep("error", Some("*.rs"), false).await), (lines[1..].to_vec(), Vec::new()));
     assert_eq!(ok(grep("error", Some("*.md"), false).await), (Vec::new(), Vec::new()));
+    let under = async |place: &str| {
+        let query = GrepQuery { pattern: "error".to_owned(), under: path(place), ..GrepQuery::default() };
+        bench.store().grep_files(case.org, bench.session, &query).await.map(|report| report.matches.len())
+    };
+    assert_eq!((ok(under("/src").await), ok(under("/src/b.rs").await), ok(under("/a.txt").await)), (2, 2, 0));
+    assert_refused!(under("/absent").await, StoreError::NotFound { .. });
     for (pattern, names) in [("(", None), ("a", Some("["))] {
         assert_refused!(grep(pattern, names, false).await, StoreError::Invalid(_));
     }

@@ -15,22 +15,25 @@ use crate::file::{Deletion, Expected, FileWrite, GrepQuery, InitialFile};
 use crate::harness::Harness;
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
+use crate::provider::{Model, Provider};
 use crate::session::Session;
-use crate::store::{Activation, ApiKey, Append, Fence, KvScope, NewRequest, NewVersion, Scope, Seed};
+use crate::store::{Activation, ApiKey, Append, Fence, KvScope, MessageBatch, NewRequest, NewVersion, Scope, Seed, SeedKind, TurnAnswer};
 
 /// Methods that read what belongs to an org.
 #[rustfmt::skip]
 pub const READING_METHODS: &[&str] = &[
     "get_harness", "find_harness", "list_harnesses", "get_agent", "find_agent", "list_agents", "get_session", "list_sessions",
     "open_turns", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
-    "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "harness_is_used", "chat_session",
+    "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "is_used", "chat_session", "load_messages",
+    "get_provider", "find_provider", "list_providers", "get_model", "list_models", "default_model",
 ];
 
 /// Methods that change or remove what belongs to an org.
 #[rustfmt::skip]
 pub const CHANGING_METHODS: &[&str] = &[
-    "claim_turn", "request_cancel", "append", "submit_turn", "update_harness", "update_agent", "update_session", "activate",
-    "archive_component", "remove", "remove_key", "write_file_if_content_matches", "move_file", "delete_file",
+    "claim_turn", "request_cancel", "append", "answer_turn", "submit_turn", "update_harness", "update_agent", "update_session", "delete_session", "activate",
+    "archive_component", "remove", "remove_key", "write_file_if_content_matches", "move_file", "delete_file", "record_messages",
+    "update_provider", "update_model", "remove_model", "remove_provider",
 ];
 
 /// Methods that add to an org.
@@ -38,6 +41,7 @@ pub const CHANGING_METHODS: &[&str] = &[
 pub const ADDING_METHODS: &[&str] = &[
     "add_harness", "add_agent", "add_session", "add_version", "put", "add_key", "remember_request", "write_file", "create_directory",
     "seed_initial_file", "put_seed", "replace_chat_session",
+    "add_provider", "add_model", "seed_provider", "seed_model",
 ];
 
 /// Everything that belongs to an org, and what somebody else would need to reach for it.
@@ -45,6 +49,8 @@ struct Belongings {
     harness: Harness,
     agent: Agent,
     session: Session,
+    /// Another session, and its turn that waits for somebody.
+    parked: (SessionId, TurnId),
     started: NewEvent,
     turn: TurnId,
     input: NewEvent,
@@ -55,6 +61,9 @@ struct Belongings {
     key: ApiKey,
     request: NewRequest,
     seed: Seed,
+    provider: Provider,
+    model: Model,
+    seeded: (Provider, Model),
 }
 
 /// Whose chat session is asked for.
@@ -73,7 +82,13 @@ impl Belongings {
         let session = case.session();
         let turn = case.id(TurnId::from_uuid);
         let upload = case.upload("lens", b"\0asm");
+        let (parked, waiting) = case.parked().await;
+        let (provider, seeded) = (case.provider("first"), case.provider("seeded"));
         let mut own = Self {
+            model: Model { is_default: true, ..case.model(provider.id, "first") },
+            seeded: (seeded.clone(), case.model(seeded.id, "seeded")),
+            provider,
+            parked: (parked, waiting.turn_id),
             harness: case.harness("first"),
             agent: case.agent("first"),
             started: case.started(&session),
@@ -93,6 +108,7 @@ impl Belongings {
         ok(stores.session_store.add_session(org, own.session.clone(), own.started.clone()).await);
         ok(stores.log.submit_turn(org, own.session.id, turn, own.input.clone()).await);
         own.fence = case.claim(own.session.id).await.fence;
+        ok(stores.messages().record_messages(org, own.session.id, case.batch(own.session.id, 0).await).await);
         ok(stores.component_store.add_version(org, own.upload.clone()).await);
         ok(stores.kv.put(&own.scope(org), "key", b"value".to_vec(), None).await);
         for at in ["/a/b", "/d"] {
@@ -102,6 +118,10 @@ impl Belongings {
         ok(stores.request_store.remember_request(org, own.request.clone()).await);
         ok(stores.setup_store.put_seed(org, own.seed.clone()).await);
         ok(stores.setup_store.replace_chat_session(org, SUBJECT, None, own.session.id).await);
+        ok(stores.provider_store.add_provider(org, own.provider.clone()).await);
+        ok(stores.provider_store.add_model(org, own.model.clone()).await);
+        ok(stores.provider_store.seed_provider(org, "provider", own.seeded.0.clone()).await);
+        ok(stores.provider_store.seed_model(org, "model", own.seeded.1.clone()).await);
         own
     }
 
@@ -142,8 +162,15 @@ impl Belongings {
             outcome("grep_files", stores.file_store.grep_files(org, session, &query).await),
             outcome("list_seeds", stores.setup_store.list_seeds(org).await),
             outcome("find_seed", stores.setup_store.find_seed(org, self.seed.kind, &self.seed.key).await),
-            outcome("harness_is_used", stores.setup_store.harness_is_used(org, self.session.harness_id).await),
+            outcome("is_used", stores.setup_store.is_used(org, SeedKind::Harness, self.session.harness_id.uuid()).await),
             outcome("chat_session", stores.setup_store.chat_session(org, SUBJECT).await),
+            outcome("load_messages", stores.messages().load_messages(org, session).await),
+            outcome("get_provider", stores.provider_store.get_provider(org, self.provider.id).await),
+            outcome("find_provider", stores.provider_store.find_provider(org, &self.provider.name).await),
+            outcome("list_providers", stores.provider_store.list_providers(org, FIRST_PAGE).await),
+            outcome("get_model", stores.provider_store.get_model(org, self.model.id).await),
+            outcome("list_models", stores.provider_store.list_models(org, Some(self.provider.id), FIRST_PAGE).await),
+            outcome("default_model", stores.provider_store.default_model(org).await),
         ]
     }
 
@@ -158,6 +185,7 @@ impl Belongings {
             ends_turn: None,
             parks_turn: None,
         };
+        let answer = TurnAnswer { turn_id: self.parked.1, expected_sequence: 3, events: case.steps(1), wakes_turn: true };
         let activation = Activation { grant: Grant::default(), budget: Budget::default(), now: time(30) };
         let everything = Deletion { recursive: true, over_readonly: true };
         let late = TurnId::from_uuid(self.step.id.uuid());
@@ -165,10 +193,12 @@ impl Belongings {
             outcome("claim_turn", stores.log.claim_turn(org, session).await),
             outcome("request_cancel", stores.log.request_cancel(org, session, self.turn).await),
             outcome("append", stores.log.append(org, session, append).await),
+            outcome("answer_turn", stores.log.answer_turn(org, self.parked.0, answer).await),
             outcome("submit_turn", stores.log.submit_turn(org, session, late, NewEvent { ts: time(9), ..self.input.clone() }).await),
             outcome("update_harness", stores.harness_store.update_harness(org, Harness { version: 2, ..self.harness.clone() }).await),
             outcome("update_agent", stores.agent_store.update_agent(org, Agent { version: 2, ..self.agent.clone() }).await),
             outcome("update_session", stores.session_store.update_session(org, Session { version: 2, ..self.session.clone() }).await),
+            outcome("delete_session", stores.session_store.delete_session(org, session, None).await),
             outcome("activate", stores.component_store.activate(org, component, 1, activation).await),
             outcome("archive_component", stores.component_store.archive_component(org, component, time(30)).await),
             outcome("remove", stores.kv.remove(&self.scope(org), "key", Some(1)).await),
@@ -179,6 +209,11 @@ impl Belongings {
             }),
             outcome("move_file", stores.file_store.move_file(org, session, &path("/a/b"), &path("/a/c"), time(30)).await),
             outcome("delete_file", stores.file_store.delete_file(org, session, &path("/a"), everything).await),
+            outcome("record_messages", stores.messages().record_messages(org, session, nothing_behind(2)).await),
+            outcome("update_provider", stores.provider_store.update_provider(org, Provider { version: 2, ..self.provider.clone() }).await),
+            outcome("update_model", stores.provider_store.update_model(org, Model { version: 2, ..self.model.clone() }).await),
+            outcome("remove_model", stores.provider_store.remove_model(org, self.model.id, 2).await),
+            outcome("remove_provider", stores.provider_store.remove_provider(org, self.provider.id, 2).await),
         ]
     }
 
@@ -204,8 +239,17 @@ impl Belongings {
             outcome("seed_initial_file", stores.file_store.seed_initial_file(org, self.session.id, &seed, time(30)).await),
             outcome("put_seed", stores.setup_store.put_seed(org, self.seed.clone()).await),
             outcome("replace_chat_session", stores.setup_store.replace_chat_session(org, SUBJECT, None, fresh).await),
+            outcome("add_provider", stores.provider_store.add_provider(org, self.provider.clone()).await),
+            outcome("add_model", stores.provider_store.add_model(org, self.model.clone()).await),
+            outcome("seed_provider", stores.provider_store.seed_provider(org, "provider", self.seeded.0.clone()).await),
+            outcome("seed_model", stores.provider_store.seed_model(org, "model", self.seeded.1.clone()).await),
         ]
     }
+}
+
+/// A stretch of a log that has nothing.
+fn nothing_behind(after: u64) -> MessageBatch {
+    MessageBatch { after, through: after, messages: Vec::new() }
 }
 
 async fn empty_org(case: &Case) -> OrgId {

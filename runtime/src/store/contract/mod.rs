@@ -11,6 +11,16 @@
 //! everwit_runtime::store_contract_tests!(my_store, crate::open);
 //! ```
 //!
+//! For a store of one trait, [`run`] the [`CASES`] of its group, and those of `isolation`, on
+//! backends that are in memory otherwise:
+//!
+//! ```text
+//! let stores = RuntimeBackends::in_memory().with_message_store(Arc::new(MyMessages::default()));
+//! for case in contract::CASES.iter().filter(|case| case.starts_with("messages::")) {
+//!     contract::run(case, &stores).await;
+//! }
+//! ```
+//!
 //! Each case works in orgs of its own, so all of them can share one database. Cases panic with
 //! what they found.
 
@@ -21,8 +31,11 @@ mod concurrency;
 mod files;
 mod isolation;
 mod kv;
+mod messages;
+mod models;
 mod named;
 mod orgs;
+mod parking;
 mod reading;
 mod requests;
 mod sessions;
@@ -32,7 +45,7 @@ mod turns;
 pub use isolation::{ADDING_METHODS, CHANGING_METHODS, READING_METHODS};
 
 use self::case::Case;
-use self::named::{agents, harnesses};
+use self::named::{agents, harnesses, providers};
 use super::RuntimeBackends;
 
 /// Calls a macro with the list of cases, behind arguments of its own.
@@ -63,6 +76,32 @@ macro_rules! __store_contract_cases {
                 lists_pages_in_order_of_creation
                 keeps_times_to_the_microsecond
             }
+            providers {
+                reads_back_every_field
+                absent_is_none
+                a_taken_name_or_id_is_a_duplicate
+                an_update_replaces_every_field
+                an_update_of_an_old_version_is_stale
+                an_update_of_nothing_is_not_found
+                an_update_to_a_taken_name_is_a_duplicate
+                lists_pages_in_order_of_creation
+                keeps_times_to_the_microsecond
+            }
+            models {
+                reads_back_every_field
+                a_model_needs_its_provider
+                a_taken_name_or_id_is_a_duplicate
+                an_update_replaces_every_field
+                an_update_of_an_old_version_or_of_nothing_is_refused
+                lists_those_of_a_provider_or_all
+                at_most_one_is_the_default
+                a_refused_default_leaves_the_default
+                goes_with_its_provider
+                a_removal_needs_the_version
+                a_seed_is_added_once
+                a_refused_seed_stays_free
+                sealed_providers_are_found_in_parts
+            }
             sessions {
                 reads_back_every_field
                 starts_its_log_with_the_first_event
@@ -75,6 +114,10 @@ macro_rules! __store_contract_cases {
                 is_started_then_active_then_idle
                 stays_active_while_a_turn_is_open
                 is_updated_at_its_last_event
+                a_deletion_leaves_nothing
+                a_deletion_leaves_the_others
+                a_deletion_waits_for_open_turns
+                a_deletion_of_another_version_is_stale
             }
             turns {
                 a_submission_appends_its_input_and_opens_the_turn
@@ -91,6 +134,17 @@ macro_rules! __store_contract_cases {
                 a_claim_says_whether_a_cancel_was_requested
                 only_open_turns_can_be_cancelled
                 recovery_finds_sessions_with_open_turns
+            }
+            parking {
+                a_parked_turn_is_open_and_not_claimed
+                only_the_owner_parks_a_turn_and_only_an_open_one
+                an_answer_leaves_the_turn_waiting_until_it_wakes
+                an_answer_needs_a_waiting_turn
+                an_answer_to_another_end_of_the_log_is_refused
+                a_refused_answer_changes_nothing
+                a_submission_wakes_the_turn
+                a_cancel_wakes_the_turn
+                of_parallel_answers_one_counts
             }
             append {
                 stores_events_in_order_and_returns_them
@@ -113,6 +167,16 @@ macro_rules! __store_contract_cases {
                 returns_a_thousand_events_at_most
                 finds_events_by_id
                 an_absent_session_has_an_empty_log
+            }
+            messages {
+                what_the_log_settled_is_loaded_in_order
+                payloads_are_kept_exactly
+                recording_again_changes_nothing
+                an_overlap_adds_only_what_is_new
+                a_gap_is_refused
+                thousands_of_messages_are_loaded
+                sessions_never_meet
+                an_absent_session_has_no_messages
             }
             concurrency {
                 parallel_submissions_of_a_turn_have_one_effect
@@ -144,6 +208,7 @@ macro_rules! __store_contract_cases {
             kv {
                 reads_what_was_written
                 versions_count_writes
+                a_version_never_comes_back
                 a_write_over_another_version_is_stale
                 a_removal_of_another_version_is_stale
                 scopes_never_meet
@@ -187,13 +252,14 @@ macro_rules! __store_contract_cases {
                 routes_and_keys_tell_requests_apart
                 old_requests_are_forgotten
                 of_many_at_once_one_is_first
+                a_request_needs_its_org
             }
             setup {
                 a_new_org_has_no_settings
                 all_orgs_are_listed
                 settings_are_replaced_by_version
                 seeds_are_kept_by_kind_and_key
-                a_harness_is_used_by_what_runs_on_it
+                a_resource_is_used_by_what_needs_it
                 a_caller_has_one_chat_session
             }
             isolation {

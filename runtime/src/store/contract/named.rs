@@ -1,13 +1,17 @@
-//! Harnesses and agents: the same cases for both.
+//! Harnesses, agents and providers: the same cases for all.
 
 use std::fmt::Debug;
 
 use jiff::Timestamp;
 
 use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, ok, refusal, some, time};
+use super::files::path;
 use crate::agent::Agent;
+use crate::driver::DriverId;
+use crate::file::InitialFile;
 use crate::harness::{Harness, ResourceStatus};
 use crate::limits::MAX_PAGE;
+use crate::provider::{Provider, ProviderStatus};
 use crate::store::{Listing, Page, StoreError, StoreResult};
 
 /// A resource with a name and a version.
@@ -93,7 +97,9 @@ named!(Harness, "harness", harness, harness_store, add_harness get_harness find_
         description: Some("changed".to_owned()),
         system_prompt: None,
         parent_harness_id: None,
+        default_model_id: None,
         capabilities: Vec::new(),
+        initial_files: vec![InitialFile::text(path("/changed"), "")],
         tags: vec!["changed".to_owned()],
         is_built_in: false,
         status: ResourceStatus::Archived,
@@ -107,12 +113,25 @@ named!(Agent, "agent", agent, agent_store, add_agent get_agent find_agent update
         description: None,
         system_prompt: String::new(),
         harness_id: case.harness("other").id,
+        default_model_id: None,
         capabilities: Vec::new(),
         tools: Vec::new(),
         max_iterations: None,
+        initial_files: vec![InitialFile::text(path("/changed"), "")],
         tags: vec!["changed".to_owned()],
         status: ResourceStatus::Active,
         ..agent
+    }
+});
+
+named!(Provider, "provider", provider, provider_store, add_provider get_provider find_provider update_provider list_providers, |row, _| {
+    Provider {
+        provider_type: DriverId::OpenAi,
+        base_url: None,
+        status: ProviderStatus::Disabled,
+        provider_metadata: row.api_key,
+        api_key: None,
+        ..row
     }
 });
 
@@ -243,4 +262,4 @@ macro_rules! cases {
     )*};
 }
 
-cases!(harnesses of Harness, agents of Agent);
+cases!(harnesses of Harness, agents of Agent, providers of Provider);

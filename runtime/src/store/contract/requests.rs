@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
-use super::case::{Case, ok, time};
-use crate::id::SessionId;
-use crate::store::{NewRequest, RememberedRequest};
+use super::case::{Case, assert_refused, ok, time};
+use crate::id::{OrgId, SessionId};
+use crate::store::{NewRequest, RememberedRequest, StoreError};
 
 /// A request at a second, with a thing of its own.
 pub(super) fn request(case: &Case, key: &str, second: i64) -> NewRequest {
@@ -50,6 +50,12 @@ pub(super) async fn old_requests_are_forgotten(case: &Case) {
     assert_eq!(remember(case, &last_moment).await, remembered(&first, false));
     let later = request(case, "a", 101);
     assert_eq!(remember(case, &later).await, remembered(&later, true));
+}
+
+pub(super) async fn a_request_needs_its_org(case: &Case) {
+    let nobody = case.id(OrgId::from_uuid);
+    let result = case.stores.request_store.remember_request(nobody, request(case, "a", 0)).await;
+    assert_refused!(result, StoreError::NotFound { what: "org", .. });
 }
 
 pub(super) async fn of_many_at_once_one_is_first(case: &Case) {

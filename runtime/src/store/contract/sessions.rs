@@ -1,7 +1,8 @@
 //! Sessions and their status.
 
-use super::case::{Case, FIRST_PAGE, assert_refused, assert_same, ok, some, time};
+use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, ok, some, time};
 use crate::event::NewEvent;
+use crate::id::{SessionId, TurnId};
 use crate::session::{Session, SessionStatus};
 use crate::store::{Page, StoreError, TurnEnd};
 
@@ -10,7 +11,9 @@ pub(super) async fn reads_back_every_field(case: &Case) {
     let sparse = Session {
         agent_id: None,
         title: None,
+        model_id: None,
         locale: None,
+        initial_files: Vec::new(),
         tags: Vec::new(),
         capabilities: Vec::new(),
         system_prompt: Some("\u{0}".to_owned()),
@@ -57,11 +60,13 @@ pub(super) async fn an_update_replaces_every_other_field(case: &Case) {
     let changed = Session {
         id,
         title: None,
+        model_id: None,
         locale: None,
         agent_id: None,
         system_prompt: Some("changed".to_owned()),
         capabilities: Vec::new(),
         max_iterations: Some(3),
+        initial_files: Vec::new(),
         tags: Vec::new(),
         version: 2,
         created_at: time(50),
@@ -139,4 +144,68 @@ pub(super) async fn is_updated_at_its_last_event(case: &Case) {
     let events = [30, 40].map(|seconds| NewEvent { ts: time(seconds), ..case.step(1) });
     ok(case.append(session, claim.fence, events.to_vec(), None).await);
     assert_eq!(updated_at().await, time(40));
+}
+
+/// A session with an ended turn: its log ends at sequence 3.
+async fn talked(case: &Case) -> (SessionId, TurnId) {
+    let (session, claim) = case.claimed().await;
+    ok(case.append(session, claim.fence, case.steps(1), Some((claim.turn_id, TurnEnd::Completed))).await);
+    (session, claim.turn_id)
+}
+
+pub(super) async fn a_deletion_leaves_nothing(case: &Case) {
+    let (id, turn) = talked(case).await;
+    let event = case.events(id).await.remove(1).id;
+    ok(case.stores.session_store.delete_session(case.org, id, None).await);
+    assert_none(case.stores.session_store.get_session(case.org, id).await);
+    assert_same(&case.events(id).await, &[]);
+    assert_none(case.stores.log.find_event(case.org, id, event).await);
+    assert_eq!(case.last_sequence(id).await, 0);
+    assert_none(case.stores.log.claim_turn(case.org, id).await);
+    let again = case.stores.session_store.delete_session(case.org, id, None).await;
+    assert_refused!(again, StoreError::NotFound { what: "session", .. });
+    let late = case.stores.log.submit_turn(case.org, id, turn, case.input(turn, "late")).await;
+    assert_refused!(late, StoreError::NotFound { what: "session", .. });
+    // The ids are free: another session can have the turn.
+    let other = case.stored_session().await;
+    assert!(ok(case.stores.log.submit_turn(case.org, other, turn, case.input(turn, "hello")).await).created);
+}
+
+pub(super) async fn a_deletion_leaves_the_others(case: &Case) {
+    let [first, (second, _), third] = [talked(case).await, talked(case).await, talked(case).await];
+    let before = (case.events(first.0).await, case.events(third.0).await);
+    ok(case.stores.session_store.delete_session(case.org, second, None).await);
+    assert_eq!((case.events(first.0).await, case.events(third.0).await), before);
+    let listed = ok(case.stores.session_store.list_sessions(case.org, FIRST_PAGE).await);
+    assert_eq!(listed.items.iter().map(|session| session.id).collect::<Vec<_>>(), [first.0, third.0]);
+    assert_eq!(listed.total, 2);
+    for (session, _) in [first, third] {
+        assert_eq!(some(case.stores.session_store.get_session(case.org, session).await).id, session);
+        case.open_turn(session).await;
+        assert_eq!(case.last_sequence(session).await, 4);
+    }
+}
+
+pub(super) async fn a_deletion_waits_for_open_turns(case: &Case) {
+    let id = case.stored_session().await;
+    let turn = case.open_turn(id).await;
+    let delete = async || case.stores.session_store.delete_session(case.org, id, None).await;
+    assert_refused!(delete().await, StoreError::TurnOpen { .. });
+    let claim = case.claim(id).await;
+    assert_refused!(delete().await, StoreError::TurnOpen { .. });
+    assert_eq!(case.last_sequence(id).await, 2);
+    ok(case.append(id, claim.fence, case.steps(1), Some((turn, TurnEnd::Cancelled))).await);
+    ok(delete().await);
+    assert_refused!(case.append(id, claim.fence, case.steps(1), None).await, StoreError::NotFound { what: "session", .. });
+}
+
+pub(super) async fn a_deletion_of_another_version_is_stale(case: &Case) {
+    let id = case.stored_session().await;
+    for version in [0, 2] {
+        let late = case.stores.session_store.delete_session(case.org, id, Some(version)).await;
+        assert_refused!(late, StoreError::Stale { what: "session", .. });
+    }
+    assert_eq!(case.last_sequence(id).await, 1);
+    ok(case.stores.session_store.delete_session(case.org, id, Some(1)).await);
+    assert_none(case.stores.session_store.get_session(case.org, id).await);
 }

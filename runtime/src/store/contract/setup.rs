@@ -3,7 +3,7 @@
 use super::case::{Case, assert_none, assert_refused, assert_same, ok, some, time};
 use crate::component::Digest;
 use crate::harness::{Harness, ResourceStatus};
-use crate::id::{HarnessId, OrgId, SessionId};
+use crate::id::{AgentId, HarnessId, OrgId, SessionId};
 use crate::session::Session;
 use crate::store::{Org, Page, Seed, SeedKind, StoreError};
 
@@ -84,9 +84,9 @@ pub(super) async fn seeds_are_kept_by_kind_and_key(case: &Case) {
     assert_refused!(store.put_seed(case.id(OrgId::from_uuid), agent).await, StoreError::NotFound { what: "org", .. });
 }
 
-pub(super) async fn a_harness_is_used_by_what_runs_on_it(case: &Case) {
+pub(super) async fn a_resource_is_used_by_what_needs_it(case: &Case) {
     let stores = &case.stores;
-    let used = async |id| ok(stores.setup_store.harness_is_used(case.org, id).await);
+    let used = async |id: HarnessId| ok(stores.setup_store.is_used(case.org, SeedKind::Harness, id.uuid()).await);
     let harness = |name| Harness { parent_harness_id: None, ..case.harness(name) };
     let [agents, parent, sessions, base, default] = ["agents", "parent", "sessions", "base", "default"].map(harness);
     for harness in [&agents, &parent, &sessions, &base, &default] {
@@ -100,11 +100,15 @@ pub(super) async fn a_harness_is_used_by_what_runs_on_it(case: &Case) {
     agent.status = ResourceStatus::Active;
     agent.version = 2;
     ok(stores.agent_store.update_agent(case.org, agent).await);
+    let by_session = case.id(AgentId::from_uuid);
+    let agent_is_used = async || ok(stores.setup_store.is_used(case.org, SeedKind::Agent, by_session.uuid()).await);
+    assert!(!agent_is_used().await);
     let child = Harness { parent_harness_id: Some(parent.id), ..case.harness("child") };
     ok(stores.harness_store.add_harness(case.org, child).await);
-    let session = Session { harness_id: sessions.id, ..case.session() };
+    let session = Session { harness_id: sessions.id, agent_id: Some(by_session), ..case.session() };
     let started = case.started(&session);
     ok(stores.session_store.add_session(case.org, session, started).await);
+    assert!(agent_is_used().await);
     let settings = Org {
         base_harness_id: Some(base.id),
         default_harness_id: Some(default.id),

@@ -6,18 +6,24 @@ use std::ops::Bound;
 use async_trait::async_trait;
 
 use super::{MemoryStore, Tenant};
-use crate::store::rules::{check_kv_bucket, check_kv_key, check_kv_value, check_kv_version};
+use crate::store::rules::{check_kv_bucket, check_kv_key, check_kv_value, check_kv_version, next_kv_version};
 use crate::store::{KvEntry, KvScope, KvStore, StoreResult};
 
-/// The entries of a bucket, in byte order of their keys.
-pub(super) type Bucket = BTreeMap<String, KvEntry>;
+/// A bucket.
+#[derive(Default)]
+pub(super) struct Bucket {
+    /// In byte order of their keys.
+    entries: BTreeMap<String, KvEntry>,
+    /// Highest version that a removed key had.
+    floor: u64,
+}
 
 fn name(scope: &KvScope) -> (String, String) {
     (scope.component.clone(), scope.bucket.clone())
 }
 
 fn version_of(bucket: &Bucket, key: &str) -> u64 {
-    bucket.get(key).map_or(0, |entry| entry.version)
+    bucket.entries.get(key).map_or(0, |entry| entry.version)
 }
 
 fn bytes_of(key: &str, value: &[u8]) -> u64 {
@@ -27,7 +33,7 @@ fn bytes_of(key: &str, value: &[u8]) -> u64 {
 #[async_trait]
 impl KvStore for MemoryStore {
     async fn get(&self, scope: &KvScope, key: &str) -> StoreResult<Option<KvEntry>> {
-        Ok(self.read(scope.org, |tenant| tenant.kv.get(&name(scope)).and_then(|bucket| bucket.get(key)).cloned()))
+        Ok(self.read(scope.org, |tenant| tenant.kv.get(&name(scope)).and_then(|bucket| bucket.entries.get(key)).cloned()))
     }
 
     async fn put(&self, scope: &KvScope, key: &str, value: Vec<u8>, expected: Option<u64>) -> StoreResult<u64> {
@@ -37,12 +43,13 @@ impl KvStore for MemoryStore {
             let bucket = tenant.kv.entry(name(scope)).or_default();
             let stored = version_of(bucket, key);
             check_kv_version(key, expected, stored)?;
-            let others = bucket.iter().filter(|(other, _)| other.as_str() != key);
+            let others = bucket.entries.iter().filter(|(other, _)| other.as_str() != key);
             let (keys, bytes) =
                 others.fold((1, bytes_of(key, &value)), |(keys, bytes), (other, entry)| (keys + 1, bytes + bytes_of(other, &entry.value)));
             check_kv_bucket(scope, keys, bytes)?;
-            bucket.insert(key.to_owned(), KvEntry { value, version: stored + 1 });
-            Ok(stored + 1)
+            let version = next_kv_version(stored, bucket.floor);
+            bucket.entries.insert(key.to_owned(), KvEntry { value, version });
+            Ok(version)
         })
     }
 
@@ -50,7 +57,9 @@ impl KvStore for MemoryStore {
         self.write(scope.org, |tenant| {
             let bucket = tenant.kv.entry(name(scope)).or_default();
             check_kv_version(key, expected, version_of(bucket, key))?;
-            bucket.remove(key);
+            if let Some(removed) = bucket.entries.remove(key) {
+                bucket.floor = bucket.floor.max(removed.version);
+            }
             Ok(())
         })
     }
@@ -63,7 +72,7 @@ impl KvStore for MemoryStore {
         };
         Ok(self.read(scope.org, |tenant| {
             let Some(bucket) = tenant.kv.get(&name(scope)) else { return Vec::new() };
-            let from_start = bucket.range::<str, _>((start, Bound::Unbounded)).map(|(key, _)| key);
+            let from_start = bucket.entries.range::<str, _>((start, Bound::Unbounded)).map(|(key, _)| key);
             from_start.take_while(|key| key.starts_with(prefix)).take(limit as usize).cloned().collect()
         }))
     }

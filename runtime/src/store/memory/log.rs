@@ -123,7 +123,7 @@ fn repeated(row: &SessionRow, turn: TurnId, earlier: SubmittedTurn) -> StoreResu
         return Err(StoreError::Duplicate { what: "turn", id: turn.to_string() });
     }
     let event = row.events.iter().find(|event| event.sequence == Some(earlier.input_sequence));
-    let event = event.expect("a submitted turn has its input in the log, from which nothing is removed");
+    let event = event.expect("a submitted turn has its input in the log, and goes with it");
     Ok(Submitted { event: event.clone(), created: false })
 }
 

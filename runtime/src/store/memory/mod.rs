@@ -8,6 +8,7 @@ mod kv;
 mod log;
 mod message;
 mod org;
+mod provider;
 mod request;
 mod resource;
 mod session;
@@ -22,6 +23,7 @@ use self::file::Files;
 use self::kv::Bucket;
 pub use self::message::MemoryMessageStore;
 use self::org::Orgs;
+use self::provider::Providers;
 use self::request::Requests;
 use self::session::Sessions;
 use self::setup::Setup;
@@ -57,6 +59,7 @@ struct Tenant {
     files: HashMap<SessionId, Files>,
     requests: Requests,
     setup: Setup,
+    providers: Providers,
 }
 
 impl MemoryStore {

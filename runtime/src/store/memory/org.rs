@@ -38,6 +38,11 @@ impl Orgs {
         self.orgs.iter_mut().find(|org| org.id == id)
     }
 
+    /// `NotFound` if there is no such org.
+    pub(super) fn check(&self, id: OrgId) -> StoreResult<()> {
+        self.get(id).map(|_| ()).ok_or_else(|| StoreError::NotFound { what: "org", id: id.to_string() })
+    }
+
     fn add(&mut self, id: OrgId, name: &str, now: Timestamp) -> StoreResult<()> {
         if self.get(id).is_some() {
             return Err(StoreError::Duplicate { what: "org", id: id.to_string() });
@@ -77,9 +82,7 @@ impl OrgStore for MemoryStore {
 
     async fn add_key(&self, key: ApiKey) -> StoreResult<()> {
         let orgs = &mut self.lock().orgs;
-        if !orgs.get(key.org).is_some() {
-            return Err(StoreError::NotFound { what: "org", id: key.org.to_string() });
-        }
+        orgs.check(key.org)?;
         let taken = |other: &ApiKey| other.secret_hash == key.secret_hash || (other.org, other.id) == (key.org, key.id);
         if orgs.keys.iter().any(taken) {
             return Err(StoreError::Duplicate { what: "API key", id: key.id.to_string() });

@@ -25,13 +25,14 @@ pub(super) struct Request {
 impl RequestStore for MemoryStore {
     async fn remember_request(&self, org: OrgId, request: NewRequest) -> StoreResult<RememberedRequest> {
         let NewRequest { route, key, fingerprint, id, now, forget_before } = request;
-        Ok(self.write(org, |tenant| {
-            tenant.requests.retain(|_, kept| kept.arrived >= whole_micros(forget_before));
-            if let Some(kept) = tenant.requests.get(&(route.clone(), key.clone())) {
-                return RememberedRequest { id: kept.id, fingerprint: kept.fingerprint, first: false };
-            }
-            tenant.requests.insert((route, key), Request { id, fingerprint, arrived: whole_micros(now) });
-            RememberedRequest { id, fingerprint, first: true }
-        }))
+        let mut state = self.lock();
+        state.orgs.check(org)?;
+        let requests = &mut state.tenants.entry(org).or_default().requests;
+        requests.retain(|_, kept| kept.arrived >= whole_micros(forget_before));
+        if let Some(kept) = requests.get(&(route.clone(), key.clone())) {
+            return Ok(RememberedRequest { id: kept.id, fingerprint: kept.fingerprint, first: false });
+        }
+        requests.insert((route, key), Request { id, fingerprint, arrived: whole_micros(now) });
+        Ok(RememberedRequest { id, fingerprint, first: true })
     }
 }

@@ -9,7 +9,7 @@ use super::table::Table;
 use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::session::Session;
-use crate::store::rules::{check_events, follows, status_after, whole_micros};
+use crate::store::rules::{check_deletion, check_events, follows, status_after, whole_micros};
 use crate::store::{Fence, Listing, Page, RuntimeSessionStore, StoreError, StoreResult};
 
 /// The sessions of an org, and which of them has which turn.
@@ -120,6 +120,16 @@ impl RuntimeSessionStore for MemoryStore {
                 updated_at: whole_micros(session.updated_at),
                 ..session
             };
+            Ok(())
+        })
+    }
+
+    async fn delete_session(&self, org: OrgId, id: SessionId, expected: Option<u64>) -> StoreResult<()> {
+        self.write(org, |tenant| {
+            let row = tenant.sessions.table.get(id).ok_or_else(|| missing(id))?;
+            check_deletion(id, expected, row.session.version, row.open.len() as u64)?;
+            tenant.sessions.table.remove(id);
+            tenant.sessions.turns.retain(|_, turn| turn.session != id);
             Ok(())
         })
     }

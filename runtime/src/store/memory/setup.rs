@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 
-use super::MemoryStore;
-use crate::harness::ResourceStatus;
-use crate::id::{HarnessId, OrgId, SessionId};
+use uuid::Uuid;
+
+use super::{MemoryStore, Tenant};
+use crate::harness::{Harness, ResourceStatus};
+use crate::id::{AgentId, HarnessId, OrgId, SessionId};
 use crate::store::rules::{follows, page_limit, whole_micros};
 use crate::store::{Listing, Org, OrgSetupStore, Page, Seed, SeedKind, StoreError, StoreResult};
 
@@ -64,16 +66,20 @@ impl OrgSetupStore for MemoryStore {
         Ok(self.write(org, |tenant| tenant.setup.seeds.insert((seed.kind, seed.key.clone()), seed).is_none()))
     }
 
-    async fn harness_is_used(&self, org: OrgId, id: HarnessId) -> StoreResult<bool> {
+    async fn is_used(&self, org: OrgId, kind: SeedKind, id: Uuid) -> StoreResult<bool> {
         let state = self.lock();
-        let by_org = state
-            .orgs
-            .get(org)
-            .is_some_and(|org| org.base_harness_id == Some(id) || (org.default_harness_id == Some(id) && !org.default_is_seeded));
-        let Some(tenant) = state.tenants.get(&org) else { return Ok(by_org) };
+        let none = Tenant::default();
+        let tenant = state.tenants.get(&org).unwrap_or(&none);
+        let sessions = || tenant.sessions.table.iter().map(|row| &row.session);
+        if kind == SeedKind::Agent {
+            return Ok(sessions().any(|session| session.agent_id == Some(AgentId::from_uuid(id))));
+        }
+        let id = HarnessId::from_uuid(id);
+        let chosen = |org: &Org| org.base_harness_id == Some(id) || (org.default_harness_id == Some(id) && !org.default_is_seeded);
         let by_agent = tenant.agents.iter().any(|agent| agent.harness_id == id && agent.status == ResourceStatus::Active);
-        let by_child = tenant.harnesses.iter().any(|child| child.parent_harness_id == Some(id) && child.status == ResourceStatus::Active);
-        Ok(by_org || by_agent || by_child || tenant.sessions.table.iter().any(|row| row.session.harness_id == id))
+        let is_child = |child: &Harness| child.parent_harness_id == Some(id) && child.status == ResourceStatus::Active;
+        let by_child = tenant.harnesses.iter().any(is_child);
+        Ok(by_agent || by_child || state.orgs.get(org).is_some_and(chosen) || sessions().any(|session| session.harness_id == id))
     }
 
     async fn chat_session(&self, org: OrgId, subject: &str) -> StoreResult<Option<SessionId>> {

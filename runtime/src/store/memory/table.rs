@@ -1,4 +1,4 @@
-//! Rows in order of creation, found by id. Rows are never removed.
+//! Rows in order of creation, found by id.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -26,6 +26,15 @@ impl<K: Copy + Eq + Hash, T> Table<K, T> {
         self.positions.insert(id, self.rows.len());
         self.rows.push(row);
         true
+    }
+
+    /// Takes a row out; those behind it move up.
+    pub(super) fn remove(&mut self, id: K) -> Option<T> {
+        let at = self.positions.remove(&id)?;
+        for position in self.positions.values_mut().filter(|position| **position > at) {
+            *position -= 1;
+        }
+        Some(self.rows.remove(at))
     }
 
     pub(super) fn contains(&self, id: K) -> bool {

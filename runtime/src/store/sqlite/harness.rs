@@ -9,14 +9,14 @@ use super::db::unmet;
 use super::error::{store_error, taken};
 use super::row::{Stored, Word, integer, json, key};
 use crate::harness::Harness;
-use crate::id::{HarnessId, OrgId};
+use crate::id::{HarnessId, ModelId, OrgId};
 use crate::store::{Listing, Page, RuntimeHarnessStore, StoreError, StoreResult};
 
 macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, name, display_name, description, system_prompt, parent_harness_id, capabilities, tags, ",
-            "is_built_in, status, version, created_at, updated_at FROM harnesses ",
+            "is_built_in, status, version, created_at, updated_at, initial_files, default_model_id FROM harnesses ",
             $tail
         )
     };
@@ -32,12 +32,14 @@ fn harness(row: &SqliteRow) -> StoreResult<Harness> {
         system_prompt: row.optional("system_prompt")?,
         parent_harness_id: row.optional_id("parent_harness_id", HarnessId::from_uuid)?,
         capabilities: row.json("capabilities")?,
+        initial_files: row.json("initial_files")?,
         tags: row.json("tags")?,
         is_built_in: row.flag("is_built_in")?,
         status: row.word("status")?,
         version: row.number("version")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
+        default_model_id: row.optional_id("default_model_id", ModelId::from_uuid)?,
     })
 }
 
@@ -61,7 +63,9 @@ fn bind<'q>(
         .bind(harness.status.word())
         .bind(integer(harness.version)?)
         .bind(harness.created_at.as_microsecond())
-        .bind(harness.updated_at.as_microsecond());
+        .bind(harness.updated_at.as_microsecond())
+        .bind(json(&harness.initial_files)?)
+        .bind(harness.default_model_id.map(|id| key(id.uuid())));
     Ok(query)
 }
 
@@ -74,8 +78,8 @@ impl RuntimeHarnessStore for SqliteStore {
     async fn add_harness(&self, org: OrgId, harness: Harness) -> StoreResult<()> {
         let insert = sqlx::query(concat!(
             "INSERT INTO harnesses (org_id, id, name, display_name, description, system_prompt, ",
-            "parent_harness_id, capabilities, tags, is_built_in, status, version, created_at, updated_at) VALUES ",
-            "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            "parent_harness_id, capabilities, tags, is_built_in, status, version, created_at, updated_at, initial_files, default_model_id) VALUES ",
+            "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         ));
         let mut writer = self.db.writer().await;
         let mut tx = writer.begin().await?;
@@ -107,7 +111,7 @@ impl RuntimeHarnessStore for SqliteStore {
         let update = sqlx::query(concat!(
             "UPDATE harnesses SET name = ?3, display_name = ?4, description = ?5, system_prompt = ?6, ",
             "parent_harness_id = ?7, capabilities = ?8, tags = ?9, is_built_in = ?10, status = ?11, version = ",
-            "?12, created_at = ?13, updated_at = ?14 WHERE org_id = ?1 AND id = ?2 AND version = ?12 - 1",
+            "?12, created_at = ?13, updated_at = ?14, initial_files = ?15, default_model_id = ?16 WHERE org_id = ?1 AND id = ?2 AND version = ?12 - 1",
         ));
         let mut writer = self.db.writer().await;
         let mut tx = writer.begin().await?;

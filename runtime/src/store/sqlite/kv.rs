@@ -6,13 +6,15 @@ use sqlx::sqlite::SqliteConnection;
 use super::SqliteStore;
 use super::error::store_error;
 use super::row::{Stored, integer, key as id};
-use crate::store::rules::{check_kv_bucket, check_kv_key, check_kv_value, check_kv_version};
+use crate::store::rules::{check_kv_bucket, check_kv_key, check_kv_value, check_kv_version, next_kv_version};
 use crate::store::{KvEntry, KvScope, KvStore, StoreResult};
 
 /// A key within its bucket, before a write.
 struct Before {
     /// Version of the key, 0 if absent.
     version: u64,
+    /// Highest version that a removed key of the bucket had.
+    floor: u64,
     /// Bytes of the key and its value, 0 if absent.
     size: u64,
     /// Keys of the bucket.
@@ -27,7 +29,8 @@ async fn before(connection: &mut SqliteConnection, scope: &KvScope, key: &str) -
     let row = sqlx::query(concat!(
         "SELECT ?3 AS bucket, count(*) AS keys, coalesce(sum(size), 0) AS bytes, ",
         "coalesce((SELECT version FROM kv WHERE org_id = ?1 AND component = ?2 AND bucket = ?3 AND key = ?4), 0) AS version, ",
-        "coalesce((SELECT size FROM kv WHERE org_id = ?1 AND component = ?2 AND bucket = ?3 AND key = ?4), 0) AS size ",
+        "coalesce((SELECT size FROM kv WHERE org_id = ?1 AND component = ?2 AND bucket = ?3 AND key = ?4), 0) AS size, ",
+        "coalesce((SELECT version FROM kv_floors WHERE org_id = ?1 AND component = ?2 AND bucket = ?3), 0) AS floor ",
         "FROM kv INDEXED BY kv_size WHERE org_id = ?1 AND component = ?2 AND bucket = ?3"
     ))
     .bind(id(scope.org.uuid()))
@@ -38,7 +41,13 @@ async fn before(connection: &mut SqliteConnection, scope: &KvScope, key: &str) -
     .await
     .map_err(store_error)?;
     let row = Stored::new(&row, "kv", &["bucket"]);
-    Ok(Before { version: row.number("version")?, size: row.number("size")?, keys: row.number("keys")?, bytes: row.number("bytes")? })
+    Ok(Before {
+        version: row.number("version")?,
+        floor: row.number("floor")?,
+        size: row.number("size")?,
+        keys: row.number("keys")?,
+        bytes: row.number("bytes")?,
+    })
 }
 
 /// The first key in byte order that is behind all keys with a prefix; none if nothing is.
@@ -78,7 +87,7 @@ impl KvStore for SqliteStore {
         let keys = before.keys + u64::from(before.version == 0);
         let bytes = before.bytes.saturating_sub(before.size) + (key.len() + value.len()) as u64;
         check_kv_bucket(scope, keys, bytes)?;
-        let version = before.version + 1;
+        let version = next_kv_version(before.version, before.floor);
         sqlx::query(concat!(
             "INSERT INTO kv (org_id, component, bucket, key, value, version, size) ",
             "VALUES (?1, ?2, ?3, ?4, ?5, ?6, length(?4) + length(?5)) ON CONFLICT (org_id, component, bucket, key) ",
@@ -100,7 +109,22 @@ impl KvStore for SqliteStore {
     async fn remove(&self, scope: &KvScope, key: &str, expected: Option<u64>) -> StoreResult<()> {
         let mut writer = self.db.writer().await;
         let mut tx = writer.begin().await?;
-        check_kv_version(key, expected, before(&mut tx, scope, key).await?.version)?;
+        let version = before(&mut tx, scope, key).await?.version;
+        check_kv_version(key, expected, version)?;
+        if version == 0 {
+            return Ok(());
+        }
+        sqlx::query(concat!(
+            "INSERT INTO kv_floors (org_id, component, bucket, version) VALUES (?1, ?2, ?3, ?4) ",
+            "ON CONFLICT (org_id, component, bucket) DO UPDATE SET version = max(version, excluded.version)"
+        ))
+        .bind(id(scope.org.uuid()))
+        .bind(&scope.component)
+        .bind(&scope.bucket)
+        .bind(integer(version)?)
+        .execute(&mut *tx)
+        .await
+        .map_err(store_error)?;
         sqlx::query("DELETE FROM kv WHERE org_id = ?1 AND component = ?2 AND bucket = ?3 AND key = ?4")
             .bind(id(scope.org.uuid()))
             .bind(&scope.component)

@@ -35,6 +35,18 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         checksum: "652795ba0ffd270d723158a4a7fe781baf10c1555cbc6dac567541bda353c4be",
     },
     Migration {
+        version: 3,
+        name: "deletion",
+        sql: include_str!("migrations/0003_deletion.sql"),
+        checksum: "4d88826cab3c40fd633ed87e9ef61791191665b6c06296d25dc2a0b6a1f7a524",
+    },
+    Migration {
+        version: 4,
+        name: "providers",
+        sql: include_str!("migrations/0004_providers.sql"),
+        checksum: "7df737d0bfdd00701d7050c7a3cfa337baffa47460db1c6a970abd2d38d05541",
+    },
+    Migration {
         version: 5,
         name: "files",
         sql: include_str!("migrations/0005_files.sql"),
@@ -42,21 +54,21 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 6,
-        name: "waiting_turns",
-        sql: include_str!("migrations/0006_waiting_turns.sql"),
-        checksum: "5d457a4699452ed6f5282e5572145e7ff01e90b79c8edd581f058a1e803db112",
-    },
-    Migration {
-        version: 7,
         name: "setup",
-        sql: include_str!("migrations/0007_setup.sql"),
+        sql: include_str!("migrations/0006_setup.sql"),
         checksum: "94169570776d6e73cab7b7c82ce2860b44b776f3ed37294a234e2d66f8daa7c5",
     },
     Migration {
-        version: 9,
+        version: 7,
         name: "activations",
-        sql: include_str!("migrations/0009_activations.sql"),
+        sql: include_str!("migrations/0007_activations.sql"),
         checksum: "7e56eee5a16408ee4e296f6b5669235418058fe7ee35f12df7889ce0bea78769",
+    },
+    Migration {
+        version: 8,
+        name: "waiting turns",
+        sql: include_str!("migrations/0008_waiting_turns.sql"),
+        checksum: "5d457a4699452ed6f5282e5572145e7ff01e90b79c8edd581f058a1e803db112",
     },
 ];
 

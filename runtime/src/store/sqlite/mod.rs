@@ -16,6 +16,7 @@ mod kv;
 mod log;
 mod migrate;
 mod org;
+mod provider;
 mod request;
 mod row;
 mod session;

@@ -11,6 +11,7 @@ use sqlx::{Decode, Row, Type};
 use uuid::Uuid;
 
 use crate::harness::ResourceStatus;
+use crate::provider::{ModelSource, ProviderStatus};
 use crate::session::SessionStatus;
 use crate::store::{Scope, StoreError, StoreResult, TurnEnd};
 
@@ -58,6 +59,29 @@ impl Word for SessionStatus {
             Self::Active => "active",
             Self::WaitingForToolResults => "waiting_for_tool_results",
             Self::Idle => "idle",
+        }
+    }
+}
+
+impl Word for ProviderStatus {
+    const ALL: &'static [Self] = &[Self::Active, Self::Disabled];
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+impl Word for ModelSource {
+    const ALL: &'static [Self] = &[Self::Manual, Self::Discovered, Self::Predefined];
+
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Discovered => "discovered",
+            Self::Predefined => "predefined",
         }
     }
 }
@@ -162,6 +186,12 @@ impl<'r> Stored<'r> {
     /// JSON.
     pub(super) fn json<T: DeserializeOwned>(&self, column: &'static str) -> StoreResult<T> {
         serde_json::from_str(self.required::<&str>(column)?).map_err(|error| self.corrupt(column, error))
+    }
+
+    /// JSON or null.
+    pub(super) fn optional_json<T: DeserializeOwned>(&self, column: &'static str) -> StoreResult<Option<T>> {
+        let Some(text) = self.optional::<&str>(column)? else { return Ok(None) };
+        serde_json::from_str(text).map(Some).map_err(|error| self.corrupt(column, error))
     }
 
     /// An enum.

@@ -9,16 +9,16 @@ use super::error::{store_error, taken};
 use super::event::insert_events;
 use super::row::{Stored, Word, integer, json, key};
 use crate::event::{Event, NewEvent};
-use crate::id::{AgentId, HarnessId, OrgId, SessionId};
+use crate::id::{AgentId, HarnessId, ModelId, OrgId, SessionId};
 use crate::session::Session;
-use crate::store::rules::check_events;
-use crate::store::{Listing, Page, RuntimeSessionStore, StoreResult};
+use crate::store::rules::{check_deletion, check_events};
+use crate::store::{Listing, Page, RuntimeSessionStore, StoreError, StoreResult};
 
 macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, max_iterations, tags, ",
-            "version, created_at, updated_at, tools FROM sessions ",
+            "version, created_at, updated_at, initial_files, model_id, tools FROM sessions ",
             $tail
         )
     };
@@ -36,10 +36,12 @@ fn session(row: &SqliteRow) -> StoreResult<Session> {
         capabilities: row.json("capabilities")?,
         locale: row.optional("locale")?,
         max_iterations: row.optional_number("max_iterations")?,
+        initial_files: row.json("initial_files")?,
         tags: row.json("tags")?,
         version: row.number("version")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
+        model_id: row.optional_id("model_id", ModelId::from_uuid)?,
         tools: row.json("tools")?,
     })
 }
@@ -52,8 +54,8 @@ impl RuntimeSessionStore for SqliteStore {
         let mut tx = writer.begin().await?;
         sqlx::query(concat!(
             "INSERT INTO sessions (org_id, id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, ",
-            "max_iterations, tags, version, created_at, updated_at, last_sequence, fence, tools) ",
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 1, 0, ?15)"
+            "max_iterations, tags, version, created_at, updated_at, initial_files, model_id, last_sequence, fence, tools) ",
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1, 0, ?17)"
         ))
         .bind(key(org.uuid()))
         .bind(key(session.id.uuid()))
@@ -69,6 +71,8 @@ impl RuntimeSessionStore for SqliteStore {
         .bind(integer(session.version)?)
         .bind(session.created_at.as_microsecond())
         .bind(session.updated_at.as_microsecond())
+        .bind(json(&session.initial_files)?)
+        .bind(session.model_id.map(|id| key(id.uuid())))
         .bind(json(&session.tools)?)
         .execute(&mut *tx)
         .await
@@ -93,7 +97,8 @@ impl RuntimeSessionStore for SqliteStore {
         let mut tx = writer.begin().await?;
         let updated = sqlx::query(concat!(
             "UPDATE sessions SET harness_id = ?3, agent_id = ?4, title = ?5, system_prompt = ?6, capabilities = ?7, locale = ?8, ",
-            "max_iterations = ?9, tags = ?10, version = ?11, created_at = ?12, updated_at = ?13, tools = ?14 ",
+            "max_iterations = ?9, tags = ?10, version = ?11, created_at = ?12, updated_at = ?13, initial_files = ?14, ",
+            "model_id = ?15, tools = ?16 ",
             "WHERE org_id = ?1 AND id = ?2 AND version = ?11 - 1"
         ))
         .bind(key(org.uuid()))
@@ -109,6 +114,8 @@ impl RuntimeSessionStore for SqliteStore {
         .bind(integer(session.version)?)
         .bind(session.created_at.as_microsecond())
         .bind(session.updated_at.as_microsecond())
+        .bind(json(&session.initial_files)?)
+        .bind(session.model_id.map(|id| key(id.uuid())))
         .bind(json(&session.tools)?)
         .execute(&mut *tx)
         .await
@@ -116,6 +123,34 @@ impl RuntimeSessionStore for SqliteStore {
         if updated.rows_affected() == 0 {
             let exists = "SELECT 1 FROM sessions WHERE org_id = ?1 AND id = ?2";
             return Err(unmet(&mut tx, exists, org, session.id.uuid(), "session", session.id.to_string()).await);
+        }
+        tx.commit().await.map_err(store_error)
+    }
+
+    async fn delete_session(&self, org: OrgId, id: SessionId, expected: Option<u64>) -> StoreResult<()> {
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        let row = sqlx::query(concat!(
+            "SELECT id, version, (SELECT count(*) FROM turns INDEXED BY turns_open ",
+            "WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL) AS open_turns FROM sessions WHERE org_id = ?1 AND id = ?2"
+        ))
+        .bind(key(org.uuid()))
+        .bind(key(id.uuid()))
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(store_error)?
+        .ok_or_else(|| StoreError::NotFound { what: "session", id: id.to_string() })?;
+        let row = Stored::new(&row, "sessions", &["id"]);
+        check_deletion(id, expected, row.number("version")?, row.number("open_turns")?)?;
+        // The trigger lets events go only if their session is gone already, so that the foreign
+        // keys of events can be checked only at the end.
+        sqlx::query("PRAGMA defer_foreign_keys = ON").execute(&mut *tx).await.map_err(store_error)?;
+        for statement in [
+            "DELETE FROM sessions WHERE org_id = ?1 AND id = ?2",
+            "DELETE FROM turns INDEXED BY turns_of_session WHERE org_id = ?1 AND session_id = ?2",
+            "DELETE FROM events WHERE org_id = ?1 AND session_id = ?2",
+        ] {
+            sqlx::query(statement).bind(key(org.uuid())).bind(key(id.uuid())).execute(&mut *tx).await.map_err(store_error)?;
         }
         tx.commit().await.map_err(store_error)
     }

@@ -179,20 +179,24 @@ impl OrgSetupStore for SqliteStore {
         Ok(removed.rows_affected() == 0)
     }
 
-    async fn harness_is_used(&self, org: OrgId, id: HarnessId) -> StoreResult<bool> {
+    async fn is_used(&self, org: OrgId, kind: SeedKind, id: Uuid) -> StoreResult<bool> {
         // Asked only for templates that a platform removed, so that sessions need no index for it.
-        let used: i64 = sqlx::query_scalar(concat!(
-            "SELECT EXISTS (SELECT 1 FROM agents WHERE org_id = ?1 AND harness_id = ?2 AND status = 'active') ",
-            "OR EXISTS (SELECT 1 FROM harnesses WHERE org_id = ?1 AND parent_harness_id = ?2 AND status = 'active') ",
-            "OR EXISTS (SELECT 1 FROM orgs WHERE id = ?1 ",
-            "AND (base_harness_id = ?2 OR default_harness_id = ?2 AND default_is_seeded = 0)) ",
-            "OR EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND harness_id = ?2)"
-        ))
-        .bind(key(org.uuid()))
-        .bind(key(id.uuid()))
-        .fetch_one(&mut *self.db.reader().await?)
-        .await
-        .map_err(store_error)?;
+        let statement = match kind {
+            SeedKind::Harness => concat!(
+                "SELECT EXISTS (SELECT 1 FROM agents WHERE org_id = ?1 AND harness_id = ?2 AND status = 'active') ",
+                "OR EXISTS (SELECT 1 FROM harnesses WHERE org_id = ?1 AND parent_harness_id = ?2 AND status = 'active') ",
+                "OR EXISTS (SELECT 1 FROM orgs WHERE id = ?1 ",
+                "AND (base_harness_id = ?2 OR default_harness_id = ?2 AND default_is_seeded = 0)) ",
+                "OR EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND harness_id = ?2)"
+            ),
+            SeedKind::Agent => "SELECT EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND agent_id = ?2)",
+        };
+        let used: i64 = sqlx::query_scalar(statement)
+            .bind(key(org.uuid()))
+            .bind(key(id))
+            .fetch_one(&mut *self.db.reader().await?)
+            .await
+            .map_err(store_error)?;
         Ok(used != 0)
     }
 

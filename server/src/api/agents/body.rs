@@ -1,8 +1,9 @@
 //! Agents as they are sent and answered.
 
 use everwit_runtime::agent::Agent;
+use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::{CapabilityConfig, ResourceStatus};
-use everwit_runtime::id::{AgentId, HarnessId};
+use everwit_runtime::id::{AgentId, HarnessId, ModelId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -36,15 +37,15 @@ pub(crate) struct CreateAgent {
     pub(super) capabilities: Vec<CapabilityConfig>,
     /// Most model calls of one turn.
     pub(super) max_iterations: Option<u32>,
+    /// Files that sessions start with, of which later layers win over earlier ones.
+    #[serde(default)]
+    pub(super) initial_files: Vec<InitialFile>,
     /// Free-form labels.
     #[serde(default)]
     pub(super) tags: Vec<String>,
-    #[serde(default)]
-    #[schema(ignore)]
-    pub(super) default_model_id: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    pub(super) initial_files: Unsupported,
+    /// Id of the model of its sessions, unless session or message name another.
+    #[schema(pattern = "^model_[0-9a-f]{32}$")]
+    pub(super) default_model_id: Option<String>,
     #[serde(default, alias = "mcpServers")]
     #[schema(ignore)]
     pub(super) mcp_servers: Unsupported,
@@ -84,6 +85,10 @@ pub(crate) struct UpdateAgent {
     #[serde(default, alias = "harness", deserialize_with = "given")]
     #[schema(value_type = String, required = false)]
     pub(super) harness_id: Option<String>,
+    /// Id of the model of its sessions, unless session or message name another.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, pattern = "^model_[0-9a-f]{32}$")]
+    pub(super) default_model_id: Option<Option<String>>,
     /// Its capabilities, all of them.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<CapabilityConfig>, required = false)]
@@ -92,6 +97,10 @@ pub(crate) struct UpdateAgent {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u32>)]
     pub(super) max_iterations: Option<Option<u32>>,
+    /// Files that sessions start with, all of them; sessions that exist keep theirs.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<InitialFile>, required = false)]
+    pub(super) initial_files: Option<Vec<InitialFile>>,
     /// Free-form labels, all of them.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<String>, required = false)]
@@ -120,11 +129,16 @@ pub(crate) struct AgentBody {
     pub(super) system_prompt: String,
     /// The harness that it runs on.
     pub(super) harness_id: HarnessId,
+    /// The model of its sessions, unless session or message name another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) default_model_id: Option<ModelId>,
     /// Its capabilities, in addition to the harness chain's.
     pub(super) capabilities: Vec<CapabilityConfig>,
     /// Most model calls of one turn; the platform's default if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) max_iterations: Option<u32>,
+    /// Files that sessions start with.
+    pub(super) initial_files: Vec<InitialFile>,
     /// Free-form labels.
     pub(super) tags: Vec<String>,
     /// Whether it can be used.
@@ -146,8 +160,10 @@ impl From<Agent> for AgentBody {
             description: agent.description,
             system_prompt: agent.system_prompt,
             harness_id: agent.harness_id,
+            default_model_id: agent.default_model_id,
             capabilities: agent.capabilities,
             max_iterations: agent.max_iterations,
+            initial_files: agent.initial_files,
             tags: agent.tags,
             status: agent.status,
             created_at: agent.created_at,
@@ -176,6 +192,9 @@ impl UpdateAgent {
         }
         if let Some(max_iterations) = self.max_iterations {
             agent.max_iterations = max_iterations;
+        }
+        if let Some(initial_files) = self.initial_files {
+            agent.initial_files = initial_files;
         }
         if let Some(tags) = self.tags {
             agent.tags = tags;

@@ -17,7 +17,6 @@ use crate::api::page::{List, PageParams, Search, filtered};
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
-use crate::seed;
 use body::{AgentBody, CreateAgent, UpdateAgent};
 
 /// List agents
@@ -135,6 +134,9 @@ pub(crate) async fn update_agent(
     if let Some(harness) = &request.harness_id {
         agent.harness_id = harness_id(&app, caller.org, &mut checks, harness).await?.unwrap_or(agent.harness_id);
     }
+    if let Some(model) = &request.default_model_id {
+        agent.default_model_id = checks.model(&app, caller.org, "/default_model_id", model.as_deref()).await?;
+    }
     checks.changed_capabilities(&app, caller.org, request.capabilities.as_deref()).await?;
     request.apply(&mut agent);
     check(checks, &agent)?;
@@ -177,18 +179,17 @@ impl CreateAgent {
     async fn into_agent(self, app: &App, org: OrgId, existing: Option<&Agent>) -> Result<Agent, Problem> {
         let mut checks = Checks::default();
         checks.unsupported(&[
-            ("/default_model_id", &self.default_model_id),
-            ("/initial_files", &self.initial_files),
             ("/mcp_servers", &self.mcp_servers),
             ("/network_access", &self.network_access),
             ("/parallel_tool_calls", &self.parallel_tool_calls),
             ("/tools", &self.tools),
         ]);
-        let base = seed::base_harness(&app.stores, &app.moments, org).await?.id;
         let harness_id = match &self.harness_id {
-            Some(reference) => harness_id(app, org, &mut checks, reference).await?.unwrap_or(base),
-            None => base,
+            // The id stands for one that was not found, which ends the request below.
+            Some(reference) => harness_id(app, org, &mut checks, reference).await?.unwrap_or(HarnessId::from_uuid(app.moments.uuid())),
+            None => resolve::base_harness(app, org).await?,
         };
+        let default_model_id = checks.model(app, org, "/default_model_id", self.default_model_id.as_deref()).await?;
         let now = app.moments.now();
         let agent = Agent {
             id: existing.map(|agent| agent.id).or(self.id).unwrap_or_else(|| AgentId::from_uuid(app.moments.uuid())),
@@ -197,9 +198,11 @@ impl CreateAgent {
             description: self.description,
             system_prompt: self.system_prompt,
             harness_id,
+            default_model_id,
             capabilities: self.capabilities,
             tools: Vec::new(),
             max_iterations: self.max_iterations,
+            initial_files: self.initial_files,
             tags: self.tags,
             status: ResourceStatus::Active,
             version: existing.map_or(1, |agent| agent.version),
@@ -231,7 +234,8 @@ async fn store(app: &App, org: OrgId, agent: &mut Agent) -> Result<(), StoreErro
     app.stores.agent_store.update_agent(org, agent.clone()).await
 }
 
-async fn harness_id(app: &App, org: OrgId, checks: &mut Checks, reference: &str) -> Result<Option<HarnessId>, Problem> {
+/// The harness that a body names; a finding if it cannot be used.
+pub(super) async fn harness_id(app: &App, org: OrgId, checks: &mut Checks, reference: &str) -> Result<Option<HarnessId>, Problem> {
     let store = &app.stores.harness_store;
     let found = match reference.parse() {
         Ok(id) => store.get_harness(org, id).await?,
@@ -252,6 +256,7 @@ fn check(mut checks: Checks, agent: &Agent) -> Result<(), Problem> {
     checks.title("/display_name", agent.display_name.as_deref());
     checks.description(agent.description.as_deref());
     checks.system_prompt(Some(&agent.system_prompt));
+    checks.initial_files(&agent.initial_files);
     checks.tags(&agent.tags);
     checks.max_iterations(agent.max_iterations);
     checks.finish()

@@ -1,7 +1,8 @@
 //! Harnesses as they are sent and answered.
 
+use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::{CapabilityConfig, Harness, ResourceStatus};
-use everwit_runtime::id::HarnessId;
+use everwit_runtime::id::{HarnessId, ModelId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -28,18 +29,18 @@ pub(crate) struct CreateHarness {
     /// Its capabilities.
     #[serde(default)]
     pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Files that sessions start with, of which later layers win over earlier ones.
+    #[serde(default)]
+    pub(super) initial_files: Vec<InitialFile>,
     /// Free-form labels.
     #[serde(default)]
     pub(super) tags: Vec<String>,
-    #[serde(default)]
-    #[schema(ignore)]
-    pub(super) default_model_id: Unsupported,
+    /// Id of the model of its sessions, unless agent, session or message name another.
+    #[schema(pattern = "^model_[0-9a-f]{32}$")]
+    pub(super) default_model_id: Option<String>,
     #[serde(default)]
     #[schema(ignore)]
     pub(super) embedder_metadata: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    pub(super) initial_files: Unsupported,
     #[serde(default, alias = "mcpServers")]
     #[schema(ignore)]
     pub(super) mcp_servers: Unsupported,
@@ -76,10 +77,18 @@ pub(crate) struct UpdateHarness {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     pub(super) parent_harness_id: Option<Option<String>>,
+    /// Id of the model of its sessions, unless agent, session or message name another.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, pattern = "^model_[0-9a-f]{32}$")]
+    pub(super) default_model_id: Option<Option<String>>,
     /// Its capabilities, all of them.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<CapabilityConfig>, required = false)]
     pub(super) capabilities: Option<Vec<CapabilityConfig>>,
+    /// Files that sessions start with, all of them; sessions that exist keep theirs.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<InitialFile>, required = false)]
+    pub(super) initial_files: Option<Vec<InitialFile>>,
     /// Free-form labels, all of them.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<String>, required = false)]
@@ -110,8 +119,13 @@ pub(crate) struct HarnessBody {
     /// The harness that it extends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) parent_harness_id: Option<HarnessId>,
+    /// The model of its sessions, unless agent, session or message name another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) default_model_id: Option<ModelId>,
     /// Its capabilities.
     pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Files that sessions start with.
+    pub(super) initial_files: Vec<InitialFile>,
     /// Free-form labels.
     pub(super) tags: Vec<String>,
     /// Whether the platform seeded it; such a harness cannot be changed.
@@ -135,7 +149,9 @@ impl From<Harness> for HarnessBody {
             description: harness.description,
             system_prompt: harness.system_prompt,
             parent_harness_id: harness.parent_harness_id,
+            default_model_id: harness.default_model_id,
             capabilities: harness.capabilities,
+            initial_files: harness.initial_files,
             tags: harness.tags,
             is_built_in: harness.is_built_in,
             status: harness.status,
@@ -162,6 +178,9 @@ impl UpdateHarness {
         }
         if let Some(capabilities) = self.capabilities {
             harness.capabilities = capabilities;
+        }
+        if let Some(initial_files) = self.initial_files {
+            harness.initial_files = initial_files;
         }
         if let Some(tags) = self.tags {
             harness.tags = tags;

@@ -114,6 +114,9 @@ pub(crate) async fn update_harness(
     if let Some(parent) = &request.parent_harness_id {
         harness.parent_harness_id = parent_id(&app, caller.org, &mut checks, parent.as_deref()).await?;
     }
+    if let Some(model) = &request.default_model_id {
+        harness.default_model_id = checks.model(&app, caller.org, "/default_model_id", model.as_deref()).await?;
+    }
     checks.changed_capabilities(&app, caller.org, request.capabilities.as_deref()).await?;
     request.apply(&mut harness);
     check(&app, caller.org, checks, &harness).await?;
@@ -158,14 +161,13 @@ impl CreateHarness {
     async fn into_harness(self, app: &App, org: OrgId) -> Result<Harness, Problem> {
         let mut checks = Checks::default();
         checks.unsupported(&[
-            ("/default_model_id", &self.default_model_id),
             ("/embedder_metadata", &self.embedder_metadata),
-            ("/initial_files", &self.initial_files),
             ("/mcp_servers", &self.mcp_servers),
             ("/network_access", &self.network_access),
             ("/parallel_tool_calls", &self.parallel_tool_calls),
         ]);
         let parent_harness_id = parent_id(app, org, &mut checks, self.parent_harness_id.as_deref()).await?;
+        let default_model_id = checks.model(app, org, "/default_model_id", self.default_model_id.as_deref()).await?;
         let now = app.moments.now();
         let harness = Harness {
             id: HarnessId::from_uuid(app.moments.uuid()),
@@ -174,7 +176,9 @@ impl CreateHarness {
             description: self.description,
             system_prompt: self.system_prompt,
             parent_harness_id,
+            default_model_id,
             capabilities: self.capabilities,
+            initial_files: self.initial_files,
             tags: self.tags,
             is_built_in: false,
             status: ResourceStatus::Active,
@@ -202,7 +206,8 @@ fn refuse_built_in(harness: &Harness) -> Result<(), Problem> {
     Err(Problem::conflict("built_in", detail))
 }
 
-async fn parent_id(app: &App, org: OrgId, checks: &mut Checks, reference: Option<&str>) -> Result<Option<HarnessId>, Problem> {
+/// The harness that a body names as its parent; a finding if there is none.
+pub(super) async fn parent_id(app: &App, org: OrgId, checks: &mut Checks, reference: Option<&str>) -> Result<Option<HarnessId>, Problem> {
     let Some(reference) = reference else { return Ok(None) };
     let store = &app.stores.harness_store;
     let found = match reference.parse() {
@@ -221,6 +226,7 @@ async fn check(app: &App, org: OrgId, mut checks: Checks, harness: &Harness) -> 
     checks.title("/display_name", harness.display_name.as_deref());
     checks.description(harness.description.as_deref());
     checks.system_prompt(harness.system_prompt.as_deref());
+    checks.initial_files(&harness.initial_files);
     checks.tags(&harness.tags);
     check_chain(app, org, &mut checks, harness).await?;
     checks.finish()

@@ -1,7 +1,8 @@
 //! Sessions as they are sent and answered.
 
+use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::CapabilityConfig;
-use everwit_runtime::id::{AgentId, HarnessId, OrgId, SessionId};
+use everwit_runtime::id::{AgentId, HarnessId, ModelId, OrgId, SessionId};
 use everwit_runtime::session::{Session, SessionStatus};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,11 +33,17 @@ pub(crate) struct CreateSession {
     /// Its capabilities, in addition to harness and agent.
     #[serde(default)]
     pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Id of its model; that of agent, harness, org or platform if absent.
+    #[schema(pattern = "^model_[0-9a-f]{32}$")]
+    pub(super) model_id: Option<String>,
     /// BCP 47 tag of the user's language.
     #[schema(example = "uk-UA")]
     pub(super) locale: Option<String>,
     /// Most model calls of one turn; the agent's if absent.
     pub(super) max_iterations: Option<u32>,
+    /// Files that it starts with, after those of harness and agent, of which later layers win over earlier ones.
+    #[serde(default)]
+    pub(super) initial_files: Vec<InitialFile>,
     /// Free-form labels.
     #[serde(default)]
     pub(super) tags: Vec<String>,
@@ -46,15 +53,9 @@ pub(crate) struct CreateSession {
     #[serde(default)]
     #[schema(ignore)]
     pub(super) hints: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    pub(super) initial_files: Unsupported,
     #[serde(default, alias = "mcpServers")]
     #[schema(ignore)]
     pub(super) mcp_servers: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    pub(super) model_id: Unsupported,
     #[serde(default)]
     #[schema(ignore)]
     pub(super) network_access: Unsupported,
@@ -86,6 +87,10 @@ pub(crate) struct UpdateSession {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<CapabilityConfig>, required = false)]
     pub(super) capabilities: Option<Vec<CapabilityConfig>>,
+    /// Id of its model, from the next turn on.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, pattern = "^model_[0-9a-f]{32}$")]
+    pub(super) model_id: Option<Option<String>>,
     /// BCP 47 tag of the user's language.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
@@ -123,12 +128,17 @@ pub(crate) struct SessionBody {
     pub(super) system_prompt: Option<String>,
     /// Its capabilities, in addition to harness and agent.
     pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Its model, unless a message names another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) model_id: Option<ModelId>,
     /// BCP 47 tag of the user's language.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) locale: Option<String>,
     /// Most model calls of one turn; the agent's if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) max_iterations: Option<u32>,
+    /// Files that sessions start with.
+    pub(super) initial_files: Vec<InitialFile>,
     /// Free-form labels.
     pub(super) tags: Vec<String>,
     /// When it was created.
@@ -150,8 +160,10 @@ impl SessionBody {
             status: session.status,
             system_prompt: session.system_prompt,
             capabilities: session.capabilities,
+            model_id: session.model_id,
             locale: session.locale,
             max_iterations: session.max_iterations,
+            initial_files: session.initial_files,
             tags: session.tags,
             created_at: session.created_at,
             updated_at: session.updated_at,

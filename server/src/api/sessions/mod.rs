@@ -1,15 +1,18 @@
 //! Sessions: durable conversations.
 
 mod body;
+pub(crate) mod chat;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use everwit_runtime::Error;
 use everwit_runtime::event::{EventContext, EventData, NewEvent};
 use everwit_runtime::harness::{Harness, ResourceStatus};
-use everwit_runtime::id::{AgentId, EventId, HarnessId, OrgId, SessionId};
+use everwit_runtime::id::{AgentId, EventId, HarnessId, ModelId, OrgId, SessionId};
 use everwit_runtime::session::{Session, SessionStatus};
 use everwit_runtime::store::StoreError;
+use everwit_runtime::turn::write_initial_files;
 use utoipa::IntoParams;
 
 use crate::api::check::{Checks, shown};
@@ -19,7 +22,6 @@ use crate::api::page::{List, PageParams, Search, filtered};
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
-use crate::seed;
 use body::{CreateSession, SessionBody, UpdateSession};
 
 /// Which sessions.
@@ -62,7 +64,8 @@ pub(crate) async fn list_sessions(
 
 /// Create a session
 ///
-/// Its harness is the one named, else its agent's, else the base harness.
+/// Its harness is the one named, else its agent's, else the org's base harness, else the one with
+/// the role base.
 #[utoipa::path(
     post,
     path = "/sessions",
@@ -128,6 +131,9 @@ pub(crate) async fn update_session(
     let mut session = resolve::session(&app, caller.org, &reference).await?;
     if_match.check(session.version)?;
     let mut checks = Checks::default();
+    if let Some(model) = &request.model_id {
+        session.model_id = checks.model(&app, caller.org, "/model_id", model.as_deref()).await?;
+    }
     checks.changed_capabilities(&app, caller.org, request.capabilities.as_deref()).await?;
     request.apply(&mut session);
     check(checks, &session)?;
@@ -137,11 +143,45 @@ pub(crate) async fn update_session(
     Ok(Tagged(session.version, Json(SessionBody::new(caller.org, session))))
 }
 
+/// Delete a session
+///
+/// With its messages and all of its events, for good. Refused while a turn runs or waits: cancel it
+/// first, and wait for `turn.cancelled`.
+#[utoipa::path(
+    delete,
+    path = "/sessions/{session_id}",
+    tag = "sessions",
+    params(
+        ("session_id" = String, Path, description = "Id"),
+        ("If-Match" = Option<String>, Header, description = "ETag that the session must have"),
+    ),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 409, description = "A turn has not ended"),
+        (status = 412, description = "Not at the version of If-Match"),
+    ),
+)]
+pub(crate) async fn delete_session(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let session = resolve::session(&app, caller.org, &reference).await?;
+    if_match.check(session.version)?;
+    let deleted = app.stores.session_store.delete_session(caller.org, session.id, if_match.expected(session.version)).await;
+    deleted.map_err(|error| if_match.lost(error))?;
+    app.streams.end(session.id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Stores a new session, unless the request that this one repeats has done so.
 async fn store(app: &App, org: OrgId, session: Session, repeated: bool) -> Result<Session, Problem> {
     if repeated && let Some(made) = app.stores.session_store.get_session(org, session.id).await? {
         return Ok(made);
     }
+    // Before the session is there, so that no turn can run without them.
+    write_initial_files(&app.stores, org, &session).await.map_err(Error::from)?;
     let started = NewEvent {
         id: EventId::from_uuid(app.moments.uuid()),
         ts: session.created_at,
@@ -165,37 +205,42 @@ impl CreateSession {
         let named = self.harness(app, org, &mut checks).await?.map(|harness| harness.id);
         let harness_id = match named.or(agent.map(|(_, harness)| harness)) {
             Some(id) => id,
-            None => seed::base_harness(&app.stores, &app.moments, org).await?.id,
+            None => resolve::base_harness(app, org).await?,
         };
+        let model_id = checks.model(app, org, "/model_id", self.model_id.as_deref()).await?;
+        let session = self.build(app, harness_id, model_id, agent.map(|(id, _)| id));
+        checks.capabilities(app, org, &session.capabilities).await?;
+        check(checks, &session)?;
+        Ok(session)
+    }
+
+    fn build(self, app: &App, harness_id: HarnessId, model_id: Option<ModelId>, agent_id: Option<AgentId>) -> Session {
         let now = app.moments.now();
-        let session = Session {
+        Session {
             id: SessionId::from_uuid(app.moments.uuid()),
             harness_id,
-            agent_id: agent.map(|(id, _)| id),
+            agent_id,
             title: self.title,
             status: SessionStatus::Started,
             system_prompt: self.system_prompt,
             capabilities: self.capabilities,
             tools: Vec::new(),
+            model_id,
             locale: self.locale,
             max_iterations: self.max_iterations,
+            initial_files: self.initial_files,
             tags: self.tags,
             version: 1,
             created_at: now,
             updated_at: now,
-        };
-        checks.capabilities(app, org, &session.capabilities).await?;
-        check(checks, &session)?;
-        Ok(session)
+        }
     }
 
     fn check_unsupported(&self, checks: &mut Checks) {
         checks.unsupported(&[
             ("/agent_identity_id", &self.agent_identity_id),
             ("/hints", &self.hints),
-            ("/initial_files", &self.initial_files),
             ("/mcp_servers", &self.mcp_servers),
-            ("/model_id", &self.model_id),
             ("/network_access", &self.network_access),
             ("/parallel_tool_calls", &self.parallel_tool_calls),
             ("/tools", &self.tools),
@@ -252,6 +297,7 @@ fn refuse_unusable(checks: &mut Checks, pointer: &str, what: &str, reference: &s
 fn check(mut checks: Checks, session: &Session) -> Result<(), Problem> {
     checks.title("/title", session.title.as_deref());
     checks.system_prompt(session.system_prompt.as_deref());
+    checks.initial_files(&session.initial_files);
     checks.tags(&session.tags);
     checks.locale(session.locale.as_deref());
     checks.max_iterations(session.max_iterations);

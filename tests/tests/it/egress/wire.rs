@@ -164,10 +164,21 @@ async fn what_is_not_a_whole_response_is_a_fault() {
 
 #[tokio::test]
 async fn the_wait_that_a_server_asks_for_is_read() {
-    for (value, expect) in [("7", Some(7_000)), (" 0 ", Some(0)), ("soon", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)] {
-        let response =
-            fetch(&public(Pipe::answering(format!("HTTP/1.1 429 X\r\nretry-after: {value}\r\ncontent-length: 0\r\n\r\n")))).await;
-        assert_eq!(response.unwrap().retry_after_ms(), expect, "{value}");
+    let now = "date: Wed, 21 Oct 2026 07:28:00 GMT\r\n";
+    for (value, date, expect) in [
+        ("7", "", Some(7_000)),
+        (" 0 ", now, Some(0)),
+        ("soon", now, None),
+        ("-1", now, None),
+        ("Wed, 21 Oct 2026 07:29:30 GMT", now, Some(90_000)),
+        ("Wednesday, 21-Oct-26 07:28:01 GMT", now, Some(1_000)),
+        ("Wed, 21 Oct 2026 07:27:00 GMT", now, Some(0)),
+        ("Wed, 21 Oct 2026 07:29:30 GMT", "", None),
+        ("Wed, 21 Oct 2026 07:29:30 GMT", "date: today\r\n", None),
+    ] {
+        let answer = format!("HTTP/1.1 429 X\r\n{date}retry-after: {value}\r\ncontent-length: 0\r\n\r\n");
+        let response = fetch(&public(Pipe::answering(answer))).await;
+        assert_eq!(response.unwrap().retry_after_ms(), expect, "{value} {date}");
     }
 }
 

@@ -2,11 +2,12 @@
 //! client, and a reader of event streams.
 
 mod api;
+pub(crate) mod embedded;
 pub(crate) mod guests;
 mod server;
 mod sse;
 
 pub(crate) use api::{Answer, Api, send};
 pub(crate) use guests::guest;
-pub(crate) use server::{CANARY, EVERWIT, Server, everwit, mode};
+pub(crate) use server::{CANARY, EVERWIT, Server, ServerOptions, everwit, mode};
 pub(crate) use sse::{EventStream, Frame};

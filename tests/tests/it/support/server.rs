@@ -89,6 +89,12 @@ impl Server {
         self.restart().await
     }
 
+    /// The same with other arguments.
+    pub(crate) async fn kill_and_restart_with(mut self, args: Vec<String>) -> Self {
+        self.options.args = args;
+        self.kill_and_restart().await
+    }
+
     /// Starts it again on the same data, once it has ended.
     pub(crate) async fn restart(mut self) -> Self {
         self.child.wait().await.expect("the server has ended");

@@ -8,7 +8,7 @@ use everwit_runtime::engine::TurnKey;
 use everwit_runtime::error::Error;
 use everwit_runtime::event::{Event, NewEvent};
 use everwit_runtime::id::{EventId, OrgId, SessionId, TurnId};
-use everwit_runtime::store::{Append, Claim, RuntimeBackends, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer};
+use everwit_runtime::store::{Append, Claim, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer};
 use everwit_runtime::turn::{TurnPlatform, TurnRun, TurnSignals};
 
 use super::rig::Rig;
@@ -34,16 +34,22 @@ pub(super) enum Fault {
 pub(super) struct FaultyLog {
     /// Pages that were read.
     pub(super) reads: AtomicUsize,
+    /// Events on those pages.
+    pub(super) events_read: AtomicUsize,
+    /// Calls of any method.
+    pub(super) calls: AtomicUsize,
     inner: Arc<dyn SessionLog>,
     fault: Mutex<Fault>,
 }
 
 impl FaultyLog {
     pub(super) fn new(inner: Arc<dyn SessionLog>, fault: Fault) -> Arc<Self> {
-        Arc::new(Self { reads: AtomicUsize::new(0), inner, fault: Mutex::new(fault) })
+        let [reads, events_read, calls] = [(); 3].map(|()| AtomicUsize::new(0));
+        Arc::new(Self { reads, events_read, calls, inner, fault: Mutex::new(fault) })
     }
 
     fn check(&self) -> StoreResult<()> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         let mut fault = self.fault.lock().unwrap();
         match *fault {
             Fault::Dead => Err(lost()),
@@ -95,7 +101,7 @@ pub(super) async fn dies(rig: &Rig, fault: Fault) -> Result<TurnRun, Error> {
 
 /// Runs the oldest turn on another log.
 pub(super) async fn run_on(rig: &Rig, log: Arc<FaultyLog>) -> Result<TurnRun, Error> {
-    let platform = TurnPlatform { backends: RuntimeBackends { log, ..rig.platform.backends.clone() }, ..rig.platform.clone() };
+    let platform = TurnPlatform { backends: rig.platform.backends.clone().with_log(log), ..rig.platform.clone() };
     let claim = rig.claim().await;
     let key = TurnKey { org: rig.org, session: rig.session, turn: claim.turn_id };
     platform.run_turn(key, claim, TurnSignals::default()).await
@@ -145,7 +151,9 @@ impl SessionLog for FaultyLog {
     async fn read_events(&self, org: OrgId, session: SessionId, after: u64, limit: usize) -> StoreResult<Vec<Event>> {
         self.check()?;
         self.reads.fetch_add(1, Ordering::Relaxed);
-        self.inner.read_events(org, session, after, limit).await
+        let events = self.inner.read_events(org, session, after, limit).await?;
+        self.events_read.fetch_add(events.len(), Ordering::Relaxed);
+        Ok(events)
     }
 
     async fn last_sequence(&self, org: OrgId, session: SessionId) -> StoreResult<u64> {

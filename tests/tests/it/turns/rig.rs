@@ -185,8 +185,10 @@ impl Rig {
             system_prompt: None,
             capabilities: Vec::new(),
             tools: Vec::new(),
+            model_id: None,
             locale: None,
             max_iterations: None,
+            initial_files: Vec::new(),
             tags: Vec::new(),
             version: 1,
             created_at: Timestamp::UNIX_EPOCH,
@@ -211,7 +213,8 @@ impl Rig {
         let turn = TurnId::from_uuid(self.ids.next());
         let id = MessageId::from_uuid(self.ids.next());
         let content = vec![ContentPart::text(text)];
-        let message = Message { id, role: Role::User, content, metadata: Default::default(), created_at: Timestamp::UNIX_EPOCH };
+        let message =
+            Message { id, role: Role::User, content, metadata: Default::default(), controls: None, created_at: Timestamp::UNIX_EPOCH };
         let context = EventContext { turn_id: Some(turn), input_message_id: Some(id) };
         let input = self.event(context, EventData::InputMessage { message });
         self.log().submit_turn(self.org, session, turn, input).await.unwrap();
@@ -314,7 +317,9 @@ pub(super) fn harness(id: u128, name: &str) -> Harness {
         description: None,
         system_prompt: Some(format!("Prompt of {name}.")),
         parent_harness_id: None,
+        default_model_id: None,
         capabilities: Vec::new(),
+        initial_files: Vec::new(),
         tags: Vec::new(),
         is_built_in: false,
         status: ResourceStatus::Active,
@@ -326,7 +331,7 @@ pub(super) fn harness(id: u128, name: &str) -> Harness {
 
 /// A call of a desk tool.
 pub(super) fn call(tool: &str) -> SimToolCall {
-    SimToolCall::new(format!("{tool}"), json!({}))
+    SimToolCall::new(tool, json!({}))
 }
 
 /// A script of one step with calls of desk tools, then "done".

@@ -1,0 +1,15 @@
+//! Secrets at rest: envelope encryption with AES-256-GCM.
+//!
+//! Each value is encrypted under a data key of its own, which is random, used once, and stored
+//! wrapped by a master key. Both encryptions are bound to the [`Place`] of the value, so that a
+//! sealed value that was copied to another org, row or field does not open. Stores keep sealed
+//! values only.
+
+mod key;
+mod seal;
+
+pub use key::{KeyError, Keyring, MasterKey};
+pub use seal::{Cipher, Place, Sealed, SecretError};
+
+#[cfg(test)]
+mod tests;

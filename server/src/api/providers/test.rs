@@ -1,0 +1,154 @@
+//! Trying a provider out: one completion, of which the first event is enough.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use everwit_runtime::Error;
+use everwit_runtime::driver::{ChatRequest, DriverError, DriverErrorKind, DriverId, DriverRegistry, ResolvedModel};
+use everwit_runtime::id::{MessageId, ModelId, OrgId};
+use everwit_runtime::limits::MAX_PAGE;
+use everwit_runtime::message::{ContentPart, Message, Role};
+use everwit_runtime::provider::{Model, Provider};
+use everwit_runtime::store::Page;
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+use crate::api::extract::OptionalJsonBody;
+use crate::api::{App, resolve};
+use crate::auth::Caller;
+use crate::problem::{Finding, Problem};
+
+/// How long a provider has for the first event of its answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What to try.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = TestProviderRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TestProvider {
+    /// Id of a model of the provider; its first enabled one if absent.
+    #[schema(value_type = Option<String>, pattern = "^model_[0-9a-f]{32}$")]
+    model_id: Option<ModelId>,
+}
+
+/// How the trial went.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProviderTest)]
+pub(crate) struct ProviderTest {
+    /// `ok` if the model began to answer.
+    status: TestStatus,
+    /// Id of the driver.
+    #[schema(value_type = String)]
+    provider_type: DriverId,
+    /// Base URL that was used; the driver's own if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<String>,
+    /// Model that was asked.
+    model: String,
+    /// Until the first event of the answer, or the error, in milliseconds.
+    latency_ms: u64,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<TestError>,
+}
+
+/// How a trial ended.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum TestStatus {
+    /// The model began to answer.
+    Ok,
+    /// It did not.
+    Failed,
+}
+
+/// What went wrong with a trial.
+#[derive(Debug, Serialize, ToSchema)]
+struct TestError {
+    /// Class, for example "authentication".
+    #[schema(value_type = String)]
+    kind: DriverErrorKind,
+    /// A sentence without credentials.
+    message: String,
+}
+
+/// Try a provider
+///
+/// Asks one of its models for a word, and stops at the first event of the answer. A provider that
+/// does not answer is a result, not an error: the status is 200.
+#[utoipa::path(
+    post,
+    path = "/providers/{provider}/test",
+    tag = "providers",
+    params(("provider" = String, Path, description = "Id or name")),
+    request_body = Option<TestProvider>,
+    responses((status = 200, body = ProviderTest)),
+)]
+pub(crate) async fn test_provider(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    OptionalJsonBody(request): OptionalJsonBody<TestProvider>,
+) -> Result<Json<ProviderTest>, Problem> {
+    let provider = resolve::provider(&app, caller.org, &reference).await?;
+    let model = model_to_try(&app, caller.org, &provider, request.unwrap_or_default().model_id).await?;
+    let resolved = provider.resolve(&app.stores.cipher, caller.org, &model.model_id).map_err(Error::from)?;
+    let id = MessageId::from_uuid(app.moments.uuid());
+    let content = vec![ContentPart::text("Answer with one word.")];
+    let message =
+        Message { id, role: Role::User, content, metadata: serde_json::Map::new(), controls: None, created_at: app.moments.now() };
+    let started = Instant::now();
+    let outcome = tokio::time::timeout(PATIENCE, first_event(&app.drivers, &resolved, message)).await;
+    let outcome = outcome.unwrap_or_else(|_| {
+        let message = format!("the provider did not begin to answer within {} seconds", PATIENCE.as_secs());
+        Err(DriverError::new(DriverErrorKind::Timeout, message))
+    });
+    let error = outcome.err().map(|error| TestError { kind: error.kind, message: resolved.redact(&error.message) });
+    Ok(Json(ProviderTest {
+        status: if error.is_none() { TestStatus::Ok } else { TestStatus::Failed },
+        provider_type: resolved.provider_type,
+        endpoint: resolved.base_url,
+        model: resolved.model,
+        latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        error,
+    }))
+}
+
+async fn first_event(drivers: &DriverRegistry, model: &ResolvedModel, message: Message) -> Result<(), DriverError> {
+    let driver = drivers.create(&model.provider_type, &model.driver_config())?;
+    let cancel = CancellationToken::new();
+    let _cancel_on_return = cancel.clone().drop_guard();
+    let request = ChatRequest {
+        model: model.model.clone(),
+        system_prompt: String::new(),
+        messages: vec![Arc::new(message)],
+        tools: Vec::new(),
+        cancel,
+    };
+    let first = driver.complete(request).await?.next().await;
+    first.unwrap_or_else(|| Err(DriverError::new(DriverErrorKind::InvalidResponse, "the answer was empty"))).map(|_| ())
+}
+
+async fn model_to_try(app: &App, org: OrgId, provider: &Provider, id: Option<ModelId>) -> Result<Model, Problem> {
+    let store = &app.stores.provider_store;
+    let found = match id {
+        Some(id) => store.get_model(org, id).await?.filter(|model| model.provider_id == provider.id),
+        None => {
+            let page = Page { offset: 0, limit: MAX_PAGE };
+            store.list_models(org, Some(provider.id), page).await?.items.into_iter().find(|model| model.enabled)
+        }
+    };
+    found.ok_or_else(|| {
+        let detail = match id {
+            Some(id) => format!("provider {:?} has no model {id}", provider.name),
+            None => format!("provider {:?} has no enabled model that could be asked", provider.name),
+        };
+        let fix = format!("add one: POST /v1/providers/{}/models", provider.id);
+        Problem::invalid(vec![Finding::at("/model_id", "unknown_model", detail).fix(fix)])
+    })
+}

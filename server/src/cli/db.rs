@@ -1,0 +1,115 @@
+//! `everwit db`: maintenance of the database itself.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use everwit_runtime::id::{OrgId, ProviderId};
+use everwit_runtime::provider::Provider;
+use everwit_runtime::secret::Cipher;
+use everwit_runtime::store::sqlite::SqliteStore;
+use everwit_runtime::store::{RuntimeBackends, RuntimeProviderStore, StoreError};
+
+use super::output::{Failure, note, print};
+use crate::data_dir::DataDir;
+use crate::encryption::{EncryptionArgs, KeySource, MasterKeys};
+
+/// Rows of one step of a rotation.
+const ROWS_PER_STEP: u32 = 100;
+/// How often a row is read again because somebody changed it at the same time.
+const MAX_RACES: u32 = 10;
+
+/// Options of `everwit db`.
+#[derive(Debug, Args)]
+pub(crate) struct DbArgs {
+    /// The server's data directory.
+    #[arg(long, global = true, env = "EVERWIT_DATA_DIR", default_value = "./everwit-data", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: DbCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DbCommand {
+    /// Encrypt all stored credentials with the current master key.
+    ///
+    /// With a configured key (EVERWIT_ENCRYPTION_KEY), give the old one as
+    /// EVERWIT_ENCRYPTION_KEY_PREVIOUS to the server and to this command; the server may run.
+    /// Without one, a new key is made in the data directory and the old one is forgotten at the
+    /// end; the server must not run. Can be cut off at any time and repeated.
+    RotateKeys(EncryptionArgs),
+}
+
+pub(crate) async fn run(args: DbArgs) -> Result<(), Failure> {
+    let dir = DataDir::open(&args.data_dir)?;
+    match &args.command {
+        DbCommand::RotateKeys(encryption) => rotate_keys(&dir, encryption, args.json).await,
+    }
+}
+
+async fn rotate_keys(dir: &DataDir, encryption: &EncryptionArgs, json: bool) -> Result<(), Failure> {
+    let mut keys = MasterKeys::load(encryption, dir)?;
+    // A running server would not know the new key of the file.
+    let in_file = keys.source() == KeySource::File;
+    let _lock = if in_file { Some(dir.lock()?) } else { None };
+    if in_file {
+        keys.begin_rotation()?;
+    }
+    let cipher = keys.cipher()?;
+    let store = Arc::new(SqliteStore::open(&dir.database()).await?);
+    let stores = RuntimeBackends::from_store(store.clone());
+    let done = reseal_all(stores.provider_store.as_ref(), &cipher).await?;
+    store.close().await?;
+    if in_file {
+        keys.finish_rotation()?;
+    }
+    if json {
+        return print(&serde_json::json!({ "examined": done.examined, "encrypted_again": done.resealed }).to_string());
+    }
+    print(&format!("{} providers with credentials, {} of them encrypted again", done.examined, done.resealed))
+}
+
+/// How far a rotation is.
+#[derive(Debug, Default, Clone, Copy)]
+struct Progress {
+    examined: u64,
+    resealed: u64,
+}
+
+async fn reseal_all(store: &dyn RuntimeProviderStore, cipher: &Cipher) -> Result<Progress, Failure> {
+    let (mut progress, mut after) = (Progress::default(), None::<(OrgId, ProviderId)>);
+    loop {
+        let rows = store.sealed_providers(after, ROWS_PER_STEP).await?;
+        let Some((org, last)) = rows.last() else { return Ok(progress) };
+        after = Some((*org, last.id));
+        for (org, provider) in rows {
+            progress.examined += 1;
+            progress.resealed += u64::from(reseal(store, cipher, org, provider).await?);
+        }
+        note(&format!("{} examined, {} encrypted again", progress.examined, progress.resealed));
+    }
+}
+
+/// Encrypts the credentials of one provider again, whatever others do to it at the same time;
+/// says whether that was needed.
+async fn reseal(store: &dyn RuntimeProviderStore, cipher: &Cipher, org: OrgId, provider: Provider) -> Result<bool, Failure> {
+    let id = provider.id;
+    let mut current = Some(provider);
+    for _ in 0..MAX_RACES {
+        let Some(mut provider) = current else { return Ok(false) };
+        let resealed = provider.reseal(cipher, org).map_err(|error| Failure::failed(format!("{id} of {org}: {error}")))?;
+        if !resealed {
+            return Ok(false);
+        }
+        provider.version += 1;
+        match store.update_provider(org, provider).await {
+            Ok(()) => return Ok(true),
+            Err(StoreError::Stale { .. } | StoreError::NotFound { .. }) => current = store.get_provider(org, id).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::failed(format!("{id} of {org} is changed all the time; try again")))
+}

@@ -1,0 +1,99 @@
+//! What servers and workers have in common: the opened definition, and an engine that runs turns
+//! of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use everwit_runtime::driver::llmsim::register_driver;
+use everwit_runtime::driver::{DriverId, ResolvedModel};
+use everwit_runtime::engine::{EmbeddedEngine, Engine};
+use everwit_runtime::turn::TurnPlatform;
+use everwit_runtime::{CapabilityRegistry, PlatformDefinition};
+
+use crate::components::Components;
+use crate::config::EngineConfig;
+use crate::dispatch::{Dispatcher, ExecutorId};
+use crate::error::AppError;
+use crate::site::{Isolation, Site};
+
+/// A definition that is ready to run.
+pub(crate) struct Assembled {
+    /// With its components opened.
+    pub(crate) platform: PlatformDefinition,
+    /// Its capabilities and those that orgs upload.
+    pub(crate) components: Components,
+    /// What turns run on.
+    pub(crate) turns: TurnPlatform,
+}
+
+impl Assembled {
+    /// Opens a definition and holds it against what runs on the site already.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the definition; how it differs from the one that runs.
+    pub(crate) async fn new(site: &Site, config: &EngineConfig, platform: PlatformDefinition) -> Result<Self, AppError> {
+        let Isolation { egress, sandbox } = site.start_sandbox(config)?;
+        let platform = platform.open(&sandbox).await?;
+        site.agree_on(&platform)?;
+        let capabilities: CapabilityRegistry = platform.capability_registry().clone();
+        let components = Components::new(capabilities, site.stores.component_store.clone(), sandbox);
+        let mut drivers = platform.driver_registry().clone();
+        if let Some(script) = &config.llmsim {
+            register_driver(&mut drivers, script.clone());
+        }
+        let turns = TurnPlatform {
+            backends: site.stores.clone(),
+            capabilities: components.source.clone(),
+            drivers,
+            default_model: default_model(),
+            clock: site.moments.clock.clone(),
+            ids: site.moments.ids.clone(),
+            egress,
+        };
+        Ok(Self { platform, components, turns })
+    }
+}
+
+fn default_model() -> ResolvedModel {
+    ResolvedModel {
+        model: "llmsim-model".to_owned(),
+        provider_type: DriverId::LlmSim,
+        api_key: None,
+        base_url: None,
+        provider_metadata: None,
+    }
+}
+
+/// An engine that takes part in running the turns of a site.
+pub(crate) struct Executor {
+    engine: EmbeddedEngine,
+    dispatcher: Arc<Dispatcher>,
+    id: ExecutorId,
+    patience: Duration,
+}
+
+impl Executor {
+    /// Makes an engine that runs at most `max_turns` at once, and has it take part.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn join(site: &Site, turns: TurnPlatform, max_turns: usize, patience: Duration) -> Result<Self, AppError> {
+        let engine = EmbeddedEngine::new(turns, max_turns);
+        let dispatcher = site.dispatcher.clone();
+        let (id, taken_up) = dispatcher.join(engine.clone()).await?;
+        if taken_up > 0 {
+            tracing::info!(sessions = taken_up, "taking up turns that were open");
+        }
+        Ok(Self { engine, dispatcher, id, patience })
+    }
+
+    /// Lets running steps end, for as long as patience lasts, and leaves what is open to others.
+    pub(crate) async fn end(self) {
+        if tokio::time::timeout(self.patience, self.engine.drain()).await.is_err() {
+            tracing::warn!("some steps did not end in time; their turns are taken up again");
+        }
+        if let Err(error) = self.dispatcher.leave(self.id).await {
+            tracing::warn!(%error, "open turns could not be given to others; they go on at the next start");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What the servers and workers of this process share when they work on the same data directory:
+//! the database, the live events, the listeners, and who runs which session.
+//!
+//! Invariants: a data directory is opened by one process, and there once, however many servers
+//! and workers use it; all of them run the same platform definition. Because nothing else submits
+//! turns, whoever runs turns is told of each of them and need not ask the database.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, Weak};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use everwit_runtime::PlatformDefinition;
+use everwit_runtime::platform::DefinitionDigest;
+use everwit_runtime::store::sqlite::SqliteStore;
+use everwit_runtime::store::{OrgStore, RuntimeBackends};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Mutex;
+
+use crate::components::{SandboxSettings, start_gateway, start_sandbox};
+use crate::config::EngineConfig;
+use crate::data_dir::{DataDir, DataDirLock};
+use crate::dispatch::Dispatcher;
+use crate::encryption::{EncryptionArgs, MasterKeys};
+use crate::error::AppError;
+use crate::listener::{Listeners, observed};
+use crate::moments::Moments;
+use crate::random;
+
+/// The open sites of this process by data directory.
+static SITES: Mutex<BTreeMap<PathBuf, Weak<Site>>> = Mutex::const_new(BTreeMap::new());
+
+/// See the module.
+pub(crate) struct Site {
+    /// Persistence; appends are shown to the listeners.
+    pub(crate) stores: RuntimeBackends,
+    /// Time and ids.
+    pub(crate) moments: Moments,
+    /// Who runs which session.
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    /// Who sees the stored events.
+    pub(crate) listeners: Arc<Listeners>,
+    /// Where the data is.
+    pub(crate) dir: DataDir,
+    cache_key: [u8; 32],
+    id_salt: [u8; 32],
+    definition: std::sync::Mutex<Option<DefinitionDigest>>,
+    database: Arc<SqliteStore>,
+    _lock: DataDirLock,
+}
+
+impl Site {
+    /// Opens a data directory, or joins those of this process that have it open.
+    ///
+    /// # Errors
+    /// If it cannot be used, or another process uses it.
+    pub(crate) async fn join(data_dir: &Path, encryption: &EncryptionArgs) -> Result<Arc<Self>, AppError> {
+        let dir = DataDir::create(data_dir).map_err(AppError::data_dir)?;
+        let path = dir.path().canonicalize().map_err(|error| AppError::data_dir(error.into()))?;
+        let mut sites = SITES.lock().await;
+        if let Some(site) = sites.get(&path).and_then(Weak::upgrade) {
+            return Ok(site);
+        }
+        let site = Arc::new(Self::open(dir, encryption).await?);
+        sites.retain(|_, site| site.strong_count() > 0);
+        sites.insert(path, Arc::downgrade(&site));
+        Ok(site)
+    }
+
+    async fn open(dir: DataDir, encryption: &EncryptionArgs) -> Result<Self, AppError> {
+        let lock = dir.lock().map_err(AppError::data_dir)?;
+        let database = Arc::new(SqliteStore::open(&dir.database()).await?);
+        let cipher = MasterKeys::load(encryption, &dir).and_then(|keys| keys.cipher()).map_err(AppError::data_dir)?;
+        let plain = RuntimeBackends::from_store(database.clone()).with_cipher(Arc::new(cipher));
+        let listeners = Arc::new(Listeners::new(plain.log.clone()));
+        let stores = observed(plain, &listeners);
+        Ok(Self {
+            cache_key: secret(&*stores.org_store, "artifact-cache").await?,
+            id_salt: secret(&*stores.org_store, "guest-id-salt").await?,
+            moments: Moments::system(),
+            dispatcher: Arc::new(Dispatcher::new(stores.log.clone())),
+            stores,
+            listeners,
+            dir,
+            definition: std::sync::Mutex::default(),
+            database,
+            _lock: lock,
+        })
+    }
+
+    /// Gives a site up; the last one closes the database.
+    ///
+    /// # Errors
+    /// If the database cannot be closed; nothing is lost by that.
+    pub(crate) async fn leave(self: Arc<Self>) -> Result<(), AppError> {
+        // Under the lock, so that nobody joins a site that is about to close.
+        let _sites = SITES.lock().await;
+        match Arc::into_inner(self) {
+            Some(last) => Ok(last.database.close().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes sure that everybody here runs the same definition.
+    ///
+    /// # Errors
+    /// How this definition differs from the one that runs here already.
+    pub(crate) fn agree_on(&self, platform: &PlatformDefinition) -> Result<(), AppError> {
+        let own = platform.digest();
+        let mut running = self.definition.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*running {
+            Some(running) => match running.difference(&own) {
+                Some(difference) => {
+                    Err(AppError::DefinitionMismatch { running: running.whole(), own: own.whole(), difference: difference.into() })
+                }
+                None => Ok(()),
+            },
+            None => {
+                *running = Some(own);
+                Ok(())
+            }
+        }
+    }
+
+    /// A gateway and a sandbox of one server or worker. They share the cache of compiled code.
+    ///
+    /// # Errors
+    /// If the roots of trust, the engine or the cache directory cannot be used.
+    pub(crate) fn start_sandbox(&self, config: &EngineConfig) -> Result<Isolation, AppError> {
+        let egress = start_gateway(config.private_targets.clone())?;
+        let settings = SandboxSettings {
+            cache_dir: self.dir.cache().map_err(|error| AppError::data_dir(error.into()))?,
+            cache_key: self.cache_key,
+            id_salt: self.id_salt,
+            compiler: config.compiler.clone(),
+            max_concurrent_calls: config.max_calls,
+        };
+        let sandbox = start_sandbox(settings, egress.clone(), self.stores.kv.clone(), self.moments.clock.clone())?;
+        Ok(Isolation { egress, sandbox })
+    }
+}
+
+/// What keeps guests in: the sandbox, and the gateway as the one way out.
+pub(crate) struct Isolation {
+    pub(crate) egress: Arc<everwit_runtime::egress::Gateway>,
+    pub(crate) sandbox: everwit_runtime::sandbox::Sandbox,
+}
+
+/// 32 random bytes that stay the same for the installation.
+async fn secret(orgs: &dyn OrgStore, name: &str) -> Result<[u8; 32], AppError> {
+    let fresh = random::secret_bytes().map_err(|error| AppError::Internal(error.to_string()))?;
+    let stored = orgs.installation_secret(name, SecretString::from(URL_SAFE_NO_PAD.encode(fresh))).await?;
+    let stored = URL_SAFE_NO_PAD.decode(stored.expose_secret()).ok().and_then(|bytes| bytes.try_into().ok());
+    stored.ok_or_else(|| AppError::Internal(format!("the installation secret {name:?} in the database is broken")))
+}

@@ -1,0 +1,36 @@
+//! What an embedder has to build: the runtime alone, without anything of a server.
+
+use std::process::Command;
+
+use crate::tidy;
+
+/// Crates that belong to servers, databases, command lines and the sandbox.
+const NOT_OF_THE_RUNTIME: [&str; 9] =
+    ["axum", "sqlx", "sqlx-core", "clap", "tower-http", "utoipa", "wasmtime", "everwit-server", "libsqlite3-sys"];
+
+fn tree(arguments: &[&str]) -> String {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["tree", "--package", "everwit-runtime", "--no-default-features", "--offline", "--locked", "--prefix", "none"]);
+    let output = cargo.args(arguments).current_dir(tidy::root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_runtime_alone_has_nothing_of_a_server() {
+    let tree = tree(&["--edges", "normal"]);
+    let crates: Vec<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(crates.contains(&"tokio") && crates.contains(&"hyper"), "the tree is read: {tree}");
+    let found: Vec<&&str> = crates.iter().filter(|name| NOT_OF_THE_RUNTIME.contains(name)).collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn its_http_is_a_client() {
+    // hyper's own feature `server` is on for the sake of one predicate on errors; what would accept
+    // connections is in hyper-util.
+    let tree = tree(&["--edges", "normal,features"]);
+    let servers: Vec<&str> = tree.lines().filter(|line| line.starts_with("hyper-util feature \"server")).collect();
+    assert!(servers.is_empty(), "{servers:?}");
+    assert!(tree.contains("hyper-util feature \"tokio\""), "features are listed: {tree}");
+}
