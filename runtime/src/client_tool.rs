@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::turn::compile_schema;
+
 /// Most client-side tools of one agent or session.
 pub const MAX_CLIENT_TOOLS: usize = 64;
 /// Longest name of one, in bytes.
@@ -55,6 +57,8 @@ impl ClientTool {
         }
         if self.parameters.get("type").and_then(Value::as_str) != Some("object") {
             problems.push(("parameters", "the schema must be of type \"object\", because arguments are objects".to_owned()));
+        } else if let Err(problem) = compile_schema(&self.parameters) {
+            problems.push(("parameters", format!("it is no JSON Schema: {problem}")));
         }
         problems
     }

@@ -15,7 +15,9 @@ use everwit_runtime::event::{Event, NewEvent};
 use everwit_runtime::id::{EventId, OrgId, SessionId, TurnId};
 use everwit_runtime::limits::MAX_EVENTS_PER_PAGE;
 use everwit_runtime::session::Session;
-use everwit_runtime::store::{Append, Claim, Listing, Page, RuntimeBackends, RuntimeSessionStore, SessionLog, StoreResult, Submitted, TurnAnswer};
+use everwit_runtime::store::{
+    Append, Claim, Listing, Page, RuntimeBackends, RuntimeSessionStore, SessionLog, StoreResult, Submitted, TurnAnswer,
+};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

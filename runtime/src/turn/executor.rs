@@ -12,7 +12,7 @@ use super::context::{ContextSources, TurnContext, assemble_turn_context};
 use super::context_error::ContextError;
 use super::journal::{Halt, Journal};
 use super::plan::{Finish, MAX_FRUITLESS_ATTEMPTS, Step, next, no_progress};
-use super::state::{SealReason, Stop};
+use super::stop::{SealReason, Stop};
 use crate::capability::{CapabilitySource, ToolServices};
 use crate::clock::Clock;
 use crate::driver::{DriverRegistry, ResolvedModel};

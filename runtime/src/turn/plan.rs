@@ -1,6 +1,8 @@
 //! What a turn does next: a pure function of its state.
 
-use super::state::{PlannedCall, SealReason, Stop, TurnState};
+use super::call::PlannedCall;
+use super::state::TurnState;
+use super::stop::{SealReason, Stop};
 use crate::store::TurnEnd;
 
 /// How often a turn is taken up without coming further before it is given up.

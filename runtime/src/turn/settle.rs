@@ -1,9 +1,11 @@
 //! The last events of a turn. Nothing stays open behind them: no model call, and no tool call
 //! without a result, because models refuse conversations with unanswered calls.
 
+use super::call::PlannedCall;
 use super::executor::Run;
 use super::plan::Finish;
-use super::state::{PlannedCall, SealReason, Stop, millis};
+use super::state::millis;
+use super::stop::{SealReason, Stop};
 use crate::event::{EventData, ToolCompleted, ToolStatus};
 use crate::store::TurnEnd;
 

@@ -5,88 +5,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::call::{CallState, PlannedCall};
 use super::history::History;
+use super::stop::Stop;
 use crate::event::{Event, EventData, PinnedCapability, RequestKind, RequestedCall, TokenUsage, ToolCompleted};
 use crate::id::{MessageId, TurnId};
 use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_TOOL_CALLS_PER_STEP};
 use crate::message::{Message, ToolCall};
 use crate::store::TurnEnd;
-
-/// Why a turn is to end before its answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stop {
-    /// Somebody cancelled it.
-    Cancelled,
-    /// It waits for somebody outside, and a new message came.
-    Superseded,
-    /// It cannot be answered.
-    Failed {
-        /// Stable code, as in `turn.failed`.
-        error_code: String,
-        /// A sentence for the user.
-        error: String,
-    },
-    /// The platform gives up on it.
-    Sealed {
-        /// Why.
-        reason: SealReason,
-        /// A sentence.
-        detail: String,
-    },
-}
-
-/// Why the platform gives a turn up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SealReason {
-    /// Its processes keep dying before it comes further.
-    NoProgress,
-    /// It used up its time.
-    Budget,
-    /// A defect of the host.
-    InternalError,
-}
-
-impl SealReason {
-    /// Its text form, as in `turn.sealed`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoProgress => "no_progress",
-            Self::Budget => "budget",
-            Self::InternalError => "internal_error",
-        }
-    }
-}
-
-/// A tool call that has no result yet.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlannedCall {
-    /// Position in the answer that asked for it, from 0.
-    pub index: usize,
-    /// The call.
-    pub call: ToolCall,
-    /// Whether it may have been executed already.
-    pub claimed: bool,
-    /// What it waits for: somebody outside, who has been asked if `requested`.
-    pub waits_for: Option<RequestKind>,
-    /// Whether the request is in the log.
-    pub requested: bool,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct CallState {
-    call: ToolCall,
-    claimed: bool,
-    in_act: bool,
-    requested: Option<RequestKind>,
-    approved: bool,
-    success: Option<bool>,
-}
-
-impl CallState {
-    fn new(call: &ToolCall) -> Self {
-        Self { call: call.clone(), claimed: false, in_act: false, requested: None, approved: false, success: None }
-    }
-}
 
 /// State of one turn. Events of other turns add to the conversation at most.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,11 +9,13 @@ use serde_json::Value;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::call::PlannedCall;
 use super::context::TurnContext;
 use super::executor::Run;
 use super::journal::{Halt, LiveEvents};
 use super::settle::{abandoned, interrupted, unsuccessful};
-use super::state::{PlannedCall, Stop, millis};
+use super::state::millis;
+use super::stop::Stop;
 use super::toolset::{BoundTool, cut};
 use crate::capability::{CallError, StopKind, Stopped, ToolCallContext, ToolOutcome, ToolOutput, ToolSink};
 use crate::event::{EventData, RequestedCall, ToolCompleted, ToolStatus};

@@ -65,7 +65,7 @@ struct ClientTools {
 }
 
 /// Id under which client-side tools appear.
-const CLIENT_TOOLS_ID: &str = "client_side_tools";
+pub(super) const CLIENT_TOOLS_ID: &str = "client_side_tools";
 
 #[async_trait]
 impl Capability for ClientTools {

@@ -261,13 +261,8 @@ impl Case {
     /// A session whose one turn waits for somebody: its log ends at sequence 3.
     pub(in crate::store) async fn parked(&self) -> (SessionId, Claim) {
         let (session, claim) = self.claimed().await;
-        let append = Append {
-            expected_sequence: 2,
-            fence: claim.fence,
-            events: self.steps(1),
-            ends_turn: None,
-            parks_turn: Some(claim.turn_id),
-        };
+        let append =
+            Append { expected_sequence: 2, fence: claim.fence, events: self.steps(1), ends_turn: None, parks_turn: Some(claim.turn_id) };
         ok(self.stores.log.append(self.org, session, append).await);
         (session, claim)
     }
