@@ -47,6 +47,12 @@ pub enum ClientToolType {
 }
 
 impl ClientTool {
+    /// A tool without a name for people; `parameters` is a JSON Schema of type "object".
+    pub fn new(name: impl Into<String>, description: impl Into<String>, parameters: Value) -> Self {
+        let (name, description) = (name.into(), description.into());
+        Self { tool_type: ClientToolType::ClientSide, name, display_name: None, description, parameters }
+    }
+
     /// What is wrong with it, one sentence a finding, each with the field that it is about.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();

@@ -130,6 +130,13 @@ impl Session {
         self
     }
 
+    /// The same with one more tool that its clients execute.
+    #[must_use]
+    pub fn with_tool(mut self, tool: ClientTool) -> Self {
+        self.tools.push(tool);
+        self
+    }
+
     /// The same in a language, as a BCP 47 tag.
     #[must_use]
     pub fn with_locale(self, locale: impl Into<String>) -> Self {

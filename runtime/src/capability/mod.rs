@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "builtins")]
-pub use builtin::{CurrentTimeCapability, SessionFileSystemCapability, SessionStorageCapability, WebFetchCapability, session_scope};
+pub use builtin::{CurrentTimeCapability, SessionFileSystemCapability, SessionStorageCapability, WebFetchCapability};
 pub use outcome::{CallError, Failure, LogLine, StopKind, Stopped, ToolOutcome, ToolOutput};
 pub use registry::CapabilityRegistry;
 pub use services::ToolServices;

@@ -3,7 +3,10 @@
 use async_trait::async_trait;
 
 use super::StoreResult;
-use crate::id::OrgId;
+use crate::id::{OrgId, SessionId};
+
+/// Id of the capability that keeps values of sessions; no uploaded component can have it.
+pub(crate) const SESSION_STORAGE: &str = "session_storage";
 
 /// Where a component's key-value data lives. Columns, not a joined string, so that no two
 /// different scopes can meet.
@@ -15,6 +18,13 @@ pub struct KvScope {
     pub component: String,
     /// Bucket.
     pub bucket: String,
+}
+
+impl KvScope {
+    /// Where the values of one session lie, which go with it.
+    pub fn of_session(org: OrgId, session: SessionId) -> Self {
+        Self { org, component: SESSION_STORAGE.to_owned(), bucket: session.to_string() }
+    }
 }
 
 /// A stored value with its version.

@@ -49,7 +49,7 @@ pub trait RuntimeSessionStore: Send + Sync {
     async fn get_session(&self, org: OrgId, id: SessionId) -> StoreResult<Option<Session>>;
     /// Replaces all but the status of one whose stored version is `session.version - 1`.
     async fn update_session(&self, org: OrgId, session: Session) -> StoreResult<()>;
-    /// Deletes one with its log and its turns, whose ids are free again. It must have the version
+    /// Deletes one with its log, its files, its values and its turns, whose ids are free again. It must have the version
     /// `expected`, or any if none: `Stale` otherwise, `NotFound` if absent, `TurnOpen` while one of
     /// its turns has not ended.
     async fn delete_session(&self, org: OrgId, id: SessionId, expected: Option<u64>) -> StoreResult<()>;

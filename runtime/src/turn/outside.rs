@@ -34,6 +34,8 @@ pub struct ClientToolResult {
 pub struct AcceptedResults {
     /// The turn that they belong to.
     pub turn_id: TurnId,
+    /// Sequence of its input.
+    pub input_sequence: u64,
     /// They, as events.
     pub events: Vec<Event>,
     /// Whether the turn waits for nothing any more, so that an engine is to run it.
@@ -111,7 +113,12 @@ impl ResultsDesk<'_> {
             match self.backends.log.answer_turn(org, session, answer).await {
                 Ok(events) => {
                     events.iter().cloned().for_each(|event| self.backends.event_bus.emit(event));
-                    return Ok(AcceptedResults { turn_id: waiting.state.turn_id(), events, wakes_turn });
+                    return Ok(AcceptedResults {
+                        turn_id: waiting.state.turn_id(),
+                        input_sequence: waiting.input_sequence,
+                        events,
+                        wakes_turn,
+                    });
                 }
                 Err(StoreError::NotFound { what: "waiting turn", .. }) => return Err(ToolResultsError::NotWaiting(session)),
                 Err(StoreError::SequenceConflict { .. }) if attempt < MAX_ATTEMPTS => attempt += 1,
@@ -124,8 +131,9 @@ impl ResultsDesk<'_> {
     async fn waiting(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Waiting>> {
         let Some(&turn) = self.backends.log.open_turns(org, session).await?.first() else { return Ok(None) };
         let start = with_history(self.backends, org, session, |history| history.conversation().start_of(turn)).await?;
-        let mut after = start.unwrap_or(1) - 1;
-        let mut waiting = Waiting { state: TurnState::new(turn), requested: BTreeMap::new() };
+        let input_sequence = start.unwrap_or(1);
+        let mut after = input_sequence - 1;
+        let mut waiting = Waiting { state: TurnState::new(turn), input_sequence, requested: BTreeMap::new() };
         loop {
             let page = self.backends.log.read_events(org, session, after, MAX_EVENTS_PER_PAGE).await?;
             page.iter().for_each(|event| waiting.take(event));
@@ -156,6 +164,7 @@ impl ResultsDesk<'_> {
 /// A turn, and when it asked for which calls.
 struct Waiting {
     state: TurnState,
+    input_sequence: u64,
     requested: BTreeMap<String, Timestamp>,
 }
 

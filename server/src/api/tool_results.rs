@@ -74,7 +74,7 @@ pub(crate) async fn submit_tool_results(
     let results = request.into_results()?;
     let desk = ResultsDesk { backends: &app.stores, clock: &*app.moments.clock, ids: &*app.moments.ids };
     let settled = desk.settle(caller.org, session, &results).await;
-    let AcceptedResults { turn_id, events, wakes_turn } = settled.map_err(|error| refused(error, &results))?;
+    let AcceptedResults { turn_id, events, wakes_turn, .. } = settled.map_err(|error| refused(error, &results))?;
     // From here on the results are stored: the turn goes on even if this process dies now.
     if wakes_turn && let Err(error) = app.engine.submit(TurnKey { org: caller.org, session, turn: turn_id }).await {
         tracing::warn!(%error, turn = %turn_id, "the turn waits for the next start of the server");

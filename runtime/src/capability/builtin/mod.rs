@@ -9,7 +9,7 @@ mod web_fetch;
 
 pub use current_time::CurrentTimeCapability;
 pub use session_file_system::SessionFileSystemCapability;
-pub use session_storage::{SessionStorageCapability, session_scope};
+pub use session_storage::SessionStorageCapability;
 pub use web_fetch::WebFetchCapability;
 
 use super::CapabilityRegistry;

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::support::{MAX_RESULT_BYTES, arguments, failed, json_bytes, json_output, store_failure};
 use crate::capability::{CallError, Capability, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput};
 use crate::component::Effects;
-use crate::id::{OrgId, SessionId};
 use crate::limits::MAX_KV_KEYS;
 use crate::store::KvScope;
 
@@ -39,11 +38,6 @@ static TOOLS: LazyLock<[ToolDefinition; 1]> = LazyLock::new(|| {
         effects: Effects { read_only: false, destructive: false, idempotent: true, open_world: false },
     }]
 });
-
-/// Where the values of a session are kept.
-pub fn session_scope(org: OrgId, session: SessionId) -> KvScope {
-    KvScope { org, component: ID.to_owned(), bucket: session.to_string() }
-}
 
 /// Keeps small values of a session by key.
 #[derive(Debug, Clone, Copy, Default)]
@@ -99,7 +93,7 @@ enum Operation {
 
 async fn kv_store(call: &ToolCallContext, given: Value) -> Result<ToolOutput, CallError> {
     let given: KvCall = arguments(given)?;
-    let (store, scope) = (&call.services.backends.kv, session_scope(call.org_id, call.session_id));
+    let (store, scope) = (&call.services.backends.kv, KvScope::of_session(call.org_id, call.session_id));
     let missing = |name: &str| failed("invalid-arguments", "missing_argument", format!("this operation needs {name:?}"));
     let key = given.key.as_deref().ok_or_else(|| missing("key"));
     match given.operation {

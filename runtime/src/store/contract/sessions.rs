@@ -1,10 +1,12 @@
 //! Sessions and their status.
 
 use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, ok, some, time};
+use super::files::path;
 use crate::event::NewEvent;
+use crate::file::FileWrite;
 use crate::id::{SessionId, TurnId};
 use crate::session::{Session, SessionStatus};
-use crate::store::{Page, StoreError, TurnEnd};
+use crate::store::{KvScope, Page, StoreError, TurnEnd};
 
 pub(super) async fn reads_back_every_field(case: &Case) {
     let full = case.session();
@@ -156,8 +158,13 @@ async fn talked(case: &Case) -> (SessionId, TurnId) {
 pub(super) async fn a_deletion_leaves_nothing(case: &Case) {
     let (id, turn) = talked(case).await;
     let event = case.events(id).await.remove(1).id;
+    let (file, scope) = (path("/notes"), KvScope::of_session(case.org, id));
+    ok(case.stores.file_store.write_file(case.org, id, &file, FileWrite::new("text", time(1))).await);
+    ok(case.stores.kv.put(&scope, "key", b"value".to_vec(), None).await);
     ok(case.stores.session_store.delete_session(case.org, id, None).await);
     assert_none(case.stores.session_store.get_session(case.org, id).await);
+    assert_none(case.stores.file_store.read_file(case.org, id, &file).await);
+    assert_none(case.stores.kv.get(&scope, "key").await);
     assert_same(&case.events(id).await, &[]);
     assert_none(case.stores.log.find_event(case.org, id, event).await);
     assert_eq!(case.last_sequence(id).await, 0);

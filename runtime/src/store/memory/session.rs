@@ -10,7 +10,7 @@ use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::session::Session;
 use crate::store::rules::{check_deletion, check_events, follows, status_after, whole_micros};
-use crate::store::{Fence, Listing, Page, RuntimeSessionStore, StoreError, StoreResult};
+use crate::store::{Fence, KvScope, Listing, Page, RuntimeSessionStore, StoreError, StoreResult};
 
 /// The sessions of an org, and which of them has which turn.
 #[derive(Default)]
@@ -130,6 +130,9 @@ impl RuntimeSessionStore for MemoryStore {
             check_deletion(id, expected, row.session.version, row.open.len() as u64)?;
             tenant.sessions.table.remove(id);
             tenant.sessions.turns.retain(|_, turn| turn.session != id);
+            tenant.files.remove(&id);
+            let KvScope { component, bucket, .. } = KvScope::of_session(org, id);
+            tenant.kv.remove(&(component, bucket));
             Ok(())
         })
     }

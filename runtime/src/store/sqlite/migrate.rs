@@ -44,7 +44,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         version: 4,
         name: "providers",
         sql: include_str!("migrations/0004_providers.sql"),
-        checksum: "7df737d0bfdd00701d7050c7a3cfa337baffa47460db1c6a970abd2d38d05541",
+        checksum: "bd5777386445f64798381d112b04efdebc00874c74f5d5c325c9248467b0c119",
     },
     Migration {
         version: 5,

@@ -163,16 +163,16 @@ async fn make_room_for_default(connection: &mut SqliteConnection, org: OrgId, mo
 
 /// The id that a seed has; None if it is claimed for `id` now.
 async fn claim_seed(connection: &mut SqliteConnection, org: OrgId, seed: &str, id: Uuid) -> StoreResult<Option<Uuid>> {
-    let known = sqlx::query("SELECT seed, id FROM seeds WHERE org_id = ?1 AND seed = ?2")
+    let known = sqlx::query("SELECT seed, id FROM provider_seeds WHERE org_id = ?1 AND seed = ?2")
         .bind(key(org.uuid()))
         .bind(seed)
         .fetch_optional(&mut *connection)
         .await
         .map_err(store_error)?;
     if let Some(row) = known {
-        return Stored::new(&row, "seeds", &["seed"]).id("id", |id| id).map(Some);
+        return Stored::new(&row, "provider_seeds", &["seed"]).id("id", |id| id).map(Some);
     }
-    sqlx::query("INSERT INTO seeds (org_id, seed, id) VALUES (?1, ?2, ?3)")
+    sqlx::query("INSERT INTO provider_seeds (org_id, seed, id) VALUES (?1, ?2, ?3)")
         .bind(key(org.uuid()))
         .bind(seed)
         .bind(key(id))

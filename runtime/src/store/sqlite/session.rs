@@ -12,7 +12,7 @@ use crate::event::{Event, NewEvent};
 use crate::id::{AgentId, HarnessId, ModelId, OrgId, SessionId};
 use crate::session::Session;
 use crate::store::rules::{check_deletion, check_events};
-use crate::store::{Listing, Page, RuntimeSessionStore, StoreError, StoreResult};
+use crate::store::{KvScope, Listing, Page, RuntimeSessionStore, StoreError, StoreResult};
 
 macro_rules! select {
     ($tail:literal) => {
@@ -151,6 +151,21 @@ impl RuntimeSessionStore for SqliteStore {
             "DELETE FROM events WHERE org_id = ?1 AND session_id = ?2",
         ] {
             sqlx::query(statement).bind(key(org.uuid())).bind(key(id.uuid())).execute(&mut *tx).await.map_err(store_error)?;
+        }
+        sqlx::query("DELETE FROM session_files WHERE org_id = ?1 AND session_id = ?2")
+            .bind(key(org.uuid()))
+            .bind(key(id.uuid()))
+            .execute(&mut *tx)
+            .await
+            .map_err(store_error)?;
+        let scope = KvScope::of_session(org, id);
+        // The floors go too: the id of a session never comes back.
+        for statement in [
+            "DELETE FROM kv WHERE org_id = ?1 AND component = ?2 AND bucket = ?3",
+            "DELETE FROM kv_floors WHERE org_id = ?1 AND component = ?2 AND bucket = ?3",
+        ] {
+            let delete = sqlx::query(statement).bind(key(org.uuid())).bind(&scope.component).bind(&scope.bucket);
+            delete.execute(&mut *tx).await.map_err(store_error)?;
         }
         tx.commit().await.map_err(store_error)
     }

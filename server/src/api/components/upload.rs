@@ -271,7 +271,7 @@ async fn activate_as_before(
     let budget = active.map_or(Budget::TOOL_CALL, |active| active.budget);
     let activation = Activation { grant: grant.clone(), budget, now: app.moments.now() };
     let component = app.stores.component_store.activate(org, component.id, version.version, activation).await?;
-    (version.grant, version.budget) = (grant, budget);
+    (version.grant, version.budget, version.activated_at) = (grant, budget, Some(component.updated_at));
     Ok((component, version))
 }
 

@@ -7,11 +7,10 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::IntoResponse;
-use everwit_runtime::capability::session_scope;
 use everwit_runtime::file::{Deletion, Expected, FilePath, FileWrite, GrepQuery};
 use everwit_runtime::id::{OrgId, SessionId};
 use everwit_runtime::limits::MAX_KV_KEYS;
-use everwit_runtime::store::{RuntimeFileStore, StoreError};
+use everwit_runtime::store::{KvScope, RuntimeFileStore, StoreError};
 use utoipa::IntoParams;
 
 use crate::api::extract::{FromParams, JsonBody, Params, Query};
@@ -337,6 +336,6 @@ pub(crate) async fn download_file(
 pub(crate) async fn list_keys(State(app): State<App>, caller: Caller, Path(session): Path<String>) -> Result<Json<KeyList>, Problem> {
     let session = resolve::session(&app, caller.org, &session).await?.id;
     let most = u32::try_from(MAX_KV_KEYS).unwrap_or(u32::MAX);
-    let keys = app.stores.kv.keys(&session_scope(caller.org, session), "", None, most).await?;
+    let keys = app.stores.kv.keys(&KvScope::of_session(caller.org, session), "", None, most).await?;
     Ok(Json(KeyList { total: keys.len() as u64, data: keys.into_iter().map(|key| StorageKey { key }).collect() }))
 }

@@ -171,6 +171,7 @@ pub(crate) async fn delete_session(
     if_match.check(session.version)?;
     let deleted = app.stores.session_store.delete_session(caller.org, session.id, if_match.expected(session.version)).await;
     deleted.map_err(|error| if_match.lost(error))?;
+    app.stores.history_cache.forget(caller.org, session.id);
     app.streams.end(session.id);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -216,3 +216,22 @@ async fn files_are_found_by_name_and_by_content() {
     let incomplete = files.ok("grep_files", json!({ "pattern": "nowhere" })).await["incomplete"].clone();
     assert!(incomplete.as_str().is_some_and(|text| text.contains("/workspace/bin")), "{incomplete}");
 }
+
+#[tokio::test]
+async fn a_long_list_fits_into_a_result_and_goes_on() {
+    let files = files();
+    for number in 0..1_000 {
+        put(&files, &format!("d/{number:04}{}", "x".repeat(100)), "").await;
+    }
+    let (mut offset, mut parts) = (0, 0);
+    while offset < 1_000 {
+        let list = files.ok("list_directory", json!({ "path": "d", "offset": offset, "limit": 1_000 })).await;
+        let bytes = list.to_string().len();
+        assert!(bytes <= MAX_TOOL_RESULT_BYTES, "{bytes} bytes would be cut");
+        let first = list["entries"][0]["name"].as_str().expect("a name");
+        assert!(first.starts_with(&format!("{offset:04}")), "the part at {offset} begins with {first}");
+        offset += list["count"].as_u64().expect("a number");
+        parts += 1;
+    }
+    assert!(parts > 1);
+}

@@ -44,7 +44,7 @@ CREATE INDEX models_of_provider ON models (org_id, provider_id, position);
 CREATE UNIQUE INDEX models_default ON models (org_id) WHERE is_default = 1;
 
 -- What the platform gave an org once; kept when the org removes it, so that it stays removed.
-CREATE TABLE seeds (
+CREATE TABLE provider_seeds (
     org_id BLOB NOT NULL,
     seed   TEXT NOT NULL,
     id     BLOB NOT NULL,
