@@ -172,7 +172,7 @@ impl TurnState {
         self.reason_started = None;
         self.act_started = None;
         self.final_message_id = Some(message.id);
-        self.calls = message.tool_calls().map(|call| CallState::new(call)).collect();
+        self.calls = message.tool_calls().map(CallState::new).collect();
         self.answered = self.calls.is_empty();
     }
 
