@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::client_tool::ClientTool;
 use crate::clock::{Clock, SystemClock};
 use crate::file::InitialFile;
 use crate::harness::{CapabilityConfig, ResourceStatus};
@@ -32,6 +33,9 @@ pub struct Agent {
     /// Its capabilities, in addition to the harness chain's.
     #[serde(default)]
     pub capabilities: Vec<CapabilityConfig>,
+    /// Tools that clients of its sessions execute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ClientTool>,
     /// Most model calls of one turn; none means the platform's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_iterations: Option<u32>,
@@ -66,6 +70,7 @@ impl Agent {
             system_prompt: system_prompt.into(),
             harness_id,
             capabilities: Vec::new(),
+            tools: Vec::new(),
             max_iterations: None,
             initial_files: Vec::new(),
             tags: Vec::new(),

@@ -71,6 +71,7 @@
 pub mod agent;
 pub mod bus;
 pub mod capability;
+pub mod client_tool;
 pub mod clock;
 pub mod component;
 pub mod connection;

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::client_tool::ClientTool;
 use crate::clock::{Clock, SystemClock};
 use crate::file::InitialFile;
 use crate::harness::CapabilityConfig;
@@ -17,6 +18,9 @@ pub enum SessionStatus {
     Started,
     /// A turn is running or waiting to run.
     Active,
+    /// The oldest open turn waits for somebody outside: for results of client-side tools, an
+    /// answer, or an approval.
+    WaitingForToolResults,
     /// All turns have ended.
     Idle,
 }
@@ -43,6 +47,9 @@ pub struct Session {
     /// Its capabilities, in addition to harness and agent.
     #[serde(default)]
     pub capabilities: Vec<CapabilityConfig>,
+    /// Tools that its clients execute, in addition to the agent's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ClientTool>,
     /// Its model, unless a message names another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_id: Option<ModelId>,
@@ -81,6 +88,7 @@ impl Session {
             status: SessionStatus::Started,
             system_prompt: None,
             capabilities: Vec::new(),
+            tools: Vec::new(),
             locale: None,
             max_iterations: None,
             initial_files: Vec::new(),
@@ -119,6 +127,13 @@ impl Session {
     #[must_use]
     pub fn with_capability(mut self, capability: impl Into<CapabilityConfig>) -> Self {
         self.capabilities.push(capability.into());
+        self
+    }
+
+    /// The same with one more tool that its clients execute.
+    #[must_use]
+    pub fn with_tool(mut self, tool: ClientTool) -> Self {
+        self.tools.push(tool);
         self
     }
 

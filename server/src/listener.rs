@@ -15,7 +15,9 @@ use everwit_runtime::event::{Event, NewEvent};
 use everwit_runtime::id::{EventId, OrgId, SessionId, TurnId};
 use everwit_runtime::limits::MAX_EVENTS_PER_PAGE;
 use everwit_runtime::session::Session;
-use everwit_runtime::store::{Append, Claim, Listing, Page, RuntimeBackends, RuntimeSessionStore, SessionLog, StoreResult, Submitted};
+use everwit_runtime::store::{
+    Append, Claim, Listing, Page, RuntimeBackends, RuntimeSessionStore, SessionLog, StoreResult, Submitted, TurnAnswer,
+};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -177,6 +179,12 @@ impl SessionLog for Observed<dyn SessionLog> {
 
     async fn append(&self, org: OrgId, session: SessionId, append: Append) -> StoreResult<Vec<Event>> {
         let events = self.inner.append(org, session, append).await?;
+        self.listeners.note(org, &events);
+        Ok(events)
+    }
+
+    async fn answer_turn(&self, org: OrgId, session: SessionId, answer: TurnAnswer) -> StoreResult<Vec<Event>> {
+        let events = self.inner.answer_turn(org, session, answer).await?;
         self.listeners.note(org, &events);
         Ok(events)
     }

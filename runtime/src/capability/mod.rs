@@ -60,6 +60,28 @@ pub enum RiskLevel {
     High,
 }
 
+/// Who settles the calls of a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettledBy {
+    /// The capability that has it.
+    Capability,
+    /// The client of the session, which executes it.
+    Client,
+    /// A person, who answers it.
+    Person,
+}
+
+/// A tool as an agent has it, for rules about the tools of other capabilities.
+#[derive(Debug, Clone, Copy)]
+pub struct OfferedToolInfo<'a> {
+    /// Name as models know it.
+    pub name: &'a str,
+    /// Id of the capability that has it.
+    pub capability_id: &'a str,
+    /// What it may do to the world.
+    pub effects: Effects,
+}
+
 /// A named unit that an agent can be given. Implementations hold no state of a conversation:
 /// one value serves all sessions at once.
 #[async_trait]
@@ -107,6 +129,18 @@ pub trait Capability: Send + Sync {
     /// components put their id in front, so that a stranger's tool never takes another's name.
     fn offered_name(&self, tool: &str) -> String {
         tool.to_owned()
+    }
+
+    /// Who settles calls of a tool. Calls of tools that are not the capability's own to settle
+    /// never reach [`Self::call_tool`]: the turn waits for their results instead.
+    fn settled_by(&self, _tool: &str) -> SettledBy {
+        SettledBy::Capability
+    }
+
+    /// Whether calls of a tool, its own or another capability's, wait for a person's approval.
+    /// `config` is the agent's configuration of this capability.
+    fn requires_approval(&self, _config: &Value, _tool: &OfferedToolInfo<'_>) -> bool {
+        false
     }
 
     /// What a turn records about it, so that it can find the same again after a crash.

@@ -55,8 +55,8 @@ enum After {
 /// What running one turn means for the ones behind it.
 enum Outcome {
     Ended,
-    /// It is open, and was left because of the store. A submission that came meanwhile shows
-    /// that the store is back.
+    /// It is open, and was left because of the store, or because it waits for somebody outside.
+    /// A submission or an answer that came meanwhile makes it go on.
     Stuck,
     /// Nothing is to be done here any more.
     NotOurs,
@@ -240,6 +240,8 @@ impl Inner {
                 tracing::info!(?end, "a turn ended");
                 Outcome::Ended
             }
+            // Whoever settles what it waits for wakes its session.
+            Ok(TurnRun::Parked) => Outcome::Stuck,
             Ok(TurnRun::Drained) => Outcome::NotOurs,
             Ok(TurnRun::Lost) => {
                 tracing::warn!("another owner took the session over");

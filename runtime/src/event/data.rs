@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::payload::{PinnedCapability, RecoveryMode, TokenUsage, ToolCompleted};
+use super::payload::{PinnedCapability, RecoveryMode, RequestedCall, TokenUsage, ToolCompleted};
 use crate::component::Receipt;
 use crate::id::{AgentId, HarnessId, MessageId, TurnId};
 use crate::message::{ContentPart, Message, ToolCall};
@@ -201,6 +201,29 @@ pub enum EventData {
         /// In milliseconds.
         duration_ms: u64,
     },
+    /// Tool calls need somebody outside. The turn waits, without using anything, until all of
+    /// them are settled or decided.
+    #[serde(rename = "tool.call_requested")]
+    ToolCallRequested {
+        /// The turn.
+        turn_id: TurnId,
+        /// The calls in order.
+        tool_calls: Vec<RequestedCall>,
+    },
+    /// A person allowed or refused a tool call. A refused one is settled by the next event; an
+    /// allowed one is executed exactly as it was requested.
+    #[serde(rename = "tool.approval_decided")]
+    ToolApprovalDecided {
+        /// Id of the call.
+        tool_call_id: String,
+        /// Tool name as the model knows it.
+        tool_name: String,
+        /// Whether it may be executed.
+        approved: bool,
+        /// Why, in the person's words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// The turn ended with an answer, or with its iterations used up.
     #[serde(rename = "turn.completed")]
     TurnCompleted {
@@ -210,7 +233,8 @@ pub enum EventData {
         iterations: u32,
         /// Settled tool calls.
         tool_call_count: u32,
-        /// Why it ended: "answered" or "max_iterations".
+        /// Why it ended: "answered", "max_iterations", or "superseded" if a new message came
+        /// while it waited for somebody.
         reason: String,
         /// The agent's last message.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -279,6 +303,8 @@ impl EventData {
             Self::ToolOutputDelta { .. } => "tool.output.delta",
             Self::ToolCompleted(_) => "tool.completed",
             Self::ActCompleted { .. } => "act.completed",
+            Self::ToolCallRequested { .. } => "tool.call_requested",
+            Self::ToolApprovalDecided { .. } => "tool.approval_decided",
             Self::TurnCompleted { .. } => "turn.completed",
             Self::TurnFailed { .. } => "turn.failed",
             Self::TurnSealed { .. } => "turn.sealed",

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::component::{Digest, Receipt};
-use crate::message::ContentPart;
+use crate::message::{ContentPart, ToolCall};
 
 /// Token counts of model calls; the buckets are disjoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -68,6 +68,41 @@ pub enum ToolStatus {
     Interrupted,
 }
 
+/// Who settles a tool call that the turn waits for, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RequestKind {
+    /// The client executes the tool and sends its result.
+    ClientSide,
+    /// A person answers a question; the answer is the result.
+    Question,
+    /// A person allows or refuses the call; the platform executes it if allowed.
+    Approval,
+}
+
+impl RequestKind {
+    /// Its text form, as in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientSide => "client_side",
+            Self::Question => "question",
+            Self::Approval => "approval",
+        }
+    }
+}
+
+/// A tool call that the turn waits for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RequestedCall {
+    /// The call, exactly as it is executed or answered.
+    #[serde(flatten)]
+    pub tool_call: ToolCall,
+    /// What is asked of whom.
+    pub kind: RequestKind,
+}
+
 /// How the reason step of a dead process was taken up again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -101,7 +136,9 @@ pub struct ToolCompleted {
     pub error: Option<String>,
     /// Kind of the failure: a [`crate::capability::StopKind`] for calls that the sandbox ended;
     /// "unknown-tool", "invalid-arguments" or "too-many-calls" for calls that were refused;
-    /// "interrupted" for an unknown outcome; the tool's own kind otherwise.
+    /// "interrupted" for an unknown outcome; "client" for failures that a client reports;
+    /// "rejected" for calls that a person refused; "superseded" for calls that a new message
+    /// overtook; the tool's own kind otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<String>,
     /// From claim to settlement, in milliseconds.

@@ -16,9 +16,9 @@ use crate::file::{FilePath, SessionFile};
 use crate::id::{EventId, HarnessId, MessageId, OrgId, SessionId, TurnId};
 use crate::message::{Message, Role};
 use crate::platform::BuiltInHarnessRole;
-use crate::session::Session;
+use crate::session::{Session, SessionStatus};
 use crate::store::RuntimeBackends;
-use crate::turn::{ContextError, TurnContext, TurnPlatform, inspect_turn_context, session_messages};
+use crate::turn::{ClientToolResult, ContextError, ResultsDesk, TurnContext, TurnPlatform, inspect_turn_context, session_messages};
 
 /// Runs agents in this process. Cloning shares it.
 #[derive(Clone)]
@@ -112,8 +112,9 @@ impl InProcessRuntime {
         Ok(id)
     }
 
-    /// Says something to the agent of a session and waits until it has answered. A turn that fails
-    /// is a result too. Dropping the future does not end the turn: see [`Self::cancel`].
+    /// Says something to the agent of a session and waits until it has answered, or until it waits
+    /// for results of client-side tools: see [`Self::submit_tool_results`]. A turn that fails is a
+    /// result too. A message to a turn that waits ends that turn. Dropping the future does not end the turn: see [`Self::cancel`].
     ///
     /// # Errors
     /// `Invalid` or `Limit` for a message that cannot be said; `NotFound` for an unknown session;
@@ -131,6 +132,26 @@ impl InProcessRuntime {
     /// As for [`Self::run_turn`].
     pub async fn run_text_turn(&self, session: SessionId, text: impl Into<String>) -> Result<TurnResult, Error> {
         self.run_turn(session, InputMessage::text(text)).await
+    }
+
+    /// Sends results of client-side tools to the turn that waits for them, and waits until it has
+    /// ended or waits again. Results of some calls leave it waiting for the others.
+    ///
+    /// # Errors
+    /// `Conflict` if the session waits for no results; `Invalid` for results of other calls, and
+    /// `Limit` for long ones, of which none is stored then; otherwise as for [`Self::run_turn`].
+    pub async fn submit_tool_results(&self, session: SessionId, results: &[ClientToolResult]) -> Result<TurnResult, Error> {
+        let Inner { platform, engine, org, locks, .. } = &*self.inner;
+        let TurnPlatform { backends, clock, ids, .. } = platform;
+        let _guard = locks.wait(session).await;
+        let desk = ResultsDesk { backends, clock: &**clock, ids: &**ids };
+        let accepted = desk.settle(*org, session, results).await?;
+        let key = TurnKey { org: *org, session, turn: accepted.turn_id };
+        if accepted.wakes_turn {
+            engine.submit(key).await?;
+            engine.settled(*org, session).await;
+        }
+        turn::result(backends, key, accepted.input_sequence).await
     }
 
     async fn run_checked(&self, session: SessionId, message: InputMessage) -> Result<TurnResult, Error> {
@@ -154,8 +175,11 @@ impl InProcessRuntime {
         }
         let refused = || Error::Conflict(format!("{session} has a turn that has not ended; wait for it or cancel it"));
         let guard = locks.try_take(session).ok_or_else(refused)?;
+        let found = platform.backends.session_store.get_session(*org, session).await?;
+        // Nobody works on a turn that waits; what is said ends it.
+        let waits = found.is_some_and(|session| session.status == SessionStatus::WaitingForToolResults);
         let open = platform.backends.log.open_turns(*org, session).await?;
-        if open.is_empty() { Ok(guard) } else { Err(refused()) }
+        if waits || open.is_empty() { Ok(guard) } else { Err(refused()) }
     }
 
     fn input(&self, turn: TurnId, input: InputMessage) -> NewEvent {

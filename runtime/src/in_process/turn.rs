@@ -2,11 +2,11 @@
 
 use crate::engine::TurnKey;
 use crate::error::Error;
-use crate::event::{Event, EventData, TokenUsage};
+use crate::event::{Event, EventData, RequestedCall, TokenUsage};
 use crate::id::TurnId;
 use crate::limits::MAX_EVENTS_PER_PAGE;
 use crate::store::{RuntimeBackends, TurnEnd};
-use crate::turn::{TurnState, insist};
+use crate::turn::{Step, TurnState, insist, next};
 
 /// What became of a turn.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,13 +24,15 @@ pub struct TurnResult {
     pub success: bool,
     /// Why it did not, as a sentence for the user.
     pub error: Option<String>,
-    /// Why it ended.
+    /// Why it ended, or that it waits.
     pub stop_reason: TurnStopReason,
     /// Tokens of all its model calls.
     pub usage: TokenUsage,
+    /// Calls that somebody outside is to settle, in call order; none if the turn has ended.
+    pub waiting_for: Vec<RequestedCall>,
 }
 
-/// Why a turn ended.
+/// Why a turn ended, or stands still.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TurnStopReason {
@@ -50,6 +52,8 @@ pub enum TurnStopReason {
     },
     /// It was cancelled.
     Cancelled,
+    /// It has not ended: it waits for the calls in [`TurnResult::waiting_for`].
+    WaitingForToolResults,
     /// Something else, in the word of `turn.completed`.
     Other(String),
 }
@@ -100,7 +104,9 @@ impl Reading {
 
     fn result(self) -> Result<TurnResult, Error> {
         let state = self.state;
-        let Some((stop_reason, error)) = self.stop else {
+        let waiting_for = if self.stop.is_none() && next(&state) == Step::Park { requested(&state) } else { Vec::new() };
+        let waits = (!waiting_for.is_empty()).then_some((TurnStopReason::WaitingForToolResults, None));
+        let Some((stop_reason, error)) = self.stop.or(waits) else {
             let left = format!("{} is left open, because the runtime shuts down or its store failed; recover takes it up", state.turn_id());
             return Err(Error::Unavailable(left));
         };
@@ -113,8 +119,14 @@ impl Reading {
             error,
             stop_reason,
             usage: state.usage(),
+            waiting_for,
         })
     }
+}
+
+fn requested(state: &TurnState) -> Vec<RequestedCall> {
+    let calls = state.unsettled_calls().into_iter().filter(|planned| planned.requested);
+    calls.filter_map(|planned| Some(RequestedCall { kind: planned.waits_for?, tool_call: planned.call })).collect()
 }
 
 fn completed(reason: &str) -> TurnStopReason {

@@ -34,6 +34,23 @@ pub struct Append {
     pub events: Vec<NewEvent>,
     /// The turn that these events end; the session becomes idle if no other turn is open.
     pub ends_turn: Option<(TurnId, TurnEnd)>,
+    /// The turn that waits for somebody outside from now on. Nobody can claim it until
+    /// [`SessionLog::answer_turn`], a cancel or a further submission wakes it; meanwhile the
+    /// session is `waiting_for_tool_results`.
+    pub parks_turn: Option<TurnId>,
+}
+
+/// Answers to what a parked turn waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TurnAnswer {
+    /// The turn.
+    pub turn_id: TurnId,
+    /// Sequence of the last event that the answer takes account of.
+    pub expected_sequence: u64,
+    /// The events, in order; at most 1,000.
+    pub events: Vec<NewEvent>,
+    /// Whether the turn waits for nothing any more.
+    pub wakes_turn: bool,
 }
 
 /// A claimed turn.
@@ -67,15 +84,22 @@ pub struct Submitted {
 #[async_trait]
 pub trait SessionLog: Send + Sync {
     /// Accepts a message: appends `input.message` wherever the log ends, opens the turn behind
-    /// those already open, and makes the session active. Idempotent by turn id, also after
+    /// those already open, wakes a parked turn, and makes the session active. Idempotent by turn id, also after
     /// the turn ended. `Limit` if [`crate::limits::MAX_QUEUED_TURNS`] are open, `Duplicate` if
     /// the turn is one of another session.
     async fn submit_turn(&self, org: OrgId, session: SessionId, turn: TurnId, input: NewEvent) -> StoreResult<Submitted>;
 
-    /// Takes the session's oldest open turn over, whoever had it; none if no turn is open.
+    /// Takes the session's oldest open turn over, whoever had it; none if no turn is open, or
+    /// if that turn is parked.
     async fn claim_turn(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Claim>>;
 
-    /// Marks an open turn to be cancelled; false if it is not open any more.
+    /// Appends answers to a parked turn if the log ends at the expected sequence, without a
+    /// fence: nobody owns a parked turn. `NotFound` if the turn is not parked,
+    /// `SequenceConflict` if the log went on; otherwise as [`Self::append`].
+    async fn answer_turn(&self, org: OrgId, session: SessionId, answer: TurnAnswer) -> StoreResult<Vec<Event>>;
+
+    /// Marks an open turn to be cancelled, and wakes it if it is parked; false if it is not open
+    /// any more.
     async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool>;
 
     /// The session's open turns, oldest first.

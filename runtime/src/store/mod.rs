@@ -30,7 +30,7 @@ pub use component::{Activation, ComponentStore, NewVersion, StoredVersion};
 pub use error::{FileProblem, StoreError, StoreResult};
 pub use file::RuntimeFileStore;
 pub use kv::{KvEntry, KvScope, KvStore};
-pub use log::{Append, Claim, Fence, SessionLog, Submitted, TurnEnd};
+pub use log::{Append, Claim, Fence, SessionLog, Submitted, TurnAnswer, TurnEnd};
 pub use message::{LogMessages, MessageBatch, RuntimeMessageStore, SessionMessages, StoredMessage};
 pub use org::{ApiKey, OrgStore, Scope};
 pub use provider::{RuntimeProviderStore, Seeded};

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{Fence, KvScope, Page, StoreError, StoreResult};
 use crate::component::Digest;
 use crate::event::NewEvent;
-use crate::id::SessionId;
+use crate::id::{SessionId, TurnId};
 use crate::limits::{
     MAX_EVENTS_PER_PAGE, MAX_KV_BUCKET_BYTES, MAX_KV_KEY_BYTES, MAX_KV_KEYS, MAX_KV_VALUE_BYTES, MAX_PAGE, MAX_QUEUED_TURNS,
 };
@@ -46,10 +46,17 @@ pub(super) fn check_writer(given: Fence, actual: Fence, expected_sequence: u64, 
     if given != actual {
         return Err(StoreError::Fenced { given: given.0, actual: actual.0 });
     }
-    if expected_sequence != last_sequence {
-        return Err(StoreError::SequenceConflict { expected: expected_sequence, actual: last_sequence });
-    }
-    Ok(())
+    check_end(expected_sequence, last_sequence)
+}
+
+/// Whether the log ends where the writer thinks.
+pub(super) fn check_end(expected: u64, actual: u64) -> StoreResult<()> {
+    if expected == actual { Ok(()) } else { Err(StoreError::SequenceConflict { expected, actual }) }
+}
+
+/// The refusal of an answer to a turn that waits for none.
+pub(super) fn not_parked(turn: TurnId) -> StoreError {
+    StoreError::NotFound { what: "waiting turn", id: turn.to_string() }
 }
 
 /// Whether one more turn may wait behind `open` others.
@@ -61,12 +68,14 @@ pub(super) fn check_queue(open: u64) -> StoreResult<()> {
     Ok(())
 }
 
-/// Status of a session after its turns changed. A session that never had a turn stays started.
-pub(super) fn status_after(before: SessionStatus, open_turns: u64) -> SessionStatus {
+/// Status of a session after its turns changed; `parked` tells of the oldest open turn. A session
+/// that never had a turn stays started.
+pub(super) fn status_after(before: SessionStatus, open_turns: u64, parked: bool) -> SessionStatus {
     match before {
+        _ if open_turns > 0 && parked => SessionStatus::WaitingForToolResults,
         _ if open_turns > 0 => SessionStatus::Active,
         SessionStatus::Started => SessionStatus::Started,
-        SessionStatus::Active | SessionStatus::Idle => SessionStatus::Idle,
+        SessionStatus::Active | SessionStatus::WaitingForToolResults | SessionStatus::Idle => SessionStatus::Idle,
     }
 }
 

@@ -154,7 +154,8 @@ impl Layers {
             Some(pins) => resolve_pinned(sources.capabilities, org, &wanted, pins).await?,
             None => resolve(sources.capabilities, org, wanted).await?,
         };
-        let tools = Toolset::bind(&capabilities)?;
+        let agent_tools = self.agent.as_ref().map(|agent| agent.tools.as_slice()).unwrap_or_default();
+        let tools = Toolset::bind(&capabilities, agent_tools, &self.session.tools)?;
         let (system_prompt, prompt) = join(self.prompts(&capabilities));
         let (max_iterations, max_iterations_by) = self.max_iterations();
         let named = candidates(named_by_message(&messages), &self.session, self.agent.as_ref(), &self.harness_chain);

@@ -131,6 +131,11 @@ impl Conversation {
         self.by_turn.get(&turn).map(|&group| self.groups[group].first_sequence)
     }
 
+    /// Whether a turn was submitted behind this one.
+    pub(super) fn is_followed(&self, turn: TurnId) -> bool {
+        self.by_turn.get(&turn).is_some_and(|&own| own + 1 < self.groups.len())
+    }
+
     fn until(&self, turn: TurnId) -> &[Group] {
         match self.by_turn.get(&turn) {
             Some(&own) => &self.groups[..=own],

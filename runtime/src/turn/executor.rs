@@ -12,7 +12,7 @@ use super::context::{ContextSources, TurnContext, assemble_turn_context};
 use super::context_error::ContextError;
 use super::journal::{Halt, Journal};
 use super::plan::{Finish, MAX_FRUITLESS_ATTEMPTS, Step, next, no_progress};
-use super::state::{SealReason, Stop};
+use super::stop::{SealReason, Stop};
 use crate::capability::{CapabilitySource, ToolServices};
 use crate::clock::Clock;
 use crate::driver::{DriverRegistry, ResolvedModel};
@@ -61,6 +61,8 @@ pub struct TurnSignals {
 pub enum TurnRun {
     /// It ended.
     Ended(TurnEnd),
+    /// It waits for somebody outside; nothing runs it until that is settled.
+    Parked,
     /// It is open, because of [`TurnSignals::drain`].
     Drained,
     /// Another owner has its session; nothing was written since.
@@ -174,11 +176,23 @@ impl<'a> Run<'a> {
                 _ if self.signals.drain.is_cancelled() => return Ok(TurnRun::Drained),
                 _ => {}
             }
+            // What a step does depends on the tools, so that a plan made without them is made again.
+            if self.context.is_none() && !matches!(step, Step::Finish(_)) {
+                self.context().await?;
+                continue;
+            }
+            let parks = matches!(step, Step::Request { .. } | Step::Park);
             match self.perform(step).await {
+                Ok(()) if parks && self.is_parked() => return Ok(TurnRun::Parked),
                 Err(Halt::Overtaken) if replans < MAX_REPLANS => replans += 1,
                 done => done?,
             }
         }
+    }
+
+    /// Whether the log says that all that is open waits for somebody outside.
+    fn is_parked(&self) -> bool {
+        matches!(next(self.journal.state()), Step::Park)
     }
 
     fn heed_signals(&mut self) {
@@ -200,6 +214,11 @@ impl<'a> Run<'a> {
                 Some(context) => Box::pin(self.act(&context, calls)).await,
                 None => Ok(()),
             },
+            Step::Request { calls } => match self.context().await? {
+                Some(context) => self.request(&context, calls).await,
+                None => Ok(()),
+            },
+            Step::Park => self.journal.append_park(Vec::new()).await,
             Step::Finish(finish) => self.finish(finish).await,
             Step::Done(_) => Ok(()),
         }
@@ -222,7 +241,9 @@ impl<'a> Run<'a> {
         if self.context.is_none() {
             match self.assemble().await {
                 Ok(context) => {
-                    self.journal.state_mut().set_max_iterations(context.runtime_agent.max_iterations);
+                    let state = self.journal.state_mut();
+                    state.set_max_iterations(context.runtime_agent.max_iterations);
+                    state.set_outside(context.tools.outside().clone());
                     self.context = Some(Arc::new(context));
                 }
                 Err(ContextError::Runtime(error)) => return Err(Halt::Failed(error)),

@@ -37,6 +37,14 @@ pub(super) enum Halt {
     Failed(Error),
 }
 
+/// What becomes of the turn with an append.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum After {
+    Open,
+    Parked,
+    Ended(TurnEnd),
+}
+
 /// See the module.
 pub(super) struct Journal {
     log: Arc<dyn SessionLog>,
@@ -97,12 +105,17 @@ impl Journal {
 
     /// Appends events in one transaction.
     pub(super) async fn append(&mut self, events: Vec<EventData>) -> Result<(), Halt> {
-        self.store(events, None).await
+        self.store(events, After::Open).await
+    }
+
+    /// Appends events behind which the turn waits for somebody outside.
+    pub(super) async fn append_park(&mut self, events: Vec<EventData>) -> Result<(), Halt> {
+        self.store(events, After::Parked).await
     }
 
     /// Appends the last events of the turn.
     pub(super) async fn append_end(&mut self, events: Vec<EventData>, end: TurnEnd) -> Result<(), Halt> {
-        self.store(events, Some(end)).await
+        self.store(events, After::Ended(end)).await
     }
 
     /// A way to tell listeners what is not stored.
@@ -116,17 +129,18 @@ impl Journal {
 
     /// The ids of the events are made once, so that an append whose reply got lost is recognised
     /// in the log instead of being stored twice.
-    async fn store(&mut self, data: Vec<EventData>, end: Option<TurnEnd>) -> Result<(), Halt> {
+    async fn store(&mut self, data: Vec<EventData>, after: After) -> Result<(), Halt> {
         let planned = next(&self.state);
         let (ts, context) = (self.now(), self.context());
         let new = |data| NewEvent { id: EventId::from_uuid(self.makers.ids.next()), ts, context, data };
         let events: Vec<NewEvent> = data.into_iter().map(new).collect();
-        let ends_turn = end.map(|end| (self.key.turn, end));
+        let ends_turn = if let After::Ended(end) = after { Some((self.key.turn, end)) } else { None };
+        let parks_turn = (after == After::Parked).then_some(self.key.turn);
         let mut waits = store_waits();
         let mut conflicts = 0;
         loop {
             let expected_sequence = self.state.last_sequence();
-            let append = Append { expected_sequence, fence: self.fence, events: events.clone(), ends_turn };
+            let append = Append { expected_sequence, fence: self.fence, events: events.clone(), ends_turn, parks_turn };
             match self.log.append(self.key.org, self.key.session, append).await {
                 Ok(stored) => {
                     stored.into_iter().for_each(|event| self.take(event, true));

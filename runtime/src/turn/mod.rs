@@ -7,6 +7,7 @@
 
 mod answer;
 mod backoff;
+mod call;
 mod context;
 mod context_error;
 mod conversation;
@@ -15,6 +16,7 @@ mod history;
 mod history_cache;
 mod journal;
 mod model;
+mod outside;
 mod plan;
 mod preview;
 mod provenance;
@@ -25,12 +27,14 @@ mod resolve;
 mod settle;
 mod starter;
 mod state;
+mod stop;
 mod tools;
 mod toolset;
 
 #[cfg(test)]
 mod tests;
 
+pub use call::PlannedCall;
 pub use context::{Capabilities, ContextSources, RuntimeAgent, TurnContext, assemble_turn_context, inspect_turn_context};
 pub use context_error::ContextError;
 pub use conversation::{Conversation, message_of, messages_from_events};
@@ -38,12 +42,14 @@ pub use executor::{TurnPlatform, TurnRun, TurnSignals};
 pub use history::{History, session_messages};
 pub use history_cache::{HistoryCache, MAX_CACHED_BYTES, MAX_CACHED_SESSIONS};
 pub(crate) use journal::insist;
+pub use outside::{AcceptedResults, ClientToolResult, ResultsDesk, ToolResultsError};
 pub use plan::{Finish, Step, next};
 pub use preview::preview_turn_context;
 pub use provenance::{CapabilityProvenance, Contributor, PromptPart, Provenance};
 pub use report::{ContextReport, ContextSection, Contribution, SectionKind, Setting, context_report};
 pub use starter::write_initial_files;
-pub use state::{PlannedCall, SealReason, Stop, TurnState};
+pub use state::TurnState;
+pub use stop::{SealReason, Stop};
 pub(crate) use tools::panic_message;
 pub use toolset::{BoundTool, Toolset};
 pub(crate) use toolset::{check as check_value, compile_schema};

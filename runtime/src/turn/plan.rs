@@ -1,6 +1,8 @@
 //! What a turn does next: a pure function of its state.
 
-use super::state::{PlannedCall, SealReason, Stop, TurnState};
+use super::call::PlannedCall;
+use super::state::TurnState;
+use super::stop::{SealReason, Stop};
 use crate::store::TurnEnd;
 
 /// How often a turn is taken up without coming further before it is given up.
@@ -29,6 +31,13 @@ pub enum Step {
         /// In call order.
         calls: Vec<PlannedCall>,
     },
+    /// Ask somebody outside about tool calls, and wait.
+    Request {
+        /// In call order; nobody was asked about them yet.
+        calls: Vec<PlannedCall>,
+    },
+    /// Wait on: what was asked is not settled yet.
+    Park,
     /// Record the end, and settle what is open.
     Finish(Finish),
     /// Nothing: it has ended.
@@ -63,9 +72,15 @@ pub fn next(state: &TurnState) -> Step {
     if state.started_at().is_none() {
         return Step::Start;
     }
-    let calls = state.unsettled_calls();
-    if !calls.is_empty() {
+    let (waiting, calls): (Vec<_>, Vec<_>) = state.unsettled_calls().into_iter().partition(|call| call.waits_for.is_some());
+    // Approved calls are executed once nothing else is asked any more, so that a turn that is
+    // overtaken has done nothing behind the back of whoever is asked.
+    let asked = waiting.iter().any(|call| call.requested);
+    if !calls.is_empty() && !asked {
         return if state.open_act().is_some() { Step::Settle { calls } } else { Step::Act { calls } };
+    }
+    if !waiting.is_empty() {
+        return wait(state, waiting);
     }
     let iteration = state.iterations() + 1;
     if state.open_reason().is_some() {
@@ -75,6 +90,16 @@ pub fn next(state: &TurnState) -> Step {
         return Step::Finish(Finish::MaxIterations);
     }
     Step::Reason { iteration, recovered: false }
+}
+
+/// A user who writes on does not answer; whoever comes next must not wait behind a question that
+/// nobody will answer.
+fn wait(state: &TurnState, mut calls: Vec<PlannedCall>) -> Step {
+    if state.is_followed() {
+        return Step::Finish(Finish::Stopped(Stop::Superseded));
+    }
+    calls.retain(|call| !call.requested);
+    if calls.is_empty() { Step::Park } else { Step::Request { calls } }
 }
 
 /// The end of a turn whose processes keep dying.

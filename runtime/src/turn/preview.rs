@@ -36,6 +36,7 @@ fn blank_session(harness: &Harness) -> Session {
         status: SessionStatus::Started,
         system_prompt: None,
         capabilities: Vec::new(),
+        tools: Vec::new(),
         locale: None,
         max_iterations: None,
         initial_files: Vec::new(),

@@ -1,9 +1,11 @@
 //! The last events of a turn. Nothing stays open behind them: no model call, and no tool call
 //! without a result, because models refuse conversations with unanswered calls.
 
+use super::call::PlannedCall;
 use super::executor::Run;
 use super::plan::Finish;
-use super::state::{PlannedCall, SealReason, Stop, millis};
+use super::state::millis;
+use super::stop::{SealReason, Stop};
 use crate::event::{EventData, ToolCompleted, ToolStatus};
 use crate::store::TurnEnd;
 
@@ -52,6 +54,7 @@ impl Run<'_> {
         match finish {
             Finish::Completed => (self.completed("answered"), TurnEnd::Completed),
             Finish::MaxIterations => (self.completed("max_iterations"), TurnEnd::Completed),
+            Finish::Stopped(Stop::Superseded) => (self.completed("superseded"), TurnEnd::Completed),
             Finish::Stopped(Stop::Cancelled) => (EventData::TurnCancelled { turn_id, usage }, TurnEnd::Cancelled),
             Finish::Stopped(Stop::Failed { error_code, error }) => {
                 (EventData::TurnFailed { turn_id, error, error_code, usage }, TurnEnd::Failed)
@@ -80,6 +83,7 @@ impl Run<'_> {
 fn describe(stop: &Stop) -> &str {
     match stop {
         Stop::Cancelled => "the turn was cancelled",
+        Stop::Superseded => "the user sent a new message instead of settling the call",
         Stop::Failed { error, .. } => error,
         Stop::Sealed { detail, .. } => detail,
     }
@@ -89,6 +93,7 @@ fn describe(stop: &Stop) -> &str {
 pub(super) fn abandoned(call: &PlannedCall, stop: &Stop) -> ToolCompleted {
     let (status, kind) = match stop {
         Stop::Cancelled => (ToolStatus::Cancelled, "cancelled"),
+        Stop::Superseded => (ToolStatus::Cancelled, "superseded"),
         Stop::Sealed { reason: SealReason::Budget, .. } => (ToolStatus::Timeout, "deadline"),
         Stop::Failed { .. } | Stop::Sealed { .. } => (ToolStatus::Interrupted, "interrupted"),
     };

@@ -1,76 +1,18 @@
 //! What the events of a session say about one turn: a pure fold.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::call::{CallState, PlannedCall};
 use super::history::History;
-use crate::event::{Event, EventData, PinnedCapability, TokenUsage, ToolCompleted};
+use super::stop::Stop;
+use crate::event::{Event, EventData, PinnedCapability, RequestKind, RequestedCall, TokenUsage, ToolCompleted};
 use crate::id::{MessageId, TurnId};
-use crate::limits::DEFAULT_MAX_ITERATIONS;
+use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_TOOL_CALLS_PER_STEP};
 use crate::message::{Message, ToolCall};
 use crate::store::TurnEnd;
-
-/// Why a turn is to end before its answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stop {
-    /// Somebody cancelled it.
-    Cancelled,
-    /// It cannot be answered.
-    Failed {
-        /// Stable code, as in `turn.failed`.
-        error_code: String,
-        /// A sentence for the user.
-        error: String,
-    },
-    /// The platform gives up on it.
-    Sealed {
-        /// Why.
-        reason: SealReason,
-        /// A sentence.
-        detail: String,
-    },
-}
-
-/// Why the platform gives a turn up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SealReason {
-    /// Its processes keep dying before it comes further.
-    NoProgress,
-    /// It used up its time.
-    Budget,
-    /// A defect of the host.
-    InternalError,
-}
-
-impl SealReason {
-    /// Its text form, as in `turn.sealed`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoProgress => "no_progress",
-            Self::Budget => "budget",
-            Self::InternalError => "internal_error",
-        }
-    }
-}
-
-/// A tool call that has no result yet.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlannedCall {
-    /// Position in the answer that asked for it, from 0.
-    pub index: usize,
-    /// The call.
-    pub call: ToolCall,
-    /// Whether it may have been executed already.
-    pub claimed: bool,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct CallState {
-    call: ToolCall,
-    claimed: bool,
-    success: Option<bool>,
-}
 
 /// State of one turn. Events of other turns add to the conversation at most.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +37,8 @@ pub struct TurnState {
     ended: Option<TurnEnd>,
     stop: Option<Stop>,
     max_iterations: u32,
+    outside: BTreeMap<String, RequestKind>,
+    parked: bool,
 }
 
 impl TurnState {
@@ -133,6 +77,8 @@ impl TurnState {
             ended: None,
             stop: None,
             max_iterations: DEFAULT_MAX_ITERATIONS,
+            outside: BTreeMap::new(),
+            parked: false,
         }
     }
 
@@ -158,7 +104,7 @@ impl TurnState {
             EventData::LlmGeneration { usage, .. } => self.usage += *usage,
             EventData::OutputMessageCompleted { message, .. } => self.fold_answer(message),
             EventData::ReasonCompleted { .. } => self.reason_started = None,
-            EventData::ActStarted { .. } => self.act_started = Some(event.ts),
+            EventData::ActStarted { tool_calls } => self.fold_act(event.ts, tool_calls),
             EventData::ToolStarted { tool_call, .. } => {
                 if let Some(state) = self.call_mut(&tool_call.id) {
                     state.claimed = true;
@@ -166,6 +112,12 @@ impl TurnState {
             }
             EventData::ToolCompleted(completed) => self.fold_result(completed),
             EventData::ActCompleted { .. } => self.act_started = None,
+            EventData::ToolCallRequested { tool_calls, .. } => self.fold_request(tool_calls),
+            EventData::ToolApprovalDecided { tool_call_id, approved, .. } => {
+                if let Some(state) = self.call_mut(tool_call_id) {
+                    state.approved = *approved;
+                }
+            }
             EventData::TurnCompleted { .. } => self.ended = Some(TurnEnd::Completed),
             EventData::TurnFailed { .. } => self.ended = Some(TurnEnd::Failed),
             EventData::TurnSealed { .. } => self.ended = Some(TurnEnd::Sealed),
@@ -174,8 +126,34 @@ impl TurnState {
         }
     }
 
-    /// Nobody works on a turn between its last event and the activation that takes it up again.
+    fn fold_act(&mut self, at: Timestamp, tool_calls: &[ToolCall]) {
+        self.act_started = Some(at);
+        for state in &mut self.calls {
+            state.in_act = tool_calls.iter().any(|call| call.id == state.call.id);
+        }
+    }
+
+    /// A client that was asked to execute a call may have done so, whatever comes back.
+    fn fold_request(&mut self, requested: &[RequestedCall]) {
+        self.parked = true;
+        self.worked_until = None;
+        for request in requested {
+            if let Some(state) = self.call_mut(&request.tool_call.id) {
+                state.requested = Some(request.kind);
+                state.claimed |= request.kind == RequestKind::ClientSide;
+            }
+        }
+    }
+
+    /// Nobody works on a turn between its last event and the activation that takes it up again,
+    /// nor while it waits for somebody outside.
     fn fold_progress(&mut self, event: &Event) {
+        if matches!(event.data, EventData::SessionActivated { .. }) {
+            self.parked = false;
+        } else if self.parked {
+            self.fruitless_activations = 0;
+            return;
+        }
         let since = self.worked_until.filter(|_| self.started.is_some());
         match &event.data {
             EventData::SessionActivated { .. } => self.fruitless_activations += 1,
@@ -194,7 +172,7 @@ impl TurnState {
         self.reason_started = None;
         self.act_started = None;
         self.final_message_id = Some(message.id);
-        self.calls = message.tool_calls().map(|call| CallState { call: call.clone(), claimed: false, success: None }).collect();
+        self.calls = message.tool_calls().map(CallState::new).collect();
         self.answered = self.calls.is_empty();
     }
 
@@ -217,6 +195,16 @@ impl TurnState {
     /// Sets the most model calls of the turn; [`DEFAULT_MAX_ITERATIONS`] until then.
     pub fn set_max_iterations(&mut self, most: u32) {
         self.max_iterations = most;
+    }
+
+    /// Sets the tools whose calls wait for somebody outside; none until then.
+    pub fn set_outside(&mut self, outside: BTreeMap<String, RequestKind>) {
+        self.outside = outside;
+    }
+
+    /// Whether a message was submitted behind this turn's.
+    pub fn is_followed(&self) -> bool {
+        self.history.conversation().is_followed(self.turn_id)
     }
 
     /// The turn.
@@ -282,12 +270,27 @@ impl TurnState {
     /// Tool calls without a result, in call order.
     pub fn unsettled_calls(&self) -> Vec<PlannedCall> {
         let open = self.calls.iter().enumerate().filter(|(_, state)| state.success.is_none());
-        open.map(|(index, state)| PlannedCall { index, call: state.call.clone(), claimed: state.claimed }).collect()
+        open.map(|(index, state)| self.planned(index, state)).collect()
     }
 
-    /// Successful and other results of the latest answer's calls.
+    /// What was requested stays so, whatever the turn's tools are by now. Calls that are too
+    /// many are refused at once; nobody is asked about them.
+    fn planned(&self, index: usize, state: &CallState) -> PlannedCall {
+        let is_refused = index >= MAX_TOOL_CALLS_PER_STEP && state.requested.is_none();
+        let kind = state.requested.or_else(|| self.outside.get(&state.call.name).copied());
+        PlannedCall {
+            index,
+            call: state.call.clone(),
+            claimed: state.claimed,
+            waits_for: kind.filter(|_| !state.approved && !is_refused),
+            requested: state.requested.is_some(),
+        }
+    }
+
+    /// Successful and other results of the calls of the latest act step.
     pub fn call_counts(&self) -> (u32, u32) {
-        let count = |wanted: bool| self.calls.iter().map(|state| u32::from(state.success == Some(wanted))).sum();
+        let in_act = || self.calls.iter().filter(|state| state.in_act);
+        let count = |wanted: bool| in_act().map(|state| u32::from(state.success == Some(wanted))).sum();
         (count(true), count(false))
     }
 

@@ -1,6 +1,8 @@
 //! The planner against a world without I/O: a log, a model that follows a plan of tool calls,
 //! tools that echo, and processes that die between any two events.
 
+mod waiting;
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
@@ -8,7 +10,9 @@ use uuid::Uuid;
 
 use super::plan::MAX_FRUITLESS_ATTEMPTS;
 use super::*;
-use crate::event::{Event, EventContext, EventData, NewEvent, RecoveryMode, TokenUsage, ToolCompleted, ToolStatus};
+use crate::event::{
+    Event, EventContext, EventData, NewEvent, RecoveryMode, RequestKind, RequestedCall, TokenUsage, ToolCompleted, ToolStatus,
+};
 use crate::id::{EventId, HarnessId, MessageId, SessionId, TurnId};
 use crate::message::{ContentPart, Message, Role, ToolCall};
 use crate::store::TurnEnd;
@@ -130,6 +134,14 @@ impl World {
                 [vec![claim], self.settle(calls)].concat()
             }
             Step::Settle { calls } => self.settle(calls),
+            Step::Request { calls } => {
+                let request = |planned: &PlannedCall| RequestedCall {
+                    tool_call: planned.call.clone(),
+                    kind: planned.waits_for.expect("only calls that wait are requested"),
+                };
+                vec![vec![EventData::ToolCallRequested { turn_id: OWN, tool_calls: calls.iter().map(request).collect() }]]
+            }
+            Step::Park => Vec::new(),
             Step::Finish(finish) => vec![vec![Self::end(finish), EventData::SessionIdled { turn_id: OWN }]],
             Step::Done(_) => Vec::new(),
         }
@@ -144,7 +156,7 @@ impl World {
 
     fn closing(&self, iteration: u32) -> Vec<EventData> {
         let count = self.calls_per_answer.get(iteration as usize - 1).copied().unwrap_or(0);
-        let call = |n| ToolCall { id: format!("call_{iteration}_{n}"), name: "echo".to_owned(), arguments: json!({}) };
+        let call = |n| ToolCall { id: format!("call_{iteration}_{n}"), name: format!("tool_{n}"), arguments: json!({}) };
         let usage = TokenUsage { input_tokens: 1, ..TokenUsage::default() };
         let completed = EventData::ReasonCompleted {
             success: true,

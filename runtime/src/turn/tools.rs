@@ -9,14 +9,16 @@ use serde_json::Value;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::call::PlannedCall;
 use super::context::TurnContext;
 use super::executor::Run;
 use super::journal::{Halt, LiveEvents};
 use super::settle::{abandoned, interrupted, unsuccessful};
-use super::state::{PlannedCall, Stop, millis};
+use super::state::millis;
+use super::stop::Stop;
 use super::toolset::{BoundTool, cut};
 use crate::capability::{CallError, StopKind, Stopped, ToolCallContext, ToolOutcome, ToolOutput, ToolSink};
-use crate::event::{EventData, ToolCompleted, ToolStatus};
+use crate::event::{EventData, RequestedCall, ToolCompleted, ToolStatus};
 use crate::limits::{MAX_TOOL_CALLS_PER_STEP, MAX_TOOL_RESULT_BYTES};
 use crate::message::{ContentPart, ToolCall};
 
@@ -42,6 +44,27 @@ struct Batch {
 }
 
 impl Run<'_> {
+    /// Asks somebody outside about calls, and parks the turn in the same append. Calls that
+    /// nobody may make are refused at once, so that nobody is asked in vain.
+    pub(super) async fn request(&mut self, context: &TurnContext, calls: Vec<PlannedCall>) -> Result<(), Halt> {
+        let (mut events, mut tool_calls) = (Vec::new(), Vec::new());
+        for planned in calls {
+            match (decide(context, &planned), planned.waits_for) {
+                (Decision::Settle(refused), _) => {
+                    let capability_id = capability_id(context, &refused.tool_name);
+                    events.push(EventData::ToolCompleted(ToolCompleted { capability_id, ..*refused }));
+                }
+                (Decision::Run(_), Some(kind)) => tool_calls.push(RequestedCall { tool_call: planned.call, kind }),
+                (Decision::Run(_), None) => {}
+            }
+        }
+        if tool_calls.is_empty() {
+            return self.journal.append(events).await;
+        }
+        events.push(EventData::ToolCallRequested { turn_id: self.key.turn, tool_calls });
+        self.journal.append_park(events).await
+    }
+
     /// Settles all calls, which are the open ones of the latest answer in call order.
     pub(super) async fn act(&mut self, context: &TurnContext, calls: Vec<PlannedCall>) -> Result<(), Halt> {
         if self.journal.state().open_act().is_none() {

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 
 use super::context_error::ContextError;
 use super::resolve::ResolvedCapability;
-use crate::capability::{Capability, ToolDefinition};
+use crate::capability::{CallError, Capability, Failure, OfferedToolInfo, SettledBy, ToolCallContext, ToolDefinition, ToolOutcome};
+use crate::client_tool::ClientTool;
+use crate::component::Effects;
 use crate::driver::OfferedTool;
+use crate::event::RequestKind;
 
 /// Findings that one refusal lists; the first ones are enough to correct a call.
 const MAX_FINDINGS: usize = 5;
@@ -51,26 +55,111 @@ impl fmt::Debug for BoundTool {
 #[derive(Debug, Default)]
 pub struct Toolset {
     tools: BTreeMap<String, BoundTool>,
+    outside: BTreeMap<String, RequestKind>,
+}
+
+/// The client-side tools of an agent or session, as a capability of the turn. Nothing of it can
+/// be called: clients execute them.
+struct ClientTools {
+    tools: Vec<ToolDefinition>,
+}
+
+/// Id under which client-side tools appear.
+pub(super) const CLIENT_TOOLS_ID: &str = "client_side_tools";
+
+#[async_trait]
+impl Capability for ClientTools {
+    fn id(&self) -> &str {
+        CLIENT_TOOLS_ID
+    }
+
+    fn name(&self) -> &str {
+        "Client-side tools"
+    }
+
+    fn description(&self) -> &str {
+        "Tools that the client of the session executes."
+    }
+
+    fn tools(&self) -> &[ToolDefinition] {
+        &self.tools
+    }
+
+    fn settled_by(&self, _tool: &str) -> SettledBy {
+        SettledBy::Client
+    }
+
+    async fn call_tool(&self, _call: &ToolCallContext, tool: &str, _arguments: Value) -> ToolOutcome {
+        let failure = Failure::new("unavailable", "client_side", format!("{tool:?} is executed by the client, not by the platform"));
+        ToolOutcome::native(Err(CallError::Failed(failure)))
+    }
+}
+
+fn client_tool(tool: &ClientTool) -> ToolDefinition {
+    ToolDefinition {
+        name: tool.name.clone(),
+        title: tool.display_name.clone().unwrap_or_else(|| tool.name.clone()),
+        description: tool.description.clone(),
+        input_schema: tool.parameters.clone(),
+        effects: Effects { open_world: true, ..Effects::default() },
+    }
 }
 
 impl Toolset {
-    /// Collects the tools of capabilities and compiles their schemas.
-    pub(super) fn bind(capabilities: &[ResolvedCapability]) -> Result<Self, ContextError> {
-        let mut tools: BTreeMap<String, BoundTool> = BTreeMap::new();
+    /// Collects the tools of capabilities and of clients, and compiles their schemas. A tool that
+    /// the session defines takes the place of the agent's with the same name.
+    pub(super) fn bind(capabilities: &[ResolvedCapability], agent: &[ClientTool], session: &[ClientTool]) -> Result<Self, ContextError> {
+        let mut toolset = Self::default();
         for resolved in capabilities {
-            for definition in resolved.capability.tools() {
-                let name = resolved.capability.offered_name(&definition.name);
-                if let Some(first) = tools.get(&name) {
-                    let first = first.capability.id().to_owned();
-                    return Err(ContextError::ToolClash { tool: name, first, second: resolved.id.clone() });
-                }
-                let what = || format!("input schema of tool {:?}", definition.name);
-                let arguments = compile(&definition.input_schema, &resolved.id, what)?;
-                let (capability, config) = (resolved.capability.clone(), resolved.config.clone());
-                tools.insert(name, BoundTool { capability, config, definition: definition.clone(), arguments });
-            }
+            toolset.add(&resolved.capability, &resolved.config)?;
         }
-        Ok(Self { tools })
+        let mut client: BTreeMap<&str, &ClientTool> = BTreeMap::new();
+        client.extend(agent.iter().chain(session).map(|tool| (tool.name.as_str(), tool)));
+        if !client.is_empty() {
+            let tools = client.into_values().map(client_tool).collect();
+            let capability: Arc<dyn Capability> = Arc::new(ClientTools { tools });
+            toolset.add(&capability, &Value::Null)?;
+        }
+        toolset.outside = toolset.find_outside(capabilities);
+        Ok(toolset)
+    }
+
+    fn add(&mut self, capability: &Arc<dyn Capability>, config: &Value) -> Result<(), ContextError> {
+        for definition in capability.tools() {
+            let name = capability.offered_name(&definition.name);
+            if let Some(first) = self.tools.get(&name) {
+                let first = first.capability.id().to_owned();
+                return Err(ContextError::ToolClash { tool: name, first, second: capability.id().to_owned() });
+            }
+            let what = || format!("input schema of tool {:?}", definition.name);
+            let arguments = compile(&definition.input_schema, capability.id(), what)?;
+            let (capability, config) = (capability.clone(), config.clone());
+            self.tools.insert(name, BoundTool { capability, config, definition: definition.clone(), arguments });
+        }
+        Ok(())
+    }
+
+    /// The tools whose calls wait for somebody outside. Whoever settles a call may refuse it, so
+    /// that only calls that the platform executes need an approval.
+    fn find_outside(&self, capabilities: &[ResolvedCapability]) -> BTreeMap<String, RequestKind> {
+        let kind = |(name, tool): (&String, &BoundTool)| {
+            let info = OfferedToolInfo { name, capability_id: tool.capability.id(), effects: tool.definition.effects };
+            let kind = match tool.capability.settled_by(&tool.definition.name) {
+                SettledBy::Client => RequestKind::ClientSide,
+                SettledBy::Person => RequestKind::Question,
+                SettledBy::Capability => {
+                    let gated = capabilities.iter().any(|gate| gate.capability.requires_approval(&gate.config, &info));
+                    return gated.then(|| (name.clone(), RequestKind::Approval));
+                }
+            };
+            Some((name.clone(), kind))
+        };
+        self.tools.iter().filter_map(kind).collect()
+    }
+
+    /// The tools whose calls wait for somebody outside, by the name under which models know them.
+    pub fn outside(&self) -> &BTreeMap<String, RequestKind> {
+        &self.outside
     }
 
     /// Looks a tool up.

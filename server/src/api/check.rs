@@ -2,6 +2,7 @@
 //! list is empty.
 
 use everwit_runtime::capability::Capability;
+use everwit_runtime::client_tool::{ClientTool, MAX_CLIENT_TOOLS};
 use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::CapabilityConfig;
 use everwit_runtime::id::{ModelId, OrgId};
@@ -89,6 +90,24 @@ impl Checks {
         for (at, tag) in tags.iter().enumerate().take(MAX_TAGS) {
             if tag.is_empty() || tag.len() > MAX_NAME_BYTES {
                 self.add(Finding::at(format!("/tags/{at}"), "invalid_tag", format!("a tag has 1 to {MAX_NAME_BYTES} bytes")));
+            }
+        }
+    }
+
+    /// Tools that clients execute: not too many, each with a name of its own and a schema.
+    pub(crate) fn client_tools(&mut self, tools: &[ClientTool]) {
+        if tools.len() > MAX_CLIENT_TOOLS {
+            let detail = format!("{} tools; at most {MAX_CLIENT_TOOLS} are allowed", tools.len());
+            return self.add(Finding::at("/tools", "too_many", detail));
+        }
+        for (at, tool) in tools.iter().enumerate() {
+            for (field, detail) in tool.problems() {
+                self.add(Finding::at(format!("/tools/{at}/{field}"), "invalid_tool", detail));
+            }
+            self.text(&format!("/tools/{at}/description"), Some(&tool.description), MAX_DESCRIPTION_BYTES);
+            if tools[..at].iter().any(|earlier| earlier.name == tool.name) {
+                let detail = format!("tool {:?} is in the list already", shown(&tool.name));
+                self.add(Finding::at(format!("/tools/{at}/name"), "duplicate", detail));
             }
         }
     }

@@ -272,6 +272,7 @@ fn draft_agent(app: &App, harness_id: HarnessId, body: PreviewAgent) -> Agent {
         system_prompt: body.system_prompt,
         harness_id,
         capabilities: body.capabilities,
+        tools: Vec::new(),
         max_iterations: None,
         tags: Vec::new(),
         status: ResourceStatus::Active,

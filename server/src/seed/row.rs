@@ -61,6 +61,7 @@ impl Row {
             harness_id,
             capabilities: configs(&template.capabilities),
             default_model_id: None,
+            tools: Vec::new(),
             max_iterations: None,
             initial_files: Vec::new(),
             tags: template.tags.clone(),

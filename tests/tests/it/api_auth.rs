@@ -137,6 +137,7 @@ async fn what_belongs_to_another_org_does_not_exist() {
                 (Method::GET, "/events"),
                 (Method::GET, "/sse"),
                 (Method::POST, "/cancel"),
+                (Method::POST, "/tool-results"),
             ],
         ),
         (
@@ -212,6 +213,7 @@ fn absent_like(reference: &str) -> String {
 fn body(suffix: &str) -> Value {
     match suffix {
         "/messages" => json!({ "message": { "content": [{ "type": "text", "text": "x" }] } }),
+        "/tool-results" => json!({ "tool_results": [{ "tool_call_id": "call_x", "result": 1 }] }),
         "/call" => json!({ "tool": "x" }),
         _ => json!({}),
     }

@@ -6,3 +6,4 @@ mod build;
 mod components;
 mod crates;
 mod turns;
+mod waiting;

@@ -11,7 +11,7 @@ use crate::store::{Append, Fence, StoreError, StoreResult, TurnEnd};
 
 /// Appends one event with this fence and expectation.
 async fn append_at(case: &Case, session: SessionId, fence: Fence, expected_sequence: u64) -> StoreResult<Vec<Event>> {
-    let append = Append { expected_sequence, fence, events: case.steps(1), ends_turn: None };
+    let append = Append { expected_sequence, fence, events: case.steps(1), ends_turn: None, parks_turn: None };
     case.stores.log.append(case.org, session, append).await
 }
 
@@ -34,7 +34,13 @@ pub(super) async fn refuses_a_stale_fence(case: &Case) {
         other => panic!("{other:?}"),
     }
     // Nor can it end the turn, not even without an event.
-    let end = Append { expected_sequence: 2, fence: old.fence, events: Vec::new(), ends_turn: Some((old.turn_id, TurnEnd::Failed)) };
+    let end = Append {
+        expected_sequence: 2,
+        fence: old.fence,
+        events: Vec::new(),
+        ends_turn: Some((old.turn_id, TurnEnd::Failed)),
+        parks_turn: None,
+    };
     assert_refused!(case.stores.log.append(case.org, session, end).await, StoreError::Fenced { .. });
     assert_eq!(case.last_sequence(session).await, 2);
     assert_same(&ok(case.stores.log.open_turns(case.org, session).await), &[old.turn_id]);

@@ -9,6 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::agent::Agent;
+use crate::client_tool::{ClientTool, ClientToolType};
 use crate::clock::SystemClock;
 use crate::component::{ComponentDescription, Digest, Permissions};
 use crate::driver::DriverId;
@@ -77,6 +78,16 @@ pub(in crate::store) struct Case {
     ids: RandomIds,
 }
 
+fn client_tool(name: &str) -> ClientTool {
+    ClientTool {
+        tool_type: ClientToolType::ClientSide,
+        name: name.to_owned(),
+        display_name: Some("Größe".to_owned()),
+        description: "Does \u{0} it".to_owned(),
+        parameters: json!({"type": "object", "properties": {"é": {"enum": [null, 1.5]}}}),
+    }
+}
+
 impl Case {
     /// A case in two new orgs.
     pub(in crate::store) async fn new(stores: &RuntimeBackends) -> Self {
@@ -123,6 +134,7 @@ impl Case {
             harness_id: self.id(HarnessId::from_uuid),
             default_model_id: Some(self.id(ModelId::from_uuid)),
             capabilities: vec![CapabilityConfig::new("notes")],
+            tools: vec![client_tool("open_tab")],
             max_iterations: Some(u32::MAX),
             initial_files: vec![InitialFile::text(path("/notes/ü.md"), "Größe\n")],
             tags: Vec::new(),
@@ -142,6 +154,7 @@ impl Case {
             status: SessionStatus::Started,
             system_prompt: None,
             capabilities: vec![CapabilityConfig::new("notes")],
+            tools: vec![client_tool("read_clipboard")],
             model_id: Some(self.id(ModelId::from_uuid)),
             locale: Some("de-CH".to_owned()),
             max_iterations: None,
@@ -245,6 +258,15 @@ impl Case {
         (session, self.claim(session).await)
     }
 
+    /// A session whose one turn waits for somebody: its log ends at sequence 3.
+    pub(in crate::store) async fn parked(&self) -> (SessionId, Claim) {
+        let (session, claim) = self.claimed().await;
+        let append =
+            Append { expected_sequence: 2, fence: claim.fence, events: self.steps(1), ends_turn: None, parks_turn: Some(claim.turn_id) };
+        ok(self.stores.log.append(self.org, session, append).await);
+        (session, claim)
+    }
+
     /// Appends behind the end of the log.
     pub(in crate::store) async fn append(
         &self,
@@ -254,7 +276,7 @@ impl Case {
         ends_turn: Option<(TurnId, TurnEnd)>,
     ) -> StoreResult<Vec<crate::event::Event>> {
         let expected_sequence = self.last_sequence(session).await;
-        self.stores.log.append(self.org, session, Append { expected_sequence, fence, events, ends_turn }).await
+        self.stores.log.append(self.org, session, Append { expected_sequence, fence, events, ends_turn, parks_turn: None }).await
     }
 
     pub(in crate::store) async fn last_sequence(&self, session: SessionId) -> u64 {

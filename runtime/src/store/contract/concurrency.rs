@@ -12,7 +12,7 @@ use crate::session::Session;
 use crate::store::{Append, Claim, RuntimeBackends, StoreError, StoreResult, StoredVersion, Submitted};
 
 /// Runs tasks at once and returns what they returned, in no order.
-async fn all<T: Send + 'static>(tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
+pub(super) async fn all<T: Send + 'static>(tasks: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>) -> Vec<T> {
     tasks.into_iter().collect::<JoinSet<T>>().join_all().await
 }
 
@@ -54,7 +54,7 @@ pub(super) async fn one_of_parallel_appends_wins(case: &Case) {
     let (session, claim) = case.claimed().await;
     let results: Vec<StoreResult<Vec<Event>>> = all((0..20).map(|_| {
         let stores = case.stores.clone();
-        let append = Append { expected_sequence: 2, fence: claim.fence, events: case.steps(3), ends_turn: None };
+        let append = Append { expected_sequence: 2, fence: claim.fence, events: case.steps(3), ends_turn: None, parks_turn: None };
         async move { stores.log.append(org, session, append).await }
     }))
     .await;
@@ -83,8 +83,9 @@ pub(super) async fn writers_that_retry_leave_no_gap(case: &Case) {
     let (session, claim) = case.claimed().await;
     let stored: Vec<Vec<Event>> = all((0..WRITERS).map(|_| {
         let stores = case.stores.clone();
-        let appends: Vec<Append> =
-            (0..APPENDS).map(|_| Append { expected_sequence: 2, fence: claim.fence, events: case.steps(2), ends_turn: None }).collect();
+        let appends: Vec<Append> = (0..APPENDS)
+            .map(|_| Append { expected_sequence: 2, fence: claim.fence, events: case.steps(2), ends_turn: None, parks_turn: None })
+            .collect();
         async move {
             let mut stored = Vec::new();
             for append in appends {

@@ -17,7 +17,7 @@ use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
 use crate::provider::{Model, Provider};
 use crate::session::Session;
-use crate::store::{Activation, ApiKey, Append, Fence, KvScope, MessageBatch, NewRequest, NewVersion, Scope, Seed, SeedKind};
+use crate::store::{Activation, ApiKey, Append, Fence, KvScope, MessageBatch, NewRequest, NewVersion, Scope, Seed, SeedKind, TurnAnswer};
 
 /// Methods that read what belongs to an org.
 #[rustfmt::skip]
@@ -31,7 +31,7 @@ pub const READING_METHODS: &[&str] = &[
 /// Methods that change or remove what belongs to an org.
 #[rustfmt::skip]
 pub const CHANGING_METHODS: &[&str] = &[
-    "claim_turn", "request_cancel", "append", "submit_turn", "update_harness", "update_agent", "update_session", "delete_session", "activate",
+    "claim_turn", "request_cancel", "append", "answer_turn", "submit_turn", "update_harness", "update_agent", "update_session", "delete_session", "activate",
     "archive_component", "remove", "remove_key", "write_file_if_content_matches", "move_file", "delete_file", "record_messages",
     "update_provider", "update_model", "remove_model", "remove_provider",
 ];
@@ -49,6 +49,8 @@ struct Belongings {
     harness: Harness,
     agent: Agent,
     session: Session,
+    /// Another session, and its turn that waits for somebody.
+    parked: (SessionId, TurnId),
     started: NewEvent,
     turn: TurnId,
     input: NewEvent,
@@ -80,11 +82,13 @@ impl Belongings {
         let session = case.session();
         let turn = case.id(TurnId::from_uuid);
         let upload = case.upload("lens", b"\0asm");
+        let (parked, waiting) = case.parked().await;
         let (provider, seeded) = (case.provider("first"), case.provider("seeded"));
         let mut own = Self {
             model: Model { is_default: true, ..case.model(provider.id, "first") },
             seeded: (seeded.clone(), case.model(seeded.id, "seeded")),
             provider,
+            parked: (parked, waiting.turn_id),
             harness: case.harness("first"),
             agent: case.agent("first"),
             started: case.started(&session),
@@ -174,7 +178,14 @@ impl Belongings {
     async fn changed_by(&self, case: &Case, org: OrgId) -> Outcomes {
         let stores = &case.stores;
         let (session, component) = (self.session.id, self.upload.component_id);
-        let append = Append { expected_sequence: 2, fence: Fence(self.fence.0 + 1), events: vec![self.step.clone()], ends_turn: None };
+        let append = Append {
+            expected_sequence: 2,
+            fence: Fence(self.fence.0 + 1),
+            events: vec![self.step.clone()],
+            ends_turn: None,
+            parks_turn: None,
+        };
+        let answer = TurnAnswer { turn_id: self.parked.1, expected_sequence: 3, events: case.steps(1), wakes_turn: true };
         let activation = Activation { grant: Grant::default(), budget: Budget::default(), now: time(30) };
         let everything = Deletion { recursive: true, over_readonly: true };
         let late = TurnId::from_uuid(self.step.id.uuid());
@@ -182,6 +193,7 @@ impl Belongings {
             outcome("claim_turn", stores.log.claim_turn(org, session).await),
             outcome("request_cancel", stores.log.request_cancel(org, session, self.turn).await),
             outcome("append", stores.log.append(org, session, append).await),
+            outcome("answer_turn", stores.log.answer_turn(org, self.parked.0, answer).await),
             outcome("submit_turn", stores.log.submit_turn(org, session, late, NewEvent { ts: time(9), ..self.input.clone() }).await),
             outcome("update_harness", stores.harness_store.update_harness(org, Harness { version: 2, ..self.harness.clone() }).await),
             outcome("update_agent", stores.agent_store.update_agent(org, Agent { version: 2, ..self.agent.clone() }).await),

@@ -35,6 +35,7 @@ mod messages;
 mod models;
 mod named;
 mod orgs;
+mod parking;
 mod reading;
 mod requests;
 mod sessions;
@@ -133,6 +134,17 @@ macro_rules! __store_contract_cases {
                 a_claim_says_whether_a_cancel_was_requested
                 only_open_turns_can_be_cancelled
                 recovery_finds_sessions_with_open_turns
+            }
+            parking {
+                a_parked_turn_is_open_and_not_claimed
+                only_the_owner_parks_a_turn_and_only_an_open_one
+                an_answer_leaves_the_turn_waiting_until_it_wakes
+                an_answer_needs_a_waiting_turn
+                an_answer_to_another_end_of_the_log_is_refused
+                a_refused_answer_changes_nothing
+                a_submission_wakes_the_turn
+                a_cancel_wakes_the_turn
+                of_parallel_answers_one_counts
             }
             append {
                 stores_events_in_order_and_returns_them

@@ -115,6 +115,7 @@ named!(Agent, "agent", agent, agent_store, add_agent get_agent find_agent update
         harness_id: case.harness("other").id,
         default_model_id: None,
         capabilities: Vec::new(),
+        tools: Vec::new(),
         max_iterations: None,
         initial_files: vec![InitialFile::text(path("/changed"), "")],
         tags: vec!["changed".to_owned()],

@@ -7,8 +7,8 @@ use super::session::{OpenTurn, SessionRow, Sessions, SubmittedTurn, missing};
 use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::limits::MAX_EVENTS_PER_PAGE;
-use crate::store::rules::{check_events, check_queue, check_writer, status_after};
-use crate::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted};
+use crate::store::rules::{check_end, check_events, check_queue, check_writer, not_parked};
+use crate::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer};
 
 #[async_trait]
 impl SessionLog for MemoryStore {
@@ -22,8 +22,9 @@ impl SessionLog for MemoryStore {
             }
             check_queue(row.open.len() as u64)?;
             let mut stored = row.push(vec![input])?;
-            row.open.push_back(OpenTurn { id: turn, attempt: 0, cancel_requested: false });
-            row.session.status = status_after(row.session.status, 1);
+            row.open.push_back(OpenTurn { id: turn, attempt: 0, cancel_requested: false, parked: false });
+            row.open.iter_mut().for_each(|open| open.parked = false);
+            row.set_status();
             turns.insert(turn, SubmittedTurn { session, input_sequence: row.last_sequence() });
             Ok(Submitted { event: stored.remove(0), created: true })
         })
@@ -32,7 +33,7 @@ impl SessionLog for MemoryStore {
     async fn claim_turn(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Claim>> {
         self.write(org, |tenant| {
             let Some(row) = tenant.sessions.table.get_mut(session) else { return Ok(None) };
-            let Some(turn) = row.open.front_mut() else { return Ok(None) };
+            let Some(turn) = row.open.front_mut().filter(|turn| !turn.parked) else { return Ok(None) };
             turn.attempt += 1;
             row.fence = Fence(row.fence.0 + 1);
             Ok(Some(Claim { turn_id: turn.id, fence: row.fence, attempt: turn.attempt, cancel_requested: turn.cancel_requested }))
@@ -41,8 +42,26 @@ impl SessionLog for MemoryStore {
 
     async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
         self.write(org, |tenant| {
-            let open = tenant.sessions.table.get_mut(session).and_then(|row| row.open.iter_mut().find(|open| open.id == turn));
-            Ok(open.map(|open| open.cancel_requested = true).is_some())
+            let Some(row) = tenant.sessions.table.get_mut(session) else { return Ok(false) };
+            let Some(open) = row.open.iter_mut().find(|open| open.id == turn) else { return Ok(false) };
+            open.cancel_requested = true;
+            open.parked = false;
+            row.set_status();
+            Ok(true)
+        })
+    }
+
+    async fn answer_turn(&self, org: OrgId, session: SessionId, answer: TurnAnswer) -> StoreResult<Vec<Event>> {
+        check_events(&answer.events)?;
+        self.write(org, |tenant| {
+            let row = tenant.sessions.table.get_mut(session).ok_or_else(|| missing(session))?;
+            let parked = row.open.iter().position(|open| open.id == answer.turn_id && open.parked);
+            let parked = parked.ok_or_else(|| not_parked(answer.turn_id))?;
+            check_end(answer.expected_sequence, row.last_sequence())?;
+            let stored = row.push(answer.events)?;
+            row.open[parked].parked = !answer.wakes_turn;
+            row.set_status();
+            Ok(stored)
         })
     }
 
@@ -62,11 +81,15 @@ impl SessionLog for MemoryStore {
                 Some((turn, _)) => Some(open_position(row, turn)?),
                 None => None,
             };
+            let parked = append.parks_turn.map(|turn| open_position(row, turn)).transpose()?;
             let stored = row.push(append.events)?;
+            if let Some(at) = parked {
+                row.open[at].parked = true;
+            }
             if let Some(at) = ended {
                 row.open.remove(at);
             }
-            row.session.status = status_after(row.session.status, row.open.len() as u64);
+            row.set_status();
             Ok(stored)
         })
     }

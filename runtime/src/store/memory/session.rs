@@ -9,7 +9,7 @@ use super::table::Table;
 use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::session::Session;
-use crate::store::rules::{check_deletion, check_events, follows, whole_micros};
+use crate::store::rules::{check_deletion, check_events, follows, status_after, whole_micros};
 use crate::store::{Fence, KvScope, Listing, Page, RuntimeSessionStore, StoreError, StoreResult};
 
 /// The sessions of an org, and which of them has which turn.
@@ -41,9 +41,16 @@ pub(super) struct OpenTurn {
     pub(super) id: TurnId,
     pub(super) attempt: u32,
     pub(super) cancel_requested: bool,
+    pub(super) parked: bool,
 }
 
 impl SessionRow {
+    /// Brings the status in line with the open turns.
+    pub(super) fn set_status(&mut self) {
+        let parked = self.open.front().is_some_and(|oldest| oldest.parked);
+        self.session.status = status_after(self.session.status, self.open.len() as u64, parked);
+    }
+
     pub(super) fn last_sequence(&self) -> u64 {
         self.events.len() as u64
     }

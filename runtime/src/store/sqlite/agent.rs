@@ -16,7 +16,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, name, display_name, description, system_prompt, harness_id, capabilities, max_iterations, ",
-            "tags, status, version, created_at, updated_at, initial_files, default_model_id FROM agents ",
+            "tags, status, version, created_at, updated_at, initial_files, default_model_id, tools FROM agents ",
             $tail
         )
     };
@@ -40,6 +40,7 @@ fn agent(row: &SqliteRow) -> StoreResult<Agent> {
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
         default_model_id: row.optional_id("default_model_id", ModelId::from_uuid)?,
+        tools: row.json("tools")?,
     })
 }
 
@@ -61,7 +62,8 @@ fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, org: OrgId, agent: &'q Ag
         .bind(agent.created_at.as_microsecond())
         .bind(agent.updated_at.as_microsecond())
         .bind(json(&agent.initial_files)?)
-        .bind(agent.default_model_id.map(|id| key(id.uuid())));
+        .bind(agent.default_model_id.map(|id| key(id.uuid())))
+        .bind(json(&agent.tools)?);
     Ok(query)
 }
 
@@ -74,8 +76,8 @@ impl RuntimeAgentStore for SqliteStore {
     async fn add_agent(&self, org: OrgId, agent: Agent) -> StoreResult<()> {
         let insert = sqlx::query(concat!(
             "INSERT INTO agents (org_id, id, name, display_name, description, system_prompt, harness_id, ",
-            "capabilities, max_iterations, tags, status, version, created_at, updated_at, initial_files, default_model_id) VALUES (?1, ?2, ?3, ?4, ",
-            "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+            "capabilities, max_iterations, tags, status, version, created_at, updated_at, initial_files, default_model_id, tools) ",
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         ));
         let mut writer = self.db.writer().await;
         let mut tx = writer.begin().await?;
@@ -107,7 +109,8 @@ impl RuntimeAgentStore for SqliteStore {
         let update = sqlx::query(concat!(
             "UPDATE agents SET name = ?3, display_name = ?4, description = ?5, system_prompt = ?6, harness_id = ",
             "?7, capabilities = ?8, max_iterations = ?9, tags = ?10, status = ?11, version = ?12, created_at = ",
-            "?13, updated_at = ?14, initial_files = ?15, default_model_id = ?16 WHERE org_id = ?1 AND id = ?2 AND version = ?12 - 1",
+            "?13, updated_at = ?14, initial_files = ?15, default_model_id = ?16, tools = ?17 ",
+            "WHERE org_id = ?1 AND id = ?2 AND version = ?12 - 1",
         ));
         let mut writer = self.db.writer().await;
         let mut tx = writer.begin().await?;

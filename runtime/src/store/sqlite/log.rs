@@ -11,8 +11,8 @@ use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::limits::MAX_EVENTS_PER_PAGE;
 use crate::session::SessionStatus;
-use crate::store::rules::{check_events, check_queue, check_writer, status_after};
-use crate::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted, TurnEnd};
+use crate::store::rules::{check_end, check_events, check_queue, check_writer, not_parked, status_after};
+use crate::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd};
 
 /// What a write to the log is checked against.
 struct Head {
@@ -20,6 +20,15 @@ struct Head {
     last_sequence: u64,
     fence: Fence,
     open_turns: u64,
+    /// Whether the oldest open turn is parked.
+    parked: bool,
+}
+
+impl Head {
+    /// The status that follows from the open turns.
+    fn next_status(&self) -> SessionStatus {
+        status_after(self.status, self.open_turns, self.parked)
+    }
 }
 
 async fn head(connection: &mut SqliteConnection, org: OrgId, session: SessionId) -> StoreResult<Head> {
@@ -27,7 +36,9 @@ async fn head(connection: &mut SqliteConnection, org: OrgId, session: SessionId)
     // primary key and counts through every turn that the org ever had.
     let row = sqlx::query(concat!(
         "SELECT id, status, last_sequence, fence, ",
-        "(SELECT count(*) FROM turns INDEXED BY turns_open WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL) AS open_turns ",
+        "(SELECT count(*) FROM turns INDEXED BY turns_open WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL) AS open_turns, ",
+        "coalesce((SELECT parked FROM turns INDEXED BY turns_open WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL ",
+        "ORDER BY input_sequence LIMIT 1), 0) AS parked ",
         "FROM sessions WHERE org_id = ?1 AND id = ?2"
     ))
     .bind(key(org.uuid()))
@@ -42,6 +53,7 @@ async fn head(connection: &mut SqliteConnection, org: OrgId, session: SessionId)
         last_sequence: row.number("last_sequence")?,
         fence: Fence(row.number("fence")?),
         open_turns: row.number("open_turns")?,
+        parked: row.flag("parked")?,
     })
 }
 
@@ -99,6 +111,41 @@ async fn end_turn(connection: &mut SqliteConnection, org: OrgId, session: Sessio
     Ok(())
 }
 
+/// Parks an open turn, or wakes it; false if it is not open.
+async fn set_parked(connection: &mut SqliteConnection, org: OrgId, session: SessionId, turn: TurnId, parked: bool) -> StoreResult<bool> {
+    let set = sqlx::query("UPDATE turns SET parked = ?4 WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL")
+        .bind(key(org.uuid()))
+        .bind(key(session.uuid()))
+        .bind(key(turn.uuid()))
+        .bind(parked)
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
+    Ok(set.rows_affected() > 0)
+}
+
+/// Wakes the parked turn of a session, if it has one.
+async fn wake_session(connection: &mut SqliteConnection, org: OrgId, session: SessionId) -> StoreResult<()> {
+    sqlx::query("UPDATE turns SET parked = 0 WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL AND parked = 1")
+        .bind(key(org.uuid()))
+        .bind(key(session.uuid()))
+        .execute(connection)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+async fn is_parked(connection: &mut SqliteConnection, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
+    let parked = sqlx::query("SELECT 1 FROM turns WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL AND parked = 1")
+        .bind(key(org.uuid()))
+        .bind(key(session.uuid()))
+        .bind(key(turn.uuid()))
+        .fetch_optional(connection)
+        .await
+        .map_err(store_error)?;
+    Ok(parked.is_some())
+}
+
 /// The input of a turn that was submitted before, whether it has ended or not.
 async fn submitted_input(connection: &mut SqliteConnection, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<Option<Event>> {
     let row = sqlx::query("SELECT id, session_id, input_sequence FROM turns WHERE org_id = ?1 AND id = ?2")
@@ -140,7 +187,9 @@ impl SessionLog for SqliteStore {
         check_queue(head.open_turns)?;
         let event = insert_events(&mut tx, org, session, head.last_sequence, vec![input]).await?.remove(0);
         insert_turn(&mut tx, org, turn, &event).await?;
-        set_head(&mut tx, org, session, status_after(head.status, head.open_turns + 1), Some(&event)).await?;
+        wake_session(&mut tx, org, session).await?;
+        let head = Head { open_turns: head.open_turns + 1, parked: false, ..head };
+        set_head(&mut tx, org, session, head.next_status(), Some(&event)).await?;
         tx.commit().await.map_err(store_error)?;
         Ok(Submitted { event, created: true })
     }
@@ -152,6 +201,7 @@ impl SessionLog for SqliteStore {
         let oldest = sqlx::query(concat!(
             "UPDATE turns SET attempt = attempt + 1 WHERE org_id = ?1 AND id = (",
             "SELECT id FROM turns WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL ORDER BY input_sequence LIMIT 1) ",
+            "AND parked = 0 ",
             "RETURNING id, attempt, cancel_requested"
         ))
         .bind(key(org.uuid()))
@@ -174,16 +224,41 @@ impl SessionLog for SqliteStore {
     async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
         let mut writer = self.db.writer().await;
         let mut tx = writer.begin().await?;
-        let marked =
-            sqlx::query("UPDATE turns SET cancel_requested = 1 WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL")
-                .bind(key(org.uuid()))
-                .bind(key(session.uuid()))
-                .bind(key(turn.uuid()))
-                .execute(&mut *tx)
-                .await
-                .map_err(store_error)?;
+        let marked = sqlx::query(
+            "UPDATE turns SET cancel_requested = 1, parked = 0 WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL",
+        )
+        .bind(key(org.uuid()))
+        .bind(key(session.uuid()))
+        .bind(key(turn.uuid()))
+        .execute(&mut *tx)
+        .await
+        .map_err(store_error)?;
+        if marked.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let head = head(&mut tx, org, session).await?;
+        set_head(&mut tx, org, session, head.next_status(), None).await?;
         tx.commit().await.map_err(store_error)?;
-        Ok(marked.rows_affected() > 0)
+        Ok(true)
+    }
+
+    async fn answer_turn(&self, org: OrgId, session: SessionId, answer: TurnAnswer) -> StoreResult<Vec<Event>> {
+        check_events(&answer.events)?;
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        let before = head(&mut tx, org, session).await?;
+        if !is_parked(&mut tx, org, session, answer.turn_id).await? {
+            return Err(not_parked(answer.turn_id));
+        }
+        check_end(answer.expected_sequence, before.last_sequence)?;
+        let stored = insert_events(&mut tx, org, session, before.last_sequence, answer.events).await?;
+        if answer.wakes_turn {
+            set_parked(&mut tx, org, session, answer.turn_id, false).await?;
+        }
+        let after = head(&mut tx, org, session).await?;
+        set_head(&mut tx, org, session, after.next_status(), stored.last()).await?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(stored)
     }
 
     async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>> {
@@ -200,14 +275,19 @@ impl SessionLog for SqliteStore {
         check_events(&append.events)?;
         let mut writer = self.db.writer().await;
         let mut tx = writer.begin().await?;
-        let head = head(&mut tx, org, session).await?;
-        check_writer(append.fence, head.fence, append.expected_sequence, head.last_sequence)?;
+        let before = head(&mut tx, org, session).await?;
+        check_writer(append.fence, before.fence, append.expected_sequence, before.last_sequence)?;
         if let Some((turn, end)) = append.ends_turn {
             end_turn(&mut tx, org, session, turn, end).await?;
         }
-        let stored = insert_events(&mut tx, org, session, head.last_sequence, append.events).await?;
-        let open_turns = head.open_turns.saturating_sub(append.ends_turn.iter().count() as u64);
-        set_head(&mut tx, org, session, status_after(head.status, open_turns), stored.last()).await?;
+        if let Some(turn) = append.parks_turn
+            && !set_parked(&mut tx, org, session, turn, true).await?
+        {
+            return Err(StoreError::NotFound { what: "open turn", id: turn.to_string() });
+        }
+        let stored = insert_events(&mut tx, org, session, before.last_sequence, append.events).await?;
+        let after = if append.ends_turn.is_some() || append.parks_turn.is_some() { head(&mut tx, org, session).await? } else { before };
+        set_head(&mut tx, org, session, after.next_status(), stored.last()).await?;
         tx.commit().await.map_err(store_error)?;
         Ok(stored)
     }

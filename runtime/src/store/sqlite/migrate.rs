@@ -64,6 +64,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0007_activations.sql"),
         checksum: "7e56eee5a16408ee4e296f6b5669235418058fe7ee35f12df7889ce0bea78769",
     },
+    Migration {
+        version: 8,
+        name: "waiting turns",
+        sql: include_str!("migrations/0008_waiting_turns.sql"),
+        checksum: "5d457a4699452ed6f5282e5572145e7ff01e90b79c8edd581f058a1e803db112",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

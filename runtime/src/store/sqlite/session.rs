@@ -18,7 +18,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, max_iterations, tags, ",
-            "version, created_at, updated_at, initial_files, model_id FROM sessions ",
+            "version, created_at, updated_at, initial_files, model_id, tools FROM sessions ",
             $tail
         )
     };
@@ -42,6 +42,7 @@ fn session(row: &SqliteRow) -> StoreResult<Session> {
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
         model_id: row.optional_id("model_id", ModelId::from_uuid)?,
+        tools: row.json("tools")?,
     })
 }
 
@@ -53,8 +54,8 @@ impl RuntimeSessionStore for SqliteStore {
         let mut tx = writer.begin().await?;
         sqlx::query(concat!(
             "INSERT INTO sessions (org_id, id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, ",
-            "max_iterations, tags, version, created_at, updated_at, initial_files, model_id, last_sequence, fence) ",
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1, 0)"
+            "max_iterations, tags, version, created_at, updated_at, initial_files, model_id, last_sequence, fence, tools) ",
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1, 0, ?17)"
         ))
         .bind(key(org.uuid()))
         .bind(key(session.id.uuid()))
@@ -72,6 +73,7 @@ impl RuntimeSessionStore for SqliteStore {
         .bind(session.updated_at.as_microsecond())
         .bind(json(&session.initial_files)?)
         .bind(session.model_id.map(|id| key(id.uuid())))
+        .bind(json(&session.tools)?)
         .execute(&mut *tx)
         .await
         .map_err(|error| taken(error, "session", &[("sessions.id", &session.id)]))?;
@@ -95,7 +97,8 @@ impl RuntimeSessionStore for SqliteStore {
         let mut tx = writer.begin().await?;
         let updated = sqlx::query(concat!(
             "UPDATE sessions SET harness_id = ?3, agent_id = ?4, title = ?5, system_prompt = ?6, capabilities = ?7, locale = ?8, ",
-            "max_iterations = ?9, tags = ?10, version = ?11, created_at = ?12, updated_at = ?13, initial_files = ?14, model_id = ?15 ",
+            "max_iterations = ?9, tags = ?10, version = ?11, created_at = ?12, updated_at = ?13, initial_files = ?14, ",
+            "model_id = ?15, tools = ?16 ",
             "WHERE org_id = ?1 AND id = ?2 AND version = ?11 - 1"
         ))
         .bind(key(org.uuid()))
@@ -113,6 +116,7 @@ impl RuntimeSessionStore for SqliteStore {
         .bind(session.updated_at.as_microsecond())
         .bind(json(&session.initial_files)?)
         .bind(session.model_id.map(|id| key(id.uuid())))
+        .bind(json(&session.tools)?)
         .execute(&mut *tx)
         .await
         .map_err(store_error)?;

@@ -1,6 +1,7 @@
 //! Agents as they are sent and answered.
 
 use everwit_runtime::agent::Agent;
+use everwit_runtime::client_tool::ClientTool;
 use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::{CapabilityConfig, ResourceStatus};
 use everwit_runtime::id::{AgentId, HarnessId, ModelId};
@@ -35,6 +36,9 @@ pub(crate) struct CreateAgent {
     /// Its capabilities, in addition to the harness chain's.
     #[serde(default)]
     pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Tools that the clients of its sessions execute.
+    #[serde(default)]
+    pub(super) tools: Vec<ClientTool>,
     /// Most model calls of one turn.
     pub(super) max_iterations: Option<u32>,
     /// Files that sessions start with, of which later layers win over earlier ones.
@@ -55,9 +59,6 @@ pub(crate) struct CreateAgent {
     #[serde(default)]
     #[schema(ignore)]
     pub(super) parallel_tool_calls: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    pub(super) tools: Unsupported,
 }
 
 /// What to change of an agent: absent fields stay, null clears.
@@ -93,6 +94,10 @@ pub(crate) struct UpdateAgent {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<CapabilityConfig>, required = false)]
     pub(super) capabilities: Option<Vec<CapabilityConfig>>,
+    /// Tools that the clients of its sessions execute, all of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<ClientTool>, required = false)]
+    pub(super) tools: Option<Vec<ClientTool>>,
     /// Most model calls of one turn.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u32>)]
@@ -134,6 +139,8 @@ pub(crate) struct AgentBody {
     pub(super) default_model_id: Option<ModelId>,
     /// Its capabilities, in addition to the harness chain's.
     pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Tools that the clients of its sessions execute.
+    pub(super) tools: Vec<ClientTool>,
     /// Most model calls of one turn; the platform's default if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) max_iterations: Option<u32>,
@@ -162,6 +169,7 @@ impl From<Agent> for AgentBody {
             harness_id: agent.harness_id,
             default_model_id: agent.default_model_id,
             capabilities: agent.capabilities,
+            tools: agent.tools,
             max_iterations: agent.max_iterations,
             initial_files: agent.initial_files,
             tags: agent.tags,
@@ -189,6 +197,9 @@ impl UpdateAgent {
         }
         if let Some(capabilities) = self.capabilities {
             agent.capabilities = capabilities;
+        }
+        if let Some(tools) = self.tools {
+            agent.tools = tools;
         }
         if let Some(max_iterations) = self.max_iterations {
             agent.max_iterations = max_iterations;

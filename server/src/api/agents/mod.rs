@@ -182,7 +182,6 @@ impl CreateAgent {
             ("/mcp_servers", &self.mcp_servers),
             ("/network_access", &self.network_access),
             ("/parallel_tool_calls", &self.parallel_tool_calls),
-            ("/tools", &self.tools),
         ]);
         let harness_id = match &self.harness_id {
             // The id stands for one that was not found, which ends the request below.
@@ -200,6 +199,7 @@ impl CreateAgent {
             harness_id,
             default_model_id,
             capabilities: self.capabilities,
+            tools: self.tools,
             max_iterations: self.max_iterations,
             initial_files: self.initial_files,
             tags: self.tags,
@@ -255,6 +255,7 @@ fn check(mut checks: Checks, agent: &Agent) -> Result<(), Problem> {
     checks.title("/display_name", agent.display_name.as_deref());
     checks.description(agent.description.as_deref());
     checks.system_prompt(Some(&agent.system_prompt));
+    checks.client_tools(&agent.tools);
     checks.initial_files(&agent.initial_files);
     checks.tags(&agent.tags);
     checks.max_iterations(agent.max_iterations);

@@ -1,5 +1,6 @@
 //! Sessions as they are sent and answered.
 
+use everwit_runtime::client_tool::ClientTool;
 use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::CapabilityConfig;
 use everwit_runtime::id::{AgentId, HarnessId, ModelId, OrgId, SessionId};
@@ -33,6 +34,9 @@ pub(crate) struct CreateSession {
     /// Its capabilities, in addition to harness and agent.
     #[serde(default)]
     pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Tools that its clients execute; they take the place of the agent's with the same names.
+    #[serde(default)]
+    pub(super) tools: Vec<ClientTool>,
     /// Id of its model; that of agent, harness, org or platform if absent.
     #[schema(pattern = "^model_[0-9a-f]{32}$")]
     pub(super) model_id: Option<String>,
@@ -64,9 +68,6 @@ pub(crate) struct CreateSession {
     pub(super) parallel_tool_calls: Unsupported,
     #[serde(default)]
     #[schema(ignore)]
-    pub(super) tools: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
     pub(super) workspace_id: Unsupported,
 }
 
@@ -87,6 +88,10 @@ pub(crate) struct UpdateSession {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<CapabilityConfig>, required = false)]
     pub(super) capabilities: Option<Vec<CapabilityConfig>>,
+    /// Tools that its clients execute, all of them, from the next turn on.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<ClientTool>, required = false)]
+    pub(super) tools: Option<Vec<ClientTool>>,
     /// Id of its model, from the next turn on.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, pattern = "^model_[0-9a-f]{32}$")]
@@ -128,6 +133,8 @@ pub(crate) struct SessionBody {
     pub(super) system_prompt: Option<String>,
     /// Its capabilities, in addition to harness and agent.
     pub(super) capabilities: Vec<CapabilityConfig>,
+    /// Tools that its clients execute, in addition to the agent's.
+    pub(super) tools: Vec<ClientTool>,
     /// Its model, unless a message names another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) model_id: Option<ModelId>,
@@ -160,6 +167,7 @@ impl SessionBody {
             status: session.status,
             system_prompt: session.system_prompt,
             capabilities: session.capabilities,
+            tools: session.tools,
             model_id: session.model_id,
             locale: session.locale,
             max_iterations: session.max_iterations,
@@ -182,6 +190,9 @@ impl UpdateSession {
         }
         if let Some(capabilities) = self.capabilities {
             session.capabilities = capabilities;
+        }
+        if let Some(tools) = self.tools {
+            session.tools = tools;
         }
         if let Some(locale) = self.locale {
             session.locale = locale;

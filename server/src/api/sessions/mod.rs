@@ -225,6 +225,7 @@ impl CreateSession {
             status: SessionStatus::Started,
             system_prompt: self.system_prompt,
             capabilities: self.capabilities,
+            tools: self.tools,
             model_id,
             locale: self.locale,
             max_iterations: self.max_iterations,
@@ -243,7 +244,6 @@ impl CreateSession {
             ("/mcp_servers", &self.mcp_servers),
             ("/network_access", &self.network_access),
             ("/parallel_tool_calls", &self.parallel_tool_calls),
-            ("/tools", &self.tools),
             ("/workspace_id", &self.workspace_id),
         ]);
     }
@@ -297,6 +297,7 @@ fn refuse_unusable(checks: &mut Checks, pointer: &str, what: &str, reference: &s
 fn check(mut checks: Checks, session: &Session) -> Result<(), Problem> {
     checks.title("/title", session.title.as_deref());
     checks.system_prompt(session.system_prompt.as_deref());
+    checks.client_tools(&session.tools);
     checks.initial_files(&session.initial_files);
     checks.tags(&session.tags);
     checks.locale(session.locale.as_deref());

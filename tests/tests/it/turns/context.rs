@@ -138,6 +138,7 @@ pub(super) fn agent(harness_id: HarnessId) -> Agent {
         harness_id,
         default_model_id: None,
         capabilities: vec![CapabilityConfig { id: "Notes".to_owned(), config: Some(json!({"size": 2})) }],
+        tools: Vec::new(),
         max_iterations: Some(7),
         initial_files: Vec::new(),
         tags: Vec::new(),

@@ -8,7 +8,7 @@ use everwit_runtime::engine::TurnKey;
 use everwit_runtime::error::Error;
 use everwit_runtime::event::{Event, NewEvent};
 use everwit_runtime::id::{EventId, OrgId, SessionId, TurnId};
-use everwit_runtime::store::{Append, Claim, SessionLog, StoreError, StoreResult, Submitted};
+use everwit_runtime::store::{Append, Claim, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer};
 use everwit_runtime::turn::{TurnPlatform, TurnRun, TurnSignals};
 
 use super::rig::Rig;
@@ -126,6 +126,11 @@ impl SessionLog for FaultyLog {
     async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
         self.check()?;
         self.inner.request_cancel(org, session, turn).await
+    }
+
+    async fn answer_turn(&self, org: OrgId, session: SessionId, answer: TurnAnswer) -> StoreResult<Vec<Event>> {
+        self.check()?;
+        self.inner.answer_turn(org, session, answer).await
     }
 
     async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>> {

@@ -219,6 +219,7 @@ async fn events_of_the_turn_from_elsewhere_make_it_plan_again() {
         fence: Fence(1),
         events: vec![cancelled],
         ends_turn: Some((key.turn, TurnEnd::Cancelled)),
+        parks_turn: None,
     };
     rig.log().append(rig.org, rig.session, append).await.unwrap();
     rig.desk.gate.add_permits(1);

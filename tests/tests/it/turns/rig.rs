@@ -184,6 +184,7 @@ impl Rig {
             status: SessionStatus::Started,
             system_prompt: None,
             capabilities: Vec::new(),
+            tools: Vec::new(),
             model_id: None,
             locale: None,
             max_iterations: None,

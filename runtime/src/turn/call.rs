@@ -1,0 +1,36 @@
+//! The tool calls of an answer, as the planner sees them.
+
+use crate::event::RequestKind;
+use crate::message::ToolCall;
+
+/// A tool call that has no result yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedCall {
+    /// Position in the answer that asked for it, from 0.
+    pub index: usize,
+    /// The call.
+    pub call: ToolCall,
+    /// Whether it may have been executed already.
+    pub claimed: bool,
+    /// What it waits for: somebody outside, who has been asked if `requested`.
+    pub waits_for: Option<RequestKind>,
+    /// Whether the request is in the log.
+    pub requested: bool,
+}
+
+/// What the events say about a tool call.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct CallState {
+    pub(super) call: ToolCall,
+    pub(super) claimed: bool,
+    pub(super) in_act: bool,
+    pub(super) requested: Option<RequestKind>,
+    pub(super) approved: bool,
+    pub(super) success: Option<bool>,
+}
+
+impl CallState {
+    pub(super) fn new(call: &ToolCall) -> Self {
+        Self { call: call.clone(), claimed: false, in_act: false, requested: None, approved: false, success: None }
+    }
+}
