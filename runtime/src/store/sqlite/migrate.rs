@@ -66,7 +66,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 8,
-        name: "waiting turns",
+        name: "waiting_turns",
         sql: include_str!("migrations/0008_waiting_turns.sql"),
         checksum: "5d457a4699452ed6f5282e5572145e7ff01e90b79c8edd581f058a1e803db112",
     },
