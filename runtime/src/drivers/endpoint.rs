@@ -37,10 +37,11 @@ impl Endpoint {
         self.url.host_str() == Some(host)
     }
 
-    /// Adds a version to the path, unless the base URL has it: people paste both.
+    /// Adds a version to the path, unless the base URL ends in one: people paste both.
     #[must_use]
     pub(super) fn version(self, version: &str) -> Self {
-        if self.last_segment() == version { self } else { self.path(&[version]) }
+        let has_one = self.last_segment().strip_prefix('v').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+        if has_one { self } else { self.path(&[version]) }
     }
 
     /// Adds segments to the path; each is escaped, whatever it holds.
@@ -121,6 +122,7 @@ mod tests {
         let url = |base, segments: &[&str]| endpoint(base).expect("it is a base URL").version("v1").path(segments).post(&Value::Null).url;
         assert_eq!(url("https://a.test", &["x"]), "https://a.test/v1/x");
         assert_eq!(url("https://a.test/v1/", &["x"]), "https://a.test/v1/x");
+        assert_eq!(url("https://a.test/v1beta", &["x"]), "https://a.test/v1beta/x");
         assert_eq!(url("https://a.test/proxy", &["a/b?c#d", "../e"]), "https://a.test/proxy/v1/a%2Fb%3Fc%23d/..%2Fe");
         assert_eq!(url("https://a.test", &["arn:aws:x/y"]), "https://a.test/v1/arn:aws:x%2Fy");
     }
