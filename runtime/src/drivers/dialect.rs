@@ -98,7 +98,7 @@ impl<D: Dialect> Codec for DialectCodec<D> {
         if !self.output.is_ended() {
             self.dialect.frame(frame, &mut self.output)?;
         }
-        self.output.take()
+        Ok(self.output.take())
     }
 
     async fn on_end(&mut self) -> Result<Vec<ChatEvent>, DriverError> {

@@ -91,7 +91,8 @@ impl Endpoint {
 pub(super) fn api_key<'c>(config: &'c DriverConfig, driver: &DriverId) -> Result<&'c str, DriverError> {
     let key = config.api_key.as_ref().map(|key| key.expose_secret()).unwrap_or_default();
     if key.trim().is_empty() {
-        let message = format!("the provider has no API key; the driver {driver} takes it from the provider alone, not from the environment");
+        let message =
+            format!("the provider has no API key; the driver {driver} takes it from the provider alone, not from the environment");
         return Err(configuration(message));
     }
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {

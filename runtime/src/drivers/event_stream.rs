@@ -54,7 +54,8 @@ impl EventStream {
             let message = format!("an event of the answer is larger than {MAX_MESSAGE_BYTES} bytes");
             return Err(DriverError::new(DriverErrorKind::AnswerTooLarge, message));
         }
-        let payload = (PRELUDE_BYTES + CHECKSUM_BYTES).checked_add(fields).and_then(|around| total.checked_sub(around)).ok_or_else(broken)?;
+        let payload =
+            (PRELUDE_BYTES + CHECKSUM_BYTES).checked_add(fields).and_then(|around| total.checked_sub(around)).ok_or_else(broken)?;
         if self.pending.len() < total {
             return Ok(None);
         }

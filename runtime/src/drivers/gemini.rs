@@ -130,7 +130,9 @@ fn reason_of(reason: &str, has_calls: bool) -> &str {
         "STOP" if has_calls => "tool-calls",
         "STOP" => "stop",
         "MAX_TOKENS" => "length",
-        "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY" | "IMAGE_PROHIBITED_CONTENT" => "content-filter",
+        "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY" | "IMAGE_PROHIBITED_CONTENT" => {
+            "content-filter"
+        }
         other => other,
     }
 }

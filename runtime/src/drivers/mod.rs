@@ -4,9 +4,9 @@
 //! responses as values, so it cannot reach the network, the environment or another credential than
 //! the one of its [`DriverConfig`](crate::driver::DriverConfig).
 //!
-//! What they share: [`transcript`] groups the conversation into turns, [`dialect`] is a codec with
-//! the checks that every vendor needs, [`output`] builds events, [`endpoint`] makes URLs and
-//! credentials, [`failure`] reads refusals, [`options`] takes the driver's own options.
+//! What they share: `transcript` groups the conversation into turns, `dialect` is a codec with
+//! the checks that every vendor needs, `output` builds events, `endpoint` makes URLs and
+//! credentials, `failure` reads refusals, `options` takes the driver's own options.
 
 pub mod anthropic;
 pub mod azure_openai;

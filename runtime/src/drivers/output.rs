@@ -102,8 +102,8 @@ impl Output {
     }
 
     /// The events since the last time.
-    pub(super) fn take(&mut self) -> Result<Vec<ChatEvent>, DriverError> {
-        Ok(mem::take(&mut self.events))
+    pub(super) fn take(&mut self) -> Vec<ChatEvent> {
+        mem::take(&mut self.events)
     }
 
     fn push(&mut self, event: ChatEvent) {

@@ -30,7 +30,10 @@ pub(super) enum Piece<'m> {
     Result(ToolResult<'m>),
     Call(&'m ToolCall),
     /// Reasoning that has to come back.
-    Reasoning { text: &'m str, opaque: &'m str },
+    Reasoning {
+        text: &'m str,
+        opaque: &'m str,
+    },
 }
 
 /// The outcome of a call.

@@ -63,7 +63,8 @@ impl OpenCalls {
 
     /// Its result is given.
     pub(super) fn settle(&mut self, id: &str) -> Result<(), Failure> {
-        let at = self.0.iter().position(|open| open == id).ok_or_else(|| invalid(format!("no tool call has the id {id:?} of this result")))?;
+        let at =
+            self.0.iter().position(|open| open == id).ok_or_else(|| invalid(format!("no tool call has the id {id:?} of this result")))?;
         self.0.remove(at);
         Ok(())
     }

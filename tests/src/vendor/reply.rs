@@ -22,7 +22,11 @@ pub(super) enum Content {
     /// The answer breaks off with this failure inside the stream, after so many of its events.
     FailingAnswer(Answer, usize, Failure),
     Failure(Failure),
-    Raw { status: StatusCode, headers: Vec<(&'static str, String)>, body: Bytes },
+    Raw {
+        status: StatusCode,
+        headers: Vec<(&'static str, String)>,
+        body: Bytes,
+    },
 }
 
 /// How the body is cut into chunks.

@@ -20,6 +20,7 @@ mod egress;
 mod embedding_server;
 mod environment;
 mod in_process;
+mod native_drivers;
 mod providers;
 mod readme;
 mod sandbox;

@@ -10,6 +10,6 @@ mod model;
 mod properties;
 mod recovery;
 mod report;
-mod rig;
+pub(crate) mod rig;
 mod secrets;
 mod tools;

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use everwit_tests::vendor::{Answer, Chunks, Counts, End, Failure, Reply, StubVendor, Wire};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::support::guests::{root, target};
@@ -17,16 +18,36 @@ fn site() -> PathBuf {
     site
 }
 
+/// A program of `tests/vendor-clients`, with the clients and without anything of the environment.
+fn python(program: &str) -> Command {
+    let mut python = Command::new("python3");
+    python.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("PYTHONPATH", site());
+    // Nothing but this machine's own addresses, whatever a client thinks of trying.
+    python.env("AWS_EC2_METADATA_DISABLED", "true");
+    python.arg(root().join("tests/vendor-clients").join(program)).kill_on_drop(true);
+    python
+}
+
+/// What is wrong with the body of a request by the types that the vendor publishes; empty if
+/// nothing is.
+pub(crate) async fn problems_of(wire: Wire, body: &Value) -> String {
+    let mut python = python("judge.py");
+    python.arg(wire.driver_id()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = python.spawn().expect("python3 runs");
+    let mut input = child.stdin.take().expect("it is piped");
+    input.write_all(body.to_string().as_bytes()).await.expect("it reads");
+    drop(input);
+    let output = child.wait_with_output().await.expect("it ends");
+    assert!(output.status.success(), "{wire:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it prints text")
+}
+
 /// Runs so many turns with a vendor's client, and returns what it made of each reply.
 async fn turns(vendor: &StubVendor, count: usize) -> Vec<Value> {
     let wire = vendor.wire();
-    let mut python = Command::new("python3");
-    // Nothing but this machine's own addresses, whatever a client thinks of trying.
-    python.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("PYTHONPATH", site());
-    python.env("AWS_EC2_METADATA_DISABLED", "true");
-    python.arg(root().join("tests/vendor-clients/turn.py"));
+    let mut python = python("turn.py");
     python.args([wire.driver_id(), &vendor.base_url(), wire.key(), wire.model(), &count.to_string()]);
-    let output = python.stdin(Stdio::null()).kill_on_drop(true).output().await.expect("python3 runs");
+    let output = python.stdin(Stdio::null()).output().await.expect("python3 runs");
     assert!(output.status.success(), "{wire:?}: {}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).expect("it prints JSON");
     lines.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()

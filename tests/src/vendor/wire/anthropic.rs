@@ -137,7 +137,8 @@ fn words(failure: &Failure) -> (u16, &'static str, String) {
         Failure::UnknownModel => fixed(404, "not_found_error", "model: other"),
         Failure::RateLimited(_) => fixed(429, "rate_limit_error", "This request would exceed your organization's rate limit."),
         Failure::QuotaExhausted => {
-            let message = "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits.";
+            let message =
+                "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits.";
             fixed(400, "invalid_request_error", message)
         }
         Failure::ContextTooLong => fixed(400, "invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"),

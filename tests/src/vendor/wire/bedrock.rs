@@ -109,7 +109,9 @@ fn words(failure: &Failure) -> (u16, &'static str, String) {
         Failure::UnknownModel => fixed(404, "ResourceNotFoundException", "The model other could not be found."),
         Failure::RateLimited(_) => fixed(429, "ThrottlingException", "Too many requests, please wait before trying again."),
         Failure::QuotaExhausted => fixed(400, "ServiceQuotaExceededException", "Your request exceeds the service quota for your account."),
-        Failure::ContextTooLong => fixed(400, "ValidationException", "The model returned the following errors: Input is too long for requested model."),
+        Failure::ContextTooLong => {
+            fixed(400, "ValidationException", "The model returned the following errors: Input is too long for requested model.")
+        }
         Failure::Invalid(message) => fixed(400, "ValidationException", message),
         Failure::ServerError => fixed(500, "InternalServerException", "The system encountered an unexpected error during processing."),
         Failure::Overloaded => fixed(503, "ServiceUnavailableException", "Bedrock is unable to process your request."),

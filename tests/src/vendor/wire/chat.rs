@@ -100,8 +100,10 @@ fn thinking(wire: Wire, pieces: &[String]) -> Vec<Bytes> {
     match wire {
         Wire::OpenAiCompletions => pieces.iter().map(|piece| delta(&json!({ "reasoning_content": piece }))).collect(),
         Wire::OpenRouter => {
-            let detail = |detail: Value| json!({ "type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0, "id": null,
-                "text": detail["text"], "signature": detail["signature"] });
+            let detail = |detail: Value| {
+                json!({ "type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0, "id": null,
+                "text": detail["text"], "signature": detail["signature"] })
+            };
             let mut events: Vec<Bytes> = pieces
                 .iter()
                 .map(|piece| delta(&json!({ "content": "", "reasoning": piece, "reasoning_details": [detail(json!({ "text": piece }))] })))
@@ -156,15 +158,22 @@ fn usage(wire: Wire, answer: &Answer) -> Value {
 /// OpenAI's words: status, type, code and message.
 fn words(failure: &Failure) -> (u16, &'static str, Option<&'static str>, String) {
     match failure {
-        Failure::Unauthorized => (401, "invalid_request_error", Some("invalid_api_key"), "Incorrect API key provided: stub-*****.".to_owned()),
-        Failure::Forbidden => {
-            (403, "invalid_request_error", Some("unsupported_country_region_territory"), "Country, region, or territory not supported".to_owned())
+        Failure::Unauthorized => {
+            (401, "invalid_request_error", Some("invalid_api_key"), "Incorrect API key provided: stub-*****.".to_owned())
         }
+        Failure::Forbidden => (
+            403,
+            "invalid_request_error",
+            Some("unsupported_country_region_territory"),
+            "Country, region, or territory not supported".to_owned(),
+        ),
         Failure::UnknownModel => {
             let message = "The model `other` does not exist or you do not have access to it.".to_owned();
             (404, "invalid_request_error", Some("model_not_found"), message)
         }
-        Failure::RateLimited(_) => (429, "requests", Some("rate_limit_exceeded"), "Rate limit reached for stub-model in organization org-stub".to_owned()),
+        Failure::RateLimited(_) => {
+            (429, "requests", Some("rate_limit_exceeded"), "Rate limit reached for stub-model in organization org-stub".to_owned())
+        }
         Failure::QuotaExhausted => {
             let message = "You exceeded your current quota, please check your plan and billing details.".to_owned();
             (429, "insufficient_quota", Some("insufficient_quota"), message)
@@ -191,7 +200,8 @@ pub(super) fn refuse(failure: &Failure) -> Refusal {
 /// OpenRouter repeats the status as the code, and has one of its own for spent credit.
 pub(super) fn refuse_as_router(failure: &Failure) -> Refusal {
     let (status, .., message) = router_words(failure);
-    Refusal::new(status, json!({ "error": { "code": status, "message": message, "metadata": {} }, "user_id": "user_stub" })).with_retry_after(failure)
+    Refusal::new(status, json!({ "error": { "code": status, "message": message, "metadata": {} }, "user_id": "user_stub" }))
+        .with_retry_after(failure)
 }
 
 fn router_words(failure: &Failure) -> (u16, String) {

@@ -78,7 +78,8 @@ pub(super) fn events(answer: &Answer) -> Vec<Bytes> {
             // Until the end only the prompt is counted.
             None => drop(usage.as_object_mut().and_then(|usage| usage.remove("candidatesTokenCount"))),
         }
-        events.push(data(&json!({ "candidates": [candidate], "usageMetadata": usage, "modelVersion": MODEL, "responseId": "gemini-stub" })));
+        events
+            .push(data(&json!({ "candidates": [candidate], "usageMetadata": usage, "modelVersion": MODEL, "responseId": "gemini-stub" })));
     };
     for part in &answer.parts {
         match part {
@@ -102,7 +103,8 @@ pub(super) fn events(answer: &Answer) -> Vec<Bytes> {
         Stop::Filter => "SAFETY",
     };
     let thought = answer.parts.iter().any(|part| matches!(part, Part::Thinking(_)));
-    let last = if thought && !answer.has_calls() { json!({ "text": "", "thoughtSignature": signature("") }) } else { json!({ "text": "" }) };
+    let last =
+        if thought && !answer.has_calls() { json!({ "text": "", "thoughtSignature": signature("") }) } else { json!({ "text": "" }) };
     push(last, Some(reason));
     events
 }
@@ -113,7 +115,9 @@ fn words(failure: &Failure) -> (u16, &'static str, Option<&'static str>, String)
     match failure {
         Failure::Unauthorized => fixed(400, "INVALID_ARGUMENT", Some("API_KEY_INVALID"), "API key not valid. Please pass a valid API key."),
         Failure::Forbidden => fixed(403, "PERMISSION_DENIED", None, "Your API key doesn't have the required permissions."),
-        Failure::UnknownModel => fixed(404, "NOT_FOUND", None, "models/other is not found for API version v1beta, or is not supported for generateContent."),
+        Failure::UnknownModel => {
+            fixed(404, "NOT_FOUND", None, "models/other is not found for API version v1beta, or is not supported for generateContent.")
+        }
         Failure::RateLimited(_) => fixed(429, "RESOURCE_EXHAUSTED", None, "Resource has been exhausted (e.g. check quota)."),
         Failure::QuotaExhausted => {
             let message = "You exceeded your current quota, please check your plan and billing details. Quota exceeded for metric: \
