@@ -206,10 +206,10 @@ fn body(request: &ChatRequest) -> Result<Value, DriverError> {
 /// The limit of the answer does not include what the model may think. A model that thinks takes no
 /// temperature.
 fn set_thinking(body: &mut Value, request: &ChatRequest) -> Result<(), DriverError> {
-    let thinking = request.reasoning_effort.as_deref().and_then(|effort| Thinking::of(&request.model, effort));
+    let thinking = Thinking::of_request(request);
     let budget = thinking.as_ref().map_or(0, |thinking| thinking.budget);
     body["max_tokens"] = json!(request.max_output_tokens.unwrap_or(DEFAULT_MAX_TOKENS).saturating_add(budget));
-    let thinks = thinking.as_ref().is_some_and(|thinking| thinking.config["type"] != "disabled");
+    let thinks = thinking.as_ref().is_some_and(Thinking::thinks);
     if let Some(thinking) = thinking {
         body["thinking"] = thinking.config;
         if let Some(effort) = thinking.effort {

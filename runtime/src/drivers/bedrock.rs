@@ -243,12 +243,12 @@ fn set_tools(body: &mut Value, request: &ChatRequest) {
 /// Anthropic's models are told how to think in their own words, others an effort.
 fn set_thinking(body: &mut Value, inference: &mut Value, request: &ChatRequest) -> bool {
     let Some(effort) = request.reasoning_effort.as_deref() else { return false };
-    let thinking = Thinking::of(&request.model, effort).filter(|_| request.model.contains(CLAUDE));
+    let thinking = Thinking::of_request(request).filter(|_| request.model.contains(CLAUDE));
     let Some(thinking) = thinking else {
         body["outputConfig"]["effort"] = json!(effort);
         return false;
     };
-    let thinks = thinking.config["type"] != "disabled";
+    let thinks = thinking.thinks();
     if thinks && thinking.budget > 0 {
         let answer = request.max_output_tokens.unwrap_or(super::anthropic::DEFAULT_MAX_TOKENS);
         inference["maxTokens"] = json!(answer.saturating_add(thinking.budget));

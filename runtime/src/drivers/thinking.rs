@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::driver::{ChatRequest, ToolChoice};
+
 /// From this generation on a model decides by itself how much it thinks, and is told an effort.
 const ADAPTIVE_SINCE: (u32, u32) = (4, 6);
 /// Smallest budget of tokens for thinking that a model takes.
@@ -19,8 +21,20 @@ pub(super) struct Thinking {
 }
 
 impl Thinking {
-    /// Of a reasoning effort; none for a word that means nothing here.
-    pub(super) fn of(model: &str, effort: &str) -> Option<Self> {
+    /// Of what a request wishes; none if it wishes nothing that means something here.
+    pub(super) fn of_request(request: &ChatRequest) -> Option<Self> {
+        let thinking = Self::of(&request.model, request.reasoning_effort.as_deref()?)?;
+        // A model that must call a tool must not think first.
+        let is_forced = matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Tool(_)) && !request.tools.is_empty();
+        Some(if is_forced { Self { config: json!({ "type": "disabled" }), budget: 0, ..thinking } } else { thinking })
+    }
+
+    /// Whether the model thinks.
+    pub(super) fn thinks(&self) -> bool {
+        self.config["type"] != "disabled"
+    }
+
+    fn of(model: &str, effort: &str) -> Option<Self> {
         if effort == "none" {
             return Some(Self { config: json!({ "type": "disabled" }), effort: None, budget: 0 });
         }
@@ -76,6 +90,20 @@ mod tests {
         ] {
             assert_eq!(generation(model), expect, "{model}");
         }
+    }
+
+    #[test]
+    fn a_model_that_must_call_a_tool_does_not_think() {
+        let tool = crate::driver::OfferedTool { name: "look".to_owned(), description: String::new(), input_schema: json!({}) };
+        let request = ChatRequest {
+            model: "claude-opus-5".to_owned(),
+            tools: vec![tool],
+            reasoning_effort: Some("high".to_owned()),
+            ..ChatRequest::default()
+        };
+        assert!(Thinking::of_request(&request).is_some_and(|thinking| thinking.thinks()));
+        let forced = ChatRequest { tool_choice: ToolChoice::Required, ..request };
+        assert!(Thinking::of_request(&forced).is_some_and(|thinking| !thinking.thinks() && thinking.effort == Some("high")));
     }
 
     #[test]

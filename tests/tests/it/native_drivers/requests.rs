@@ -99,9 +99,11 @@ async fn a_model_with_an_odd_name_stays_in_its_place() {
         let vendor = StubVendor::start(wire).await;
         let request = ChatRequest { model: "../../../secret?x=1#y".to_owned(), ..question(wire) };
         complete(&vendor, request).await.expect_err("there is no such model");
-        let received = vendor.received().remove(0);
-        assert!(!received.query.contains("x=1"), "{wire:?}: {} {}", received.path, received.query);
-        assert!(!received.path.starts_with("/secret"), "{wire:?}: {}", received.path);
+        // The gateway may refuse such a path as well.
+        for received in vendor.received() {
+            assert!(!received.query.contains("x=1"), "{wire:?}: {} {}", received.path, received.query);
+            assert!(!received.path.starts_with("/secret"), "{wire:?}: {}", received.path);
+        }
     }
 }
 
