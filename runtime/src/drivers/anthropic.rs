@@ -25,7 +25,7 @@ use crate::event::TokenUsage;
 pub const DEFAULT_BASE_URL: &str = "https://api.anthropic.com";
 /// Tokens of an answer if nobody says: this vendor wants a limit.
 pub const DEFAULT_MAX_TOKENS: u64 = 16_384;
-/// Version of the API.
+/// Version of the API. The one after it takes neither `temperature` nor `top_p` and `top_k`.
 const VERSION: &str = "2023-06-01";
 /// Marks the opaque value of reasoning that is hidden; a signature has no colon.
 const REDACTED: &str = "redacted_thinking:";

@@ -12,6 +12,8 @@ static SCHEMA: Schema = Schema::new(|| Schema::compile(include_str!("../schema/a
 
 /// Places in a request that may be marked for the prompt cache.
 const MAX_CACHE_MARKS: usize = 4;
+/// Versions of the API: the one that is documented, and that of the vendor's newest clients.
+const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
 /// Smallest budget of tokens for thinking.
 const MIN_THINKING_TOKENS: u64 = 1_024;
 
@@ -22,7 +24,12 @@ pub(super) fn judge(request: &Received) -> Result<(), Failure> {
         return Err(Failure::Unauthorized);
     }
     ensure(request.method == "POST" && request.path == "/v1/messages", || "Not Found".to_owned())?;
-    ensure(request.header("anthropic-version") == "2023-06-01", || "anthropic-version: header is required".to_owned())?;
+    let version = request.header("anthropic-version");
+    ensure(VERSIONS.contains(&version), || "anthropic-version: header is required".to_owned())?;
+    for sampling in ["temperature", "top_p", "top_k"] {
+        let known = version == VERSIONS[0] || request.body.get(sampling).is_none();
+        ensure(known, || format!("{sampling}: Extra inputs are not permitted"))?;
+    }
     SCHEMA.check(&request.body)?;
     if request.body["model"] != MODEL {
         return Err(Failure::UnknownModel);

@@ -24,8 +24,34 @@ pub(super) fn judge(request: &Received) -> Result<(), Failure> {
     if model != MODEL {
         return Err(Failure::UnknownModel);
     }
-    SCHEMA.check(&request.body)?;
-    conversation(&request.body)
+    let body = in_camel_case(&request.body);
+    SCHEMA.check(&body)?;
+    conversation(&body)
+}
+
+/// The vendor takes each name in two spellings, and its own client uses both. What users name, such
+/// as arguments and the properties of schemas, stays.
+fn in_camel_case(value: &Value) -> Value {
+    match value {
+        Value::Array(values) => values.iter().map(in_camel_case).collect(),
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| {
+                let mut words = name.split('_').filter(|word| !word.is_empty());
+                let first = words.next().unwrap_or_default().to_owned();
+                let camel = words.fold(first, |name, word| name + &capitalised(word));
+                let is_free = matches!(camel.as_str(), "args" | "response" | "parametersJsonSchema" | "responseJsonSchema");
+                (camel, if is_free { value.clone() } else { in_camel_case(value) })
+            };
+            members.iter().map(member).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut characters = word.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    first + characters.as_str()
 }
 
 /// Results follow the calls, and the first call of a step comes back with its signature.
