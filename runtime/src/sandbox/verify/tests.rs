@@ -33,6 +33,7 @@ fn plain() -> ComponentDescription {
         instructions: None,
         config_schema: json!({}),
         tools: vec![tool("go")],
+        driver: None,
         dependencies: Vec::new(),
         features: Vec::new(),
         permissions: Permissions { files: FileAccess::None, ..Permissions::default() },
