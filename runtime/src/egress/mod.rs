@@ -27,6 +27,7 @@ mod transport;
 
 pub use address::{Refusal, judge};
 pub use error::{EgressError, EgressErrorKind};
+#[cfg(feature = "sandbox")]
 pub(crate) use exchange::retry_after_ms;
 pub use exchange::{EgressResponse, MAX_RESPONSE_FIELDS, MAX_RESPONSE_HEAD_BYTES};
 pub use gateway::{Gateway, GatewayConfig, Timeouts};
