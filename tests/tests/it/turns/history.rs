@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use everwit_runtime::driver::llmsim::{LlmSimConfig, ToolCallConfig};
-use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError};
+use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError, DriverRegistry};
 use everwit_runtime::event::EventData;
 use everwit_runtime::id::{OrgId, SessionId};
 use everwit_runtime::message::{ContentPart, Message, Role, ToolCall};
@@ -109,7 +109,9 @@ async fn the_ninetieth_iteration_reads_and_calls_as_much_as_the_second() {
     let driver = Insisting { log: log.clone(), iterations: ITERATIONS, counts: Arc::default() };
     let counts = driver.counts.clone();
     let id = rig.platform.default_model.provider_type.clone();
-    rig.platform.drivers.register_or_replace(id, move |_| Box::new(driver.clone()));
+    let mut drivers = DriverRegistry::new();
+    drivers.register(id, move |_| Box::new(driver.clone()));
+    rig.platform.drivers = Arc::new(drivers);
     assert_eq!(rig.ask("go").await, TurnRun::Ended(TurnEnd::Completed));
     let counts = counts.lock().unwrap();
     let costs: Vec<(usize, usize)> = counts.windows(2).map(|pair| (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1)).collect();

@@ -193,7 +193,8 @@ async fn rig(failure: Failure) -> Rig {
     drivers.register_external("gossip", move |config| Box::new(Gossip { config: config.clone(), failure, expected: &PLANTED }));
     let mut capabilities = CapabilityRegistry::new();
     capabilities.register(Vault::new());
-    rig.platform = TurnPlatform { drivers, capabilities: Arc::new(capabilities), default_model: planted(), ..rig.platform };
+    let (drivers, capabilities) = (Arc::new(drivers), Arc::new(capabilities));
+    rig.platform = TurnPlatform { drivers, capabilities, default_model: planted(), ..rig.platform };
     let store = &rig.platform.backends.harness_store;
     let mut harness = store.find_harness(rig.org, "base").await.unwrap().unwrap();
     harness.capabilities = vec![CapabilityConfig::with_config("vault", json!({ "key": PLANTED_CONFIG, "size": 7 }))];

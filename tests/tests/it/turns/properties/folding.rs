@@ -40,7 +40,7 @@ fn data(kind: u8, sequence: u64, turn_id: TurnId) -> EventData {
     let even = sequence.is_multiple_of(2);
     match kind {
         0 => EventData::InputMessage { message: message(sequence, Role::User, vec![ContentPart::text(format!("input {sequence}"))]) },
-        1 => EventData::TurnStarted { turn_id, input_message_id, capabilities: Vec::new() },
+        1 => EventData::TurnStarted { turn_id, input_message_id, capabilities: Vec::new(), driver: None },
         2 => EventData::SessionActivated { turn_id, input_message_id },
         3 => EventData::ReasonStarted { harness_id, agent_id: None, iteration: 1 },
         4 => EventData::ReasonRecovered { turn_id, mode: RecoveryMode::Restart },

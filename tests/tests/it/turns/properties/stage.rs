@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use everwit_runtime::capability::{Capability, CapabilityRegistry, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput};
 use everwit_runtime::client_tool::ClientTool;
 use everwit_runtime::component::Effects;
-use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError};
+use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError, DriverRegistry};
 use everwit_runtime::harness::CapabilityConfig;
 use everwit_runtime::id::{IdSource, OrgId, SessionId};
 use everwit_runtime::message::ToolCall;
@@ -157,7 +157,9 @@ pub(super) async fn staged(meanwhile: Vec<Meanwhile>, answers: Vec<usize>) -> (R
     rig.platform.capabilities = Arc::new(registry);
     let driver = actor.clone();
     let id = rig.platform.default_model.provider_type.clone();
-    rig.platform.drivers.register_or_replace(id, move |_| Box::new(driver.clone()));
+    let mut drivers = DriverRegistry::new();
+    drivers.register(id, move |_| Box::new(driver.clone()));
+    rig.platform.drivers = Arc::new(drivers);
     actor.submit().await;
     (rig, actor)
 }
