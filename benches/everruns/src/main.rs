@@ -18,7 +18,7 @@ use theirs::Theirs;
 /// Fresh runtimes whose first turn is measured, for each kind of turn.
 const FIRST_TURNS: usize = 200;
 /// Fresh runtimes whose first hundred turns are measured.
-const CONVERSATIONS: usize = 30;
+const CONVERSATIONS: usize = 10;
 /// Turns of each of them.
 const TURNS: usize = 100;
 
