@@ -40,14 +40,14 @@ async fn a_call_waits_for_its_place_no_longer_than_its_own_time() {
 #[tokio::test]
 async fn so_many_calls_wait_and_one_more_is_refused_at_once() {
     let (echo, spinning, cancel) = occupied(600_000).await;
+    let context = call_context();
     let mut waiting = Vec::with_capacity(MAX_WAITING);
     for _ in 0..MAX_WAITING {
-        let echo = echo.clone();
-        let mut queued = Box::pin(async move { call(&echo, "echo", json!({ "value": 1 })).await });
+        let mut queued = Box::pin(echo.call_tool(&context, "echo", json!({ "value": 1 })));
         assert!(futures::poll!(queued.as_mut()).is_pending(), "it waits");
         waiting.push(queued);
     }
-    let mut refused = Box::pin(call(&echo, "echo", json!({ "value": 1 })));
+    let mut refused = Box::pin(echo.call_tool(&context, "echo", json!({ "value": 1 })));
     match futures::poll!(refused.as_mut()) {
         std::task::Poll::Ready(outcome) => assert_eq!(stop_kind(&outcome), StopKind::Busy),
         std::task::Poll::Pending => panic!("more calls wait than may"),
