@@ -99,6 +99,7 @@ pub mod store;
 pub mod tokens;
 pub mod turn;
 
+pub use bus::{EventBus, EventEmitter};
 pub use capability::{Capability, CapabilityRegistry, CapabilitySource};
 #[cfg(feature = "builtins")]
 pub use capability::{
@@ -116,5 +117,8 @@ pub use platform::{
     PlatformDefinitionBuilder, SeedAgent,
 };
 pub use provider::{Model, Provider};
-pub use store::RuntimeBackends;
+pub use store::{
+    RuntimeAgentStore, RuntimeBackends, RuntimeFileStore, RuntimeHarnessStore, RuntimeMessageStore, RuntimeProviderStore,
+    RuntimeSessionStore,
+};
 pub use turn::{ContextReport, assemble_turn_context, context_report, inspect_turn_context, messages_from_events};

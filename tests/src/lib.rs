@@ -2,3 +2,8 @@
 //! vendors. Beside it lie the programs that the tests start.
 
 pub mod vendor;
+
+/// The code on the page for embedders, as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+mod embedding {}

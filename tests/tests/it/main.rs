@@ -6,6 +6,7 @@ mod api_components;
 mod api_context;
 mod api_document;
 mod api_files;
+mod api_secrets;
 mod api_sessions;
 mod api_tool_results;
 mod build;

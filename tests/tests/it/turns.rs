@@ -11,5 +11,5 @@ mod properties;
 mod recovery;
 mod report;
 pub(crate) mod rig;
-mod secrets;
+pub(crate) mod secrets;
 mod tools;
