@@ -1,6 +1,6 @@
 //! A driver whose frames misbehave, each as the model's name says.
 
-use everwit_guest::driver::{self, *};
+use everwit_guest::driver::*;
 use everwit_guest::{Result, driver};
 
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! A driver that is given its key as it is, and tells it: as the model's name says.
 
-use everwit_guest::driver::{self, *};
+use everwit_guest::driver::*;
 use everwit_guest::{Failure, Result, driver, log};
 
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! A driver that takes pieces as they arrive, and takes each for a whole line: its recorded exchange
 //! holds only as long as nothing is cut.
 
-use everwit_guest::driver::{self, *};
+use everwit_guest::driver::*;
 use everwit_guest::{Result, driver};
 
 #[derive(Default)]

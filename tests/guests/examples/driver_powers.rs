@@ -1,6 +1,6 @@
 //! A driver that wants more than it may: it stores what it is told.
 
-use everwit_guest::driver::{self, *};
+use everwit_guest::driver::*;
 use everwit_guest::{Result, driver, kv};
 
 #[derive(Default)]

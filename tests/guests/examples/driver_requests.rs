@@ -1,6 +1,6 @@
 //! A driver that puts its credential, or its request, where neither belongs: as the model's name says.
 
-use everwit_guest::driver::{self, *};
+use everwit_guest::driver::*;
 use everwit_guest::{Result, driver};
 
 #[derive(Default)]
