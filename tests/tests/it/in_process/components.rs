@@ -6,10 +6,7 @@ use everwit_runtime::event::EventData;
 use everwit_runtime::harness::Harness;
 use everwit_runtime::in_process::{BuildError, ComponentCache};
 use everwit_runtime::limits::Budget;
-use everwit_runtime::{
-    BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, CurrentTimeCapability, InProcessRuntimeBuilder,
-    PlatformDefinition,
-};
+use everwit_runtime::{CurrentTimeCapability, InProcessRuntimeBuilder};
 
 use crate::support::guest;
 use crate::support::guests::compiler;
@@ -53,28 +50,6 @@ async fn an_agent_uses_a_component_from_a_file() {
     assert!(completed.success, "{completed:?}");
     let receipt = completed.receipt.unwrap();
     assert!(receipt.component == "data-lens" && receipt.usage.fuel > 0, "{receipt:?}");
-}
-
-#[tokio::test]
-async fn a_component_of_the_definition_is_one_of_its_capabilities() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("echo.wasm");
-    std::fs::write(&file, guest("echo")).unwrap();
-    let harness = BuiltInHarnessDefinition::new("any", "Any", "", "")
-        .with_roles([BuiltInHarnessRole::Base])
-        .with_capabilities([BuiltInCapabilityDefinition::new("echo")]);
-    let platform = PlatformDefinition::builder()
-        .component_file(&file, Grant::default(), Budget::TOOL_CALL)
-        .add_built_in_harness(harness)
-        .build()
-        .unwrap();
-    let builder = builder().platform_definition(platform).component_compiler(compiler());
-    let runtime = builder.single_session(|session| session).build().await.unwrap();
-    let session = runtime.default_session_id().unwrap();
-    let turn = runtime.run_text_turn(session, "/call echo__echo {\"value\": 1}").await.unwrap();
-    assert_eq!((turn.success, turn.tool_calls_count), (true, 1), "{turn:?}");
-    let told = runtime.messages(session).await.unwrap();
-    assert!(format!("{told:?}").contains("result: Some"), "{told:?}");
 }
 
 #[tokio::test]
