@@ -150,6 +150,7 @@ impl Case {
             id: self.id(SessionId::from_uuid),
             harness_id: self.id(HarnessId::from_uuid),
             agent_id: Some(self.id(AgentId::from_uuid)),
+            owner: Some("ada".to_owned()),
             title: Some("Größe 日本".to_owned()),
             status: SessionStatus::Started,
             system_prompt: None,

@@ -70,6 +70,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0008_waiting_turns.sql"),
         checksum: "5d457a4699452ed6f5282e5572145e7ff01e90b79c8edd581f058a1e803db112",
     },
+    Migration {
+        version: 9,
+        name: "connections",
+        sql: include_str!("migrations/0009_connections.sql"),
+        checksum: "6e1ccbbc75b14ddb13b09049e45b2107a37af581c0e327df4703ffbddecfd074",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.
