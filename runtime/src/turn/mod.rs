@@ -5,7 +5,6 @@
 //! step's events is the step: what is not stored did not happen. Which process runs a turn, and
 //! when, is decided in [`crate::engine`].
 
-mod answer;
 mod backoff;
 mod call;
 mod context;
@@ -15,6 +14,7 @@ mod executor;
 mod history;
 mod history_cache;
 mod journal;
+mod live;
 mod model;
 mod outside;
 mod plan;

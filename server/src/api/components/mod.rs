@@ -2,6 +2,7 @@
 
 mod activate;
 mod call;
+mod form;
 mod read;
 mod upload;
 mod versions;

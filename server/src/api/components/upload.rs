@@ -16,15 +16,19 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
+use super::form::{FORM, MAX_FRAMING_BYTES, UploadForm, component_of};
 use super::{ComponentBody, VersionBody, active_version, is_active};
 use crate::api::App;
-use crate::api::extract::{FromParams, Params, Query, read_typed_body};
+use crate::api::extract::{FromParams, Params, Query, has_media_type, read_typed_body};
 use crate::auth::Caller;
 use crate::components::{Admission, AdmitError, ComponentFinding, asked_beyond, full_grant};
 use crate::problem::{Finding, Problem};
 
 /// Time for a component to arrive; who sends slower holds a place that others need.
 const UPLOAD_LIMIT: Duration = Duration::from_secs(120);
+
+/// The media type of a component.
+const WASM: &str = "application/wasm";
 
 /// What to do with the component.
 #[derive(Debug, IntoParams)]
@@ -103,7 +107,7 @@ pub(crate) struct ActivateBody {
 
 /// Upload a component
 ///
-/// The body is the component itself. The same bytes are the same version. A version becomes
+/// The body is the component itself, or a form with it as the part `component`. The same bytes are the same version. A version becomes
 /// active at once if it asks for nothing beyond what the active version was granted (the first
 /// one: if it asks for nothing); otherwise the answer has the call that activates it.
 #[utoipa::path(
@@ -114,7 +118,7 @@ pub(crate) struct ActivateBody {
         UploadParams,
         ("Content-Digest" = Option<String>, Header, description = "RFC 9530 digest of the body, sha-256, to be verified"),
     ),
-    request_body(content = [u8], content_type = "application/wasm"),
+    request_body(content(([u8] = "application/wasm"), (UploadForm = "multipart/form-data"))),
     responses(
         (status = 201, description = "Stored", body = Upload),
         (status = 200, description = "Stored before, or a dry run", body = Upload),
@@ -151,9 +155,12 @@ fn busy() -> Problem {
 
 /// Reads the body and has the sandbox judge it.
 async fn examine(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, Admission), Problem> {
-    let reading = read_typed_body(headers, body, "application/wasm", MAX_COMPONENT_BYTES);
-    let wasm = tokio::time::timeout(UPLOAD_LIMIT, reading).await.map_err(|_| too_slow())??;
-    verify_digest(headers, &wasm)?;
+    let is_form = has_media_type(headers, FORM);
+    let limit = if is_form { MAX_COMPONENT_BYTES + MAX_FRAMING_BYTES } else { MAX_COMPONENT_BYTES };
+    let reading = read_typed_body(headers, body, &[WASM, FORM], limit);
+    let sent = tokio::time::timeout(UPLOAD_LIMIT, reading).await.map_err(|_| too_slow())??;
+    verify_digest(headers, &sent)?;
+    let wasm = if is_form { component_of(headers, sent).await? } else { sent };
     let admission = app.components.admit(wasm.clone()).await.map_err(|error| match error {
         AdmitError::Rejected(rejection) => {
             let findings = rejection.findings.iter().cloned().map(Into::into).collect();
