@@ -13,6 +13,7 @@ use super::resolve::{ResolvedCapability, merge, resolve, resolve_pinned};
 use super::toolset::Toolset;
 use crate::agent::Agent;
 use crate::capability::{Capability, CapabilitySource};
+use crate::driver::profile::ModelProfile;
 use crate::driver::{DriverRegistry, OfferedTool, ResolvedModel};
 use crate::event::PinnedCapability;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
@@ -81,6 +82,8 @@ pub struct TurnContext {
     pub resolved_model_id: Option<ModelId>,
     /// Id of the model's provider; none for the platform's default.
     pub resolved_provider_id: Option<ProviderId>,
+    /// What is known of the model, for example how long a conversation may be.
+    pub model_profile: ModelProfile,
     /// BCP 47 tag of the user's language.
     pub resolved_locale: Option<String>,
     /// The tools, ready to be called.
@@ -180,6 +183,7 @@ impl Layers {
             model_with_provider: model.resolved,
             resolved_model_id: model.id,
             resolved_provider_id: model.provider_id,
+            model_profile: model.profile,
             resolved_locale: self.session.locale.clone(),
             tools,
             capabilities: Capabilities(capabilities.into_iter().map(|resolved| resolved.capability).collect()),

@@ -216,4 +216,5 @@ fn administration(table: Table<'_>) -> Table<'_> {
         .routes(routes!(components::archive_component))
         .routes(routes!(providers::create_provider))
         .routes(routes!(providers::update_provider, providers::delete_provider))
+        .routes(routes!(models::sync_models))
 }

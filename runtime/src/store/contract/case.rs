@@ -196,6 +196,7 @@ impl Case {
             is_favorite: true,
             is_default: false,
             source: ModelSource::Discovered,
+            stale: true,
             version: 1,
             created_at: time(1),
             updated_at: time(2),

@@ -76,6 +76,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0009_connections.sql"),
         checksum: "6e1ccbbc75b14ddb13b09049e45b2107a37af581c0e327df4703ffbddecfd074",
     },
+    Migration {
+        version: 10,
+        name: "stale_models",
+        sql: include_str!("migrations/0010_stale_models.sql"),
+        checksum: "ba2f23aec64223b2157ca0c4f9bebebc76e8d60086d38bd74872fc2a39f18765",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

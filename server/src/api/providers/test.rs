@@ -15,6 +15,7 @@ use everwit_runtime::store::Page;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use url::Url;
 use utoipa::ToSchema;
 
 use crate::api::extract::OptionalJsonBody;
@@ -44,7 +45,7 @@ pub(crate) struct ProviderTest {
     /// Id of the driver.
     #[schema(value_type = String)]
     provider_type: DriverId,
-    /// Base URL that was used; the driver's own if absent.
+    /// Where requests went: origin and path of the base URL. Absent if nothing was sent anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
     /// Model that was asked.
@@ -74,6 +75,25 @@ struct TestError {
     kind: DriverErrorKind,
     /// A sentence without credentials.
     message: String,
+    /// What to do about it.
+    fix: &'static str,
+}
+
+impl TestError {
+    fn new(error: DriverError, model: &ResolvedModel) -> Self {
+        let fix = match error.kind {
+            DriverErrorKind::Configuration => "check provider_type, base_url and credentials of the provider",
+            DriverErrorKind::Authentication => "set another api_key; the vendor does not accept this one",
+            DriverErrorKind::RateLimited => "wait, or ask the vendor for a higher limit",
+            DriverErrorKind::ModelNotAvailable => {
+                "try another model_id; POST /v1/providers/{provider}/sync-models asks the vendor which there are"
+            }
+            DriverErrorKind::Timeout | DriverErrorKind::Unavailable => "try again later; if it stays so, check base_url",
+            DriverErrorKind::InvalidResponse => "check base_url: what answers there does not speak the driver's protocol",
+            _ => "the message says what the vendor or the driver does not accept",
+        };
+        Self { kind: error.kind, message: model.redact(&error.to_string()), fix }
+    }
 }
 
 /// Try a provider
@@ -108,15 +128,22 @@ pub(crate) async fn test_provider(
         let message = format!("the provider did not begin to answer within {} seconds", PATIENCE.as_secs());
         Err(DriverError::new(DriverErrorKind::Timeout, message))
     });
-    let error = outcome.err().map(|error| TestError { kind: error.kind, message: resolved.redact(&error.to_string()) });
+    let error = outcome.err().map(|error| TestError::new(error, &resolved));
+    let endpoint = app.drivers.create(&resolved.provider_type, &resolved.driver_config()).ok().and_then(|driver| driver.endpoint());
     Ok(Json(ProviderTest {
         status: if error.is_none() { TestStatus::Ok } else { TestStatus::Failed },
         provider_type: resolved.provider_type,
-        endpoint: resolved.base_url,
+        endpoint: endpoint.and_then(|url| without_query(&url)),
         model: resolved.model,
         latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         error,
     }))
+}
+
+/// Origin and path of a URL: queries of some vendors hold keys.
+fn without_query(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    Some(format!("{}{}", url.origin().ascii_serialization(), url.path().trim_end_matches('/')))
 }
 
 async fn first_event(drivers: &DriverRegistry, model: &ResolvedModel, message: Message, context: DriverContext) -> Result<(), DriverError> {

@@ -181,6 +181,7 @@ impl Rig {
         let mut session = Session {
             id,
             harness_id,
+            owner: None,
             agent_id: None,
             title: None,
             status: SessionStatus::Started,
