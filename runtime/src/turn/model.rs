@@ -9,8 +9,8 @@ use super::context::ContextSources;
 use super::context_error::ContextError;
 use super::provenance::Contributor;
 use crate::agent::Agent;
-use crate::driver::ResolvedModel;
 use crate::driver::profile::ModelProfile;
+use crate::driver::{FoundDriver, ResolvedModel};
 use crate::harness::Harness;
 use crate::id::{ModelId, OrgId, ProviderId};
 use crate::message::{Message, Role};
@@ -21,6 +21,8 @@ use crate::session::Session;
 pub(super) struct ChosenModel {
     /// How to reach it.
     pub(super) resolved: ResolvedModel,
+    /// Its driver; none if the platform's default names one that is not registered.
+    pub(super) driver: Option<FoundDriver>,
     /// Its id; none for the platform's default.
     pub(super) id: Option<ModelId>,
     /// Id of its provider; none for the platform's default.
@@ -52,8 +54,9 @@ pub(super) async fn choose(
         Some(model) => use_model(sources, org, model, Contributor::Organization).await,
         None => {
             let resolved = sources.default_model.clone();
+            let driver = sources.drivers.driver(org, &resolved.provider_type).await?;
             let profile = ModelProfile::of(&resolved.provider_type, &resolved.model, &Map::new());
-            Ok(ChosenModel { resolved, id: None, provider_id: None, profile, chosen_by: Contributor::Platform })
+            Ok(ChosenModel { resolved, driver, id: None, provider_id: None, profile, chosen_by: Contributor::Platform })
         }
     }
 }
@@ -82,16 +85,20 @@ async fn use_model(sources: ContextSources<'_>, org: OrgId, model: Model, chosen
     let Some(provider) = provider else {
         return Err(ContextError::ProviderMissing { model: model.model_id });
     };
-    check_usable(sources, &model, &provider)?;
+    check_usable(&model, &provider)?;
+    let Some(driver) = sources.drivers.driver(org, &provider.provider_type).await? else {
+        let (model, driver) = (model.model_id, provider.provider_type.to_string());
+        return Err(ContextError::DriverMissing { model, provider: provider.name, driver });
+    };
     let resolved = provider.resolve(&sources.backends.cipher, org, &model.model_id).map_err(|error| {
         let (model, provider) = (model.model_id.clone(), provider.name.clone());
         ContextError::CredentialsUnreadable { model, provider, problem: error.to_string() }
     })?;
     let profile = ModelProfile::of(&provider.provider_type, &model.model_id, &model.profile);
-    Ok(ChosenModel { resolved, id: Some(model.id), provider_id: Some(provider.id), profile, chosen_by })
+    Ok(ChosenModel { resolved, driver: Some(driver), id: Some(model.id), provider_id: Some(provider.id), profile, chosen_by })
 }
 
-fn check_usable(sources: ContextSources<'_>, model: &Model, provider: &Provider) -> Result<(), ContextError> {
+fn check_usable(model: &Model, provider: &Provider) -> Result<(), ContextError> {
     let names = || (model.model_id.clone(), provider.name.clone());
     if !model.enabled {
         let (model, provider) = names();
@@ -100,10 +107,6 @@ fn check_usable(sources: ContextSources<'_>, model: &Model, provider: &Provider)
     if provider.status == ProviderStatus::Disabled {
         let (model, provider) = names();
         return Err(ContextError::ProviderDisabled { model, provider });
-    }
-    if !sources.drivers.has(&provider.provider_type) {
-        let ((model, name), driver) = (names(), provider.provider_type.to_string());
-        return Err(ContextError::DriverMissing { model, provider: name, driver });
     }
     Ok(())
 }

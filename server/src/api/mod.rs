@@ -36,7 +36,7 @@ use std::time::Duration;
 use axum::Router;
 use everwit_runtime::capability::ToolServices;
 use everwit_runtime::connection::Connections;
-use everwit_runtime::driver::DriverRegistry;
+use everwit_runtime::driver::DriverSource;
 use everwit_runtime::engine::Engine;
 use everwit_runtime::store::{RuntimeBackends, Scope};
 use everwit_runtime::turn::TurnPlatform;
@@ -80,7 +80,7 @@ pub(crate) struct AppState {
     /// Where browsers reach this server; none if it does not know.
     pub(crate) public_url: Option<Url>,
     /// Model drivers.
-    pub(crate) drivers: DriverRegistry,
+    pub(crate) drivers: Arc<dyn DriverSource>,
     /// Who calls.
     pub(crate) auth: Auth,
     /// What the platform puts into each org.

@@ -15,7 +15,7 @@ use everwit_runtime::store::{Page, StoreError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::{App, resolve};
+use crate::api::{App, providers, resolve};
 use crate::auth::Caller;
 use crate::problem::Problem;
 
@@ -78,7 +78,7 @@ pub(crate) async fn sync_models(
 async fn list(app: &App, org: OrgId, provider: &Provider) -> Result<BTreeMap<String, ModelInfo>, Problem> {
     let resolved = provider.resolve(&app.stores.cipher, org, "").map_err(Error::from)?;
     let context = DriverContext { provider: Some(provider.id), ..DriverContext::new(org, app.turns.driver_host.clone()) };
-    let listed = match app.drivers.create(&resolved.provider_type, &resolved.driver_config()) {
+    let listed = match providers::driver(app.drivers.as_ref(), org, &resolved).await {
         Ok(driver) => driver.list_models(context).await,
         Err(error) => Err(error),
     };

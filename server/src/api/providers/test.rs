@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use everwit_runtime::Error;
-use everwit_runtime::driver::{ChatRequest, DriverContext, DriverError, DriverErrorKind, DriverId, DriverRegistry, ResolvedModel};
+use everwit_runtime::driver::{
+    BoxedChatDriver, ChatDriver, ChatRequest, DriverContext, DriverError, DriverErrorKind, DriverId, DriverSource, ResolvedModel,
+};
 use everwit_runtime::id::{MessageId, ModelId, OrgId};
 use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::message::{ContentPart, Message, Role};
@@ -123,13 +125,11 @@ pub(crate) async fn test_provider(
         Message { id, role: Role::User, content, metadata: serde_json::Map::new(), controls: None, created_at: app.moments.now() };
     let context = DriverContext { provider: Some(provider.id), ..DriverContext::new(caller.org, app.turns.driver_host.clone()) };
     let started = Instant::now();
-    let outcome = tokio::time::timeout(PATIENCE, first_event(&app.drivers, &resolved, message, context)).await;
-    let outcome = outcome.unwrap_or_else(|_| {
-        let message = format!("the provider did not begin to answer within {} seconds", PATIENCE.as_secs());
-        Err(DriverError::new(DriverErrorKind::Timeout, message))
-    });
+    let (outcome, endpoint) = match driver(app.drivers.as_ref(), caller.org, &resolved).await {
+        Ok(driver) => (first_event(&*driver, &resolved, message, context).await, driver.endpoint()),
+        Err(error) => (Err(error), None),
+    };
     let error = outcome.err().map(|error| TestError::new(error, &resolved));
-    let endpoint = app.drivers.create(&resolved.provider_type, &resolved.driver_config()).ok().and_then(|driver| driver.endpoint());
     Ok(Json(ProviderTest {
         status: if error.is_none() { TestStatus::Ok } else { TestStatus::Failed },
         provider_type: resolved.provider_type,
@@ -146,11 +146,24 @@ fn without_query(url: &str) -> Option<String> {
     Some(format!("{}{}", url.origin().ascii_serialization(), url.path().trim_end_matches('/')))
 }
 
-async fn first_event(drivers: &DriverRegistry, model: &ResolvedModel, message: Message, context: DriverContext) -> Result<(), DriverError> {
-    let driver = drivers.create(&model.provider_type, &model.driver_config())?;
+/// The driver of a model.
+pub(crate) async fn driver(drivers: &dyn DriverSource, org: OrgId, model: &ResolvedModel) -> Result<BoxedChatDriver, DriverError> {
+    let found = drivers.driver(org, &model.provider_type).await;
+    let found = found.map_err(|error| DriverError::new(DriverErrorKind::Internal, error.to_string()))?;
+    let missing = || DriverError::new(DriverErrorKind::Configuration, format!("no driver {} is registered", model.provider_type));
+    Ok(found.ok_or_else(missing)?.create(&model.driver_config()))
+}
+
+/// Waits for the first event of an answer, as long as a caller will.
+async fn first_event(driver: &dyn ChatDriver, model: &ResolvedModel, message: Message, context: DriverContext) -> Result<(), DriverError> {
     let request = ChatRequest { model: model.model.clone(), messages: vec![Arc::new(message)], ..ChatRequest::default() };
-    let first = driver.complete(request, context).await?.next().await;
-    first.unwrap_or_else(|| Err(DriverError::new(DriverErrorKind::InvalidResponse, "the answer was empty"))).map(|_| ())
+    let first = async { driver.complete(request, context).await?.next().await.transpose() };
+    let first = tokio::time::timeout(PATIENCE, first).await.unwrap_or_else(|_| {
+        let message = format!("the provider did not begin to answer within {} seconds", PATIENCE.as_secs());
+        Err(DriverError::new(DriverErrorKind::Timeout, message))
+    });
+    let empty = || DriverError::new(DriverErrorKind::InvalidResponse, "the answer was empty");
+    first?.map(|_| ()).ok_or_else(empty)
 }
 
 async fn model_to_try(app: &App, org: OrgId, provider: &Provider, id: Option<ModelId>) -> Result<Model, Problem> {
