@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "builtins")]
 pub use builtin::{
-    CurrentTimeCapability, NoopCapability, SessionCapability, SessionFileSystemCapability, SessionStorageCapability,
-    StatelessTodoListCapability, TestMathCapability, TestWeatherCapability, WebFetchCapability,
+    AskUserCapability, CurrentTimeCapability, NoopCapability, SessionCapability, SessionFileSystemCapability, SessionStorageCapability,
+    StatelessTodoListCapability, TestMathCapability, TestWeatherCapability, ToolApprovalCapability, WebFetchCapability,
 };
 pub use outcome::{CallError, Failure, LogLine, StopKind, Stopped, ToolOutcome, ToolOutput};
 pub use registry::CapabilityRegistry;
@@ -135,6 +135,12 @@ pub trait Capability: Send + Sync {
     /// never reach [`Self::call_tool`]: the turn waits for their results instead.
     fn settled_by(&self, _tool: &str) -> SettledBy {
         SettledBy::Capability
+    }
+
+    /// Checks what a schema cannot say about the arguments of a call, before anybody is asked about it
+    /// or executes it. The error is a sentence for the model.
+    fn check_arguments(&self, _tool: &str, _arguments: &Value) -> Result<(), String> {
+        Ok(())
     }
 
     /// Whether calls of a tool, its own or another capability's, wait for a person's approval.

@@ -220,6 +220,9 @@ pub enum EventData {
         tool_name: String,
         /// Whether it may be executed.
         approved: bool,
+        /// Whether that holds for later calls of the tool in this session as well.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        always: bool,
         /// Why, in the person's words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,

@@ -101,6 +101,9 @@ pub struct RequestedCall {
     pub tool_call: ToolCall,
     /// What is asked of whom.
     pub kind: RequestKind,
+    /// The capability that has the tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capability_id: Option<String>,
 }
 
 /// How the reason step of a dead process was taken up again.

@@ -16,6 +16,8 @@ pub struct PlannedCall {
     pub waits_for: Option<RequestKind>,
     /// Whether the request is in the log.
     pub requested: bool,
+    /// Whether a person has refused all calls of its tool before.
+    pub rejected: bool,
 }
 
 /// What the events say about a tool call.

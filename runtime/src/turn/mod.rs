@@ -42,7 +42,7 @@ pub use executor::{TurnPlatform, TurnRun, TurnSignals};
 pub use history::{History, session_messages};
 pub use history_cache::{HistoryCache, MAX_CACHED_BYTES, MAX_CACHED_SESSIONS};
 pub(crate) use journal::insist;
-pub use outside::{AcceptedResults, ClientToolResult, ResultsDesk, ToolResultsError};
+pub use outside::{Accepted, ApprovalVerdict, ClientToolResult, MAX_APPROVAL_REASON_BYTES, OutsideDesk, OutsideError, ToolApproval};
 pub use plan::{Finish, Step, next};
 pub use preview::preview_turn_context;
 pub use provenance::{CapabilityProvenance, Contributor, PromptPart, Provenance};

@@ -278,12 +278,17 @@ impl TurnState {
     fn planned(&self, index: usize, state: &CallState) -> PlannedCall {
         let is_refused = index >= MAX_TOOL_CALLS_PER_STEP && state.requested.is_none();
         let kind = state.requested.or_else(|| self.outside.get(&state.call.name).copied());
+        let decided = match kind {
+            Some(RequestKind::Approval) if !state.approved => self.history.approval_of(&state.call.name),
+            _ => None,
+        };
         PlannedCall {
             index,
             call: state.call.clone(),
             claimed: state.claimed,
-            waits_for: kind.filter(|_| !state.approved && !is_refused),
+            waits_for: kind.filter(|_| !state.approved && decided.is_none() && !is_refused),
             requested: state.requested.is_some(),
+            rejected: decided == Some(false),
         }
     }
 

@@ -138,6 +138,7 @@ impl World {
                 let request = |planned: &PlannedCall| RequestedCall {
                     tool_call: planned.call.clone(),
                     kind: planned.waits_for.expect("only calls that wait are requested"),
+                    capability_id: None,
                 };
                 vec![vec![EventData::ToolCallRequested { turn_id: OWN, tool_calls: calls.iter().map(request).collect() }]]
             }

@@ -25,6 +25,7 @@ pub(crate) mod resolve;
 pub(crate) mod sessions;
 pub(crate) mod sse;
 pub(crate) mod table;
+pub(crate) mod tool_approvals;
 pub(crate) mod tool_results;
 pub(crate) mod turns;
 
@@ -180,6 +181,7 @@ fn writing(table: Table<'_>) -> Table<'_> {
         .routes(routes!(files::move_file))
         .routes(routes!(turns::cancel_turn))
         .routes(routes!(tool_results::submit_tool_results))
+        .routes(routes!(tool_approvals::submit_tool_approvals))
         .routes(routes!(messages::create_message))
         .routes(routes!(components::call_tool))
         .routes(routes!(providers::test_provider))

@@ -7,6 +7,7 @@ mod engine;
 mod faults;
 mod history;
 mod model;
+mod outside;
 mod properties;
 mod recovery;
 mod report;

@@ -1,6 +1,7 @@
 //! Native capabilities that ship with the runtime; one file or folder each. They work with what
 //! their call's [`ToolServices`](super::ToolServices) give them, and with nothing else.
 
+mod ask_user;
 mod current_time;
 mod noop;
 mod session;
@@ -10,8 +11,10 @@ mod stateless_todo_list;
 mod support;
 mod test_math;
 mod test_weather;
+mod tool_approval;
 mod web_fetch;
 
+pub use ask_user::AskUserCapability;
 pub use current_time::CurrentTimeCapability;
 pub use noop::NoopCapability;
 pub use session::SessionCapability;
@@ -20,6 +23,7 @@ pub use session_storage::SessionStorageCapability;
 pub use stateless_todo_list::StatelessTodoListCapability;
 pub use test_math::TestMathCapability;
 pub use test_weather::TestWeatherCapability;
+pub use tool_approval::ToolApprovalCapability;
 pub use web_fetch::WebFetchCapability;
 
 use super::CapabilityRegistry;
@@ -28,6 +32,7 @@ impl CapabilityRegistry {
     /// All native capabilities that ship with the runtime.
     pub fn with_builtins() -> Self {
         let mut registry = Self::new();
+        registry.register(AskUserCapability);
         registry.register(CurrentTimeCapability);
         registry.register(NoopCapability);
         registry.register(SessionCapability);
@@ -36,6 +41,7 @@ impl CapabilityRegistry {
         registry.register(StatelessTodoListCapability);
         registry.register(TestMathCapability);
         registry.register(TestWeatherCapability);
+        registry.register(ToolApprovalCapability);
         registry.register(WebFetchCapability);
         registry
     }
