@@ -98,8 +98,9 @@ pub mod turn;
 
 #[cfg(feature = "builtins")]
 pub use capability::{
-    AskUserCapability, CurrentTimeCapability, NoopCapability, SessionCapability, SessionFileSystemCapability, SessionStorageCapability,
-    StatelessTodoListCapability, TestMathCapability, TestWeatherCapability, ToolApprovalCapability, WebFetchCapability,
+    AgentInstructionsCapability, AskUserCapability, CompactionCapability, CurrentTimeCapability, LoopDetectionCapability, NoopCapability,
+    SessionCapability, SessionFileSystemCapability, SessionStorageCapability, StatelessTodoListCapability, TestMathCapability,
+    TestWeatherCapability, ToolApprovalCapability, WebFetchCapability,
 };
 pub use capability::{Capability, CapabilityRegistry, CapabilitySource};
 pub use connection::{ConnectionProvider, ConnectionProviderRegistry};

@@ -1,5 +1,6 @@
 //! The tool calls of an answer, as the planner sees them.
 
+use crate::component::Digest;
 use crate::event::RequestKind;
 use crate::message::ToolCall;
 
@@ -29,10 +30,12 @@ pub(super) struct CallState {
     pub(super) requested: Option<RequestKind>,
     pub(super) approved: bool,
     pub(super) success: Option<bool>,
+    /// Of the call with its result.
+    pub(super) digest: Option<Digest>,
 }
 
 impl CallState {
     pub(super) fn new(call: &ToolCall) -> Self {
-        Self { call: call.clone(), claimed: false, in_act: false, requested: None, approved: false, success: None }
+        Self { call: call.clone(), claimed: false, in_act: false, requested: None, approved: false, success: None, digest: None }
     }
 }

@@ -62,6 +62,10 @@ impl History {
         self.note_waiting(event);
         match &event.data {
             EventData::LlmGeneration { usage, .. } => self.usage += *usage,
+            EventData::ContextCompacted { usage, summary, .. } => {
+                self.usage += *usage;
+                self.bytes += summary.len() + MESSAGE_OVERHEAD_BYTES;
+            }
             EventData::ToolApprovalDecided { tool_name, approved, always: true, .. } => {
                 self.approvals.insert(tool_name.clone(), *approved);
             }

@@ -8,6 +8,8 @@
 mod answer;
 mod backoff;
 mod call;
+mod compact;
+mod compaction;
 mod context;
 mod context_error;
 mod conversation;
@@ -22,6 +24,7 @@ mod preview;
 mod provenance;
 mod reason;
 mod recorder;
+mod repetition;
 mod report;
 mod resolve;
 mod settle;

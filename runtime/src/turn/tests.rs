@@ -143,6 +143,7 @@ impl World {
                 vec![vec![EventData::ToolCallRequested { turn_id: OWN, tool_calls: calls.iter().map(request).collect() }]]
             }
             Step::Park => Vec::new(),
+            Step::Note { .. } | Step::Compact { .. } => panic!("there are no rules: {step:?}"),
             Step::Finish(finish) => vec![vec![Self::end(finish), EventData::SessionIdled { turn_id: OWN }]],
             Step::Done(_) => Vec::new(),
         }

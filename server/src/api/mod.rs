@@ -171,8 +171,10 @@ fn writing(table: Table<'_>) -> Table<'_> {
     table
         .routes(routes!(harnesses::create_harness))
         .routes(routes!(harnesses::update_harness, harnesses::archive_harness))
+        .routes(routes!(harnesses::delete_harness))
         .routes(routes!(agents::create_agent))
         .routes(routes!(agents::update_agent, agents::archive_agent))
+        .routes(routes!(agents::delete_agent))
         .routes(routes!(sessions::create_session))
         .routes(routes!(sessions::chat::get_chat_session))
         .routes(routes!(sessions::update_session, sessions::delete_session))

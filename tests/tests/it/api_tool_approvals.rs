@@ -59,7 +59,10 @@ async fn an_allowed_call_runs_as_it_was_requested_without_another_model_call() {
     let result = of_type(&events, "tool.completed")[1];
     assert_eq!((&result["tool_call_id"], &result["success"]), (&call["id"], &json!(true)));
     assert_eq!(of_type(&events, "llm.generation").len(), 2, "one before, and one with the results");
-    assert_eq!(decide(&api, &session, json!([{ "tool_call_id": call["id"], "decision": "allow" }])).await.expect(409)["code"], "not_waiting");
+    assert_eq!(
+        decide(&api, &session, json!([{ "tool_call_id": call["id"], "decision": "allow" }])).await.expect(409)["code"],
+        "not_waiting"
+    );
 }
 
 #[tokio::test]
@@ -209,8 +212,10 @@ async fn questions_that_nobody_could_answer_are_not_asked() {
         (json!([{ "header": "A", "question": "?", "kind": "text", "options": [option("a"), option("b")] }]), "has no options"),
         (json!([{ "header": "A", "question": "?", "options": [option("a"), option("b")] }]), "default"),
         (json!([{ "header": "A", "question": "?", "multi_select": true, "options": [option("a"), option("a")] }]), "same label"),
-        (json!([{ "header": "A", "question": "?", "kind": "text", "id": "x" }, { "header": "B", "question": "?", "kind": "text", "id": "x" }]),
-         "another question"),
+        (
+            json!([{ "header": "A", "question": "?", "kind": "text", "id": "x" }, { "header": "B", "question": "?", "kind": "text", "id": "x" }]),
+            "another question",
+        ),
         (json!([{ "header": "much longer than it may be", "question": "?", "kind": "text" }]), "longer than 16"),
     ] {
         let session = api.session_with(&json!({ "capabilities": [{ "ref": "ask_user" }] })).await;

@@ -6,6 +6,7 @@ mod api_components;
 mod api_context;
 mod api_document;
 mod api_files;
+mod api_lifecycle;
 mod api_sessions;
 mod api_tool_approvals;
 mod api_tool_results;

@@ -12,5 +12,6 @@ mod properties;
 mod recovery;
 mod report;
 mod rig;
+mod rules;
 mod secrets;
 mod tools;

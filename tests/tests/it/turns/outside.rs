@@ -4,10 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use everwit_runtime::capability::CapabilityRegistry;
+use everwit_runtime::capability::Capability;
 use everwit_runtime::driver::llmsim::{LlmSimConfig, SimToolCall, SimTurn};
 use everwit_runtime::event::{Event, EventData, RequestKind, RequestedCall};
-use everwit_runtime::harness::CapabilityConfig;
 use everwit_runtime::messages_from_events;
 use everwit_runtime::store::TurnEnd;
 use everwit_runtime::turn::{
@@ -24,17 +23,8 @@ use super::rig::{Rig, call};
 /// A rig whose agent asks about `order` and `look`, and can ask its user.
 async fn gated(script: LlmSimConfig) -> Rig {
     let mut rig = Rig::new(script).await;
-    let mut registry = CapabilityRegistry::new();
-    registry.register_arc(rig.desk.clone());
-    registry.register(AskUserCapability);
-    registry.register(ToolApprovalCapability);
-    rig.platform.capabilities = Arc::new(registry);
-    let store = &rig.platform.backends.harness_store;
-    let mut harness = store.find_harness(rig.org, "base").await.unwrap().unwrap();
-    let gate = CapabilityConfig { config: Some(json!({"mode": "off", "ask": ["order", "look"]})), ..CapabilityConfig::new("tool_approval") };
-    harness.capabilities = vec![CapabilityConfig::new("desk"), CapabilityConfig::new("ask_user"), gate];
-    harness.version += 1;
-    store.update_harness(rig.org, harness).await.unwrap();
+    let gate = json!({"mode": "off", "ask": ["order", "look"]});
+    rig.equip([(Arc::new(AskUserCapability) as Arc<dyn Capability>, json!({})), (Arc::new(ToolApprovalCapability), gate)]).await;
     rig
 }
 
