@@ -8,7 +8,8 @@
 
 use async_trait::async_trait;
 use everwit_runtime::driver::{
-    BoxedChatDriver, ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverConfig, DriverError, DriverErrorKind, ProviderMetadata,
+    BoxedChatDriver, ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverConfig, DriverContext, DriverError, DriverErrorKind,
+    ProviderMetadata,
 };
 use everwit_runtime::{DriverId, DriverRegistry, InProcessRuntimeBuilder, ResolvedModel};
 use futures::{StreamExt, stream};
@@ -32,14 +33,14 @@ impl AccountDriver {
 
 #[async_trait]
 impl ChatDriver for AccountDriver {
-    async fn complete(&self, request: ChatRequest) -> Result<ChatStream, DriverError> {
+    async fn complete(&self, request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
         // A driver that was given no credentials fails; it does not look for some elsewhere.
         let Some(account) = self.account.as_deref().filter(|_| self.has_token) else {
             let message = "this provider needs a refresh token and an account id; set provider_metadata";
             return Err(DriverError::new(DriverErrorKind::Configuration, message));
         };
         let text = format!("{} answers {} message(s) on the account {account}.", request.model, request.messages.len());
-        let events = [ChatEvent::Text(text), ChatEvent::Finish("stop".to_owned())];
+        let events = [ChatEvent::Text(text), ChatEvent::finish("stop")];
         Ok(stream::iter(events.map(Ok)).boxed())
     }
 }

@@ -43,6 +43,14 @@ pub enum ContentPart {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         media_type: Option<String>,
     },
+    /// What the agent thought before it spoke, as far as the vendor shows it.
+    Reasoning {
+        /// Readable text; may be empty.
+        text: String,
+        /// Signature or encrypted reasoning.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opaque: Option<Opaque>,
+    },
     /// The agent asks for a tool call.
     ToolCall(ToolCall),
     /// The outcome of a tool call: `result` or `error`.
@@ -63,6 +71,13 @@ impl ContentPart {
     pub fn text(text: impl Into<String>) -> Self {
         Self::Text { text: text.into() }
     }
+
+    fn opaque(&self) -> Option<&Opaque> {
+        match self {
+            Self::Reasoning { opaque, .. } | Self::ToolCall(ToolCall { opaque, .. }) => opaque.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// A request of the model to call a tool.
@@ -73,8 +88,48 @@ pub struct ToolCall {
     pub id: String,
     /// Tool name as offered to the model, for example `data_lens__describe`.
     pub name: String,
-    /// Arguments object.
+    /// Arguments object. A string is what the model wrote in place of one; such a call is never
+    /// executed.
     pub arguments: Value,
+    /// Vendor data that belongs to the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opaque: Option<Opaque>,
+}
+
+impl ToolCall {
+    /// A call without vendor data.
+    pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: Value) -> Self {
+        Self { id: id.into(), name: name.into(), arguments, opaque: None }
+    }
+
+    /// The arguments as JSON text, for protocols that have them so: exactly what the model wrote,
+    /// if that was not JSON.
+    pub fn arguments_text(&self) -> String {
+        match &self.arguments {
+            Value::String(raw) => raw.clone(),
+            arguments => arguments.to_string(),
+        }
+    }
+
+    /// The arguments as an object, for protocols that take nothing else: one with the member
+    /// `malformed`, if the model wrote something else.
+    pub fn arguments_object(&self) -> Map<String, Value> {
+        match &self.arguments {
+            Value::Object(arguments) => arguments.clone(),
+            malformed => [("malformed".to_owned(), malformed.clone())].into_iter().collect(),
+        }
+    }
+}
+
+/// A value that only the driver that made it understands. It goes back to that driver unchanged,
+/// and to no other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Opaque {
+    /// Id of the driver.
+    pub driver: String,
+    /// The value.
+    pub data: String,
 }
 
 /// One message.
@@ -120,6 +175,22 @@ impl Message {
             })
             .collect();
         texts.join("\n")
+    }
+
+    /// Whether it has an opaque value of another driver than this one.
+    pub fn has_opaque_of_others(&self, driver: &str) -> bool {
+        self.content.iter().filter_map(ContentPart::opaque).any(|opaque| opaque.driver != driver)
+    }
+
+    /// Takes away opaque values of other drivers than this one.
+    pub fn drop_opaque_of_others(&mut self, driver: &str) {
+        for part in &mut self.content {
+            if let ContentPart::Reasoning { opaque, .. } | ContentPart::ToolCall(ToolCall { opaque, .. }) = part {
+                opaque.take_if(|opaque| opaque.driver != driver);
+            }
+        }
+        let says_something = |part: &ContentPart| !matches!(part, ContentPart::Reasoning { text, opaque: None } if text.is_empty());
+        self.content.retain(says_something);
     }
 
     /// The tool calls that it asks for, in order.

@@ -16,7 +16,7 @@ pub fn estimate_tokens(bytes: usize) -> u64 {
     bytes.div_ceil(BYTES_PER_TOKEN) as u64
 }
 
-/// What of a message counts: texts, names and arguments of calls, results and errors, and
+/// What of a message counts: texts, reasoning with its opaque values, names and arguments of calls, results and errors, and
 /// [`IMAGE_BYTES`] for each image.
 pub fn message_bytes(message: &Message) -> usize {
     message.content.iter().map(part_bytes).sum()
@@ -31,6 +31,7 @@ fn part_bytes(part: &ContentPart) -> usize {
     match part {
         ContentPart::Text { text } => text.len(),
         ContentPart::Image { .. } => IMAGE_BYTES,
+        ContentPart::Reasoning { text, opaque } => text.len() + opaque.as_ref().map_or(0, |opaque| opaque.data.len()),
         ContentPart::ToolCall(call) => call.id.len() + call.name.len() + call.arguments.to_string().len(),
         ContentPart::ToolResult { tool_call_id, result, error } => {
             let result = result.as_ref().map_or(0, |result| match result {
@@ -66,7 +67,7 @@ mod tests {
         };
         check(ContentPart::text("größe"), 7);
         check(ContentPart::Image { url: Some("https://a.example".to_owned()), base64: None, media_type: None }, IMAGE_BYTES);
-        check(ContentPart::ToolCall(ToolCall { id: "c1".to_owned(), name: "look".to_owned(), arguments: json!({"a": 1}) }), 2 + 4 + 7);
+        check(ContentPart::ToolCall(ToolCall::new("c1", "look", json!({"a": 1}))), 2 + 4 + 7);
         let result = |result, error: Option<&str>| ContentPart::ToolResult {
             tool_call_id: "c1".to_owned(),
             result,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everwit_runtime::driver::llmsim::register_driver;
-use everwit_runtime::driver::{DriverId, ResolvedModel};
+use everwit_runtime::driver::{DriverHost, DriverId, ResolvedModel};
 use everwit_runtime::engine::{EmbeddedEngine, Engine};
 use everwit_runtime::turn::TurnPlatform;
 use everwit_runtime::{CapabilityRegistry, PlatformDefinition};
@@ -48,6 +48,7 @@ impl Assembled {
             default_model: default_model(),
             clock: site.moments.clock.clone(),
             ids: site.moments.ids.clone(),
+            driver_host: Arc::new(DriverHost::new(egress.clone(), site.moments.clock.clone(), site.moments.ids.clone())),
             egress,
         };
         Ok(Self { platform, components, turns })

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 use url::Url;
 
-use super::{DriverConfig, ProviderMetadata, ResolvedModel};
+use super::{DriverConfig, DriverError, ProviderMetadata, ResolvedModel};
 
 /// What stands where a credential was.
 const REDACTED: &str = "[redacted]";
@@ -22,6 +22,12 @@ impl ResolvedModel {
         // The longest first, so that a secret that is part of another leaves no rest of it.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED))
+    }
+
+    /// An error of a driver without the model's credentials.
+    pub fn redact_error(&self, error: DriverError) -> DriverError {
+        let vendor_message = error.vendor_message.as_deref().map(|message| self.redact(message));
+        DriverError { message: self.redact(&error.message), vendor_message, ..error }
     }
 
     fn secrets(&self) -> Vec<String> {

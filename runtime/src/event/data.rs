@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::payload::{CompactionReason, CompactionStrategy, PinnedCapability, RecoveryMode, RequestedCall, TokenUsage, ToolCompleted};
+use super::payload::{
+    CompactionReason, CompactionStrategy, PinnedCapability, RecoveryMode, RequestedCall, Retries, TokenUsage, ToolCompleted,
+};
 use crate::component::Receipt;
 use crate::id::{AgentId, HarnessId, MessageId, TurnId};
 use crate::message::{ContentPart, Message, ToolCall};
@@ -88,6 +90,38 @@ pub enum EventData {
         /// Bytes of text before this delta.
         offset: u64,
     },
+    /// The model begins to think. Live only.
+    #[serde(rename = "reason.thinking.started")]
+    ReasonThinkingStarted {
+        /// The turn.
+        turn_id: TurnId,
+        /// Id of the message to come.
+        message_id: MessageId,
+        /// Model name.
+        model: String,
+    },
+    /// The model goes on thinking. Live only.
+    #[serde(rename = "reason.thinking.delta")]
+    ReasonThinkingDelta {
+        /// The turn.
+        turn_id: TurnId,
+        /// Id of the message to come.
+        message_id: MessageId,
+        /// Text to append.
+        delta: String,
+        /// Bytes of text before this delta, since thinking started.
+        offset: u64,
+    },
+    /// The model speaks, calls tools or ends. Live only: the message has the text.
+    #[serde(rename = "reason.thinking.completed")]
+    ReasonThinkingCompleted {
+        /// The turn.
+        turn_id: TurnId,
+        /// Id of the message to come.
+        message_id: MessageId,
+        /// Bytes of text since thinking started.
+        length: u64,
+    },
     /// Record of one model call. Its input is the session's messages up to a sequence.
     #[serde(rename = "llm.generation")]
     LlmGeneration {
@@ -109,6 +143,12 @@ pub enum EventData {
         /// "stop", "tool-calls", "length" or the vendor's word.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         finish_reason: Option<String>,
+        /// The vendor's id of the response.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        response_id: Option<String>,
+        /// The tries, if it took more than one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry: Option<Retries>,
         /// From request to end, in milliseconds.
         duration_ms: u64,
         /// From request to the first event of the answer, in milliseconds.
@@ -342,6 +382,9 @@ impl EventData {
             Self::ReasonRecovered { .. } => "reason.recovered",
             Self::OutputMessageStarted { .. } => "output.message.started",
             Self::OutputMessageDelta { .. } => "output.message.delta",
+            Self::ReasonThinkingStarted { .. } => "reason.thinking.started",
+            Self::ReasonThinkingDelta { .. } => "reason.thinking.delta",
+            Self::ReasonThinkingCompleted { .. } => "reason.thinking.completed",
             Self::LlmGeneration { .. } => "llm.generation",
             Self::OutputMessageCompleted { .. } => "output.message.completed",
             Self::ReasonCompleted { .. } => "reason.completed",
@@ -370,6 +413,9 @@ impl EventData {
             self,
             Self::OutputMessageStarted { .. }
                 | Self::OutputMessageDelta { .. }
+                | Self::ReasonThinkingStarted { .. }
+                | Self::ReasonThinkingDelta { .. }
+                | Self::ReasonThinkingCompleted { .. }
                 | Self::ToolProgress { .. }
                 | Self::ToolOutputDelta { .. }
                 | Self::ContextCompacting { .. }

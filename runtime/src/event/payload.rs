@@ -6,13 +6,14 @@ use serde_json::Value;
 use crate::component::{Digest, Receipt};
 use crate::message::{ContentPart, ToolCall};
 
-/// Token counts of model calls; the buckets are disjoint.
+/// Token counts of model calls. The buckets are disjoint, except for reasoning, which is part of
+/// the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenUsage {
     /// Input tokens not served from a cache.
     pub input_tokens: u64,
-    /// Generated tokens.
+    /// Generated tokens, reasoning included.
     pub output_tokens: u64,
     /// Input tokens read from a prompt cache.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -20,6 +21,9 @@ pub struct TokenUsage {
     /// Input tokens written to a prompt cache.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_creation_tokens: u64,
+    /// How many of the generated tokens were reasoning.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reasoning_tokens: u64,
 }
 
 impl TokenUsage {
@@ -35,11 +39,24 @@ fn is_zero(count: &u64) -> bool {
 
 impl std::ops::AddAssign for TokenUsage {
     fn add_assign(&mut self, other: Self) {
-        self.input_tokens += other.input_tokens;
-        self.output_tokens += other.output_tokens;
-        self.cache_read_tokens += other.cache_read_tokens;
-        self.cache_creation_tokens += other.cache_creation_tokens;
+        // Drivers of tenants count what they like.
+        let add = |sum: &mut u64, count: u64| *sum = sum.saturating_add(count);
+        add(&mut self.input_tokens, other.input_tokens);
+        add(&mut self.output_tokens, other.output_tokens);
+        add(&mut self.cache_read_tokens, other.cache_read_tokens);
+        add(&mut self.cache_creation_tokens, other.cache_creation_tokens);
+        add(&mut self.reasoning_tokens, other.reasoning_tokens);
     }
+}
+
+/// The tries of a model call that was not answered at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Retries {
+    /// How often the call was tried, the first time included.
+    pub attempts: u32,
+    /// Time between the tries, in milliseconds.
+    pub total_wait_ms: u64,
 }
 
 /// A capability as one turn uses it: pinned at its start, so that an activation in between

@@ -14,7 +14,7 @@ use super::runtime::{InProcessRuntime, Parts};
 use super::seed::Ground;
 use crate::clock::{Clock, SystemClock};
 use crate::driver::llmsim::register_driver;
-use crate::driver::{DriverId, DriverRegistry, ResolvedModel};
+use crate::driver::{DriverHost, DriverId, DriverRegistry, ResolvedModel};
 use crate::egress::{Gateway, GatewayConfig};
 use crate::id::{IdSource, RandomIds};
 use crate::store::RuntimeBackends;
@@ -67,6 +67,7 @@ pub(super) async fn build(builder: InProcessRuntimeBuilder) -> Result<InProcessR
         drivers: definition.driver_registry().clone(),
         backends,
         default_model,
+        driver_host: Arc::new(DriverHost::new(egress.clone(), clock.clone(), ids.clone())),
         clock,
         ids,
         egress,

@@ -36,6 +36,8 @@ pub(super) struct CallState {
 
 impl CallState {
     pub(super) fn new(call: &ToolCall) -> Self {
-        Self { call: call.clone(), claimed: false, in_act: false, requested: None, approved: false, success: None, digest: None }
+        // What the vendor keeps with a call stays in the answer, for the vendor.
+        let call = ToolCall { opaque: None, ..call.clone() };
+        Self { call, claimed: false, in_act: false, requested: None, approved: false, success: None, digest: None }
     }
 }

@@ -14,7 +14,7 @@ use super::reason::wait_before_next_try;
 use super::state::millis;
 use super::stop::Stop;
 use super::toolset::cut;
-use crate::driver::{ChatEvent, ChatRequest, DriverError, DriverErrorKind};
+use crate::driver::{Answer, ChatRequest, DriverContext, DriverError, DriverErrorKind};
 use crate::event::{CompactionReason, CompactionStrategy, EventData, TokenUsage};
 use crate::id::MessageId;
 use crate::message::{ContentPart, Message, Role};
@@ -88,18 +88,15 @@ impl Run<'_> {
         let message = Message { id, role: Role::User, content, metadata: serde_json::Map::new(), controls: None, created_at };
         let cancel = CancellationToken::new();
         let _cancel_on_return = cancel.clone().drop_guard();
-        let request = ChatRequest {
-            model: context.model_with_provider.model.clone(),
-            system_prompt: prompt,
-            messages: vec![message.into()],
-            tools: Vec::new(),
-            cancel,
-        };
+        let host = self.platform.driver_host.clone();
+        let driver_context = DriverContext { org: self.key.org, provider: context.resolved_provider_id, cancel, host };
+        let model = context.model_with_provider.model.clone();
+        let request = ChatRequest { model, system_prompt: prompt, messages: vec![message.into()], ..ChatRequest::default() };
         let mut tries = 1;
         loop {
             let error = tokio::select! {
                 stop = self.interrupted() => return Err(stop),
-                written = self.write_summary(context, request.clone()) => match written {
+                written = self.write_summary(context, request.clone(), driver_context.clone()) => match written {
                     Ok(summary) => return Ok(Some(summary)),
                     Err(error) => error,
                 },
@@ -117,28 +114,27 @@ impl Run<'_> {
         }
     }
 
-    async fn write_summary(&self, context: &TurnContext, request: ChatRequest) -> Result<Summary, DriverError> {
+    async fn write_summary(&self, context: &TurnContext, request: ChatRequest, way: DriverContext) -> Result<Summary, DriverError> {
         let model = &context.model_with_provider;
         let driver = self.platform.drivers.create(&model.provider_type, &model.driver_config())?;
-        let mut stream = driver.complete(request).await?;
-        let mut summary = Summary { text: String::new(), usage: TokenUsage::default() };
-        loop {
+        let mut stream = driver.complete(request, way).await?;
+        let mut answer = Answer::of(&model.provider_type);
+        while answer.finish().is_none() {
             match stream.next().await.transpose()? {
-                Some(ChatEvent::Text(text)) => summary.text.push_str(&text),
-                Some(ChatEvent::Usage(usage)) => summary.usage = usage,
-                Some(ChatEvent::Finish(_)) => break,
-                Some(_) => {}
+                Some(event) => answer.push(event)?,
                 None => return Err(DriverError::new(DriverErrorKind::InvalidResponse, "the summary broke off")),
             }
-            if summary.text.len() > MAX_SUMMARY_BYTES {
-                break;
-            }
         }
-        summary.text = cut(summary.text.trim(), MAX_SUMMARY_BYTES).to_owned();
-        if summary.text.is_empty() {
+        let texts: Vec<&str> = answer
+            .content()
+            .iter()
+            .filter_map(|part| if let ContentPart::Text { text } = part { Some(text.as_str()) } else { None })
+            .collect();
+        let text = cut(texts.join("\n").trim(), MAX_SUMMARY_BYTES).to_owned();
+        if text.is_empty() {
             return Err(DriverError::new(DriverErrorKind::InvalidRequest, "the summary is empty"));
         }
-        Ok(summary)
+        Ok(Summary { text, usage: answer.usage() })
     }
 }
 
@@ -179,6 +175,7 @@ fn entry(message: &Message, most: usize) -> String {
             ContentPart::ToolResult { result: Some(serde_json::Value::String(text)), .. } => text.clone(),
             ContentPart::ToolResult { result, .. } => result.as_ref().map(ToString::to_string).unwrap_or_default(),
             ContentPart::Image { .. } => "(an image)".to_owned(),
+            ContentPart::Reasoning { .. } => continue,
         };
         entry.push_str(&shortened(&text, most));
         entry.push('\n');

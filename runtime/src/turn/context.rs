@@ -16,7 +16,7 @@ use crate::capability::{Capability, CapabilitySource, PromptContext, TurnRules};
 use crate::driver::{DriverRegistry, OfferedTool, ResolvedModel};
 use crate::event::PinnedCapability;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
-use crate::id::{HarnessId, ModelId, OrgId, SessionId};
+use crate::id::{HarnessId, ModelId, OrgId, ProviderId, SessionId};
 use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_HARNESS_DEPTH, MAX_PROMPT_CONTRIBUTION_BYTES};
 use crate::message::Message;
 use crate::session::Session;
@@ -79,6 +79,8 @@ pub struct TurnContext {
     pub model_with_provider: ResolvedModel,
     /// Id of the model; none for the platform's default.
     pub resolved_model_id: Option<ModelId>,
+    /// Id of the model's provider; none for the platform's default.
+    pub resolved_provider_id: Option<ProviderId>,
     /// BCP 47 tag of the user's language.
     pub resolved_locale: Option<String>,
     /// The tools, ready to be called.
@@ -180,6 +182,7 @@ impl Layers {
             runtime_agent,
             model_with_provider: model.resolved,
             resolved_model_id: model.id,
+            resolved_provider_id: model.provider_id,
             resolved_locale: self.session.locale.clone(),
             tools,
             rules: capabilities.iter().rev().fold(TurnRules::default(), |rules, own| rules.or(own.capability.turn_rules(&own.config))),

@@ -16,7 +16,7 @@ use super::plan::{Finish, MAX_FRUITLESS_ATTEMPTS, Step, next, no_progress};
 use super::stop::{SealReason, Stop};
 use crate::capability::{CapabilitySource, ToolServices};
 use crate::clock::Clock;
-use crate::driver::{DriverRegistry, ResolvedModel};
+use crate::driver::{DriverHost, DriverRegistry, ResolvedModel};
 use crate::egress::Gateway;
 use crate::engine::TurnKey;
 use crate::error::Error;
@@ -45,8 +45,10 @@ pub struct TurnPlatform {
     pub clock: Arc<dyn Clock>,
     /// Ids of events and messages.
     pub ids: Arc<dyn IdSource>,
-    /// The one way to the network, for native tools and drivers.
+    /// The one way to the network, for native tools.
     pub egress: Arc<Gateway>,
+    /// What drivers work with.
+    pub driver_host: Arc<DriverHost>,
 }
 
 /// How a running turn is told to stop.

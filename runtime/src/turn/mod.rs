@@ -5,7 +5,6 @@
 //! step's events is the step: what is not stored did not happen. Which process runs a turn, and
 //! when, is decided in [`crate::engine`].
 
-mod answer;
 mod backoff;
 mod call;
 mod compact;
@@ -17,6 +16,7 @@ mod executor;
 mod history;
 mod history_cache;
 mod journal;
+mod live;
 mod model;
 mod outside;
 mod plan;

@@ -9,7 +9,7 @@ use super::provenance::Contributor;
 use crate::agent::Agent;
 use crate::driver::ResolvedModel;
 use crate::harness::Harness;
-use crate::id::{ModelId, OrgId};
+use crate::id::{ModelId, OrgId, ProviderId};
 use crate::message::{Message, Role};
 use crate::provider::{Model, Provider, ProviderStatus};
 use crate::session::Session;
@@ -20,6 +20,8 @@ pub(super) struct ChosenModel {
     pub(super) resolved: ResolvedModel,
     /// Its id; none for the platform's default.
     pub(super) id: Option<ModelId>,
+    /// Id of its provider; none for the platform's default.
+    pub(super) provider_id: Option<ProviderId>,
     /// Which layer chose it.
     pub(super) chosen_by: Contributor,
 }
@@ -43,7 +45,7 @@ pub(super) async fn choose(
     }
     match store.default_model(org).await? {
         Some(model) => use_model(sources, org, model, Contributor::Organization).await,
-        None => Ok(ChosenModel { resolved: sources.default_model.clone(), id: None, chosen_by: Contributor::Platform }),
+        None => Ok(ChosenModel { resolved: sources.default_model.clone(), id: None, provider_id: None, chosen_by: Contributor::Platform }),
     }
 }
 
@@ -76,7 +78,7 @@ async fn use_model(sources: ContextSources<'_>, org: OrgId, model: Model, chosen
         let (model, provider) = (model.model_id.clone(), provider.name.clone());
         ContextError::CredentialsUnreadable { model, provider, problem: error.to_string() }
     })?;
-    Ok(ChosenModel { resolved, id: Some(model.id), chosen_by })
+    Ok(ChosenModel { resolved, id: Some(model.id), provider_id: Some(provider.id), chosen_by })
 }
 
 fn check_usable(sources: ContextSources<'_>, model: &Model, provider: &Provider) -> Result<(), ContextError> {

@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Answer;
 use super::context::TurnContext;
 use super::executor::Run;
-use super::journal::{Halt, LiveEvents};
+use super::journal::Halt;
+use super::live::LiveAnswer;
 use super::state::millis;
 use super::stop::Stop;
-use crate::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverError, DriverErrorKind};
+use crate::driver::{
+    Answer, ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError, DriverErrorKind, DriverId, PromptCache,
+};
 use crate::error::ErrorKind;
-use crate::event::{EventData, RecoveryMode};
-use crate::id::{MessageId, TurnId};
+use crate::event::{EventData, RecoveryMode, Retries};
+use crate::id::MessageId;
 use crate::message::{Message, Role};
 
 /// How often a model call is tried that fails before the first event of its answer.
@@ -24,10 +25,6 @@ const MAX_TRIES: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// Longest wait that a vendor may ask for; a turn that had to wait longer fails instead.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Text is shown live at least this often,
-const DELTA_INTERVAL: Duration = Duration::from_millis(100);
-/// or whenever this much has arrived, in bytes.
-const DELTA_BYTES: usize = 4 << 10;
 /// Length of `reason.completed.text_preview`, in characters.
 const PREVIEW_CHARACTERS: usize = 200;
 
@@ -49,9 +46,17 @@ enum Attempt {
 struct ModelCall {
     message_id: MessageId,
     model: String,
+    driver: DriverId,
     iteration: u32,
+    retry: Option<Retries>,
     started: jiff::Timestamp,
     first_event_ms: Option<u64>,
+}
+
+impl ModelCall {
+    fn waited_ms(&self) -> u64 {
+        self.retry.map_or(0, |retry| retry.total_wait_ms)
+    }
 }
 
 impl Run<'_> {
@@ -65,14 +70,15 @@ impl Run<'_> {
         self.journal.append(vec![opening]).await?;
         let message_id = MessageId::from_uuid(self.platform.ids.next());
         let model = context.model_with_provider.model.clone();
-        let mut call = ModelCall { message_id, model, iteration, started: self.journal.now(), first_event_ms: None };
+        let driver = context.model_with_provider.provider_type.clone();
+        let mut call = ModelCall { message_id, model, driver, iteration, retry: None, started: self.journal.now(), first_event_ms: None };
         match self.call_model(context, &mut call).await {
             Generation::Answered(answer) => {
                 let events = self.answered(context, &call, answer);
                 self.journal.append(events).await
             }
             Generation::Failed(partial, error) => {
-                let error = DriverError { message: context.model_with_provider.redact(&error.message), ..error };
+                let error = context.model_with_provider.redact_error(error);
                 tracing::warn!(%error, kind = error.kind.as_str(), "a model call failed");
                 let events = self.failed(context, &call, partial, &error);
                 self.journal.append(events).await?;
@@ -95,25 +101,24 @@ impl Run<'_> {
         let model = &context.model_with_provider;
         let driver = match self.platform.drivers.create(&model.provider_type, &model.driver_config()) {
             Ok(driver) => driver,
-            Err(error) => return Generation::Failed(Answer::default(), error),
+            Err(error) => return Generation::Failed(Answer::of(&model.provider_type), error),
         };
         let cancel = CancellationToken::new();
         let _cancel_on_return = cancel.clone().drop_guard();
-        let request = ChatRequest {
-            model: model.model.clone(),
-            system_prompt: context.runtime_agent.system_prompt.clone(),
-            messages: self.journal.state().messages(),
-            tools: context.runtime_agent.tools.clone(),
-            cancel,
-        };
+        let host = self.platform.driver_host.clone();
+        let driver_context = DriverContext { org: self.key.org, provider: context.resolved_provider_id, cancel, host };
+        let request = self.chat_request(context);
         let mut tries = 1;
         loop {
-            let error = match self.attempt(driver.as_ref(), request.clone(), call).await {
+            let error = match self.attempt(driver.as_ref(), request.clone(), driver_context.clone(), call).await {
                 Attempt::Ended(generation) => return generation,
                 Attempt::Refused(error) => error,
             };
-            let Some(wait) = wait_before_next_try(&error, tries) else { return Generation::Failed(Answer::default(), error) };
-            tracing::info!(error = model.redact(&error.message), ?wait, "a model call was refused; trying again");
+            let Some(wait) = wait_before_next_try(&error, tries) else {
+                return Generation::Failed(Answer::of(&model.provider_type), error);
+            };
+            call.retry = Some(Retries { attempts: tries + 1, total_wait_ms: call.waited_ms() + wait.as_millis() as u64 });
+            tracing::info!(error = model.redact(&error.to_string()), ?wait, "a model call was refused; trying again");
             tokio::select! {
                 stop = self.interrupted() => return Generation::Stopped(stop),
                 () = tokio::time::sleep(wait) => tries += 1,
@@ -121,9 +126,23 @@ impl Run<'_> {
         }
     }
 
-    async fn attempt(&self, driver: &dyn ChatDriver, request: ChatRequest, call: &mut ModelCall) -> Attempt {
+    fn chat_request(&self, context: &TurnContext) -> ChatRequest {
+        let model = &context.model_with_provider;
+        let mut request = ChatRequest {
+            model: model.model.clone(),
+            system_prompt: context.runtime_agent.system_prompt.clone(),
+            messages: self.journal.state().messages(),
+            tools: context.runtime_agent.tools.clone(),
+            prompt_cache: Some(PromptCache::of_session(self.key.session)),
+            ..ChatRequest::default()
+        };
+        request.keep_opaque_of(&model.provider_type);
+        request
+    }
+
+    async fn attempt(&self, driver: &dyn ChatDriver, request: ChatRequest, context: DriverContext, call: &mut ModelCall) -> Attempt {
         let begun = async {
-            let mut stream = driver.complete(request).await?;
+            let mut stream = driver.complete(request, context).await?;
             let first = stream.next().await.unwrap_or_else(|| Err(broken_off()))?;
             Ok::<_, DriverError>((stream, first))
         };
@@ -141,21 +160,18 @@ impl Run<'_> {
 
     /// Collects an answer that has begun, and shows its text live.
     async fn listen(&self, mut stream: ChatStream, first: ChatEvent, call: &ModelCall) -> Generation {
-        let mut live = LiveText::new(self.journal.live(), self.key.turn, call.message_id);
-        live.start(&call.model, call.iteration);
-        let mut answer = Answer::default();
+        let mut live = LiveAnswer::start(self.journal.live(), self.key.turn, call.message_id, &call.model, call.iteration);
+        let mut answer = Answer::of(&call.driver);
         let mut event = first;
         let interrupted = self.interrupted();
         tokio::pin!(interrupted);
         loop {
-            if let ChatEvent::Text(text) = &event {
-                live.push(text);
-            }
+            live.note(&event);
             if let Err(error) = answer.push(event) {
                 return Generation::Failed(answer, error);
             }
-            if answer.finish_reason.is_some() {
-                live.flush();
+            if answer.finish().is_some() {
+                live.end();
                 return Generation::Answered(answer);
             }
             event = loop {
@@ -179,17 +195,17 @@ impl Run<'_> {
         let completed = EventData::ReasonCompleted {
             success: true,
             text_preview: answer.preview(PREVIEW_CHARACTERS),
-            has_tool_calls: answer.calls > 0,
-            tool_call_count: u32::try_from(answer.calls).unwrap_or(u32::MAX),
+            has_tool_calls: answer.calls() > 0,
+            tool_call_count: u32::try_from(answer.calls()).unwrap_or(u32::MAX),
             error: None,
             duration_ms: millis(call.started, self.journal.now()),
-            usage: answer.usage,
+            usage: answer.usage(),
         };
-        let usage = answer.usage;
+        let usage = answer.usage();
         let message = Message {
             id: call.message_id,
             role: Role::Agent,
-            content: answer.content,
+            content: answer.into_content(),
             metadata: serde_json::Map::new(),
             controls: None,
             created_at: self.journal.now(),
@@ -205,7 +221,7 @@ impl Run<'_> {
             tool_call_count: 0,
             error: Some(error.message.clone()),
             duration_ms: millis(call.started, self.journal.now()),
-            usage: partial.usage,
+            usage: partial.usage(),
         };
         vec![self.generation(context, call, &partial, Some(error)), completed]
     }
@@ -219,10 +235,12 @@ impl Run<'_> {
             tools: context.tools.names().map(str::to_owned).collect(),
             success: error.is_none(),
             error: error.map(|error| error.message.clone()),
-            finish_reason: answer.finish_reason.clone(),
+            finish_reason: answer.finish().map(|finish| finish.reason.clone()),
+            response_id: answer.finish().and_then(|finish| finish.response_id.clone()),
+            retry: call.retry,
             duration_ms: millis(call.started, self.journal.now()),
             time_to_first_token_ms: call.first_event_ms,
-            usage: answer.usage,
+            usage: answer.usage(),
             receipt: None,
         }
     }
@@ -239,53 +257,4 @@ pub(super) fn wait_before_next_try(error: &DriverError, tries: u32) -> Option<Du
     }
     let wait = error.retry_after_ms.map_or(FIRST_WAIT * 2u32.pow(tries - 1), Duration::from_millis);
     (wait <= LONGEST_WAIT).then_some(wait)
-}
-
-/// Shows the text of an answer to listeners, in batches.
-struct LiveText {
-    events: LiveEvents,
-    turn_id: TurnId,
-    message_id: MessageId,
-    pending: String,
-    shown: u64,
-    due_at: Option<Instant>,
-}
-
-impl LiveText {
-    fn new(events: LiveEvents, turn_id: TurnId, message_id: MessageId) -> Self {
-        Self { events, turn_id, message_id, pending: String::new(), shown: 0, due_at: None }
-    }
-
-    fn start(&self, model: &str, iteration: u32) {
-        let (turn_id, message_id) = (self.turn_id, self.message_id);
-        self.events.publish(EventData::OutputMessageStarted { turn_id, message_id, model: model.to_owned(), iteration });
-    }
-
-    fn push(&mut self, text: &str) {
-        self.pending.push_str(text);
-        self.due_at.get_or_insert_with(|| Instant::now() + DELTA_INTERVAL);
-        if self.pending.len() >= DELTA_BYTES {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        self.due_at = None;
-        if self.pending.is_empty() {
-            return;
-        }
-        let delta = std::mem::take(&mut self.pending);
-        let offset = self.shown;
-        self.shown += delta.len() as u64;
-        let (turn_id, message_id) = (self.turn_id, self.message_id);
-        self.events.publish(EventData::OutputMessageDelta { turn_id, message_id, delta, offset });
-    }
-
-    /// Resolves when what is pending is to be shown; never if nothing is.
-    async fn due(&self) {
-        match self.due_at {
-            Some(at) => sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-    }
 }

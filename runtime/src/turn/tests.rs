@@ -40,6 +40,8 @@ fn generation(usage: TokenUsage) -> EventData {
         success: true,
         error: None,
         finish_reason: None,
+        response_id: None,
+        retry: None,
         duration_ms: 0,
         time_to_first_token_ms: None,
         usage,
@@ -158,7 +160,7 @@ impl World {
 
     fn closing(&self, iteration: u32) -> Vec<EventData> {
         let count = self.calls_per_answer.get(iteration as usize - 1).copied().unwrap_or(0);
-        let call = |n| ToolCall { id: format!("call_{iteration}_{n}"), name: format!("tool_{n}"), arguments: json!({}) };
+        let call = |n| ToolCall::new(format!("call_{iteration}_{n}"), format!("tool_{n}"), json!({}));
         let usage = TokenUsage { input_tokens: 1, ..TokenUsage::default() };
         let completed = EventData::ReasonCompleted {
             success: true,

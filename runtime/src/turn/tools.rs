@@ -225,6 +225,10 @@ fn decide<'a>(context: &'a TurnContext, planned: &PlannedCall) -> Decision<'a> {
         let error = format!("there is no tool {:?}; available tools: {available}", planned.call.name);
         return refuse("unknown-tool", cut(&error, MAX_TOOL_RESULT_BYTES).to_owned());
     };
+    if let Some(raw) = planned.call.arguments.as_str() {
+        let error = malformed(raw);
+        return refuse("invalid-arguments", format!("the arguments are not a JSON object: {error}; the tool was not called"));
+    }
     if let Err(problems) = tool.check(&planned.call.arguments) {
         return refuse(
             "invalid-arguments",
@@ -238,6 +242,15 @@ fn decide<'a>(context: &'a TurnContext, planned: &PlannedCall) -> Decision<'a> {
         return Decision::Settle(Box::new(interrupted(planned)));
     }
     Decision::Run(tool)
+}
+
+/// What is wrong with a text that should be a JSON object.
+fn malformed(raw: &str) -> String {
+    match serde_json::from_str::<Value>(raw) {
+        Ok(Value::Object(_)) => "they were cut off".to_owned(),
+        Ok(_) => "they are another JSON value".to_owned(),
+        Err(error) => error.to_string(),
+    }
 }
 
 /// A tool whose task ended without an outcome: it panicked.
@@ -314,7 +327,7 @@ fn told(error: &CallError) -> String {
 /// all. Parts that only a conversation can have are shown as JSON text.
 fn shown(parts: Vec<ContentPart>) -> Vec<ContentPart> {
     let as_text = |part: ContentPart| match part {
-        ContentPart::ToolCall(_) | ContentPart::ToolResult { .. } => {
+        ContentPart::Reasoning { .. } | ContentPart::ToolCall(_) | ContentPart::ToolResult { .. } => {
             ContentPart::text(serde_json::to_value(&part).unwrap_or(Value::Null).to_string())
         }
         part => part,

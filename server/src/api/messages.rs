@@ -254,7 +254,7 @@ fn check_content(checks: &mut Checks, content: &[ContentPart]) {
                 let finding = Finding::at(pointer, "invalid_image", "an image has either a url, or base64 and media_type");
                 checks.add(finding);
             }
-            ContentPart::ToolCall(_) | ContentPart::ToolResult { .. } => {
+            ContentPart::Reasoning { .. } | ContentPart::ToolCall(_) | ContentPart::ToolResult { .. } => {
                 checks.add(Finding::at(pointer, "invalid_part", "a user's message has parts of type text and image only"));
             }
         }

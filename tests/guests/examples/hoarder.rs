@@ -3,7 +3,6 @@
 use everwit_guest::prelude::*;
 
 /// As much of WASI as there is a handle in.
-#[expect(missing_docs, unsafe_code, reason = "generated bindings")]
 mod bindings {
     wit_bindgen::generate!({
         inline: r#"

@@ -26,7 +26,7 @@ pub use reply::position;
 
 use reply::Reply;
 
-use super::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverError, DriverErrorKind, DriverId, DriverRegistry};
+use super::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError, DriverErrorKind, DriverId, DriverRegistry};
 use crate::event::TokenUsage;
 
 /// Wait between two words of models whose name ends in `-latency`, in milliseconds: about the
@@ -60,7 +60,7 @@ pub fn register_driver(registry: &mut DriverRegistry, config: LlmSimConfig) {
 
 #[async_trait]
 impl ChatDriver for LlmSim {
-    async fn complete(&self, request: ChatRequest) -> Result<ChatStream, DriverError> {
+    async fn complete(&self, request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
         if let Some(known) = self.config.model.as_deref().filter(|known| *known != request.model) {
             let message = format!("simulated: there is no model {:?}; this simulator knows {known:?}", request.model);
             return Err(DriverError::new(DriverErrorKind::ModelNotAvailable, message));
@@ -98,7 +98,7 @@ fn events(reply: Reply, request: &ChatRequest) -> Vec<Result<ChatEvent, DriverEr
     let finish = if reply.calls.is_empty() { "stop" } else { "tool-calls" };
     events.extend(reply.calls.into_iter().map(|call| Ok(ChatEvent::ToolCall(call))));
     events.push(Ok(ChatEvent::Usage(usage)));
-    events.push(Ok(ChatEvent::Finish(finish.to_owned())));
+    events.push(Ok(ChatEvent::finish(finish)));
     events
 }
 

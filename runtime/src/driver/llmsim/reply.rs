@@ -142,5 +142,6 @@ fn tool_call(call: &SimToolCall, position: usize, index: usize) -> ToolCall {
         Some(raw) => serde_json::from_str(raw).unwrap_or_else(|_| Value::String(raw.clone())),
         None => call.arguments.clone(),
     };
-    ToolCall { id: call.id.clone().unwrap_or_else(|| format!("call_{}_{}", position + 1, index + 1)), name: call.name.clone(), arguments }
+    let id = call.id.clone().unwrap_or_else(|| format!("call_{}_{}", position + 1, index + 1));
+    ToolCall::new(id, &call.name, arguments)
 }

@@ -2,12 +2,13 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::*;
-use crate::driver::OfferedTool;
-use crate::id::MessageId;
+use crate::clock::SystemClock;
+use crate::driver::{DriverHost, OfferedTool};
+use crate::egress::{Gateway, GatewayConfig};
+use crate::id::{MessageId, OrgId, RandomIds};
 use crate::message::{ContentPart, Message, Role, ToolCall};
 
 fn message(role: Role, content: Vec<ContentPart>) -> Arc<Message> {
@@ -40,19 +41,27 @@ fn request(messages: &[Arc<Message>]) -> ChatRequest {
         system_prompt: "Be brief.".to_owned(),
         messages: messages.to_vec(),
         tools: vec![tool],
-        cancel: CancellationToken::new(),
+        ..ChatRequest::default()
     }
 }
 
+/// The simulator needs nothing of it.
+fn nowhere() -> DriverContext {
+    let egress = Gateway::new(GatewayConfig::default()).expect("the defaults are valid");
+    let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds::new(Arc::new(SystemClock))));
+    DriverContext::new(OrgId::from_uuid(Uuid::nil()), Arc::new(DriverHost::new(Arc::new(egress), clock, ids)))
+}
+
 async fn ask(config: &LlmSimConfig, messages: &[Arc<Message>]) -> Result<(String, Vec<ToolCall>), DriverError> {
-    let mut stream = LlmSim::new(config.clone()).complete(request(messages)).await?;
+    let mut stream = LlmSim::new(config.clone()).complete(request(messages), nowhere()).await?;
     let (mut text, mut calls) = (String::new(), Vec::new());
     while let Some(event) = stream.next().await {
         match event? {
             ChatEvent::Text(more) => text.push_str(&more),
             ChatEvent::ToolCall(call) => calls.push(call),
             ChatEvent::Usage(usage) => assert!(usage.input_tokens > 0),
-            ChatEvent::Finish(reason) => assert_eq!(reason, if calls.is_empty() { "stop" } else { "tool-calls" }),
+            ChatEvent::Finish(finish) => assert_eq!(finish.reason, if calls.is_empty() { "stop" } else { "tool-calls" }),
+            other => panic!("unexpected: {other:?}"),
         }
     }
     Ok((text, calls))
@@ -117,8 +126,8 @@ async fn scripted_calls_are_parallel_and_may_be_malformed() {
     let config = LlmSimConfig::scripted([SimTurn::Mixed { text: "Look.".to_owned(), tool_calls: calls }]);
     let (text, calls) = ask(&config, &[user("go")]).await.unwrap();
     assert_eq!(text, "Look.");
-    assert_eq!(calls[0], ToolCall { id: "call_1_1".to_owned(), name: "a__x".to_owned(), arguments: json!({"n": 1}) });
-    assert_eq!(calls[1], ToolCall { id: "call_1_2".to_owned(), name: "a__y".to_owned(), arguments: json!("{\"n\": ") });
+    assert_eq!(calls[0], ToolCall::new("call_1_1", "a__x", json!({"n": 1})));
+    assert_eq!(calls[1], ToolCall::new("call_1_2", "a__y", json!("{\"n\": ")));
 }
 
 #[tokio::test]

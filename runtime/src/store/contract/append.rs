@@ -182,7 +182,7 @@ pub(super) async fn keeps_payloads_exactly(case: &Case) {
         capability_id: None,
         receipt: None,
     };
-    let call = ToolCall { id: "call".to_owned(), name: "notes__add".to_owned(), arguments: value };
+    let call = ToolCall::new("call", "notes__add", value);
     let (session, claim) = case.claimed().await;
     let events =
         vec![case.event(EventData::ActStarted { tool_calls: vec![call] }), case.event(EventData::ToolCompleted(completed.clone()))];

@@ -20,7 +20,7 @@ fn answer(case: &Case, content: Vec<ContentPart>) -> EventData {
 /// A session with an input, an answer with a call and its result, in sequences 2 to 5.
 async fn talk(case: &Case) -> (SessionId, Claim) {
     let (session, claim) = case.claimed().await;
-    let call = ToolCall { id: "call_1".to_owned(), name: "look".to_owned(), arguments: json!({"deep": {"a": [1, null]}}) };
+    let call = ToolCall::new("call_1", "look", json!({"deep": {"a": [1, null]}}));
     let result = ToolCompleted {
         tool_call_id: call.id.clone(),
         tool_name: call.name.clone(),
@@ -75,7 +75,7 @@ pub(super) async fn payloads_are_kept_exactly(case: &Case) {
     let (session, claim) = case.claimed().await;
     let image = ContentPart::Image { url: None, base64: Some("aGk=".to_owned()), media_type: Some("image/png".to_owned()) };
     let arguments = json!({"n": 9_007_199_254_740_993_u64, "f": 0.1, "s": "\u{0}\u{1F9F0}\"\\", "null": null});
-    let call = ContentPart::ToolCall(ToolCall { id: "ü".to_owned(), name: "t".to_owned(), arguments });
+    let call = ContentPart::ToolCall(ToolCall::new("ü", "t", arguments));
     let data = answer(case, vec![ContentPart::text(""), image, call]);
     let context = EventContext { turn_id: Some(claim.turn_id), input_message_id: None };
     ok(case.append(session, claim.fence, vec![crate::event::NewEvent { context, ..case.event(data) }], None).await);

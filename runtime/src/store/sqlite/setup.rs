@@ -5,6 +5,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::db::unmet;
 use super::error::store_error;
 use super::row::{Stored, Word, integer, key};
 use crate::id::{AgentId, HarnessId, OrgId, SessionId};

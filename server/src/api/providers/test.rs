@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use everwit_runtime::Error;
-use everwit_runtime::driver::{ChatRequest, DriverError, DriverErrorKind, DriverId, DriverRegistry, ResolvedModel};
+use everwit_runtime::driver::{ChatRequest, DriverContext, DriverError, DriverErrorKind, DriverId, DriverRegistry, ResolvedModel};
 use everwit_runtime::id::{MessageId, ModelId, OrgId};
 use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::message::{ContentPart, Message, Role};
@@ -15,7 +15,6 @@ use everwit_runtime::store::Page;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use crate::api::extract::OptionalJsonBody;
@@ -102,13 +101,14 @@ pub(crate) async fn test_provider(
     let content = vec![ContentPart::text("Answer with one word.")];
     let message =
         Message { id, role: Role::User, content, metadata: serde_json::Map::new(), controls: None, created_at: app.moments.now() };
+    let context = DriverContext { provider: Some(provider.id), ..DriverContext::new(caller.org, app.turns.driver_host.clone()) };
     let started = Instant::now();
-    let outcome = tokio::time::timeout(PATIENCE, first_event(&app.drivers, &resolved, message)).await;
+    let outcome = tokio::time::timeout(PATIENCE, first_event(&app.drivers, &resolved, message, context)).await;
     let outcome = outcome.unwrap_or_else(|_| {
         let message = format!("the provider did not begin to answer within {} seconds", PATIENCE.as_secs());
         Err(DriverError::new(DriverErrorKind::Timeout, message))
     });
-    let error = outcome.err().map(|error| TestError { kind: error.kind, message: resolved.redact(&error.message) });
+    let error = outcome.err().map(|error| TestError { kind: error.kind, message: resolved.redact(&error.to_string()) });
     Ok(Json(ProviderTest {
         status: if error.is_none() { TestStatus::Ok } else { TestStatus::Failed },
         provider_type: resolved.provider_type,
@@ -119,18 +119,10 @@ pub(crate) async fn test_provider(
     }))
 }
 
-async fn first_event(drivers: &DriverRegistry, model: &ResolvedModel, message: Message) -> Result<(), DriverError> {
+async fn first_event(drivers: &DriverRegistry, model: &ResolvedModel, message: Message, context: DriverContext) -> Result<(), DriverError> {
     let driver = drivers.create(&model.provider_type, &model.driver_config())?;
-    let cancel = CancellationToken::new();
-    let _cancel_on_return = cancel.clone().drop_guard();
-    let request = ChatRequest {
-        model: model.model.clone(),
-        system_prompt: String::new(),
-        messages: vec![Arc::new(message)],
-        tools: Vec::new(),
-        cancel,
-    };
-    let first = driver.complete(request).await?.next().await;
+    let request = ChatRequest { model: model.model.clone(), messages: vec![Arc::new(message)], ..ChatRequest::default() };
+    let first = driver.complete(request, context).await?.next().await;
     first.unwrap_or_else(|| Err(DriverError::new(DriverErrorKind::InvalidResponse, "the answer was empty"))).map(|_| ())
 }
 

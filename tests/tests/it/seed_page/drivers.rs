@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use everwit_runtime::driver_registry::{
-    BoxedChatDriver, ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverConfig, DriverError, DriverErrorKind, ProviderMetadata,
-    RegisterError,
+    BoxedChatDriver, ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverConfig, DriverContext, DriverError, DriverErrorKind,
+    ProviderMetadata, RegisterError,
 };
 use everwit_runtime::{DriverId, DriverRegistry, InProcessRuntimeBuilder, ResolvedModel};
 use futures::{StreamExt, stream};
@@ -19,8 +19,8 @@ struct Codex {
 
 #[async_trait]
 impl ChatDriver for Codex {
-    async fn complete(&self, _request: ChatRequest) -> Result<ChatStream, DriverError> {
-        let events = [ChatEvent::Text(self.word.to_owned()), ChatEvent::Finish("stop".to_owned())];
+    async fn complete(&self, _request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
+        let events = [ChatEvent::Text(self.word.to_owned()), ChatEvent::finish("stop")];
         Ok(stream::iter(events.map(Ok)).boxed())
     }
 }

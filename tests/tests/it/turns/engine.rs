@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use everwit_runtime::driver::llmsim::LlmSimConfig;
-use everwit_runtime::driver::{ChatDriver, ChatRequest, ChatStream, DriverError};
+use everwit_runtime::driver::{ChatDriver, ChatRequest, ChatStream, DriverContext, DriverError};
 use everwit_runtime::engine::{EmbeddedEngine, Engine};
 use everwit_runtime::error::ErrorKind;
 use everwit_runtime::event::EventData;
@@ -116,7 +116,7 @@ struct Broken;
 
 #[async_trait]
 impl ChatDriver for Broken {
-    async fn complete(&self, request: ChatRequest) -> Result<ChatStream, DriverError> {
+    async fn complete(&self, request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
         panic!("cannot answer {} messages", request.messages.len());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use everwit_runtime::driver::llmsim::{LlmSimConfig, ToolCallConfig};
-use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverError};
+use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError};
 use everwit_runtime::event::EventData;
 use everwit_runtime::id::{OrgId, SessionId};
 use everwit_runtime::message::{ContentPart, Message, Role};
@@ -34,9 +34,9 @@ impl Recording {
 
 #[async_trait]
 impl ChatDriver for Recording {
-    async fn complete(&self, request: ChatRequest) -> Result<ChatStream, DriverError> {
+    async fn complete(&self, request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
         self.0.lock().unwrap().push(request);
-        Ok(stream::iter([Ok(ChatEvent::Text("ok".to_owned())), Ok(ChatEvent::Finish("stop".to_owned()))]).boxed())
+        Ok(stream::iter([Ok(ChatEvent::Text("ok".to_owned())), Ok(ChatEvent::finish("stop"))]).boxed())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everwit_runtime::driver::llmsim::{LlmSimConfig, SimError, SimTurn};
-use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverError, DriverErrorKind};
+use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError, DriverErrorKind};
 use everwit_runtime::engine::Engine;
 use everwit_runtime::event::EventData;
 use everwit_runtime::store::TurnEnd;
@@ -32,10 +32,10 @@ impl Flaky {
 
 #[async_trait]
 impl ChatDriver for Flaky {
-    async fn complete(&self, _request: ChatRequest) -> Result<ChatStream, DriverError> {
+    async fn complete(&self, _request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
         let failed = Err(self.error.clone());
         let events = match self.tries.fetch_add(1, Ordering::Relaxed) {
-            tried if tried >= self.failures => vec![Ok(ChatEvent::Text("back".to_owned())), Ok(ChatEvent::Finish("stop".to_owned()))],
+            tried if tried >= self.failures => vec![Ok(ChatEvent::Text("back".to_owned())), Ok(ChatEvent::finish("stop"))],
             _ if self.begins => vec![Ok(ChatEvent::Text("half an".to_owned())), failed],
             // Both ways of failing before the first event.
             tried if tried % 2 == 0 => return Err(self.error.clone()),

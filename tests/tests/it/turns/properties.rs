@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use everwit_runtime::capability::{Capability, CapabilityRegistry, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput};
 use everwit_runtime::component::Effects;
-use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverError};
+use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError};
 use everwit_runtime::engine::TurnKey;
 use everwit_runtime::event::{Event, EventContext, EventData, NewEvent, TokenUsage, ToolCompleted, ToolStatus};
 use everwit_runtime::harness::CapabilityConfig;
@@ -37,7 +37,7 @@ fn message(id: u64, role: Role, content: Vec<ContentPart>) -> Message {
 
 /// The payload of an event of some kind. Calls and results name each other often enough.
 fn data(kind: u8, sequence: u64, turn: TurnId) -> EventData {
-    let call = || ToolCall { id: format!("call_{}", sequence % 5), name: "look".to_owned(), arguments: json!({"n": sequence}) };
+    let call = || ToolCall::new(format!("call_{}", sequence % 5), "look", json!({"n": sequence}));
     let harness_id = HarnessId::from_uuid(Uuid::nil());
     let input_message_id = MessageId::from_uuid(Uuid::from_u128(sequence.into()));
     let usage = TokenUsage { input_tokens: sequence, ..TokenUsage::default() };
@@ -75,6 +75,8 @@ fn data(kind: u8, sequence: u64, turn: TurnId) -> EventData {
             success: true,
             error: None,
             finish_reason: None,
+            response_id: None,
+            retry: None,
             duration_ms: 0,
             time_to_first_token_ms: None,
             usage,
@@ -220,17 +222,17 @@ impl Actor {
 
 #[async_trait]
 impl ChatDriver for Actor {
-    async fn complete(&self, _request: ChatRequest) -> Result<ChatStream, DriverError> {
+    async fn complete(&self, _request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
         self.act().await;
         let calls = self.stage.state.lock().unwrap().answers.pop_front().unwrap_or(0);
         let call = |n: usize| {
             let name = if n.is_multiple_of(2) { "step" } else { "peek" };
             // Vendors count from one in each answer.
-            Ok(ChatEvent::ToolCall(ToolCall { id: format!("call_{n}"), name: name.to_owned(), arguments: json!({}) }))
+            Ok(ChatEvent::ToolCall(ToolCall::new(format!("call_{n}"), name, json!({}))))
         };
         let mut events = vec![Ok(ChatEvent::Text("so".to_owned()))];
         events.extend((0..calls).map(call));
-        events.push(Ok(ChatEvent::Finish("stop".to_owned())));
+        events.push(Ok(ChatEvent::finish("stop")));
         Ok(stream::iter(events).boxed())
     }
 }

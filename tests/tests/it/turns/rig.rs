@@ -11,7 +11,7 @@ use everwit_runtime::capability::{
 use everwit_runtime::clock::Clock;
 use everwit_runtime::component::Effects;
 use everwit_runtime::driver::llmsim::{self, LlmSimConfig, SimToolCall, SimTurn};
-use everwit_runtime::driver::{ChatDriver, DriverId, DriverRegistry, ResolvedModel};
+use everwit_runtime::driver::{ChatDriver, DriverHost, DriverId, DriverRegistry, ResolvedModel};
 use everwit_runtime::engine::{EmbeddedEngine, Engine, TurnKey};
 use everwit_runtime::event::{Event, EventContext, EventData, NewEvent, ToolCompleted};
 use everwit_runtime::harness::{CapabilityConfig, Harness, ResourceStatus};
@@ -154,6 +154,7 @@ impl Rig {
         let harness = harness(0xb, "base");
         let harness_id = harness.id;
         backends.harness_store.add_harness(org, Harness { capabilities: vec![CapabilityConfig::new("desk")], ..harness }).await.unwrap();
+        let egress = crate::support::guests::tool_services().egress.clone();
         let platform = TurnPlatform {
             backends,
             capabilities: Arc::new(registry),
@@ -167,7 +168,8 @@ impl Rig {
             },
             clock: Arc::new(StandingClock),
             ids: ids.clone(),
-            egress: crate::support::guests::tool_services().egress.clone(),
+            driver_host: Arc::new(DriverHost::new(egress.clone(), Arc::new(StandingClock), ids.clone())),
+            egress,
         };
         let mut rig = Self { platform, desk, org, session: SessionId::from_uuid(Uuid::nil()), ids };
         rig.session = rig.add_session(harness_id, |_| {}).await;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use everwit_runtime::capability::Capability;
 use everwit_runtime::driver::llmsim::{LlmSimConfig, SimToolCall, SimTurn};
-use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverError, DriverErrorKind};
+use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError, DriverErrorKind};
 use everwit_runtime::event::{CompactionReason, CompactionStrategy, EventData};
 use everwit_runtime::message::{ContentPart, Message, Role, ToolCall};
 use everwit_runtime::store::TurnEnd;
@@ -102,7 +102,7 @@ fn bytes(request: &ChatRequest) -> usize {
 
 #[async_trait]
 impl ChatDriver for Reader {
-    async fn complete(&self, request: ChatRequest) -> Result<ChatStream, DriverError> {
+    async fn complete(&self, request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
         self.requests.lock().unwrap().push(request.clone());
         if bytes(&request) > self.context_bytes {
             return Err(DriverError::new(DriverErrorKind::ContextTooLong, "too long"));
@@ -115,14 +115,12 @@ impl ChatDriver for Reader {
             }
             vec![ChatEvent::Text("They looked around.".to_owned())]
         } else if looked < self.looks {
-            let call = |n: usize| {
-                ChatEvent::ToolCall(ToolCall { id: format!("call_{n}"), name: "look".to_owned(), arguments: json!({"n": looked * 2 + n}) })
-            };
+            let call = |n: usize| ChatEvent::ToolCall(ToolCall::new(format!("call_{n}"), "look", json!({"n": looked * 2 + n})));
             vec![ChatEvent::Text("x".repeat(300)), call(0), call(1)]
         } else {
             vec![ChatEvent::Text("done".to_owned())]
         };
-        Ok(stream::iter(said.into_iter().chain([ChatEvent::Finish("stop".to_owned())]).map(Ok)).boxed())
+        Ok(stream::iter(said.into_iter().chain([ChatEvent::finish("stop")]).map(Ok)).boxed())
     }
 }
 

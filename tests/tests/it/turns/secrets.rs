@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use everwit_runtime::driver::{
-    ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverConfig, DriverError, DriverErrorKind, DriverId, ProviderMetadata, ResolvedModel,
+    ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverConfig, DriverContext, DriverError, DriverErrorKind, DriverId, ProviderMetadata,
+    ResolvedModel,
 };
 use everwit_runtime::driver_registry::DriverRegistry;
 use everwit_runtime::error::Error;
@@ -82,12 +83,12 @@ impl Gossip {
 
 #[async_trait]
 impl ChatDriver for Gossip {
-    async fn complete(&self, _request: ChatRequest) -> Result<ChatStream, DriverError> {
+    async fn complete(&self, _request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
         let half = ChatEvent::Text("half".to_owned());
         let events = match self.failure {
             Failure::Refusal => return Err(self.error()),
             Failure::BreakOff => vec![Ok(half), Err(self.error())],
-            Failure::None => vec![Ok(half), Ok(ChatEvent::Finish("stop".to_owned()))],
+            Failure::None => vec![Ok(half), Ok(ChatEvent::finish("stop"))],
         };
         Ok(stream::iter(events).boxed())
     }
