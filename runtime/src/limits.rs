@@ -24,6 +24,8 @@ pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 pub const MAX_QUEUED_TURNS: usize = 100;
 /// System prompt of one harness, agent or session, in bytes.
 pub const MAX_SYSTEM_PROMPT_BYTES: usize = 1 << 20;
+/// What one capability adds to a system prompt, in bytes; the rest is cut with a note.
+pub const MAX_PROMPT_CONTRIBUTION_BYTES: usize = 128 << 10;
 /// Capabilities of one harness, agent or session.
 pub const MAX_CAPABILITIES: usize = 250;
 /// Length of names, in bytes.

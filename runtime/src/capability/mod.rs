@@ -5,6 +5,7 @@
 mod builtin;
 mod outcome;
 mod registry;
+mod rules;
 mod services;
 
 use std::sync::Arc;
@@ -16,11 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "builtins")]
 pub use builtin::{
-    CurrentTimeCapability, NoopCapability, SessionCapability, SessionFileSystemCapability, SessionStorageCapability,
-    StatelessTodoListCapability, TestMathCapability, TestWeatherCapability, WebFetchCapability,
+    AgentInstructionsCapability, AskUserCapability, CompactionCapability, CurrentTimeCapability, LoopDetectionCapability, NoopCapability,
+    SessionCapability, SessionFileSystemCapability, SessionStorageCapability, StatelessTodoListCapability, TestMathCapability,
+    TestWeatherCapability, ToolApprovalCapability, WebFetchCapability,
 };
 pub use outcome::{CallError, Failure, LogLine, StopKind, Stopped, ToolOutcome, ToolOutput};
 pub use registry::CapabilityRegistry;
+pub use rules::{CompactionRule, RepetitionRule, TurnRules};
 pub use services::ToolServices;
 
 use crate::component::Effects;
@@ -28,6 +31,7 @@ use crate::error::Error;
 use crate::event::PinnedCapability;
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::message::ContentPart;
+use crate::store::RuntimeBackends;
 
 /// A tool as a capability defines it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,6 +104,21 @@ pub trait Capability: Send + Sync {
         None
     }
 
+    /// The same if it depends on the session; asked for when the context of a turn is assembled. What
+    /// is longer than [`crate::limits::MAX_PROMPT_CONTRIBUTION_BYTES`] is cut, with a note.
+    ///
+    /// # Errors
+    /// Those that pass are tried again; any other fails the turn.
+    async fn prompt_contribution(&self, _context: &PromptContext<'_>) -> Result<Option<String>, Error> {
+        Ok(self.system_prompt_addition().map(str::to_owned))
+    }
+
+    /// What it has to say about the course of turns. Where several capabilities have a rule of one
+    /// kind, the last one holds: dependents come behind what they depend on.
+    fn turn_rules(&self, _config: &Value) -> TurnRules {
+        TurnRules::default()
+    }
+
     /// Its tools.
     fn tools(&self) -> &[ToolDefinition] {
         &[]
@@ -137,6 +156,12 @@ pub trait Capability: Send + Sync {
         SettledBy::Capability
     }
 
+    /// Checks what a schema cannot say about the arguments of a call, before anybody is asked about it
+    /// or executes it. The error is a sentence for the model.
+    fn check_arguments(&self, _tool: &str, _arguments: &Value) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Whether calls of a tool, its own or another capability's, wait for a person's approval.
     /// `config` is the agent's configuration of this capability.
     fn requires_approval(&self, _config: &Value, _tool: &OfferedToolInfo<'_>) -> bool {
@@ -167,6 +192,21 @@ pub trait CapabilitySource: Send + Sync {
     /// # Errors
     /// Those of the store and the sandbox.
     async fn find_pinned(&self, org: OrgId, pin: &PinnedCapability) -> Result<Option<Arc<dyn Capability>>, Error>;
+}
+
+/// Circumstances of an addition to a prompt.
+#[derive(Clone, Copy)]
+pub struct PromptContext<'a> {
+    /// Tenant.
+    pub org_id: OrgId,
+    /// Session; nil for the preview of a draft, which has none.
+    pub session_id: SessionId,
+    /// The agent's configuration of the capability.
+    pub config: &'a Value,
+    /// Language of the user.
+    pub locale: Option<&'a str>,
+    /// Stores; for native capabilities.
+    pub backends: &'a RuntimeBackends,
 }
 
 /// Circumstances of one tool call.

@@ -54,7 +54,10 @@ impl Run<'_> {
                     let capability_id = capability_id(context, &refused.tool_name);
                     events.push(EventData::ToolCompleted(ToolCompleted { capability_id, ..*refused }));
                 }
-                (Decision::Run(_), Some(kind)) => tool_calls.push(RequestedCall { tool_call: planned.call, kind }),
+                (Decision::Run(tool), Some(kind)) => {
+                    let capability_id = Some(tool.capability.id().to_owned());
+                    tool_calls.push(RequestedCall { tool_call: planned.call, kind, capability_id });
+                }
                 (Decision::Run(_), None) => {}
             }
         }
@@ -231,6 +234,9 @@ fn decide<'a>(context: &'a TurnContext, planned: &PlannedCall) -> Decision<'a> {
             "invalid-arguments",
             format!("the arguments do not match the tool's input schema: {problems}; the tool was not called"),
         );
+    }
+    if planned.rejected {
+        return refuse("rejected", "a person refuses all calls of this tool in this session; the tool was not called".to_owned());
     }
     if planned.claimed && !tool.definition.effects.repeatable() {
         return Decision::Settle(Box::new(interrupted(planned)));

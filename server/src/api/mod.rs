@@ -27,6 +27,7 @@ pub(crate) mod session_secrets;
 pub(crate) mod sessions;
 pub(crate) mod sse;
 pub(crate) mod table;
+pub(crate) mod tool_approvals;
 pub(crate) mod tool_results;
 pub(crate) mod turns;
 
@@ -184,8 +185,10 @@ fn writing(table: Table<'_>) -> Table<'_> {
     table
         .routes(routes!(harnesses::create_harness))
         .routes(routes!(harnesses::update_harness, harnesses::archive_harness))
+        .routes(routes!(harnesses::delete_harness))
         .routes(routes!(agents::create_agent))
         .routes(routes!(agents::update_agent, agents::archive_agent))
+        .routes(routes!(agents::delete_agent))
         .routes(routes!(sessions::create_session))
         .routes(routes!(sessions::chat::get_chat_session))
         .routes(routes!(sessions::update_session, sessions::delete_session))
@@ -194,6 +197,7 @@ fn writing(table: Table<'_>) -> Table<'_> {
         .routes(routes!(files::move_file))
         .routes(routes!(turns::cancel_turn))
         .routes(routes!(tool_results::submit_tool_results))
+        .routes(routes!(tool_approvals::submit_tool_approvals))
         .routes(routes!(messages::create_message))
         .routes(routes!(session_secrets::set_secrets))
         .routes(routes!(connections::create_connection, connections::delete_connection))

@@ -275,6 +275,7 @@ macro_rules! __store_contract_cases {
                 settings_are_replaced_by_version
                 seeds_are_kept_by_kind_and_key
                 a_resource_is_used_by_what_needs_it
+                what_nothing_refers_to_can_be_deleted
                 a_caller_has_one_chat_session
             }
             isolation {

@@ -327,7 +327,7 @@ async fn live(rig: &Rig, actor: &Actor, process: Process) {
 const ENDS: [&str; 4] = ["turn.completed", "turn.failed", "turn.sealed", "turn.cancelled"];
 
 /// What must hold for the log of a session without open turns.
-fn assert_invariants(events: &[Event], executed: &[(String, String)]) {
+pub(super) fn assert_invariants(events: &[Event], executed: &[(String, String)]) {
     let mut submitted = Vec::new();
     let mut ended = Vec::new();
     let mut settled: HashMap<&str, usize> = HashMap::new();
