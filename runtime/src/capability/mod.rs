@@ -27,6 +27,7 @@ pub use rules::{CompactionRule, RepetitionRule, TurnRules};
 pub use services::ToolServices;
 
 use crate::component::Effects;
+use crate::connection::ConnectionCredential;
 use crate::error::Error;
 use crate::event::PinnedCapability;
 use crate::id::{OrgId, SessionId, TurnId};
@@ -230,6 +231,27 @@ pub struct ToolCallContext {
     pub sink: Arc<dyn ToolSink>,
     /// What native tools work with; components have their imports instead.
     pub services: Arc<ToolServices>,
+}
+
+impl ToolCallContext {
+    /// The credential with which the tool acts on behalf of the session's user at a third party: a
+    /// secret of the session, or else the user's connection.
+    ///
+    /// # Errors
+    /// `ConnectionRequired`, to be returned as it is, if there is none yet: the turn waits until the
+    /// user has connected, and the call is executed again. `Failed` if it cannot be had otherwise.
+    pub async fn connection(&self, provider: &str) -> Result<ConnectionCredential, CallError> {
+        let failed =
+            |code: &str, message: String, retryable| CallError::Failed(Failure { retryable, ..Failure::new("upstream", code, message) });
+        let Some(resolver) = &self.services.backends.connection_resolver else {
+            return Err(failed("no_connections", "this host connects no accounts".to_owned(), false));
+        };
+        match resolver.connection(self.org_id, self.session_id, provider).await {
+            Ok(Some(credential)) => Ok(credential),
+            Ok(None) => Err(CallError::ConnectionRequired { provider: provider.to_lowercase() }),
+            Err(error) => Err(failed("connection_unavailable", error.to_string(), error.is_retryable())),
+        }
+    }
 }
 
 /// Receives what a running tool says. Must not block: implementations drop what a slow reader

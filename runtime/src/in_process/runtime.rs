@@ -160,6 +160,19 @@ impl InProcessRuntime {
         self.go_on(session, accepted).await
     }
 
+    /// Lets tool calls go on that wait for a connection which the resolver of the stores has by now,
+    /// and waits until their turn has ended or waits again; none if there are no such calls.
+    ///
+    /// # Errors
+    /// As for [`Self::run_turn`].
+    pub async fn resume_connections(&self, session: SessionId) -> Result<Option<TurnResult>, Error> {
+        let _guard = self.inner.locks.wait(session).await;
+        match self.desk().connect(self.inner.org, session).await? {
+            Some(accepted) => self.go_on(session, accepted).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     fn desk(&self) -> OutsideDesk<'_> {
         let TurnPlatform { backends, clock, ids, .. } = &self.inner.platform;
         OutsideDesk { backends, clock: &**clock, ids: &**ids }

@@ -89,7 +89,7 @@ impl Run<'_> {
         let cancel = CancellationToken::new();
         let _cancel_on_return = cancel.clone().drop_guard();
         let host = self.platform.driver_host.clone();
-        let driver_context = DriverContext { org: self.key.org, provider: context.resolved_provider_id, cancel, host };
+        let driver_context = DriverContext { provider: context.resolved_provider_id, cancel, ..DriverContext::new(self.key.org, host) };
         let model = context.model_with_provider.model.clone();
         let request = ChatRequest { model, system_prompt: prompt, messages: vec![message.into()], ..ChatRequest::default() };
         let mut tries = 1;
@@ -116,7 +116,8 @@ impl Run<'_> {
 
     async fn write_summary(&self, context: &TurnContext, request: ChatRequest, way: DriverContext) -> Result<Summary, DriverError> {
         let model = &context.model_with_provider;
-        let driver = self.platform.drivers.create(&model.provider_type, &model.driver_config())?;
+        let missing = || DriverError::new(DriverErrorKind::Configuration, format!("no driver {} is registered", model.provider_type));
+        let driver = context.driver.as_ref().ok_or_else(missing)?.create(&model.driver_config());
         let mut stream = driver.complete(request, way).await?;
         let mut answer = Answer::of(&model.provider_type);
         while answer.finish().is_none() {

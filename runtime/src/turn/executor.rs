@@ -187,7 +187,11 @@ impl<'a> Run<'a> {
             }
             let parks = matches!(step, Step::Request { .. } | Step::Park);
             match self.perform(step).await {
-                Ok(()) if parks && self.is_parked() => return Ok(TurnRun::Parked),
+                Ok(()) if parks && self.is_parked() => {
+                    if !self.connected_meanwhile().await? {
+                        return Ok(TurnRun::Parked);
+                    }
+                }
                 Err(Halt::Overtaken) if replans < MAX_REPLANS => replans += 1,
                 done => done?,
             }
@@ -319,7 +323,7 @@ impl<'a> Run<'a> {
         vec![EventData::TurnStarted { turn_id, input_message_id, capabilities: pins, driver }, self.activated()]
     }
 
-    fn activated(&self) -> EventData {
+    pub(super) fn activated(&self) -> EventData {
         EventData::SessionActivated { turn_id: self.key.turn, input_message_id: self.input_message_id() }
     }
 

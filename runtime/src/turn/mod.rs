@@ -9,6 +9,7 @@ mod backoff;
 mod call;
 mod compact;
 mod compaction;
+mod connect;
 mod context;
 mod context_error;
 mod conversation;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::check::{Checks, shown};
+use super::connections::wake_session;
 use super::extract::JsonBody;
 use super::{App, resolve};
 use crate::auth::Caller;
@@ -94,6 +95,7 @@ pub(crate) async fn set_secrets(
         }
     }
     app.stores.connection_store.change_session_secrets(caller.org, session, changes).await?;
+    wake_session(&app, caller.org, session).await?;
     list_secrets(State(app), caller, Path(reference)).await
 }
 

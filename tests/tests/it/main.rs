@@ -14,6 +14,7 @@ mod build;
 mod builtins;
 mod cli;
 mod compile;
+mod connections;
 mod contracts;
 mod crash;
 mod definition;

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use everwit_runtime::Error;
 use everwit_runtime::connection::ConnectionError;
+use everwit_runtime::id::{OrgId, SessionId};
+use everwit_runtime::limits::MAX_PAGE;
 use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -16,6 +19,7 @@ use utoipa::ToSchema;
 use crate::api::App;
 use crate::api::extract::JsonBody;
 use crate::api::page::List;
+use crate::api::tool_results::{desk, go_on};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
 use body::{ConnectionBody, ConnectionProviderBody, Verified};
@@ -77,6 +81,7 @@ pub(crate) async fn create_connection(
     JsonBody(FilledForm(values)): JsonBody<FilledForm>,
 ) -> Result<(StatusCode, Json<ConnectionBody>), Problem> {
     let connection = app.connections.connect(caller.org, &caller.subject, &provider, values).await.map_err(refused)?;
+    wake(&app, caller.org, &caller.subject).await?;
     Ok((StatusCode::CREATED, Json(connection.into())))
 }
 
@@ -117,6 +122,30 @@ pub(crate) async fn verify_connection(
         Err(ConnectionError::Refused(reason)) => Ok(Json(Verified { valid: false, error: Some(reason) })),
         Err(error) => Err(refused(error)),
     }
+}
+
+/// Has the turns of a user go on that waited for what is connected now.
+async fn wake(app: &App, org: OrgId, subject: &str) -> Result<(), Problem> {
+    let mut after = None;
+    loop {
+        let waiting = app.stores.log.waiting_sessions(org, after, MAX_PAGE).await?;
+        let Some(&last) = waiting.last() else { return Ok(()) };
+        after = Some(last);
+        for id in waiting {
+            let session = app.stores.session_store.get_session(org, id).await?;
+            if session.is_some_and(|session| session.owner.as_deref() == Some(subject)) {
+                wake_session(app, org, id).await?;
+            }
+        }
+    }
+}
+
+/// Has the turn of a session go on if what it waited for is connected now.
+pub(super) async fn wake_session(app: &App, org: OrgId, session: SessionId) -> Result<(), Problem> {
+    if let Some(accepted) = desk(app).connect(org, session).await.map_err(Error::from)? {
+        go_on(app, org, session, &accepted).await;
+    }
+    Ok(())
 }
 
 /// A list that is always whole, because its length has a limit.

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use utoipa::IntoParams;
 
 use super::body::{AuthorizationBody, ConnectionBody};
-use super::refused;
+use super::{refused, wake};
 use crate::api::App;
 use crate::api::extract::{FromParams, Params, Query};
 use crate::api::middleware::Gate;
@@ -150,7 +150,8 @@ pub(crate) async fn finish_connection(
     };
     let subject = caller.as_ref().map(|caller| (caller.org, &*caller.subject));
     let authorized = Authorized { state: &state, answer, subject, browser: browser.as_deref() };
-    let (_org, connection, return_to) = app.connections.finish(&provider, authorized).await.map_err(refused)?;
+    let (org, connection, return_to) = app.connections.finish(&provider, authorized).await.map_err(refused)?;
+    wake(&app, org, &connection.subject).await?;
     match return_to {
         Some(path) => see_other(&path),
         None => Ok(Json(ConnectionBody::from(connection)).into_response()),
