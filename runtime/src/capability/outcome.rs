@@ -27,6 +27,30 @@ impl ToolOutcome {
     }
 }
 
+impl From<Result<ToolOutput, CallError>> for ToolOutcome {
+    fn from(result: Result<ToolOutput, CallError>) -> Self {
+        Self::native(result)
+    }
+}
+
+impl From<ToolOutput> for ToolOutcome {
+    fn from(output: ToolOutput) -> Self {
+        Self::native(Ok(output))
+    }
+}
+
+impl From<Failure> for ToolOutcome {
+    fn from(failure: Failure) -> Self {
+        Self::native(Err(CallError::Failed(failure)))
+    }
+}
+
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// A successful result.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::event::{Event, EventContext, EventData, NewEvent};
 use crate::file::{FilePath, SessionFile};
 use crate::id::{EventId, HarnessId, MessageId, OrgId, SessionId, TurnId};
-use crate::message::{Message, Role};
+use crate::message::{Controls, Message, Role};
 use crate::platform::BuiltInHarnessRole;
 use crate::session::{Session, SessionStatus};
 use crate::store::RuntimeBackends;
@@ -219,7 +219,8 @@ impl InProcessRuntime {
     fn input(&self, turn: TurnId, input: InputMessage) -> NewEvent {
         let TurnPlatform { clock, ids, .. } = &self.inner.platform;
         let (now, id) = (clock.now(), MessageId::from_uuid(ids.next()));
-        let message = Message { id, role: Role::User, content: input.content, metadata: input.metadata, controls: None, created_at: now };
+        let controls = (input.controls != Controls::default()).then_some(input.controls);
+        let message = Message { id, role: Role::User, content: input.content, metadata: input.metadata, controls, created_at: now };
         NewEvent {
             id: EventId::from_uuid(ids.next()),
             ts: now,

@@ -56,4 +56,4 @@ pub use state::TurnState;
 pub use stop::{SealReason, Stop};
 pub(crate) use tools::panic_message;
 pub use toolset::{BoundTool, Toolset};
-pub(crate) use toolset::{check as check_value, compile_schema};
+pub(crate) use toolset::{check_config, compile_schema};

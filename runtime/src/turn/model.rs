@@ -13,7 +13,7 @@ use crate::driver::profile::ModelProfile;
 use crate::driver::{FoundDriver, ResolvedModel};
 use crate::harness::Harness;
 use crate::id::{ModelId, OrgId, ProviderId};
-use crate::message::{Message, Role};
+use crate::message::{Controls, Message, Role};
 use crate::provider::{Model, Provider, ProviderStatus};
 use crate::session::Session;
 
@@ -74,10 +74,9 @@ pub(super) fn candidates<'a>(
     by_session.chain(by_agent).chain(by_harnesses)
 }
 
-/// The model that the last message of a user names.
-pub(super) fn named_by_message(messages: &[std::sync::Arc<Message>]) -> Option<ModelId> {
-    let last = messages.iter().rev().find(|message| message.role == Role::User)?;
-    last.controls.as_ref()?.model_id
+/// What the last message of a user wants.
+pub(super) fn controls_of(messages: &[std::sync::Arc<Message>]) -> Option<&Controls> {
+    messages.iter().rev().find(|message| message.role == Role::User)?.controls.as_ref()
 }
 
 async fn use_model(sources: ContextSources<'_>, org: OrgId, model: Model, chosen_by: Contributor) -> Result<ChosenModel, ContextError> {

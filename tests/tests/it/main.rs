@@ -7,6 +7,7 @@ mod api_context;
 mod api_document;
 mod api_files;
 mod api_lifecycle;
+mod api_secrets;
 mod api_sessions;
 mod api_tool_approvals;
 mod api_tool_results;

@@ -245,11 +245,11 @@ async fn references_to_models_are_checked_changed_and_cleared() {
         assert_eq!(api.get(path).await.expect(200)[field], json!(model), "{path}");
         assert_eq!(api.patch(path, &json!({ field: null })).await.expect(200).get(field), None, "{path}");
     }
-    let body = json!({ "message": { "content": [{ "type": "text", "text": "x" }] }, "controls": { "model_id": "m", "locale": "de" } });
+    let body = json!({ "message": { "content": [{ "type": "text", "text": "x" }] }, "controls": { "model_id": "m", "locale": "no tag", "hints": { "x": 1 } } });
     let refused = api.post(&format!("{session}/messages"), &body).await.expect(422);
     let mut found = findings(&refused);
     found.sort();
-    let expected = [("unknown_model", "/controls/model_id"), ("unsupported", "/controls/locale")];
+    let expected = [("invalid_locale", "/controls/locale"), ("unknown_model", "/controls/model_id"), ("unsupported", "/controls/hints")];
     assert_eq!(found, expected.map(|(code, pointer)| (code.to_owned(), pointer.to_owned())));
 }
 

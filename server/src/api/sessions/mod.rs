@@ -302,7 +302,7 @@ fn check(mut checks: Checks, session: &Session) -> Result<(), Problem> {
     checks.client_tools(&session.tools);
     checks.initial_files(&session.initial_files);
     checks.tags(&session.tags);
-    checks.locale(session.locale.as_deref());
+    checks.locale("/locale", session.locale.as_deref());
     checks.max_iterations(session.max_iterations);
     checks.finish()
 }

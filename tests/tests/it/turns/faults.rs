@@ -130,7 +130,12 @@ impl SessionLog for FaultyLog {
 
     async fn answer_turn(&self, org: OrgId, session: SessionId, answer: TurnAnswer) -> StoreResult<Vec<Event>> {
         self.check()?;
-        self.inner.answer_turn(org, session, answer).await
+        let (stores, replies) = self.judge(answer.events.len());
+        if !stores {
+            return Err(lost());
+        }
+        let stored = self.inner.answer_turn(org, session, answer).await?;
+        if replies { Ok(stored) } else { Err(lost()) }
     }
 
     async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>> {
