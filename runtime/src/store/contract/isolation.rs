@@ -34,7 +34,7 @@ pub const READING_METHODS: &[&str] = &[
 /// Methods that change or remove what belongs to an org.
 #[rustfmt::skip]
 pub const CHANGING_METHODS: &[&str] = &[
-    "claim_turn", "request_cancel", "append", "answer_turn", "submit_turn", "update_harness", "update_agent", "update_session", "delete_session", "activate",
+    "claim_turn", "request_cancel", "append", "answer_turn", "submit_turn", "update_harness", "update_agent", "update_session", "delete_session", "delete_unused", "activate",
     "archive_component", "remove", "remove_key", "write_file_if_content_matches", "move_file", "delete_file", "record_messages",
     "update_provider", "update_model", "remove_model", "remove_provider",
     "swap_session_secret", "update_connection", "remove_connection", "take_authorization",
@@ -218,6 +218,7 @@ impl Belongings {
             outcome("update_agent", stores.agent_store.update_agent(org, Agent { version: 2, ..self.agent.clone() }).await),
             outcome("update_session", stores.session_store.update_session(org, Session { version: 2, ..self.session.clone() }).await),
             outcome("delete_session", stores.session_store.delete_session(org, session, None).await),
+            outcome("delete_unused", stores.setup_store.delete_unused(org, SeedKind::Agent, self.agent.id.uuid(), 1).await),
             outcome("activate", stores.component_store.activate(org, component, 1, activation).await),
             outcome("archive_component", stores.component_store.archive_component(org, component, time(30)).await),
             outcome("remove", stores.kv.remove(&self.scope(org), "key", Some(1)).await),

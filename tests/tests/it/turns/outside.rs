@@ -230,11 +230,9 @@ async fn check(steps: Vec<Vec<u8>>, moves: Vec<Move>) {
     }
     finish(&rig).await;
     let events = rig.events().await;
-    let executed = rig.desk.calls.lock().unwrap().iter().map(|(tool, id)| match tool.as_str() {
-        "order" => ("step".to_owned(), id.clone()),
-        other => (other.to_owned(), id.clone()),
-    });
-    assert_invariants(&events, &executed.collect::<Vec<_>>());
+    let unrepeatable = |(tool, id): &(String, String)| (if tool == "order" { "step".to_owned() } else { tool.clone() }, id.clone());
+    let executed: Vec<(String, String)> = rig.desk.calls.lock().unwrap().iter().map(unrepeatable).collect();
+    assert_invariants(&events, &executed);
     assert_gate(&events);
     let messages = session_messages(&rig.platform.backends, rig.org, rig.session).await.unwrap();
     let messages: Vec<_> = messages.iter().map(|message| everwit_runtime::message::Message::clone(message)).collect();
