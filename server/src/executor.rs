@@ -36,15 +36,15 @@ impl Assembled {
         let platform = platform.open(&sandbox).await?;
         site.agree_on(&platform)?;
         let capabilities: CapabilityRegistry = platform.capability_registry().clone();
-        let components = Components::new(capabilities, site.stores.component_store.clone(), sandbox);
         let mut drivers = platform.driver_registry().clone();
         if let Some(script) = &config.llmsim {
             register_driver(&mut drivers, script.clone());
         }
+        let components = Components::new(capabilities, drivers, site.stores.component_store.clone(), sandbox);
         let turns = TurnPlatform {
             backends: site.stores.clone(),
             capabilities: components.source.clone(),
-            drivers,
+            drivers: components.drivers.clone(),
             default_model: default_model(),
             clock: site.moments.clock.clone(),
             ids: site.moments.ids.clone(),

@@ -1,7 +1,7 @@
 //! What a driver is called with: whose completion it is, and the one way to the network.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{DriverError, DriverErrorKind};
 use crate::clock::Clock;
-use crate::component::{Grant, HttpPermission};
+use crate::component::{Grant, HttpPermission, Receipt};
 use crate::egress::{EgressQuota, EgressRequest, EgressResponse, Gateway};
 use crate::id::{IdSource, OrgId, ProviderId};
 
@@ -49,6 +49,23 @@ impl fmt::Debug for DriverHost {
     }
 }
 
+/// Where the completion path leaves what a driver component used, for whoever records the
+/// completion. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct ReceiptSlot(Arc<Mutex<Option<Receipt>>>);
+
+impl ReceiptSlot {
+    /// Leaves a receipt, in place of that of an earlier try.
+    pub fn put(&self, receipt: Receipt) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(receipt);
+    }
+
+    /// The receipt of the last try that is over; none for native drivers.
+    pub fn take(&self) -> Option<Receipt> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// The circumstances of one completion.
 #[derive(Debug, Clone)]
 pub struct DriverContext {
@@ -60,12 +77,14 @@ pub struct DriverContext {
     pub cancel: CancellationToken,
     /// What drivers work with.
     pub host: Arc<DriverHost>,
+    /// Takes what a component used.
+    pub receipt: ReceiptSlot,
 }
 
 impl DriverContext {
     /// A context that nothing cancels but being dropped.
     pub fn new(org: OrgId, host: Arc<DriverHost>) -> Self {
-        Self { org, provider: None, cancel: CancellationToken::new(), host }
+        Self { org, provider: None, cancel: CancellationToken::new(), host, receipt: ReceiptSlot::default() }
     }
 
     /// What one completion may use of the network.

@@ -17,6 +17,7 @@ mod id;
 pub mod llmsim;
 mod redact;
 mod registry;
+mod source;
 
 pub use answer::{Answer, MAX_ANSWER_BYTES, MAX_CALLS_PER_ANSWER};
 pub use chat::{
@@ -24,8 +25,11 @@ pub use chat::{
 };
 pub use codec::{Access, Codec, CodecRequest, Discovery, Frame, Framing, ModelInfo, Protocol, ResponseHead, TokenExchange};
 pub use completion::CodecDriver;
+#[cfg(feature = "sandbox")]
+pub(crate) use completion::Framer;
 pub use config::{DriverConfig, ProviderMetadata, ResolvedModel};
-pub use context::{DriverContext, DriverHost};
+pub use context::{DriverContext, DriverHost, ReceiptSlot};
 pub use error::{DriverError, DriverErrorKind};
 pub use id::{BlankDriverId, DriverId};
 pub use registry::{DriverRegistry, RegisterError};
+pub use source::{DriverSource, FoundDriver};

@@ -38,6 +38,9 @@ pub enum EventData {
         input_message_id: MessageId,
         /// The capabilities that it uses to its end.
         capabilities: Vec<PinnedCapability>,
+        /// The version of the driver component that the model is called with; none for native drivers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        driver: Option<PinnedCapability>,
     },
     /// The session has a running turn.
     #[serde(rename = "session.activated")]
@@ -311,6 +314,9 @@ pub enum EventData {
         duration_ms: u64,
         /// Tokens of the summary's model call.
         usage: TokenUsage,
+        /// What a component driver used for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<Receipt>,
     },
     /// The turn ended with an answer, or with its iterations used up.
     #[serde(rename = "turn.completed")]

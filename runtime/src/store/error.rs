@@ -43,6 +43,14 @@ pub enum StoreError {
         /// The id or name that is taken.
         id: String,
     },
+    /// The name of an uploaded component is taken by one of the other kind.
+    #[error("{id:?} is a {kind} already; give the component another id")]
+    OtherKind {
+        /// The name.
+        id: String,
+        /// The kind that has it.
+        kind: &'static str,
+    },
     /// The row was changed since it was read.
     #[error("{what} {id:?} was changed by somebody else; read it again")]
     Stale {
@@ -113,7 +121,9 @@ impl StoreError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Duplicate { .. } | Self::Stale { .. } | Self::InUse { .. } | Self::TurnOpen { .. } => ErrorKind::Conflict,
+            Self::Duplicate { .. } | Self::Stale { .. } | Self::InUse { .. } | Self::OtherKind { .. } | Self::TurnOpen { .. } => {
+                ErrorKind::Conflict
+            }
             Self::SequenceConflict { .. } | Self::Fenced { .. } | Self::File { .. } => ErrorKind::Conflict,
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::Limit(_) => ErrorKind::Limit,

@@ -12,7 +12,7 @@ use super::live::LiveAnswer;
 use super::state::millis;
 use super::stop::Stop;
 use crate::driver::{
-    Answer, ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError, DriverErrorKind, DriverId, PromptCache,
+    Answer, ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError, DriverErrorKind, DriverId, PromptCache, ReceiptSlot,
 };
 use crate::error::ErrorKind;
 use crate::event::{EventData, RecoveryMode, Retries};
@@ -51,6 +51,7 @@ struct ModelCall {
     retry: Option<Retries>,
     started: jiff::Timestamp,
     first_event_ms: Option<u64>,
+    receipt: ReceiptSlot,
 }
 
 impl ModelCall {
@@ -71,7 +72,16 @@ impl Run<'_> {
         let message_id = MessageId::from_uuid(self.platform.ids.next());
         let model = context.model_with_provider.model.clone();
         let driver = context.model_with_provider.provider_type.clone();
-        let mut call = ModelCall { message_id, model, driver, iteration, retry: None, started: self.journal.now(), first_event_ms: None };
+        let mut call = ModelCall {
+            message_id,
+            model,
+            driver,
+            iteration,
+            retry: None,
+            started: self.journal.now(),
+            first_event_ms: None,
+            receipt: ReceiptSlot::default(),
+        };
         match self.call_model(context, &mut call).await {
             Generation::Answered(answer) => {
                 let events = self.answered(context, &call, answer);
@@ -99,14 +109,16 @@ impl Run<'_> {
     /// Calls the model; tries again while nothing of an answer was seen and the error passes.
     async fn call_model(&self, context: &TurnContext, call: &mut ModelCall) -> Generation {
         let model = &context.model_with_provider;
-        let driver = match self.platform.drivers.create(&model.provider_type, &model.driver_config()) {
-            Ok(driver) => driver,
-            Err(error) => return Generation::Failed(Answer::of(&model.provider_type), error),
+        let Some(driver) = &context.driver else {
+            let message = format!("no driver {} is registered", model.provider_type);
+            return Generation::Failed(Answer::of(&model.provider_type), DriverError::new(DriverErrorKind::Configuration, message));
         };
+        let driver = driver.create(&model.driver_config());
         let cancel = CancellationToken::new();
         let _cancel_on_return = cancel.clone().drop_guard();
         let host = self.platform.driver_host.clone();
-        let driver_context = DriverContext { org: self.key.org, provider: context.resolved_provider_id, cancel, host };
+        let driver_context =
+            DriverContext { org: self.key.org, provider: context.resolved_provider_id, cancel, host, receipt: call.receipt.clone() };
         let request = self.chat_request(context);
         let mut tries = 1;
         loop {
@@ -241,7 +253,7 @@ impl Run<'_> {
             duration_ms: millis(call.started, self.journal.now()),
             time_to_first_token_ms: call.first_event_ms,
             usage: answer.usage(),
-            receipt: None,
+            receipt: call.receipt.take(),
         }
     }
 }

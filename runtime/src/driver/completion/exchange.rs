@@ -10,7 +10,7 @@ use futures::stream::try_unfold;
 use super::Framer;
 use crate::driver::{
     BoxedChatDriver, ChatDriver, ChatEvent, ChatRequest, ChatStream, Codec, CodecRequest, DriverConfig, DriverContext, DriverError,
-    DriverErrorKind, Frame, Protocol, ResponseHead,
+    DriverErrorKind, Frame, Protocol, ReceiptSlot, ResponseHead,
 };
 use crate::egress::{EgressRequest, EgressResponse};
 
@@ -48,19 +48,33 @@ impl ChatDriver for CodecDriver {
         let base_url = self.base_url()?;
         let mut config = self.config.clone();
         config.base_url = Some(base_url.to_owned());
-        let mut codec = self.protocol.codec().await?;
-        let request = codec.begin(&config, &request).await?;
+        let mut codec = Metered { codec: self.protocol.codec().await?, slot: context.receipt.clone() };
+        let request = codec.codec.begin(&config, &request).await?;
         let response = context.send(base_url, egress_request(request), &mut context.quota()).await?;
         let head = head_of(&response);
-        let framing = codec.on_head(&head).await.map_err(|error| with_retry_after(error, &response))?;
+        let framing = codec.codec.on_head(&head).await.map_err(|error| with_retry_after(error, &response))?;
         let state = Answering { codec, response, framer: Framer::new(framing), events: VecDeque::new(), ended: false };
         Ok(try_unfold(state, Answering::next).boxed())
     }
 }
 
+/// A codec that leaves its receipt, however its completion ends.
+struct Metered {
+    codec: Box<dyn Codec>,
+    slot: ReceiptSlot,
+}
+
+impl Drop for Metered {
+    fn drop(&mut self) {
+        if let Some(receipt) = self.codec.receipt() {
+            self.slot.put(receipt);
+        }
+    }
+}
+
 /// An answer that is being read.
 struct Answering {
-    codec: Box<dyn Codec>,
+    codec: Metered,
     response: EgressResponse,
     framer: Framer,
     events: VecDeque<ChatEvent>,
@@ -84,10 +98,10 @@ impl Answering {
     /// The events of the next frame, or of the end of the body.
     async fn advance(&mut self) -> Result<Vec<ChatEvent>, DriverError> {
         if let Some(frame) = self.frame().await? {
-            return self.codec.on_frame(frame).await;
+            return self.codec.codec.on_frame(frame).await;
         }
         self.ended = true;
-        self.codec.on_end().await
+        self.codec.codec.on_end().await
     }
 
     async fn frame(&mut self) -> Result<Option<Frame>, DriverError> {
