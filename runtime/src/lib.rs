@@ -96,6 +96,7 @@ pub mod store;
 pub mod tokens;
 pub mod turn;
 
+pub use bus::{EventBus, EventEmitter};
 #[cfg(feature = "builtins")]
 pub use capability::{
     AgentInstructionsCapability, AskUserCapability, CompactionCapability, CurrentTimeCapability, LoopDetectionCapability, NoopCapability,
@@ -114,5 +115,8 @@ pub use platform::{
     PlatformDefinitionBuilder, SeedAgent,
 };
 pub use provider::{Model, Provider};
-pub use store::RuntimeBackends;
+pub use store::{
+    RuntimeAgentStore, RuntimeBackends, RuntimeFileStore, RuntimeHarnessStore, RuntimeMessageStore, RuntimeProviderStore,
+    RuntimeSessionStore,
+};
 pub use turn::{ContextReport, assemble_turn_context, context_report, inspect_turn_context, messages_from_events};

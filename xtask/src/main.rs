@@ -23,7 +23,7 @@ cargo xtask COMMAND
   demo [--once] [--data-dir DIR]   start the server, upload components, run an agent that uses them
   test                             build everything and run all tests, lints included
   components                       build the shipped components and the test guests
-  bench [NAME]                     run the benchmarks, or one of them
+  bench [NAME]                     run the benchmarks, or one of them; `everruns` runs by name only
   ci                               dependency checks, then `test`; installs cargo-deny if it is missing
   bless [FILTER]                   accept changed contracts and snapshots; review the diff afterwards
   wasm-target [--debian]           add Rust's wasm32-unknown-unknown target; `components` does it by itself

@@ -318,6 +318,17 @@ pub enum EventData {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         receipt: Option<Receipt>,
     },
+    /// The user connected an account that a tool call asked for. The call is executed again,
+    /// exactly as it was requested.
+    #[serde(rename = "tool.connection_made")]
+    ToolConnectionMade {
+        /// Id of the call.
+        tool_call_id: String,
+        /// Tool name as the model knows it.
+        tool_name: String,
+        /// Id of the connection provider.
+        provider: String,
+    },
     /// The turn ended with an answer, or with its iterations used up.
     #[serde(rename = "turn.completed")]
     TurnCompleted {
@@ -402,6 +413,7 @@ impl EventData {
             Self::ActCompleted { .. } => "act.completed",
             Self::ToolCallRequested { .. } => "tool.call_requested",
             Self::ToolApprovalDecided { .. } => "tool.approval_decided",
+            Self::ToolConnectionMade { .. } => "tool.connection_made",
             Self::LoopDetected { .. } => "loop.detected",
             Self::ContextCompacting { .. } => "context.compacting",
             Self::ContextCompacted { .. } => "context.compacted",

@@ -103,6 +103,8 @@ pub enum RequestKind {
     Question,
     /// A person allows or refuses the call; the platform executes it if allowed.
     Approval,
+    /// The user connects an account that the tool needs; the platform executes the call then.
+    Connection,
 }
 
 impl RequestKind {
@@ -112,6 +114,7 @@ impl RequestKind {
             Self::ClientSide => "client_side",
             Self::Question => "question",
             Self::Approval => "approval",
+            Self::Connection => "connection",
         }
     }
 }
@@ -128,6 +131,9 @@ pub struct RequestedCall {
     /// The capability that has the tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capability_id: Option<String>,
+    /// Id of the connection provider, for a call that waits for a connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_required: Option<String>,
 }
 
 /// Why a conversation is compacted.

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::event::{Event, EventContext, EventData, NewEvent};
 use crate::file::{FilePath, SessionFile};
 use crate::id::{EventId, HarnessId, MessageId, OrgId, SessionId, TurnId};
-use crate::message::{Message, Role};
+use crate::message::{Controls, Message, Role};
 use crate::platform::BuiltInHarnessRole;
 use crate::session::{Session, SessionStatus};
 use crate::store::RuntimeBackends;
@@ -160,6 +160,19 @@ impl InProcessRuntime {
         self.go_on(session, accepted).await
     }
 
+    /// Lets tool calls go on that wait for a connection which the resolver of the stores has by now,
+    /// and waits until their turn has ended or waits again; none if there are no such calls.
+    ///
+    /// # Errors
+    /// As for [`Self::run_turn`].
+    pub async fn resume_connections(&self, session: SessionId) -> Result<Option<TurnResult>, Error> {
+        let _guard = self.inner.locks.wait(session).await;
+        match self.desk().connect(self.inner.org, session).await? {
+            Some(accepted) => self.go_on(session, accepted).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     fn desk(&self) -> OutsideDesk<'_> {
         let TurnPlatform { backends, clock, ids, .. } = &self.inner.platform;
         OutsideDesk { backends, clock: &**clock, ids: &**ids }
@@ -206,7 +219,8 @@ impl InProcessRuntime {
     fn input(&self, turn: TurnId, input: InputMessage) -> NewEvent {
         let TurnPlatform { clock, ids, .. } = &self.inner.platform;
         let (now, id) = (clock.now(), MessageId::from_uuid(ids.next()));
-        let message = Message { id, role: Role::User, content: input.content, metadata: input.metadata, controls: None, created_at: now };
+        let controls = (input.controls != Controls::default()).then_some(input.controls);
+        let message = Message { id, role: Role::User, content: input.content, metadata: input.metadata, controls, created_at: now };
         NewEvent {
             id: EventId::from_uuid(ids.next()),
             ts: now,

@@ -121,10 +121,8 @@ impl StoreError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Duplicate { .. } | Self::Stale { .. } | Self::InUse { .. } | Self::OtherKind { .. } | Self::TurnOpen { .. } => {
-                ErrorKind::Conflict
-            }
-            Self::SequenceConflict { .. } | Self::Fenced { .. } | Self::File { .. } => ErrorKind::Conflict,
+            Self::Duplicate { .. } | Self::Stale { .. } | Self::InUse { .. } | Self::TurnOpen { .. } => ErrorKind::Conflict,
+            Self::SequenceConflict { .. } | Self::Fenced { .. } | Self::File { .. } | Self::OtherKind { .. } => ErrorKind::Conflict,
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::Limit(_) => ErrorKind::Limit,
             Self::Corrupt(_) | Self::Incompatible(_) => ErrorKind::Internal,

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use super::compaction::Cut;
+use super::compaction::{Cut, window};
 use super::context::TurnContext;
 use super::executor::Run;
 use super::journal::Halt;
@@ -80,7 +80,7 @@ impl Run<'_> {
     /// conversation that goes on without its older part is better than one that ends.
     async fn summarize(&self, context: &TurnContext, cut: &Cut) -> Result<Option<Summary>, Stop> {
         let Some(rule) = context.rules.compaction.as_ref().filter(|rule| rule.summarizes) else { return Ok(None) };
-        let window = rule.window_tokens.unwrap_or(super::compaction::DEFAULT_WINDOW_TOKENS);
+        let window = window(rule, &context.model_profile);
         let most = usize::try_from(window * TRANSCRIPT_PERCENT / 100).unwrap_or(usize::MAX).saturating_mul(BYTES_PER_TOKEN);
         let mut prompt = SYSTEM_PROMPT.to_owned();
         if let Some(instructions) = &rule.instructions {
@@ -119,11 +119,10 @@ impl Run<'_> {
 
     async fn write_summary(&self, context: &TurnContext, request: ChatRequest, way: DriverContext) -> Result<Summary, DriverError> {
         let model = &context.model_with_provider;
-        let Some(driver) = &context.driver else {
-            return Err(DriverError::new(DriverErrorKind::Configuration, format!("no driver {} is registered", model.provider_type)));
-        };
+        let missing = || DriverError::new(DriverErrorKind::Configuration, format!("no driver {} is registered", model.provider_type));
+        let driver = context.driver.as_ref().ok_or_else(missing)?.create(&model.driver_config());
         let receipt = way.receipt.clone();
-        let mut stream = driver.create(&model.driver_config()).complete(request, way).await?;
+        let mut stream = driver.complete(request, way).await?;
         let mut answer = Answer::of(&model.provider_type);
         while answer.finish().is_none() {
             match stream.next().await.transpose()? {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::context_error::ContextError;
 use super::history::with_history;
-use super::model::{candidates, choose, named_by_message};
+use super::model::{candidates, choose, controls_of};
 use super::provenance::{CapabilityProvenance, Contributor, Provenance, join};
 use super::resolve::{ResolvedCapability, merge, resolve, resolve_pinned};
 use super::toolset::{Toolset, cut};
 use crate::agent::Agent;
 use crate::capability::{Capability, CapabilitySource, PromptContext, TurnRules};
+use crate::driver::profile::ModelProfile;
 use crate::driver::{DriverSource, FoundDriver, OfferedTool, ResolvedModel};
 use crate::event::PinnedCapability;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
@@ -83,7 +84,9 @@ pub struct TurnContext {
     pub resolved_model_id: Option<ModelId>,
     /// Id of the model's provider; none for the platform's default.
     pub resolved_provider_id: Option<ProviderId>,
-    /// BCP 47 tag of the user's language.
+    /// What is known of the model, for example how long a conversation may be.
+    pub model_profile: ModelProfile,
+    /// BCP 47 tag of the user's language: the last message's, else the session's.
     pub resolved_locale: Option<String>,
     /// The tools, ready to be called.
     pub tools: Toolset,
@@ -165,14 +168,17 @@ impl Layers {
         let additions = self.additions(sources.backends, org, &capabilities).await?;
         let (system_prompt, prompt) = join(self.prompts(&additions));
         let (max_iterations, max_iterations_by) = self.max_iterations();
-        let named = candidates(named_by_message(&messages), &self.session, self.agent.as_ref(), &self.harness_chain);
+        let controls = controls_of(&messages);
+        let by_message = controls.and_then(|controls| controls.model_id);
+        let locale = controls.and_then(|controls| controls.locale.clone()).or_else(|| self.session.locale.clone());
+        let named = candidates(by_message, &self.session, self.agent.as_ref(), &self.harness_chain);
         let model = choose(sources, org, named).await?;
         let name = model.resolved.model.clone();
         let runtime_agent = RuntimeAgent { system_prompt, model: name, tools: tools.offered(), max_iterations };
         let provenance = Provenance {
             prompt,
             model: model.chosen_by,
-            locale: self.session.locale.as_ref().map(|_| Contributor::from(&self.session)),
+            locale: locale.as_ref().map(|_| Contributor::from(&self.session)),
             max_iterations: max_iterations_by,
             capabilities: capabilities.iter().map(origin).collect(),
         };
@@ -186,7 +192,8 @@ impl Layers {
             driver: model.driver,
             resolved_model_id: model.id,
             resolved_provider_id: model.provider_id,
-            resolved_locale: self.session.locale.clone(),
+            model_profile: model.profile,
+            resolved_locale: locale,
             tools,
             rules: capabilities.iter().rev().fold(TurnRules::default(), |rules, own| rules.or(own.capability.turn_rules(&own.config))),
             capabilities: Capabilities(capabilities.into_iter().map(|resolved| resolved.capability).collect()),

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::store_waits;
-use super::compaction::{Budget, DEFAULT_WINDOW_TOKENS};
+use super::compaction::{Budget, window};
 use super::context::{ContextSources, TurnContext, assemble_turn_context};
 use super::context_error::ContextError;
 use super::journal::{Halt, Journal};
@@ -187,7 +187,11 @@ impl<'a> Run<'a> {
             }
             let parks = matches!(step, Step::Request { .. } | Step::Park);
             match self.perform(step).await {
-                Ok(()) if parks && self.is_parked() => return Ok(TurnRun::Parked),
+                Ok(()) if parks && self.is_parked() => {
+                    if !self.connected_meanwhile().await? {
+                        return Ok(TurnRun::Parked);
+                    }
+                }
                 Err(Halt::Overtaken) if replans < MAX_REPLANS => replans += 1,
                 done => done?,
             }
@@ -319,7 +323,7 @@ impl<'a> Run<'a> {
         vec![EventData::TurnStarted { turn_id, input_message_id, capabilities: pins, driver }, self.activated()]
     }
 
-    fn activated(&self) -> EventData {
+    pub(super) fn activated(&self) -> EventData {
         EventData::SessionActivated { turn_id: self.key.turn, input_message_id: self.input_message_id() }
     }
 
@@ -333,7 +337,7 @@ fn budget(context: &TurnContext) -> Option<Budget> {
     let rule = context.rules.compaction.clone()?;
     let agent = &context.runtime_agent;
     let overhead = estimate_tokens(agent.system_prompt.len() + agent.tools.iter().map(tool_bytes).sum::<usize>());
-    Some(Budget { window: rule.window_tokens.unwrap_or(DEFAULT_WINDOW_TOKENS), overhead, rule })
+    Some(Budget { window: window(&rule, &context.model_profile), overhead, rule })
 }
 
 fn out_of_time() -> Stop {

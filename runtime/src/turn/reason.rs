@@ -146,6 +146,7 @@ impl Run<'_> {
             messages: self.journal.state().messages(),
             tools: context.runtime_agent.tools.clone(),
             prompt_cache: Some(PromptCache::of_session(self.key.session)),
+            max_output_tokens: context.model_profile.limits.output,
             ..ChatRequest::default()
         };
         request.keep_opaque_of(&model.provider_type);

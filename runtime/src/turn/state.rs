@@ -148,6 +148,11 @@ impl TurnState {
                     state.approved = *approved;
                 }
             }
+            EventData::ToolConnectionMade { tool_call_id, .. } => {
+                if let Some(state) = self.call_mut(tool_call_id) {
+                    state.approved = state.requested == Some(RequestKind::Connection);
+                }
+            }
             EventData::TurnCompleted { .. } => self.ended = Some(TurnEnd::Completed),
             EventData::TurnFailed { .. } => self.ended = Some(TurnEnd::Failed),
             EventData::TurnSealed { .. } => self.ended = Some(TurnEnd::Sealed),
@@ -163,7 +168,8 @@ impl TurnState {
         }
     }
 
-    /// A client that was asked to execute a call may have done so, whatever comes back.
+    /// A client that was asked to execute a call may have done so, whatever comes back. A call that
+    /// asks for a connection says that it has done nothing.
     fn fold_request(&mut self, requested: &[RequestedCall]) {
         self.parked = true;
         self.worked_until = None;
@@ -171,6 +177,12 @@ impl TurnState {
             if let Some(state) = self.call_mut(&request.tool_call.id) {
                 state.requested = Some(request.kind);
                 state.claimed |= request.kind == RequestKind::ClientSide;
+                if request.kind == RequestKind::Connection {
+                    state.claimed = false;
+                    state.approved = false;
+                    state.connection.clone_from(&request.connection_required);
+                    state.connection_requests += 1;
+                }
             }
         }
     }
@@ -383,6 +395,8 @@ impl TurnState {
             waits_for: kind.filter(|_| !state.approved && decided.is_none() && !is_refused),
             requested: state.requested.is_some(),
             rejected: decided == Some(false),
+            connection: state.connection.clone(),
+            connection_requests: state.connection_requests,
         }
     }
 

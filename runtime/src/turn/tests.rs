@@ -144,6 +144,7 @@ impl World {
                     tool_call: planned.call.clone(),
                     kind: planned.waits_for.expect("only calls that wait are requested"),
                     capability_id: None,
+                    connection_required: None,
                 };
                 vec![vec![EventData::ToolCallRequested { turn_id: OWN, tool_calls: calls.iter().map(request).collect() }]]
             }

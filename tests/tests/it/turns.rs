@@ -13,5 +13,5 @@ mod recovery;
 mod report;
 mod rig;
 mod rules;
-mod secrets;
+pub(crate) mod secrets;
 mod tools;

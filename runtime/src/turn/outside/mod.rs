@@ -2,6 +2,7 @@
 //! approvals. It is stored as events, and the turn goes on when nothing is missing any more.
 
 mod approval;
+mod connection;
 mod result;
 
 pub use approval::{ApprovalVerdict, MAX_APPROVAL_REASON_BYTES, ToolApproval};

@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::faults::{Fault, dies};
-use super::properties::assert_invariants;
+use super::properties::{Told, assert_invariants};
 use super::rig::{Rig, call};
 
 /// A rig whose agent asks about `order` and `look`, and can ask its user.
@@ -232,7 +232,7 @@ async fn check(steps: Vec<Vec<u8>>, moves: Vec<Move>) {
     let events = rig.events().await;
     let unrepeatable = |(tool, id): &(String, String)| (if tool == "order" { "step".to_owned() } else { tool.clone() }, id.clone());
     let executed: Vec<(String, String)> = rig.desk.calls.lock().unwrap().iter().map(unrepeatable).collect();
-    assert_invariants(&events, &executed);
+    assert_invariants(&events, &executed, &Told::new());
     assert_gate(&events);
     let messages = session_messages(&rig.platform.backends, rig.org, rig.session).await.unwrap();
     let messages: Vec<_> = messages.iter().map(|message| everwit_runtime::message::Message::clone(message)).collect();

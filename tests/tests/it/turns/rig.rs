@@ -197,6 +197,7 @@ impl Rig {
         let mut session = Session {
             id,
             harness_id,
+            owner: None,
             agent_id: None,
             title: None,
             status: SessionStatus::Started,
@@ -228,13 +229,7 @@ impl Rig {
     }
 
     pub(super) async fn submit_to(&self, session: SessionId, text: &str) -> TurnKey {
-        let turn = TurnId::from_uuid(self.ids.next());
-        let id = MessageId::from_uuid(self.ids.next());
-        let content = vec![ContentPart::text(text)];
-        let message =
-            Message { id, role: Role::User, content, metadata: Default::default(), controls: None, created_at: Timestamp::UNIX_EPOCH };
-        let context = EventContext { turn_id: Some(turn), input_message_id: Some(id) };
-        let input = self.event(context, EventData::InputMessage { message });
+        let (turn, input) = input(&*self.ids, text);
         self.log().submit_turn(self.org, session, turn, input).await.unwrap();
         TurnKey { org: self.org, session, turn }
     }
@@ -345,6 +340,16 @@ pub(super) fn harness(id: u128, name: &str) -> Harness {
         created_at: Timestamp::UNIX_EPOCH,
         updated_at: Timestamp::UNIX_EPOCH,
     }
+}
+
+/// A message with a turn of its own.
+pub(super) fn input(ids: &dyn IdSource, text: &str) -> (TurnId, NewEvent) {
+    let turn = TurnId::from_uuid(ids.next());
+    let id = MessageId::from_uuid(ids.next());
+    let (content, created_at) = (vec![ContentPart::text(text)], Timestamp::UNIX_EPOCH);
+    let message = Message { id, role: Role::User, content, metadata: Default::default(), controls: None, created_at };
+    let context = EventContext { turn_id: Some(turn), input_message_id: Some(id) };
+    (turn, NewEvent { id: EventId::from_uuid(ids.next()), ts: created_at, context, data: EventData::InputMessage { message } })
 }
 
 /// A call of a desk tool.
