@@ -23,7 +23,7 @@ pub(crate) fn root() -> &'static Path {
 }
 
 /// The target directory: the one that the tested binary lies in.
-fn target() -> &'static Path {
+pub(crate) fn target() -> &'static Path {
     let target = Path::new(super::EVERWIT).parent().and_then(Path::parent);
     target.expect("a binary lies in the folder of a profile, and that in the target directory")
 }
