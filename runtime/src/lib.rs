@@ -100,12 +100,13 @@ pub mod tokens;
 pub mod turn;
 
 pub use bus::{EventBus, EventEmitter};
-pub use capability::{Capability, CapabilityRegistry, CapabilitySource};
 #[cfg(feature = "builtins")]
 pub use capability::{
-    CurrentTimeCapability, NoopCapability, SessionCapability, SessionFileSystemCapability, SessionStorageCapability,
-    StatelessTodoListCapability, TestMathCapability, TestWeatherCapability, WebFetchCapability,
+    AgentInstructionsCapability, AskUserCapability, CompactionCapability, CurrentTimeCapability, LoopDetectionCapability, NoopCapability,
+    SessionCapability, SessionFileSystemCapability, SessionStorageCapability, StatelessTodoListCapability, TestMathCapability,
+    TestWeatherCapability, ToolApprovalCapability, WebFetchCapability,
 };
+pub use capability::{Capability, CapabilityRegistry, CapabilitySource};
 pub use connection::{ConnectionProvider, ConnectionProviderRegistry};
 pub use driver as driver_registry;
 pub use driver::llmsim as llmsim_driver;

@@ -83,6 +83,8 @@ pub struct Model {
     pub is_default: bool,
     /// Where the org knows it from.
     pub source: ModelSource,
+    /// Whether the provider's list had it once and has it no more.
+    pub stale: bool,
     /// Grows by one with each change; the resource's ETag.
     pub version: u64,
     /// When it was created.

@@ -84,6 +84,13 @@ pub enum CallError {
     /// The host ended the call.
     #[error("{0}")]
     Stopped(Stopped),
+    /// The tool has done nothing, because its user has to connect an account first. The turn waits
+    /// for that, and the call is executed again then.
+    #[error("the user has to connect an account with {provider:?} first")]
+    ConnectionRequired {
+        /// Id of the connection provider.
+        provider: String,
+    },
 }
 
 impl CallError {
@@ -92,6 +99,7 @@ impl CallError {
         match self {
             Self::Failed(failure) => &failure.kind,
             Self::Stopped(stopped) => stopped.kind.as_str(),
+            Self::ConnectionRequired { .. } => "connection_required",
         }
     }
 }

@@ -15,6 +15,7 @@ mod context;
 mod error;
 mod id;
 pub mod llmsim;
+pub mod profile;
 mod redact;
 mod registry;
 mod source;

@@ -7,6 +7,9 @@
 
 mod backoff;
 mod call;
+mod compact;
+mod compaction;
+mod connect;
 mod context;
 mod context_error;
 mod conversation;
@@ -22,6 +25,7 @@ mod preview;
 mod provenance;
 mod reason;
 mod recorder;
+mod repetition;
 mod report;
 mod resolve;
 mod settle;
@@ -42,7 +46,7 @@ pub use executor::{TurnPlatform, TurnRun, TurnSignals};
 pub use history::{History, session_messages};
 pub use history_cache::{HistoryCache, MAX_CACHED_BYTES, MAX_CACHED_SESSIONS};
 pub(crate) use journal::insist;
-pub use outside::{AcceptedResults, ClientToolResult, ResultsDesk, ToolResultsError};
+pub use outside::{Accepted, ApprovalVerdict, ClientToolResult, MAX_APPROVAL_REASON_BYTES, OutsideDesk, OutsideError, ToolApproval};
 pub use plan::{Finish, Step, next};
 pub use preview::preview_turn_context;
 pub use provenance::{CapabilityProvenance, Contributor, PromptPart, Provenance};

@@ -92,6 +92,9 @@ impl Run<'_> {
                 tracing::warn!(%error, kind = error.kind.as_str(), "a model call failed");
                 let events = self.failed(context, &call, partial, &error);
                 self.journal.append(events).await?;
+                if error.kind == DriverErrorKind::ContextTooLong && self.journal.state_mut().note_overflow() {
+                    return Ok(());
+                }
                 let stop = Stop::Failed { error_code: error.kind.as_str().to_owned(), error: error.message };
                 self.journal.state_mut().stop(stop);
                 Ok(())
@@ -143,6 +146,7 @@ impl Run<'_> {
             messages: self.journal.state().messages(),
             tools: context.runtime_agent.tools.clone(),
             prompt_cache: Some(PromptCache::of_session(self.key.session)),
+            max_output_tokens: context.model_profile.limits.output,
             ..ChatRequest::default()
         };
         request.keep_opaque_of(&model.provider_type);
@@ -260,7 +264,7 @@ fn broken_off() -> DriverError {
 }
 
 /// None if another try is pointless, not allowed any more, or would come too late.
-fn wait_before_next_try(error: &DriverError, tries: u32) -> Option<Duration> {
+pub(super) fn wait_before_next_try(error: &DriverError, tries: u32) -> Option<Duration> {
     if error.kind() != ErrorKind::Unavailable || tries >= MAX_TRIES {
         return None;
     }

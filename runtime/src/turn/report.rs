@@ -105,7 +105,7 @@ pub struct ContextReport {
 /// As [`super::inspect_turn_context`].
 pub async fn context_report(sources: ContextSources<'_>, org: OrgId, session: SessionId) -> Result<ContextReport, ContextError> {
     let layers = Layers::of_session(sources.backends, org, session).await?;
-    let look = |history: &super::History| (history.conversation().messages(), history.usage());
+    let look = |history: &super::History| (history.conversation().as_sent(), history.usage());
     let (messages, cumulative_usage) = with_history(sources.backends, org, session, look).await?;
     let context = layers.assemble(sources, org, messages, None).await?;
     Ok(ContextReport { cumulative_usage, ..context.report() })

@@ -42,7 +42,8 @@ impl BoundTool {
         if !arguments.is_object() {
             return Err("the arguments are not a JSON object (rule \"type\")".to_owned());
         }
-        check(&self.arguments, arguments)
+        check(&self.arguments, arguments)?;
+        self.capability.check_arguments(&self.definition.name, arguments)
     }
 }
 

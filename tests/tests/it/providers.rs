@@ -2,13 +2,12 @@
 //! turn uses, and that credentials are nowhere in the clear.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Stdio;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Api, Server, ServerOptions, everwit, mode, send};
+use crate::support::{Api, Server, ServerOptions, everwit, files_with, mode, send};
 
 /// Text that is in all credentials of these tests, and must be nowhere else.
 const PLANTED: &str = "planted-52cb";
@@ -295,20 +294,6 @@ async fn the_stock_providers_are_seeded_once() {
     assert_eq!(server.api().delete("/v1/providers/Simulator").await.status, 204);
     let server = server.kill_and_restart().await;
     assert_eq!(names(&server.api()).await, BTreeSet::from(of_vendors));
-}
-
-/// The files below a directory that contain a text.
-fn files_with(directory: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(files_with(&path, text));
-        } else if std::fs::read(&path).expect("a file").windows(text.len()).any(|window| window == text.as_bytes()) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
 }
 
 /// Runs `everwit db rotate-keys` with an environment.

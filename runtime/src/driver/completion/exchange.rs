@@ -10,7 +10,7 @@ use futures::stream::try_unfold;
 use super::Framer;
 use crate::driver::{
     BoxedChatDriver, ChatDriver, ChatEvent, ChatRequest, ChatStream, Codec, CodecRequest, DriverConfig, DriverContext, DriverError,
-    DriverErrorKind, Frame, Protocol, ReceiptSlot, ResponseHead,
+    DriverErrorKind, Frame, ModelInfo, Protocol, ReceiptSlot, ResponseHead,
 };
 use crate::egress::{EgressRequest, EgressResponse};
 
@@ -19,8 +19,8 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// A driver that is made of a protocol: it sends what the codecs of the protocol say.
 pub struct CodecDriver {
-    protocol: Arc<dyn Protocol>,
-    config: DriverConfig,
+    pub(super) protocol: Arc<dyn Protocol>,
+    pub(super) config: DriverConfig,
 }
 
 impl CodecDriver {
@@ -34,7 +34,7 @@ impl CodecDriver {
         move |config| Box::new(Self::new(protocol.clone(), config.clone()))
     }
 
-    fn base_url(&self) -> Result<&str, DriverError> {
+    pub(super) fn base_url(&self) -> Result<&str, DriverError> {
         self.config.base_url.as_deref().or_else(|| self.protocol.default_base_url()).ok_or_else(|| {
             let message = format!("the driver {} has no base URL of its own; set one for the provider", self.protocol.id());
             DriverError::new(DriverErrorKind::Configuration, message)
@@ -55,6 +55,14 @@ impl ChatDriver for CodecDriver {
         let framing = codec.codec.on_head(&head).await.map_err(|error| with_retry_after(error, &response))?;
         let state = Answering { codec, response, framer: Framer::new(framing), events: VecDeque::new(), ended: false };
         Ok(try_unfold(state, Answering::next).boxed())
+    }
+
+    async fn list_models(&self, context: DriverContext) -> Result<Option<Vec<ModelInfo>>, DriverError> {
+        self.discover(&context).await
+    }
+
+    fn endpoint(&self) -> Option<String> {
+        self.base_url().ok().map(str::to_owned)
     }
 }
 

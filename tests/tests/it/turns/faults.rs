@@ -171,6 +171,11 @@ impl SessionLog for FaultyLog {
         self.inner.find_event(org, session, event).await
     }
 
+    async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>> {
+        self.check()?;
+        self.inner.waiting_sessions(org, after, limit).await
+    }
+
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {
         self.check()?;
         self.inner.sessions_with_open_turns().await

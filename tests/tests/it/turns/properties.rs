@@ -4,3 +4,5 @@
 mod folding;
 mod interleaving;
 mod stage;
+
+pub(super) use interleaving::{Told, assert_invariants};

@@ -176,11 +176,28 @@ impl Rig {
         rig
     }
 
+    /// Gives the harness further capabilities, with their configurations.
+    pub(super) async fn equip(&mut self, capabilities: impl IntoIterator<Item = (Arc<dyn Capability>, Value)>) {
+        let mut registry = CapabilityRegistry::new();
+        registry.register_arc(self.desk.clone());
+        let mut entries = vec![CapabilityConfig::new("desk")];
+        for (capability, config) in capabilities {
+            entries.push(CapabilityConfig { config: Some(config), ..CapabilityConfig::new(capability.id()) });
+            registry.register_arc(capability);
+        }
+        self.platform.capabilities = Arc::new(registry);
+        let store = &self.platform.backends.harness_store;
+        let harness = store.find_harness(self.org, "base").await.unwrap().unwrap();
+        let version = harness.version + 1;
+        store.update_harness(self.org, Harness { capabilities: entries, version, ..harness }).await.unwrap();
+    }
+
     pub(super) async fn add_session(&self, harness_id: HarnessId, change: impl FnOnce(&mut Session)) -> SessionId {
         let id = SessionId::from_uuid(self.ids.next());
         let mut session = Session {
             id,
             harness_id,
+            owner: None,
             agent_id: None,
             title: None,
             status: SessionStatus::Started,

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use everwit_runtime::driver::DriverErrorKind;
 use everwit_runtime::event::{
-    Event, EventContext, EventData, NewEvent, RecoveryMode, RequestKind, RequestedCall, TokenUsage, ToolCompleted, ToolStatus,
+    CompactionReason, CompactionStrategy, Event, EventContext, EventData, NewEvent, RecoveryMode, RequestKind, RequestedCall, TokenUsage,
+    ToolCompleted, ToolStatus,
 };
 use everwit_runtime::id::{EventId, HarnessId, MessageId, SessionId, TurnId};
 use everwit_runtime::message::{ContentPart, Message, Role, ToolCall};
@@ -18,7 +19,7 @@ use uuid::Uuid;
 /// Turns of a log.
 const TURNS: usize = 4;
 /// Kinds that [`data`] knows: stored ones, then one that is live only.
-const KINDS: u8 = 23;
+const KINDS: u8 = 26;
 /// Longest log, in events.
 const LONGEST: usize = 80;
 
@@ -64,10 +65,19 @@ fn data(kind: u8, sequence: u64, turn_id: TurnId) -> EventData {
         11 => EventData::ToolCompleted(completed(call(), sequence)),
         12 => EventData::ActCompleted { success_count: 1, error_count: 0, duration_ms: 0 },
         13 => {
-            let kind = if even { RequestKind::ClientSide } else { RequestKind::Approval };
-            EventData::ToolCallRequested { turn_id, tool_calls: vec![RequestedCall { tool_call: call(), kind }] }
+            let kinds = [RequestKind::ClientSide, RequestKind::Approval, RequestKind::Connection];
+            let kind = kinds[usize::try_from(sequence % 3).expect("it is small")];
+            let connection_required = (kind == RequestKind::Connection).then(|| "issues".to_owned());
+            let request = RequestedCall { tool_call: call(), kind, capability_id: None, connection_required };
+            EventData::ToolCallRequested { turn_id, tool_calls: vec![request] }
         }
-        14 => EventData::ToolApprovalDecided { tool_call_id: call().id, tool_name: call().name, approved: even, reason: None },
+        14 => EventData::ToolApprovalDecided {
+            tool_call_id: call().id,
+            tool_name: call().name,
+            approved: even,
+            always: sequence.is_multiple_of(3),
+            reason: None,
+        },
         15 => EventData::TurnCompleted {
             turn_id,
             iterations: 1,
@@ -85,6 +95,20 @@ fn data(kind: u8, sequence: u64, turn_id: TurnId) -> EventData {
         18 => EventData::TurnCancelled { turn_id, usage },
         19 => EventData::SessionIdled { turn_id },
         20 => EventData::SessionStarted { harness_id, agent_id: None },
+        21 => EventData::ToolConnectionMade { tool_call_id: call().id, tool_name: call().name, provider: "issues".to_owned() },
+        22 => EventData::LoopDetected { turn_id, repetitions: 3, note: "you go in circles".to_owned() },
+        23 => EventData::ContextCompacted {
+            turn_id,
+            reason: CompactionReason::ProactiveBudget,
+            strategy_used: CompactionStrategy::Trim,
+            messages_before: 2,
+            messages_dropped: 1,
+            first_kept_message_id: MessageId::from_uuid(Uuid::from_u128(sequence.saturating_sub(2).into())),
+            summary: "earlier".to_owned(),
+            duration_ms: 0,
+            usage,
+            receipt: None,
+        },
         _ => EventData::OutputMessageDelta { turn_id, message_id: input_message_id, delta: "live".to_owned(), offset: 0 },
     }
 }

@@ -8,7 +8,7 @@ use everwit_runtime::event::{Event, EventData, ToolCompleted};
 use everwit_runtime::message::{ContentPart, Message};
 use everwit_runtime::messages_from_events;
 use everwit_runtime::store::{RuntimeBackends, SessionLog, StoreError};
-use everwit_runtime::turn::{ClientToolResult, ResultsDesk, ToolResultsError, TurnPlatform, TurnSignals, session_messages};
+use everwit_runtime::turn::{ClientToolResult, OutsideDesk, OutsideError, TurnPlatform, TurnSignals, session_messages};
 use proptest::prelude::*;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ enum Act {
 const MAX_ROUNDS: usize = 40;
 
 /// The results that were stored for the client: call and text.
-type Told = HashMap<String, String>;
+pub(in super::super) type Told = HashMap<String, String>;
 
 async fn play(rig: &Rig, actor: &Actor, act: Act, told: &mut Told) {
     match act {
@@ -96,13 +96,13 @@ async fn answer(rig: &Rig, calls: usize, replies: bool, told: &mut Told) {
     let results: Vec<ClientToolResult> = waiting.iter().take(calls).map(result).collect();
     let fault = if replies { Fault::None } else { Fault::LostReply };
     let backends = RuntimeBackends { log: FaultyLog::new(rig.log(), fault), ..rig.platform.backends.clone() };
-    let desk = ResultsDesk { backends: &backends, clock: &*rig.platform.clock, ids: &*rig.platform.ids };
+    let desk = OutsideDesk { backends: &backends, clock: &*rig.platform.clock, ids: &*rig.platform.ids };
     match desk.settle(rig.org, rig.session, &results).await {
-        Err(ToolResultsError::Empty) => assert!(results.is_empty()),
+        Err(OutsideError::Empty { .. }) => assert!(results.is_empty()),
         // Cancelled or overtaken, and not yet taken up by a process that would settle them.
-        Err(ToolResultsError::NotWaiting(_)) => {}
+        Err(OutsideError::NotWaiting { .. }) => {}
         Ok(_) => told.extend(results.iter().map(|result| (result.tool_call_id.clone(), format!("result of {}", result.tool_call_id)))),
-        Err(ToolResultsError::Store(StoreError::Unavailable(_))) => {
+        Err(OutsideError::Store(StoreError::Unavailable(_))) => {
             assert!(!replies, "only a lost reply is one");
             let left = asked(&rig.events().await);
             let stored = results.iter().filter(|result| !left.contains(&result.tool_call_id));
@@ -131,7 +131,7 @@ const ENDS: [&str; 4] = ["turn.completed", "turn.failed", "turn.sealed", "turn.c
 
 /// What must hold for the log of a session without open turns. Sequences have no gaps, or it would
 /// not have been read.
-fn assert_invariants(events: &[Event], executed: &[(String, String)], told: &Told) {
+pub(in super::super) fn assert_invariants(events: &[Event], executed: &[(String, String)], told: &Told) {
     let mut submitted = Vec::new();
     let mut ended = Vec::new();
     let mut results: HashMap<&str, Vec<&ToolCompleted>> = HashMap::new();
