@@ -10,6 +10,7 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use super::dialect::{self, Dialect};
+use super::discovery::Catalog;
 use super::endpoint::{Endpoint, api_key};
 use super::failure::{in_stream, refusal};
 use super::options::{self, set, set_all, some_list, temperature};
@@ -26,7 +27,7 @@ pub const DEFAULT_BASE_URL: &str = "https://api.anthropic.com";
 /// Tokens of an answer if nobody says: this vendor wants a limit.
 pub const DEFAULT_MAX_TOKENS: u64 = 16_384;
 /// Version of the API. The one after it takes neither `temperature` nor `top_p` and `top_k`.
-const VERSION: &str = "2023-06-01";
+pub(super) const VERSION: &str = "2023-06-01";
 /// Marks the opaque value of reasoning that is hidden; a signature has no colon.
 const REDACTED: &str = "redacted_thinking:";
 /// Highest temperature of this vendor.
@@ -60,6 +61,8 @@ struct Anthropic {
 }
 
 impl Dialect for Anthropic {
+    const CATALOG: Option<Catalog> = Some(Catalog::Anthropic);
+
     fn begin(&mut self, config: &DriverConfig, request: &ChatRequest) -> Result<CodecRequest, DriverError> {
         let mut options = options::of(request, &DriverId::Anthropic, &OPTIONS)?;
         let key = api_key(config, &DriverId::Anthropic)?;

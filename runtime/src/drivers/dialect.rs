@@ -7,10 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::discovery::{Catalog, Listing};
 use super::output::Output;
 use crate::driver::{
-    ChatEvent, ChatRequest, Codec, CodecDriver, CodecRequest, DriverConfig, DriverError, DriverErrorKind, DriverId, DriverRegistry, Frame,
-    Framing, Protocol, ResponseHead,
+    ChatEvent, ChatRequest, Codec, CodecDriver, CodecRequest, Discovery, DriverConfig, DriverError, DriverErrorKind, DriverId,
+    DriverRegistry, Frame, Framing, Protocol, ResponseHead,
 };
 
 /// Most of a body that is kept of a refusal, in bytes.
@@ -22,6 +23,8 @@ pub(super) trait Dialect: Default + Send + 'static {
     const FRAMING: Framing = Framing::Sse;
     /// Media type of an answer.
     const MEDIA_TYPE: &'static str = "text/event-stream";
+    /// Whose list of models can be asked for; none if there is no list that says who chats.
+    const CATALOG: Option<Catalog> = None;
 
     /// Translates the request.
     fn begin(&mut self, config: &DriverConfig, request: &ChatRequest) -> Result<CodecRequest, DriverError>;
@@ -35,7 +38,11 @@ pub(super) trait Dialect: Default + Send + 'static {
 
 /// Adds a driver of a dialect to a registry.
 pub(super) fn register<D: Dialect>(registry: &mut DriverRegistry, id: DriverId, default_base_url: Option<&'static str>) {
-    let protocol = Native { id: id.clone(), default_base_url, make: || Box::new(DialectCodec::<D>::default()) };
+    let listing = |id: &DriverId| {
+        let listing = |catalog| Box::new(Listing { id: id.clone(), catalog, dialect: D::default() }) as Box<dyn Discovery>;
+        D::CATALOG.map(listing)
+    };
+    let protocol = Native { id: id.clone(), default_base_url, make: || Box::new(DialectCodec::<D>::default()), listing };
     registry.register(id, CodecDriver::factory(Arc::new(protocol)));
 }
 
@@ -43,6 +50,7 @@ struct Native {
     id: DriverId,
     default_base_url: Option<&'static str>,
     make: fn() -> Box<dyn Codec>,
+    listing: fn(&DriverId) -> Option<Box<dyn Discovery>>,
 }
 
 #[async_trait]
@@ -57,6 +65,10 @@ impl Protocol for Native {
 
     async fn codec(&self) -> Result<Box<dyn Codec>, DriverError> {
         Ok((self.make)())
+    }
+
+    async fn discovery(&self) -> Result<Option<Box<dyn Discovery>>, DriverError> {
+        Ok((self.listing)(&self.id))
     }
 }
 

@@ -1,5 +1,6 @@
 //! URLs and credentials of requests.
 
+use bytes::Bytes;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use url::Url;
@@ -74,6 +75,11 @@ impl Endpoint {
             Some(value) => self.header(name, value),
             None => self,
         }
+    }
+
+    /// A request without a body.
+    pub(super) fn get(self) -> CodecRequest {
+        CodecRequest { method: "GET".to_owned(), url: self.url.into(), headers: self.headers, body: Bytes::new() }
     }
 
     /// The request.

@@ -10,6 +10,7 @@ use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
 use super::dialect::{self, Dialect};
+use super::discovery::Catalog;
 use super::endpoint::{Endpoint, api_key};
 use super::failure::{in_stream, refusal};
 use super::options::{self, set, some_list, temperature};
@@ -50,6 +51,8 @@ struct Gemini {
 }
 
 impl Dialect for Gemini {
+    const CATALOG: Option<Catalog> = Some(Catalog::Gemini);
+
     fn begin(&mut self, config: &DriverConfig, request: &ChatRequest) -> Result<CodecRequest, DriverError> {
         let options = options::of(request, &DriverId::Gemini, &OPTIONS)?;
         let key = api_key(config, &DriverId::Gemini)?;

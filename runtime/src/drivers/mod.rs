@@ -6,13 +6,15 @@
 //!
 //! What they share: `transcript` groups the conversation into turns, `dialect` is a codec with
 //! the checks that every vendor needs, `output` builds events, `endpoint` makes URLs and
-//! credentials, `failure` reads refusals, `options` takes the driver's own options.
+//! credentials, `failure` reads refusals, `options` takes the driver's own options,
+//! `discovery` asks for models.
 
 pub mod anthropic;
 pub mod azure_openai;
 pub mod bedrock;
 mod chat;
 mod dialect;
+mod discovery;
 mod endpoint;
 mod event_stream;
 mod failure;

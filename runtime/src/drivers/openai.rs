@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::chat;
 use super::dialect::{self, Dialect};
+use super::discovery::Catalog;
 use super::endpoint::{Endpoint, api_key, extra};
 use super::failure::in_stream;
 use super::options::{self, set, set_all, some_list, temperature};
@@ -51,6 +52,8 @@ struct OpenAi {
 }
 
 impl Dialect for OpenAi {
+    const CATALOG: Option<Catalog> = Some(Catalog::OpenAi);
+
     fn begin(&mut self, config: &DriverConfig, request: &ChatRequest) -> Result<CodecRequest, DriverError> {
         let mut options = options::of(request, &DriverId::OpenAi, &OPTIONS)?;
         let key = api_key(config, &DriverId::OpenAi)?;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::chat::{self, Answer, Style};
 use super::dialect::{self, Dialect};
+use super::discovery::Catalog;
 use super::endpoint::{Endpoint, api_key};
 use super::options::{self, set, set_all};
 use super::output::Output;
@@ -45,6 +46,8 @@ struct OpenAiCompletions {
 }
 
 impl Dialect for OpenAiCompletions {
+    const CATALOG: Option<Catalog> = Some(Catalog::OpenAi);
+
     fn begin(&mut self, config: &DriverConfig, request: &ChatRequest) -> Result<CodecRequest, DriverError> {
         let options = options::of(request, &DriverId::OpenAiCompletions, &OPTIONS)?;
         let key = api_key(config, &DriverId::OpenAiCompletions)?;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::chat::{self, Answer, Style};
 use super::dialect::{self, Dialect};
+use super::discovery::Catalog;
 use super::endpoint::{Endpoint, api_key, extra};
 use super::options::{self, set_all};
 use super::output::Output;
@@ -44,6 +45,8 @@ struct OpenRouter {
 }
 
 impl Dialect for OpenRouter {
+    const CATALOG: Option<Catalog> = Some(Catalog::OpenRouter);
+
     fn begin(&mut self, config: &DriverConfig, request: &ChatRequest) -> Result<CodecRequest, DriverError> {
         let options = options::of(request, &DriverId::OpenRouter, &OPTIONS)?;
         let key = api_key(config, &DriverId::OpenRouter)?;

@@ -132,6 +132,12 @@ async fn handle(State((wire, shared)): State<(Wire, Arc<Shared>)>, request: Requ
         headers: head.headers,
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
+    let models = wire.models(&received);
+    if let Some(answer) = models {
+        lock(&shared.received).push(received);
+        let reply = answer.map_or_else(Reply::failure, |models| Reply::raw(200, "application/json", models.to_string()));
+        return Ok(respond(wire, reply, &shared));
+    }
     let judged = wire.judge(&received);
     lock(&shared.received).push(received);
     let reply = match judged {

@@ -93,6 +93,25 @@ impl Wire {
         format!("http://{address}{path}")
     }
 
+    /// The answer to a question for models, if the request is one; two vendors have no list.
+    pub(super) fn models(self, request: &Received) -> Option<Result<Value, Failure>> {
+        let (path, key) = match self {
+            Self::OpenAi | Self::OpenAiCompletions => ("/v1/models", "authorization"),
+            Self::OpenRouter => ("/api/v1/models", "authorization"),
+            Self::Anthropic => ("/v1/models", "x-api-key"),
+            Self::Gemini => ("/v1beta/models", "x-goog-api-key"),
+            Self::AzureOpenAi | Self::Bedrock => return None,
+        };
+        let is_asked = request.method == "GET" && (request.path == path || request.path == path.replace("v1beta", "v1"));
+        let bearer = request.header("authorization").strip_prefix("Bearer ");
+        let answer = || match self {
+            Self::Anthropic => anthropic::models(),
+            Self::Gemini => gemini::models(),
+            _ => chat::models(self),
+        };
+        is_asked.then(|| if request.header(key) == KEY || bearer == Some(KEY) { Ok(answer()) } else { Err(Failure::Unauthorized) })
+    }
+
     /// Judges a request as the vendor would.
     pub(super) fn judge(self, request: &Received) -> Result<(), Failure> {
         match self {

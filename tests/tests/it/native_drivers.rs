@@ -4,6 +4,7 @@
 mod answers;
 mod failures;
 mod keys;
+mod models;
 mod requests;
 mod turns;
 

@@ -85,6 +85,13 @@ fn conversation(body: &Value) -> Result<(), Failure> {
     open.all_settled()
 }
 
+pub(super) fn models() -> Value {
+    let support = |supported: bool| json!({ "supported": supported });
+    let capabilities = json!({ "image_input": support(true), "thinking": support(true), "structured_outputs": support(false) });
+    json!({ "data": [{ "type": "model", "id": MODEL, "display_name": "Stub", "created_at": "2026-01-01T00:00:00Z", "lifecycle": "active",
+        "max_input_tokens": 200_000, "max_tokens": 64_000, "capabilities": capabilities }], "has_more": false, "first_id": MODEL, "last_id": MODEL })
+}
+
 pub(super) fn events(answer: &Answer) -> Vec<Bytes> {
     let counts = answer.counts;
     let usage = json!({ "input_tokens": counts.input, "cache_creation_input_tokens": counts.cache_write,

@@ -66,6 +66,18 @@ fn bearer(request: &Received) -> &str {
     request.header("authorization").strip_prefix("Bearer ").unwrap_or_default()
 }
 
+pub(super) fn models(wire: Wire) -> Value {
+    let mut model = json!({ "id": MODEL, "object": "model", "created": 1_700_000_000, "owned_by": "stub" });
+    if wire == Wire::OpenRouter {
+        let own = json!({ "name": "Stub", "context_length": 128_000, "top_provider": { "max_completion_tokens": 16_384 },
+            "architecture": { "input_modalities": ["text", "image"] }, "supported_parameters": ["tools", "reasoning"] });
+        for (name, value) in own.as_object().into_iter().flatten() {
+            model[name] = value.clone();
+        }
+    }
+    json!({ "object": "list", "data": [model] })
+}
+
 pub(super) fn events(wire: Wire, answer: &Answer) -> Vec<Bytes> {
     let mut events = Vec::new();
     if wire == Wire::OpenRouter {

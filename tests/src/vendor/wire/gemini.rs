@@ -84,6 +84,14 @@ fn conversation(body: &Value) -> Result<(), Failure> {
     open.all_settled()
 }
 
+pub(super) fn models() -> Value {
+    json!({ "models": [
+        { "name": format!("models/{MODEL}"), "version": "1", "displayName": "Stub", "inputTokenLimit": 1_048_576, "outputTokenLimit": 65_536,
+            "supportedGenerationMethods": ["generateContent", "countTokens"], "thinking": true },
+        { "name": "models/embedding", "version": "1", "displayName": "Embedding", "supportedGenerationMethods": ["embedContent"] },
+    ] })
+}
+
 pub(super) fn events(answer: &Answer) -> Vec<Bytes> {
     let counts = answer.counts;
     let prompt = counts.input + counts.cache_read;
