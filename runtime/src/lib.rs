@@ -63,6 +63,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `sandbox` (default) | WebAssembly components |
+//! | `drivers` | the native model drivers of the known vendors |
 //! | `builtins` | the native capabilities that ship with the runtime |
 //! | `sqlite` | stores in an SQLite file |
 //! | `openapi` | `utoipa::ToSchema` for the types of an HTTP API |
@@ -76,6 +77,8 @@ pub mod clock;
 pub mod component;
 pub mod connection;
 pub mod driver;
+#[cfg(feature = "drivers")]
+pub mod drivers;
 pub mod egress;
 pub mod engine;
 pub mod error;

@@ -1,6 +1,7 @@
 //! What the stock server is made of.
 
 use everwit_runtime::driver::llmsim::{LlmSimConfig, register_driver};
+use everwit_runtime::drivers::register_all;
 use everwit_runtime::{
     BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, CapabilityRegistry, DriverRegistry, PlatformDefinition,
 };
@@ -12,10 +13,11 @@ const CHAT_PROMPT: &str = "You are a helpful assistant. Answer briefly, in the l
 const GENERIC: [&str; 6] = ["current_time", "session", "stateless_todo_list", "agent_instructions", "compaction", "loop_detection"];
 
 /// The definition of the stock server, to start from: all built-in capabilities, the simulated
-/// model, and the harnesses `base`, `generic` (role default) and `chat`.
+/// model and the drivers of the known vendors, and the harnesses `base`, `generic` (role default) and `chat`.
 pub fn oss_platform_definition() -> PlatformDefinition {
     let mut drivers = DriverRegistry::new();
     register_driver(&mut drivers, LlmSimConfig::interactive());
+    register_all(&mut drivers);
     let mut platform = PlatformDefinition::new(CapabilityRegistry::with_builtins(), drivers);
     let harness = BuiltInHarnessDefinition::new;
     *platform.built_in_harnesses_mut() = vec![

@@ -27,6 +27,8 @@ mod transport;
 
 pub use address::{Refusal, judge};
 pub use error::{EgressError, EgressErrorKind};
+#[cfg(feature = "sandbox")]
+pub(crate) use exchange::retry_after_ms;
 pub use exchange::{EgressResponse, MAX_RESPONSE_FIELDS, MAX_RESPONSE_HEAD_BYTES};
 pub use gateway::{Gateway, GatewayConfig, Timeouts};
 pub use headers::{MAX_REQUEST_FIELD_BYTES, MAX_REQUEST_FIELDS};

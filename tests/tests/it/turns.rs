@@ -11,7 +11,7 @@ mod outside;
 mod properties;
 mod recovery;
 mod report;
-mod rig;
+pub(crate) mod rig;
 mod rules;
 pub(crate) mod secrets;
 mod tools;

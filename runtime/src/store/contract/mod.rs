@@ -197,6 +197,7 @@ macro_rules! __store_contract_cases {
                 the_same_bytes_are_the_same_version
                 version_numbers_grow_by_one
                 the_same_bytes_may_have_two_names
+                a_name_belongs_to_one_kind
                 wrong_bytes_for_a_digest_are_refused
                 a_taken_id_is_a_duplicate
                 lists_components_in_order_of_creation

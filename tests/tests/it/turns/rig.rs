@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, broadcast};
 use uuid::Uuid;
 
-pub(super) struct StandingClock;
+pub(crate) struct StandingClock;
 
 impl Clock for StandingClock {
     fn now(&self) -> Timestamp {
@@ -34,7 +34,7 @@ impl Clock for StandingClock {
 }
 
 #[derive(Default)]
-pub(super) struct CountingIds(AtomicU64);
+pub(crate) struct CountingIds(AtomicU64);
 
 impl IdSource for CountingIds {
     fn next(&self) -> Uuid {
