@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 use url::Url;
 
+use super::spelling::spellings;
 use super::{DriverConfig, DriverError, ProviderMetadata, ResolvedModel};
 
 /// What stands where a credential was.
@@ -15,16 +16,28 @@ const REDACTED: &str = "[redacted]";
 const MIN_SECRET_BYTES: usize = 6;
 
 impl ResolvedModel {
-    /// A text of a driver or a vendor without the model's credentials: vendors repeat keys in
-    /// their refusals, and drivers repeat vendors.
+    /// As [`DriverConfig::redact`].
     pub fn redact(&self, text: &str) -> String {
-        let mut secrets = self.secrets();
+        self.driver_config().redact(text)
+    }
+
+    /// As [`DriverConfig::redact_error`].
+    pub fn redact_error(&self, error: DriverError) -> DriverError {
+        self.driver_config().redact_error(error)
+    }
+}
+
+impl DriverConfig {
+    /// A text of a driver or a vendor without the credentials: vendors repeat keys in their
+    /// refusals, and drivers repeat vendors.
+    pub fn redact(&self, text: &str) -> String {
+        let mut secrets: Vec<String> = self.secrets().iter().flat_map(|secret| spellings(secret)).collect();
         // The longest first, so that a secret that is part of another leaves no rest of it.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED))
     }
 
-    /// An error of a driver without the model's credentials.
+    /// An error of a driver without the credentials.
     pub fn redact_error(&self, error: DriverError) -> DriverError {
         let vendor_message = error.vendor_message.as_deref().map(|message| self.redact(message));
         DriverError { message: self.redact(&error.message), vendor_message, ..error }
@@ -32,7 +45,7 @@ impl ResolvedModel {
 
     fn secrets(&self) -> Vec<String> {
         let mut secrets: Vec<String> = self.api_key.iter().map(|key| key.expose_secret().to_owned()).collect();
-        if let Some(metadata) = &self.provider_metadata {
+        if let Some(metadata) = &self.metadata {
             secrets.extend(metadata.refresh_token.iter().map(|token| token.expose_secret().to_owned()));
             secrets.extend(metadata.account_id.clone());
             metadata.extra.iter().for_each(|extra| texts_of(extra, &mut secrets));

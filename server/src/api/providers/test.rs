@@ -6,13 +6,14 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use everwit_runtime::Error;
-use everwit_runtime::driver::{ChatRequest, DriverContext, DriverError, DriverErrorKind, DriverId, DriverRegistry, ResolvedModel};
+use everwit_runtime::driver::{
+    ChatRequest, DriverContext, DriverError, DriverErrorKind, DriverId, DriverRegistry, ResolvedModel, complete,
+};
 use everwit_runtime::id::{MessageId, ModelId, OrgId};
 use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::message::{ContentPart, Message, Role};
 use everwit_runtime::provider::{Model, Provider};
 use everwit_runtime::store::Page;
-use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -122,8 +123,7 @@ pub(crate) async fn test_provider(
 async fn first_event(drivers: &DriverRegistry, model: &ResolvedModel, message: Message, context: DriverContext) -> Result<(), DriverError> {
     let driver = drivers.create(&model.provider_type, &model.driver_config())?;
     let request = ChatRequest { model: model.model.clone(), messages: vec![Arc::new(message)], ..ChatRequest::default() };
-    let first = driver.complete(request, context).await?.next().await;
-    first.unwrap_or_else(|| Err(DriverError::new(DriverErrorKind::InvalidResponse, "the answer was empty"))).map(|_| ())
+    complete(driver.as_ref(), model, request, &context).await.stream.map(drop)
 }
 
 async fn model_to_try(app: &App, org: OrgId, provider: &Provider, id: Option<ModelId>) -> Result<Model, Problem> {
