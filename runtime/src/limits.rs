@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::component::ComponentKind;
+
 /// Largest component that can be uploaded, in bytes. CPython components are 18 MB.
 pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
 /// Largest JSON value that crosses into or out of a guest, in bytes.
@@ -130,6 +132,27 @@ impl Budget {
         http_requests: 50,
         http_bytes: 8 << 20,
     };
+
+    /// What a completion through a driver component gets unless its version was activated with other
+    /// limits. Fuel is that of all its frames together; wall time, bytes of a host call and output
+    /// are those of one frame. Waiting for the vendor is not the guest's time.
+    pub const COMPLETION: Self = Self {
+        fuel: 20_000_000_000,
+        wall_ms: 10_000,
+        host_call_bytes: 16 << 20,
+        output_bytes: 16 << 20,
+        http_requests: 0,
+        http_bytes: 0,
+        ..Self::TOOL_CALL
+    };
+
+    /// The default of a kind of component.
+    pub const fn of(kind: ComponentKind) -> Self {
+        match kind {
+            ComponentKind::Capability => Self::TOOL_CALL,
+            ComponentKind::Driver => Self::COMPLETION,
+        }
+    }
 
     /// What `describe` gets at upload: enough for an interpreter to start, and no network.
     pub const DESCRIBE: Self = Self { fuel: 200_000_000, wall_ms: 2_000, http_requests: 0, http_bytes: 0, ..Self::TOOL_CALL };

@@ -1,6 +1,7 @@
 //! Components as the server uses them: admission, the capabilities they become, and the policy
 //! of activation. The only file of the server that knows the sandbox.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,11 +10,14 @@ use axum::body::Bytes;
 use everwit_runtime::Error;
 use everwit_runtime::capability::{Capability, CapabilityRegistry, CapabilitySource};
 use everwit_runtime::clock::Clock;
-use everwit_runtime::component::{Component, ComponentVersion, Grant, Permissions};
+use everwit_runtime::component::{
+    CREDENTIALS, Component, ComponentDescription, ComponentKind, ComponentVersion, DriverDescription, Grant, Permissions,
+};
+use everwit_runtime::driver::DriverRegistry;
 use everwit_runtime::egress::{Gateway, GatewayConfig, PrivateTarget};
 use everwit_runtime::id::OrgId;
 use everwit_runtime::limits::MAX_PAGE;
-use everwit_runtime::sandbox::{ComponentCapabilities, Sandbox, SandboxConfig, compile_child};
+use everwit_runtime::sandbox::{ComponentCapabilities, ComponentDrivers, Sandbox, SandboxConfig, compile_child};
 use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
 
 pub(crate) use everwit_runtime::sandbox::{Admission, AdmitError, CompilerCommand, Finding as ComponentFinding, Rejection, Terms};
@@ -78,15 +82,18 @@ pub(crate) struct Components {
     pub(crate) source: Arc<dyn CapabilitySource>,
     /// The capabilities that ship with the platform.
     pub(crate) built_ins: CapabilityRegistry,
+    /// The drivers of the platform, then the org's.
+    pub(crate) drivers: Arc<ComponentDrivers>,
     pinned: Arc<ComponentCapabilities>,
     sandbox: Sandbox,
 }
 
 impl Components {
-    /// The capabilities of a platform.
-    pub(crate) fn new(built_ins: CapabilityRegistry, store: Arc<dyn ComponentStore>, sandbox: Sandbox) -> Self {
+    /// The capabilities and drivers of a platform.
+    pub(crate) fn new(built_ins: CapabilityRegistry, drivers: DriverRegistry, store: Arc<dyn ComponentStore>, sandbox: Sandbox) -> Self {
+        let drivers = Arc::new(ComponentDrivers::new(drivers, store.clone(), sandbox.clone()));
         let pinned = Arc::new(ComponentCapabilities::new(built_ins.clone(), store, sandbox.clone()));
-        Self { source: pinned.clone(), built_ins, pinned, sandbox }
+        Self { source: pinned.clone(), built_ins, drivers, pinned, sandbox }
     }
 
     /// Examines a component: structure, compilation, description. Stores nothing but the
@@ -96,6 +103,15 @@ impl Components {
     /// The findings, or why it could not be examined.
     pub(crate) async fn admit(&self, wasm: Bytes) -> Result<Admission, AdmitError> {
         self.sandbox.admit(wasm).await
+    }
+
+    /// Why an upload may not have an id; none if it may.
+    pub(crate) fn reserved(&self, kind: ComponentKind, id: &str) -> Option<String> {
+        let taken = match kind {
+            ComponentKind::Capability => self.built_ins.has(id),
+            ComponentKind::Driver => self.drivers.is_reserved(id),
+        };
+        taken.then(|| format!("{id:?} is the id of a built-in {}; give the component another id", kind.as_str()))
     }
 
     /// One version of a component as a capability, active or not.
@@ -118,7 +134,7 @@ impl Components {
     }
 }
 
-/// The org's components that new turns can use, each with its active version.
+/// The org's capabilities that new turns can use, each with its active version.
 ///
 /// # Errors
 /// Those of the store.
@@ -129,7 +145,7 @@ pub(crate) async fn active_components(stores: &RuntimeBackends, org: OrgId) -> R
         let listing = store.list_components(org, Page { offset, limit: MAX_PAGE }).await?;
         let count = listing.items.len();
         for component in listing.items {
-            if let (Some(number), None) = (component.active_version, component.archived_at)
+            if let (ComponentKind::Capability, Some(number), None) = (component.kind, component.active_version, component.archived_at)
                 && let Some(version) = store.get_version(org, component.id, number).await?
             {
                 active.push((component, version));
@@ -171,6 +187,26 @@ pub(crate) fn asked_beyond(asked: &Permissions, active: Option<&ComponentVersion
     beyond
 }
 
+/// Credentials that a new version of a driver gets to see itself, or puts where the active version
+/// did not. A first version is agreed to by whoever configures a provider with it.
+pub(crate) fn credentials_beyond(asked: &ComponentDescription, active: Option<&ComponentVersion>) -> Vec<String> {
+    let places = |driver: &DriverDescription, name: &str| -> BTreeSet<String> {
+        driver.credentials.iter().filter(|credential| credential.name == name).map(|credential| credential.place.clone()).collect()
+    };
+    let (Some(new), Some(old)) = (&asked.driver, active.and_then(|active| active.description.driver.as_ref())) else { return Vec::new() };
+    let mut beyond = Vec::new();
+    for name in CREDENTIALS {
+        let (before, after) = (places(old, name), places(new, name));
+        if after.is_empty() && !before.is_empty() {
+            beyond.push(format!("driver/credentials/{name}: it would see the value itself"));
+        }
+        // Where the active version sees the value, it can put it anywhere already.
+        let added = after.difference(&before).filter(|_| !before.is_empty());
+        beyond.extend(added.map(|place| format!("driver/credentials/{name}: at {place:?}")));
+    }
+    beyond
+}
+
 /// The place of an entry that goes beyond; the reason behind the colon speaks of components and
 /// would mislead here.
 fn in_short(entry: String) -> String {
@@ -194,7 +230,7 @@ pub(crate) fn full_grant(asked: &Permissions, active: Option<&ComponentVersion>)
 
 #[cfg(test)]
 mod tests {
-    use everwit_runtime::component::{ComponentDescription, Digest, HttpPermission, SecretPermission};
+    use everwit_runtime::component::{Digest, HttpPermission, SecretPermission};
     use everwit_runtime::id::ComponentId;
     use everwit_runtime::limits::Budget;
 
@@ -250,6 +286,24 @@ mod tests {
         assert_eq!(asked_beyond(&asks(&["a.test", "b.test"], &["notes"]), Some(&active)).len(), 1);
         let narrowed = version(asked.clone(), Grant::default());
         assert_eq!(asked_beyond(&asked, Some(&narrowed)).len(), 2);
+    }
+
+    #[test]
+    fn a_driver_that_gets_to_see_more_needs_review() {
+        let with = |places: &[(&str, &str)]| {
+            let credential = |(name, place): &(&str, &str)| serde_json::json!({ "name": name, "place": place });
+            let mut version = version(Permissions::default(), Grant::default());
+            let driver = serde_json::json!({ "credentials": places.iter().map(credential).collect::<Vec<_>>() });
+            version.description.driver = Some(serde_json::from_value(driver).unwrap());
+            version
+        };
+        let beyond = |new: &[(&str, &str)], active: &[(&str, &str)]| credentials_beyond(&with(new).description, Some(&with(active)));
+        let placed = [("api-key", "header:authorization")];
+        assert_eq!(beyond(&placed, &placed), Vec::<String>::new());
+        assert_eq!(beyond(&placed, &[]), Vec::<String>::new());
+        assert_eq!(beyond(&[], &placed), ["driver/credentials/api-key: it would see the value itself"]);
+        assert_eq!(beyond(&[placed[0], ("api-key", "body")], &placed), ["driver/credentials/api-key: at \"body\""]);
+        assert_eq!(credentials_beyond(&with(&[]).description, None), Vec::<String>::new());
     }
 
     #[test]

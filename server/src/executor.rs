@@ -36,17 +36,17 @@ impl Assembled {
         let platform = platform.open(&sandbox).await?;
         site.agree_on(&platform)?;
         let capabilities: CapabilityRegistry = platform.capability_registry().clone();
-        let components = Components::new(capabilities, site.stores.component_store.clone(), sandbox);
         let mut drivers = platform.driver_registry().clone();
         if let Some(script) = &config.llmsim {
             register_driver(&mut drivers, script.clone());
         }
         let driver_host = DriverHost::new(egress.clone(), site.moments.clock.clone(), site.moments.ids.clone())
             .with_keeper(Arc::new(StoredTokens::new(&site.stores)));
+        let components = Components::new(capabilities, drivers, site.stores.component_store.clone(), sandbox);
         let turns = TurnPlatform {
             backends: site.stores.clone(),
             capabilities: components.source.clone(),
-            drivers,
+            drivers: components.drivers.clone(),
             default_model: default_model(),
             clock: site.moments.clock.clone(),
             ids: site.moments.ids.clone(),

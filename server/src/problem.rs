@@ -194,6 +194,7 @@ impl From<StoreError> for Problem {
         match &error {
             StoreError::Duplicate { .. } => Self::conflict("duplicate", error.to_string()),
             StoreError::Stale { .. } => Self::conflict("stale", error.to_string()),
+            StoreError::OtherKind { .. } => Self::conflict("other_kind", error.to_string()),
             StoreError::TurnOpen { .. } => Self::conflict("turn_open", error.to_string()),
             _ => Error::from(error).into(),
         }

@@ -10,11 +10,21 @@ const SDK = fileURLToPath(new URL("../src/", import.meta.url));
 
 /** Exports of the module that become exports of the component, and their interfaces. */
 export const EXPORTS = {
-  describe: "describe",
-  tools: "tools",
-  dynamicInstructions: "dynamic-instructions",
-  configValidation: "config-validation",
-  health: "health",
+  describe: "everwit:capability/describe",
+  tools: "everwit:capability/tools",
+  dynamicInstructions: "everwit:capability/dynamic-instructions",
+  configValidation: "everwit:capability/config-validation",
+  health: "everwit:capability/health",
+  meta: "everwit:driver/meta",
+  codec: "everwit:driver/codec",
+  discovery: "everwit:driver/discovery",
+  tokenExchange: "everwit:driver/token-exchange",
+};
+
+/** What a module must export, by what it is, and how that is written. */
+const REQUIRED = {
+  capability: { names: ["describe", "tools"], write: "export const { describe, tools } = capability({ … })" },
+  driver: { names: ["meta", "codec"], write: "export const { meta, codec } = driver({ … })" },
 };
 
 /**
@@ -45,10 +55,9 @@ const GLOBALS = [
 export async function bundle(entry) {
   const probe = await run({ entryPoints: [entry] }, entry);
   const exports = /** @type {Bundle["exports"]} */ (Object.keys(EXPORTS).filter((name) => probe.exports.includes(name)));
-  for (const required of ["describe", "tools"]) {
-    if (!probe.exports.includes(required)) {
-      throw new Error(`${path.basename(entry)} does not export "${required}": write \`export const { describe, tools } = capability({ … })\``);
-    }
+  const { names, write } = REQUIRED.driver.names.some((name) => probe.exports.includes(name)) ? REQUIRED.driver : REQUIRED.capability;
+  for (const required of names) {
+    if (!probe.exports.includes(required)) throw new Error(`${path.basename(entry)} does not export "${required}": write \`${write}\``);
   }
   const used = GLOBALS.filter(({ needed }) => needed(probe.code));
   const contents = entryModule(entry, used.map(({ module }) => module), exports, probe.imports);

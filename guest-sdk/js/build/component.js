@@ -39,7 +39,8 @@ export async function buildComponent(folder, options = {}) {
     }),
   ).catch(explain);
   await mkdir(path.dirname(out), { recursive: true });
-  await writeFile(out, component);
+  const exchanges = await recordedExchanges(root);
+  await writeFile(out, exchanges === null ? component : withSection(component, "everwit:exchanges", exchanges));
   // The positions in the stacks that a component logs are positions in this file.
   await writeFile(out.replace(/(\.wasm)?$/, ".js"), bundled.code);
   return { out, bytes: component.length, imports: bundled.imports, exports: bundled.exports };
@@ -54,6 +55,41 @@ async function findEntry(root, named) {
   const found = candidates.map((name) => path.resolve(root, name)).find(existsSync);
   if (!found) throw new Error(`there is no source file in ${root}: looked for ${candidates.join(", ")}; name one with --entry`);
   return found;
+}
+
+/**
+ * The recorded exchanges of a driver: `exchanges.json` beside `package.json`. The host replays them
+ * at upload.
+ * @param {string} root
+ */
+async function recordedExchanges(root) {
+  const file = path.join(root, "exchanges.json");
+  if (!existsSync(file)) return null;
+  const text = await readFile(file, "utf8");
+  try {
+    return Buffer.from(JSON.stringify(JSON.parse(text)));
+  } catch (error) {
+    throw new Error(`${file} is not JSON: ${/** @type {Error} */ (error).message}`);
+  }
+}
+
+/**
+ * Appends a custom section to a component.
+ * @param {Uint8Array} component
+ * @param {string} name
+ * @param {Uint8Array} data
+ */
+function withSection(component, name, data) {
+  const label = Buffer.from(name);
+  const content = Buffer.concat([leb128(label.length), label, data]);
+  return Buffer.concat([component, Buffer.from([0]), leb128(content.length), content]);
+}
+
+/** @param {number} value */
+function leb128(value) {
+  const bytes = [];
+  for (; value >= 0x80; value >>>= 7) bytes.push((value & 0x7f) | 0x80);
+  return Buffer.from([...bytes, value]);
 }
 
 /** @param {string} root */

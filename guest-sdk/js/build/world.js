@@ -57,7 +57,7 @@ export async function withWorld(bundle, more, action) {
 export function worldText({ imports, exports }, version) {
   const lines = [
     ...imports.map((specifier) => `  import ${specifier};`),
-    ...exports.map((name) => `  export everwit:capability/${EXPORTS[name]}@${version};`),
+    ...exports.map((name) => `  export ${EXPORTS[name]}@${version};`),
   ];
   return `package ${PACKAGE};\n\nworld ${WORLD} {\n${lines.join("\n")}\n}\n`;
 }

@@ -11,6 +11,9 @@ const PERMITTED = {
   "everwit:secrets/store": { key: "secrets", use: "secrets" },
 };
 
+/** What a driver may import; none of it reaches anything. */
+const DRIVER_IMPORTS = ["everwit:host/log", "everwit:host/clock", "everwit:host/random"];
+
 /**
  * @param {Record<string, any>} guest the module's exports
  * @param {string[]} imports the interfaces that it imports, without versions
@@ -18,7 +21,13 @@ const PERMITTED = {
 export function checkModule(guest, imports) {
   const problems = definedExports
     .filter((name) => guest[name] === undefined)
-    .map((name) => `export "${name}" of what capability() returns: the definition has it`);
+    .map((name) => `export "${name}" of what capability() or driver() returns: the definition has it`);
+  if (definedExports.includes("codec")) {
+    const powers = imports.filter((name) => name.startsWith("everwit:") && !DRIVER_IMPORTS.includes(name));
+    problems.push(...powers.map((name) => `a driver cannot use ${name}: it translates, and the host talks`));
+    if (problems.length > 0) throw new TypeError(`this driver cannot be built:\n- ${problems.join("\n- ")}`);
+    return;
+  }
   const asked = guest.describe?.describe().permissions ?? {};
   for (const [name, { key, use }] of Object.entries(PERMITTED)) {
     const imported = imports.includes(name);

@@ -39,6 +39,16 @@ export function capability(definition) {
   if (definition.validateConfig) exports.configValidation = { validate: configValidation(definition) };
   if (definition.health) exports.health = { check: healthCheck(definition) };
   definitions.set(exports.tools, definition);
+  return defineExports(exports);
+}
+
+/**
+ * Notes what a definition exports, for the build's check.
+ * @template {Record<string, object>} E
+ * @param {E} exports
+ * @returns {E}
+ */
+export function defineExports(exports) {
   definedExports = Object.keys(exports);
   return exports;
 }
@@ -175,7 +185,7 @@ function toContext(record) {
  * @param {any} result
  * @param {string} what
  */
-function settle(result, what) {
+export function settle(result, what) {
   if (typeof result?.then !== "function") {
     drainJobs();
     return result;

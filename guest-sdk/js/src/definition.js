@@ -35,7 +35,7 @@ const SECRET_KEYS = ["name", "title", "host", "place", "required"];
 const NO_ARGUMENTS = { type: "object", properties: {}, additionalProperties: false };
 
 /** Collects problems, each with the path of what it is about. */
-class Findings {
+export class Findings {
   /** @type {string[]} */
   list = [];
 

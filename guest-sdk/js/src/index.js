@@ -1,8 +1,10 @@
 /**
- * Everwit capabilities in JavaScript. Each module of host functions imports its interface, so
+ * Everwit capabilities and model drivers in JavaScript. Each module of host functions imports its interface, so
  * a component asks for what its code uses and for nothing else.
  */
 export { capability, tool } from "./capability.js";
+export { driver, incomplete, parseJson, refusal } from "./driver.js";
+export { event } from "./driver-records.js";
 export { Failure } from "./failure.js";
 export { output, part } from "./output.js";
 export { fetch } from "./http.js";

@@ -1,4 +1,6 @@
-/** Everwit capabilities in JavaScript and TypeScript. */
+/** Everwit capabilities and model drivers in JavaScript and TypeScript. */
+
+export * from "./driver.js";
 
 /** A JSON Schema (2020-12). */
 export type Schema = { readonly [keyword: string]: unknown };

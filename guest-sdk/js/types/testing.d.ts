@@ -1,4 +1,5 @@
 /** A stand-in for the host, to test capabilities in Node without building them. */
+import type { DriverExports } from "./driver.js";
 import type { Context, Exports } from "./index.js";
 import type { FailureRecord, PartRecord, RequestRecord } from "./wit.js";
 
@@ -46,3 +47,28 @@ export type Outcome =
 
 /** Calls a tool as the host would, except that native promises work. */
 export function invoke(exports: Pick<Exports, "tools">, tool: string, args?: object, context?: Partial<Context>): Promise<Outcome>;
+
+/** What a completion of a driver came to. */
+export interface CompletionOutcome {
+  method?: string;
+  url?: string;
+  headers?: Record<string, string>;
+  /** The body's JSON value if it says that it is JSON, its text otherwise. */
+  body?: any;
+  framing?: "sse" | "json-lines" | "whole" | "bytes";
+  /** The contract's event records. */
+  events: { tag: string; val: any }[];
+  failure?: FailureRecord;
+}
+
+/** Runs one completion of a driver as the host would, on frames of its framing. */
+export function complete(
+  exports: Pick<DriverExports, "codec">,
+  config: { apiKey?: string; baseUrl?: string; refreshToken?: string; accountId?: string; extra?: unknown },
+  request: object,
+  head: { status: number; headers?: Record<string, string> },
+  frames: ({ data: string; event?: string; id?: string } | Uint8Array)[],
+): CompletionOutcome;
+
+/** The contract's request record with everything that is left out. */
+export function requestRecord(request: object): object;

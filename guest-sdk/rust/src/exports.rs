@@ -43,7 +43,7 @@ impl<T: Capability> tools::Guest for T {
 }
 
 /// Sends the message of a panic to the host before the trap: the target itself drops it.
-fn report_panics() {
+pub(crate) fn report_panics() {
     if cfg!(target_family = "wasm") {
         std::panic::set_hook(Box::new(|info| {
             let message = info.payload_as_str().unwrap_or("panicked");

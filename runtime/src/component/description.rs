@@ -1,15 +1,37 @@
-//! What a component says about itself; the JSON form of `everwit:capability/describe`.
+//! What a component says about itself; the JSON form of `everwit:capability/describe` and of
+//! `everwit:driver/meta`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The description of a capability component. As canonical JSON it is the component's custom
-/// section `everwit:description`.
+/// What a component implements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ComponentKind {
+    /// Tools and prompt contributions.
+    Capability,
+    /// A model driver.
+    Driver,
+}
+
+impl ComponentKind {
+    /// Its text form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Capability => "capability",
+            Self::Driver => "driver",
+        }
+    }
+}
+
+/// The description of a component. As canonical JSON it is the component's custom section
+/// `everwit:description`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct ComponentDescription {
-    /// Capability id: `[a-z0-9]+(-[a-z0-9]+)*`, at most 64 bytes.
+    /// Capability id or driver id: `[a-z0-9]+(-[a-z0-9]+)*`, at most 64 bytes.
     pub id: String,
     /// Human-readable name.
     pub title: String,
@@ -20,11 +42,16 @@ pub struct ComponentDescription {
     /// Addition to the system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
-    /// JSON Schema of the configuration; `{}` accepts anything.
+    /// JSON Schema of the configuration, or of the options of a driver's requests; `{}` accepts
+    /// anything.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub config_schema: Value,
-    /// Its tools.
+    /// Its tools; a driver has none.
+    #[serde(default)]
     pub tools: Vec<ToolDescription>,
+    /// What only drivers have; it tells a driver from a capability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<DriverDescription>,
     /// Ids of capabilities that it needs beside it.
     #[serde(default)]
     pub dependencies: Vec<String>,
@@ -34,6 +61,73 @@ pub struct ComponentDescription {
     /// What it asks for.
     #[serde(default)]
     pub permissions: Permissions,
+    /// Values that this version of the contract does not name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra: Vec<(String, String)>,
+}
+
+impl ComponentDescription {
+    /// What the component implements.
+    pub fn kind(&self) -> ComponentKind {
+        if self.driver.is_some() { ComponentKind::Driver } else { ComponentKind::Capability }
+    }
+}
+
+/// What a model driver says beyond what every component says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DriverDescription {
+    /// Credentials that the host puts into requests, and where.
+    #[serde(default)]
+    pub credentials: Vec<CredentialPlace>,
+    /// Base URL if a provider configures none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_base_url: Option<String>,
+    /// Models known without asking.
+    #[serde(default)]
+    pub models: Vec<DriverModel>,
+}
+
+/// Names of the credentials that a provider can have.
+pub const CREDENTIALS: [&str; 3] = ["api-key", "refresh-token", "account-id"];
+
+/// A credential of a provider, and a place in which the host puts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CredentialPlace {
+    /// "api-key", "refresh-token" or "account-id".
+    pub name: String,
+    /// Human-readable title.
+    #[serde(default)]
+    pub title: String,
+    /// `header:<name>`, `query:<name>` or `body`.
+    pub place: String,
+    /// Whether the driver cannot work without it.
+    #[serde(default)]
+    pub required: bool,
+}
+
+/// A model that a driver knows, or that a vendor lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DriverModel {
+    /// Model name as the vendor spells it.
+    pub id: String,
+    /// Human-readable name.
+    #[serde(default)]
+    pub title: String,
+    /// Context window in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_tokens: Option<u64>,
+    /// Largest output in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// "tools", "images", "reasoning", "structured-output"; open vocabulary.
+    #[serde(default)]
+    pub features: Vec<String>,
     /// Values that this version of the contract does not name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra: Vec<(String, String)>,

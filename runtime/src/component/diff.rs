@@ -55,7 +55,8 @@ pub struct VersionDiff {
     pub tools: Vec<Difference>,
     /// Text that models see: instructions, and the titles and descriptions of tools in both.
     pub text: Vec<Difference>,
-    /// What configuration it accepts, its dependencies and features.
+    /// What configuration it accepts, its dependencies and features; of a driver also credentials, base
+    /// URL and models.
     pub rest: Vec<Difference>,
 }
 
@@ -72,6 +73,7 @@ impl VersionDiff {
         text.append(&mut tool_text);
         let mut rest = Vec::new();
         compare(&mut rest, "config_schema", &before.config_schema, &after.config_schema);
+        compare(&mut rest, "driver", &before.driver, &after.driver);
         sets(&mut rest, "dependencies", &before.dependencies, &after.dependencies, |a, b| a == b);
         sets(&mut rest, "features", &before.features, &after.features, |a, b| a == b);
         let mut imports = Vec::new();

@@ -4,13 +4,21 @@
 mod description;
 mod diff;
 mod digest;
+mod exchange;
 mod grant;
 mod receipt;
 mod version;
 
-pub use description::{ComponentDescription, Effects, FileAccess, HttpPermission, Permissions, SecretPermission, ToolDescription};
+pub use description::{
+    CREDENTIALS, ComponentDescription, ComponentKind, CredentialPlace, DriverDescription, DriverModel, Effects, FileAccess, HttpPermission,
+    Permissions, SecretPermission, ToolDescription,
+};
 pub use diff::{Change, Difference, VersionDiff};
 pub use digest::Digest;
+pub use exchange::{
+    MAX_EXCHANGES, MAX_RECORDED_BODY_BYTES, RecordedChunk, RecordedConfig, RecordedExchange, RecordedExchanges, RecordedFormat,
+    RecordedHttp, RecordedMessage, RecordedRequest, RecordedResponse, RecordedTool, ReplayedExchange,
+};
 pub use grant::{Grant, GrantError, HttpRequestParts};
 pub use receipt::{CallUsage, Receipt};
 pub use version::{Component, ComponentVersion};

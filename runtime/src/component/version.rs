@@ -3,17 +3,19 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ComponentDescription, Digest, Grant};
+use super::{ComponentDescription, ComponentKind, Digest, Grant};
 use crate::id::ComponentId;
 use crate::limits::Budget;
 
-/// A component of an org: a capability id and its versions.
+/// A component of an org: the id of a capability or driver, and its versions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Component {
     /// Id.
     pub id: ComponentId,
-    /// Capability id that its description claims; unique in the org.
+    /// Id that its description claims; unique in the org, across both kinds.
     pub name: String,
+    /// What all its versions implement.
+    pub kind: ComponentKind,
     /// The version that new turns use; none until one is activated.
     pub active_version: Option<u32>,
     /// Number of the newest version.

@@ -19,6 +19,7 @@ pub mod llmsim;
 mod redact;
 mod registry;
 mod settings;
+mod source;
 mod spelling;
 
 pub use answer::{Answer, MAX_ANSWER_BYTES, MAX_CALLS_PER_ANSWER};
@@ -26,6 +27,8 @@ pub use chat::{
     BoxedChatDriver, ChatDriver, ChatEvent, ChatRequest, ChatStream, Finish, OfferedTool, PromptCache, ResponseFormat, ToolChoice,
 };
 pub use codec::{Access, Codec, CodecRequest, Discovery, Frame, Framing, ModelInfo, Protocol, ResponseHead, TokenExchange};
+#[cfg(feature = "sandbox")]
+pub(crate) use completion::Framer;
 pub use completion::{CodecDriver, ExchangeRecorder, RecordedExchange, Started, complete};
 pub use config::{DriverConfig, ProviderMetadata, ResolvedModel};
 pub use context::{DriverContext, DriverHost, ReceiptSlot};
@@ -34,3 +37,4 @@ pub use id::{BlankDriverId, DriverId};
 pub use keeper::{StoredTokens, TokenKeeper};
 pub use registry::{DriverRegistry, RegisterError};
 pub use settings::{CompletionTimeouts, DriverSettings, ErrorDisclosure, RetryPolicy};
+pub use source::{DriverSource, FoundDriver};

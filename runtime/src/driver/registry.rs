@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::source::Factory;
 use super::{BlankDriverId, BoxedChatDriver, DriverConfig, DriverError, DriverErrorKind, DriverId};
-
-type Factory = Arc<dyn Fn(&DriverConfig) -> BoxedChatDriver + Send + Sync>;
 
 /// Why a driver is not registered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +93,11 @@ impl DriverRegistry {
         let missing = || DriverError::new(DriverErrorKind::Configuration, format!("no driver {id} is registered"));
         let factory = self.find(id).ok_or_else(missing)?;
         Ok(factory(config))
+    }
+
+    /// What makes the driver with this id.
+    pub(super) fn factory(&self, id: &DriverId) -> Option<Factory> {
+        self.find(id).cloned()
     }
 
     fn find(&self, id: &DriverId) -> Option<&Factory> {

@@ -36,6 +36,9 @@ pub enum EventData {
         input_message_id: MessageId,
         /// The capabilities that it uses to its end.
         capabilities: Vec<PinnedCapability>,
+        /// The version of the driver component that the model is called with; none for native drivers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        driver: Option<PinnedCapability>,
     },
     /// The session has a running turn.
     #[serde(rename = "session.activated")]

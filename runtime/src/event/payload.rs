@@ -52,18 +52,18 @@ pub struct Retries {
     pub total_wait_ms: u64,
 }
 
-/// A capability as one turn uses it: pinned at its start, so that an activation in between
+/// A capability or a driver component as one turn uses it: pinned at its start, so that an activation in between
 /// changes nothing under its feet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PinnedCapability {
-    /// Capability id.
+    /// Id of the capability or driver.
     #[serde(rename = "ref")]
     pub id: String,
-    /// Version of the component; none for native capabilities.
+    /// Version of the component; none for native ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
-    /// Digest of the component; none for native capabilities.
+    /// Digest of the component; none for native ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
 }

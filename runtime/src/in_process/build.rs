@@ -65,7 +65,7 @@ pub(super) async fn build(builder: InProcessRuntimeBuilder) -> Result<InProcessR
     let driver_host = DriverHost::new(egress.clone(), clock.clone(), ids.clone()).with_keeper(Arc::new(StoredTokens::new(&backends)));
     let platform = TurnPlatform {
         capabilities: Arc::new(definition.capability_registry().clone()),
-        drivers: definition.driver_registry().clone(),
+        drivers: Arc::new(definition.driver_registry().clone()),
         backends,
         default_model,
         driver_host: Arc::new(driver_host),

@@ -19,7 +19,7 @@ pub enum ComponentSource {
     Bytes(Bytes),
     /// Opened already: it is among the definition's capabilities.
     Opened {
-        /// Its capability id.
+        /// Its id.
         id: String,
         /// Digest of its bytes.
         digest: Digest,
@@ -42,8 +42,8 @@ impl fmt::Display for ComponentSource {
     }
 }
 
-/// A component that a platform ships. It becomes a capability under the id that it states itself,
-/// for every org, and no upload can take that id.
+/// A component that a platform ships. It becomes a capability or a driver under the id that it
+/// states itself, for every org, and no upload can take that id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentDefinition {
     /// Where its bytes are.
@@ -73,13 +73,17 @@ impl ComponentDefinition {
 
 #[cfg(feature = "sandbox")]
 mod open {
+    use std::sync::Arc;
+
     use bytes::Bytes;
 
     use super::{ComponentDefinition, ComponentSource};
     use crate::capability::Capability;
+    use crate::component::ComponentKind;
+    use crate::driver::{CodecDriver, DriverId};
     use crate::limits::MAX_COMPONENT_BYTES;
     use crate::platform::{DefinitionErrors, DefinitionProblem, PlatformDefinition};
-    use crate::sandbox::{AdmitError, ComponentCapability, Sandbox, Terms};
+    use crate::sandbox::{Admission, AdmitError, ComponentCapability, ComponentDriver, Sandbox, Terms};
 
     impl PlatformDefinition {
         /// The same definition with its components opened: each is one of its capabilities then.
@@ -97,7 +101,8 @@ mod open {
                     continue;
                 }
                 match open(sandbox, &definition).await {
-                    Ok(component) => self.add_opened(at, component, &mut problems),
+                    Ok(Opened::Capability(component)) => self.add_opened(at, component, &mut problems),
+                    Ok(Opened::Driver(driver)) => self.add_driver(at, driver, &mut problems),
                     Err(problem) => problems.push(problem),
                 }
             }
@@ -116,9 +121,28 @@ mod open {
             }
             self.capability_registry.register(component);
         }
+
+        /// A shipped driver may not take the id of another one, built-in ids included.
+        fn add_driver(&mut self, at: usize, driver: ComponentDriver, problems: &mut Vec<DefinitionProblem>) {
+            let (id, digest) = (driver.description().id.clone(), driver.digest());
+            let component_source = &mut self.components[at].source;
+            let registered = self.driver_registry.try_register(DriverId::External(id.clone()), CodecDriver::factory(Arc::new(driver)));
+            match registered {
+                Ok(()) => *component_source = ComponentSource::Opened { id, digest },
+                Err(error) => {
+                    let component = component_source.to_string();
+                    problems.push(DefinitionProblem::BadComponent { component, problems: vec![error.to_string()] });
+                }
+            }
+        }
     }
 
-    async fn open(sandbox: &Sandbox, definition: &ComponentDefinition) -> Result<ComponentCapability, DefinitionProblem> {
+    enum Opened {
+        Capability(ComponentCapability),
+        Driver(ComponentDriver),
+    }
+
+    async fn open(sandbox: &Sandbox, definition: &ComponentDefinition) -> Result<Opened, DefinitionProblem> {
         let refused = |problems: Vec<String>| DefinitionProblem::BadComponent { component: definition.source.to_string(), problems };
         let limits = definition.budget.problems();
         if !limits.is_empty() {
@@ -126,9 +150,17 @@ mod open {
         }
         let wasm = read(&definition.source).await.map_err(|problem| refused(vec![problem]))?;
         let terms = Terms { version: None, grant: definition.grant.clone(), budget: definition.budget };
-        let opened = sandbox.open(wasm, terms).await.map_err(|error| refused(findings(error)))?;
-        let beyond = definition.grant.beyond(opened.permissions());
-        if beyond.is_empty() { Ok(opened) } else { Err(refused(beyond.into_iter().map(|entry| format!("grant: {entry}")).collect())) }
+        let Admission { digest, description, .. } = sandbox.admit(wasm.clone()).await.map_err(|error| refused(findings(error)))?;
+        let beyond = definition.grant.beyond(&description.permissions);
+        if !beyond.is_empty() {
+            return Err(refused(beyond.into_iter().map(|entry| format!("grant: {entry}")).collect()));
+        }
+        let failed = |error: crate::error::Error| refused(vec![error.to_string()]);
+        let bytes = || async { Ok(wasm.to_vec()) };
+        match description.kind() {
+            ComponentKind::Capability => sandbox.component(digest, description, terms, bytes).await.map(Opened::Capability).map_err(failed),
+            ComponentKind::Driver => sandbox.driver(digest, description, terms, bytes).await.map(Opened::Driver).map_err(failed),
+        }
     }
 
     async fn read(source: &ComponentSource) -> Result<Bytes, String> {

@@ -1,7 +1,22 @@
 //! Bindings generated from `wit/`. Nothing but generated code and its configuration.
+//!
+//! One world with all that any component may import and export, so that the types of contents and
+//! permissions are the same for both kinds. Its exports are never asked for together: each
+//! interface is looked up by itself.
 wasmtime::component::bindgen!({
     path: "../wit",
-    world: "everwit:capability/capability",
+    inline: "
+        package everwit:host-side;
+
+        world components {
+            include everwit:capability/capability@1.0.0;
+            export everwit:driver/meta@1.0.0;
+            export everwit:driver/codec@1.0.0;
+            export everwit:driver/discovery@1.0.0;
+            export everwit:driver/token-exchange@1.0.0;
+        }
+    ",
+    world: "everwit:host-side/components",
     imports: { default: async | trappable },
     exports: { default: async },
     with: {

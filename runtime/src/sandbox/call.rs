@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
@@ -15,12 +15,13 @@ use super::bindings::everwit::types::common::Failure as WitFailure;
 use super::bindings::everwit::types::tools::CallOutput;
 use super::bindings::exports::everwit::capability::describe::Description;
 use super::bindings::exports::everwit::capability::tools::Context;
+use super::bindings::exports::everwit::driver::meta;
 use super::imports::http::HttpAccess;
 use super::imports::log::LogCapture;
 use super::imports::wasi;
 use super::ledger::Ledger;
 use super::limiter::Limiter;
-use super::loaded::Loaded;
+use super::loaded::{Exports, Loaded};
 use super::state::{CallState, RunningCall, Services, Subject};
 use super::trap::{Stop, classify};
 use crate::capability::{LogLine, StopKind, Stopped, ToolSink};
@@ -41,13 +42,13 @@ const MAX_WAITING_CALLS: usize = 4_096;
 
 /// Admits a bounded number of calls at once, and a bounded number of waiting ones.
 pub(super) struct Slots {
-    running: Semaphore,
+    running: Arc<Semaphore>,
     waiting: Semaphore,
 }
 
 impl Slots {
     pub(super) fn new(concurrent: usize) -> Self {
-        Self { running: Semaphore::new(concurrent), waiting: Semaphore::new(MAX_WAITING_CALLS) }
+        Self { running: Arc::new(Semaphore::new(concurrent)), waiting: Semaphore::new(MAX_WAITING_CALLS) }
     }
 
     async fn take(&self, deadline: Instant) -> Option<tokio::sync::SemaphorePermit<'_>> {
@@ -56,6 +57,15 @@ impl Slots {
         }
         let _place = self.waiting.try_acquire().ok()?;
         tokio::time::timeout_at(deadline.into(), self.running.acquire()).await.ok()?.ok()
+    }
+
+    /// As [`Self::take`], for an instance that outlives the call that made it.
+    pub(super) async fn take_owned(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = self.running.clone().try_acquire_owned() {
+            return Some(permit);
+        }
+        let _place = self.waiting.try_acquire().ok()?;
+        tokio::time::timeout_at(deadline.into(), self.running.clone().acquire_owned()).await.ok()?.ok()
     }
 }
 
@@ -79,13 +89,19 @@ pub(super) struct Finished<T> {
     pub(super) logs: Vec<LogLine>,
 }
 
+/// What a component says about itself.
+pub(super) enum Described {
+    Capability(Description),
+    Driver(meta::Description),
+}
+
 /// Runs `describe`.
 pub(super) async fn describe(
     services: &Arc<Services>,
     slots: &Slots,
     loaded: &Loaded,
     circumstances: Circumstances<'_>,
-) -> Finished<Description> {
+) -> Finished<Described> {
     let started = Instant::now();
     let mut call = match Call::begin(services, slots, loaded, circumstances, started).await {
         Ok(call) => call,
@@ -93,8 +109,13 @@ pub(super) async fn describe(
     };
     let store = &mut call.store;
     let work = async {
-        let guest = loaded.pre.instantiate_async(&mut *store).await?;
-        guest.everwit_capability_describe().call_describe(&mut *store).await
+        let instance = loaded.pre.instantiate_async(&mut *store).await?;
+        Ok(match &loaded.exports {
+            Exports::Capability { describe, .. } => {
+                Described::Capability(describe.load(&mut *store, &instance)?.call_describe(&mut *store).await?)
+            }
+            Exports::Driver(exports) => Described::Driver(exports.meta.load(&mut *store, &instance)?.call_describe(&mut *store).await?),
+        })
     };
     let result = supervise(work, call.deadline, call.cancel).await;
     call.finish(result)
@@ -109,6 +130,9 @@ pub(super) async fn call_tool(
     request: (&Context, &str, &String),
 ) -> Finished<Result<CallOutput, WitFailure>> {
     let started = Instant::now();
+    let Exports::Capability { tools, .. } = &loaded.exports else {
+        return refused(StopKind::Internal, "a driver has no tools", circumstances.budget);
+    };
     let (context, tool, arguments) = request;
     let mut call = match Call::begin(services, slots, loaded, circumstances, started).await {
         Ok(call) => call,
@@ -117,8 +141,8 @@ pub(super) async fn call_tool(
     call.store.data_mut().ledger.bytes_in += (tool.len() + arguments.len() + context.config.len()) as u64;
     let store = &mut call.store;
     let work = async {
-        let instance = loaded.pre.instance_pre().instantiate_async(&mut *store).await?;
-        let guest = loaded.tools.load(&mut *store, &instance)?;
+        let instance = loaded.pre.instantiate_async(&mut *store).await?;
+        let guest = tools.load(&mut *store, &instance)?;
         guest.call_call(&mut *store, context, tool, arguments).await
     };
     let result = supervise(work, call.deadline, call.cancel).await;
@@ -188,7 +212,7 @@ impl<'a> Call<'a> {
 }
 
 /// A store with the whole budget armed, before anything of the guest runs.
-fn armed(
+pub(super) fn armed(
     services: &Arc<Services>,
     loaded: &Loaded,
     circumstances: Circumstances<'_>,
@@ -233,7 +257,7 @@ fn armed(
 }
 
 /// Why the work did not end by itself with a value.
-enum End {
+pub(super) enum End {
     Deadline,
     Cancelled,
     Error(wasmtime::Error),
@@ -241,7 +265,11 @@ enum End {
 
 /// Drives the guest until it ends, the deadline passes, or a cancel has had its grace. Dropping
 /// the work unwinds the guest's fiber.
-async fn supervise<T>(work: impl Future<Output = wasmtime::Result<T>>, deadline: Instant, cancel: &CancellationToken) -> Result<T, End> {
+pub(super) async fn supervise<T>(
+    work: impl Future<Output = wasmtime::Result<T>>,
+    deadline: Instant,
+    cancel: &CancellationToken,
+) -> Result<T, End> {
     let mut work = pin!(work);
     // Most calls end without waiting for anything, and then timers cost more than they guard: a
     // guest cannot be stopped within one poll, and yields after a bounded amount of fuel.
@@ -278,6 +306,6 @@ impl From<Stop> for Stopped {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -15,7 +15,9 @@ use super::state::Subject;
 use crate::capability::{
     CallError, Capability, CapabilityRegistry, CapabilitySource, StopKind, ToolCallContext, ToolDefinition, ToolOutcome, tool_name,
 };
-use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant, Permissions, Receipt, ToolDescription};
+use crate::component::{
+    Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Grant, Permissions, Receipt, ToolDescription,
+};
 use crate::error::Error;
 use crate::event::PinnedCapability;
 use crate::id::{OrgId, SessionId, TurnId};
@@ -206,7 +208,9 @@ impl CapabilitySource for ComponentCapabilities {
         }
         let Some(component) = self.components.find_component(org, &id.to_lowercase()).await? else { return Ok(None) };
         match component.active_version {
-            Some(version) if component.archived_at.is_none() => Ok(Some(self.version(org, &component, version).await?)),
+            Some(version) if component.archived_at.is_none() && component.kind == ComponentKind::Capability => {
+                Ok(Some(self.version(org, &component, version).await?))
+            }
             _ => Ok(None),
         }
     }

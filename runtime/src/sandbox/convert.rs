@@ -132,6 +132,7 @@ pub(super) fn description(from: Description) -> Result<ComponentDescription, Vec
         instructions: from.instructions,
         config_schema,
         tools,
+        driver: None,
         dependencies: from.dependencies,
         features: from.features,
         permissions,

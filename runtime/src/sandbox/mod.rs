@@ -12,6 +12,7 @@ mod capability;
 mod child;
 mod compile;
 mod convert;
+mod driver;
 pub mod engine;
 mod gate;
 mod imports;
@@ -37,19 +38,19 @@ pub use cache::ArtifactCache;
 pub use capability::{ComponentCapabilities, ComponentCapability, Terms};
 pub use child::{compile_child, compile_child_main};
 pub use compile::{CHILD_ARGUMENT, CompilerCommand, Lane};
+pub use driver::{ComponentDriver, ComponentDrivers};
 pub use gate::rule::{RULES, Rule};
-pub use gate::{Finding, Inspection, Kind, Producer, inspect};
+pub use gate::{Finding, Inspection, Producer, inspect};
 
 use crate::capability::{NoSink, ToolSink};
 use crate::clock::Clock;
-use crate::component::{ComponentDescription, Digest, Grant};
+use crate::component::{ComponentDescription, ComponentKind, Digest, Grant, ReplayedExchange};
 use crate::egress::Gateway;
 use crate::error::Error;
 use crate::id::OrgId;
 use crate::limits::Budget;
 use crate::store::KvStore;
-use bindings::exports::everwit::capability::describe::Description;
-use call::{Circumstances, Finished, Slots};
+use call::{Circumstances, Described, Finished, Slots};
 use engine::{EngineClass, Engines};
 use loaded::{Linkers, Loaded};
 use pseudonym::Pseudonyms;
@@ -85,6 +86,8 @@ pub struct Admission {
     pub description: ComponentDescription,
     /// WIT names of its imports.
     pub imports: Vec<String>,
+    /// What the replay of a driver's recorded exchanges covered.
+    pub exchanges: Vec<ReplayedExchange>,
     /// What is allowed but unwise.
     pub warnings: Vec<Finding>,
 }
@@ -138,21 +141,34 @@ impl Sandbox {
             let producers = inspection.producers.clone();
             AdmitError::Rejected(Arc::new(Rejection { digest: *digest, size: *size, producers, findings }))
         };
-        if inspection.kind != Some(Kind::Capability) {
-            return Err(rejected(vec![not_a_capability()]));
-        }
         let loaded = self.load(*digest, Budget::DESCRIBE.memory_bytes).await.map_err(internal)?;
         let loaded = loaded.ok_or_else(|| internal(gone(*digest)))?;
         let finished = self.describe(&loaded).await;
         let described = finished.result.map_err(|stopped| rejected(vec![describe_stopped(&stopped)]))?;
-        let description = convert::description(described).map_err(|problems| rejected(unreadable(problems)))?;
+        let description = match described {
+            Described::Capability(described) => convert::description(described),
+            Described::Driver(described) => driver::description(described),
+        };
+        let description = description.map_err(|problems| rejected(unreadable(problems)))?;
         let mut findings = verify::description(&description);
         findings.extend(verify::section(inspection.description.as_deref(), &description));
         if !findings.is_empty() {
             return Err(rejected(findings));
         }
-        let warnings = verify::growth(&finished.usage, inspection.min_memory_bytes);
-        Ok(Admission { digest: *digest, size: *size, description, imports: inspection.imports.clone(), warnings })
+        let mut warnings = verify::growth(&finished.usage, inspection.min_memory_bytes);
+        let exchanges = match (description.kind(), inspection.exchanges.as_deref()) {
+            (ComponentKind::Driver, Some(section)) => {
+                let terms = Terms { budget: Budget::COMPLETION, ..Terms::default() };
+                let driver = ComponentDriver::new(self.clone(), loaded, description.clone(), *digest, terms).map_err(internal)?;
+                driver::replay(&driver, section).await.map_err(rejected)?
+            }
+            (ComponentKind::Driver, None) => {
+                warnings.push(no_exchanges());
+                Vec::new()
+            }
+            (ComponentKind::Capability, _) => Vec::new(),
+        };
+        Ok(Admission { digest: *digest, size: *size, description, imports: inspection.imports.clone(), exchanges, warnings })
     }
 
     /// Admits a component and makes it callable, for hosts that keep no versions.
@@ -163,6 +179,16 @@ impl Sandbox {
         let wasm = wasm.into();
         let Admission { digest, description, .. } = self.admit(wasm.clone()).await?;
         self.component(digest, description, terms, || async { Ok(wasm.to_vec()) }).await.map_err(internal)
+    }
+
+    /// As [`Self::open`], for a driver.
+    ///
+    /// # Errors
+    /// As for [`Self::admit`].
+    pub async fn open_driver(&self, wasm: impl Into<Bytes>, terms: Terms) -> Result<ComponentDriver, AdmitError> {
+        let wasm = wasm.into();
+        let Admission { digest, description, .. } = self.admit(wasm.clone()).await?;
+        self.driver(digest, description, terms, || async { Ok(wasm.to_vec()) }).await.map_err(internal)
     }
 
     /// A component that was admitted before, by this process or another. If its compiled code is
@@ -181,17 +207,43 @@ impl Sandbox {
         F: FnOnce() -> R,
         R: Future<Output = Result<Vec<u8>, Error>>,
     {
-        let memory = terms.budget.memory_bytes;
-        let loaded = match self.load(digest, memory).await? {
-            Some(loaded) => loaded,
-            None => {
-                let compiled = self.inner.compiler.admit(wasm().await?.into()).await;
-                compiled.map_err(|error| Error::Sandbox(format!("{digest} cannot be compiled any more: {error}")))?;
-                let loaded = self.load(digest, memory).await?;
-                loaded.ok_or_else(|| gone(digest))?
-            }
-        };
+        let loaded = self.load_or_compile(digest, terms.budget.memory_bytes, wasm).await?;
+        if loaded.kind() != ComponentKind::Capability {
+            return Err(Error::Sandbox(format!("{digest} is no capability")));
+        }
         Ok(ComponentCapability::new(self.clone(), loaded, description, digest, terms))
+    }
+
+    /// As [`Self::component`], for a driver.
+    ///
+    /// # Errors
+    /// As for [`Self::component`].
+    pub async fn driver<F, R>(
+        &self,
+        digest: Digest,
+        description: ComponentDescription,
+        terms: Terms,
+        wasm: F,
+    ) -> Result<ComponentDriver, Error>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = Result<Vec<u8>, Error>>,
+    {
+        let loaded = self.load_or_compile(digest, terms.budget.memory_bytes, wasm).await?;
+        ComponentDriver::new(self.clone(), loaded, description, digest, terms)
+    }
+
+    async fn load_or_compile<F, R>(&self, digest: Digest, memory: u64, wasm: F) -> Result<Arc<Loaded>, Error>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = Result<Vec<u8>, Error>>,
+    {
+        if let Some(loaded) = self.load(digest, memory).await? {
+            return Ok(loaded);
+        }
+        let compiled = self.inner.compiler.admit(wasm().await?.into()).await;
+        compiled.map_err(|error| Error::Sandbox(format!("{digest} cannot be compiled any more: {error}")))?;
+        self.load(digest, memory).await?.ok_or_else(|| gone(digest))
     }
 
     /// Loads compiled code into the engine that `memory_bytes` of memory need.
@@ -210,7 +262,7 @@ impl Sandbox {
     }
 
     /// Asks a component what it is. That is nobody's call: no org, no grant, no listener.
-    async fn describe(&self, loaded: &Loaded) -> Finished<Description> {
+    async fn describe(&self, loaded: &Loaded) -> Finished<Described> {
         let subject = Arc::new(Subject { component: String::new(), grant: Grant::default() });
         let (cancel, sink): (_, Arc<dyn ToolSink>) = (CancellationToken::new(), Arc::new(NoSink));
         let circumstances = Circumstances {
@@ -255,9 +307,9 @@ fn gone(digest: Digest) -> Error {
     Error::Sandbox(format!("the compiled code of {digest} is gone"))
 }
 
-fn not_a_capability() -> Finding {
-    let detail = "this is a model driver; only capabilities can be uploaded";
-    Finding::new("unsupported_kind", Some("/exports".to_owned()), detail, "build it for the world everwit:capability/capability")
+fn no_exchanges() -> Finding {
+    let detail = "the driver carries no recorded exchanges, so that nothing of it was tried";
+    Finding::new("no_exchanges", None, detail, "record some: docs/drivers.md says how")
 }
 
 fn describe_stopped(stopped: &crate::capability::Stopped) -> Finding {

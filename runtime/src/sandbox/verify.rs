@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::Finding;
-use crate::component::{CallUsage, ComponentDescription, HttpPermission, Permissions, ToolDescription};
+use crate::component::{CREDENTIALS, CallUsage, ComponentDescription, DriverDescription, HttpPermission, Permissions, ToolDescription};
 use crate::limits::MAX_NAME_BYTES;
 
 /// Tools of one capability.
@@ -24,15 +24,24 @@ const MAX_TOOL_DESCRIPTION_BYTES: usize = 4 << 10;
 const MAX_TOOL_NAME_BYTES: usize = 64;
 /// Tables and further memories count toward the peak too; what is below one megabyte is not growth.
 const GROWTH_SLACK_BYTES: u64 = 1 << 20;
+/// Credentials of a driver, each place counted.
+const MAX_CREDENTIALS: usize = 8;
+/// Models that a driver knows without asking.
+const MAX_MODELS: usize = 256;
+/// Bytes of a model's name or title.
+const MAX_MODEL_NAME_BYTES: usize = 256;
 /// Entries in each list of permissions.
 const MAX_PERMISSIONS: usize = 64;
 
 /// All that is wrong with a description.
 pub(super) fn description(description: &ComponentDescription) -> Vec<Finding> {
     let mut check = Check::default();
-    check.rule("/id", is_id(&description.id), "invalid_id", || {
+    check.rule("/id", is_id(&description.id) || (description.driver.is_some() && is_id_or_built_in(&description.id)), "invalid_id", || {
         (format!("the id is {:?}", description.id), "use lower-case letters, digits and single hyphens, at most 64 bytes".to_owned())
     });
+    if let Some(driver) = &description.driver {
+        check.driver(driver);
+    }
     check.text("/title", &description.title, 1, MAX_TITLE_BYTES);
     check.text("/summary", &description.summary, 1, MAX_SUMMARY_BYTES);
     check.text("/instructions", description.instructions.as_deref().unwrap_or(""), 0, MAX_INSTRUCTIONS_BYTES);
@@ -120,6 +129,38 @@ impl Check {
         }
     }
 
+    fn driver(&mut self, driver: &DriverDescription) {
+        for (at, credential) in driver.credentials.iter().enumerate() {
+            let pointer = |field: &str| format!("/driver/credentials/{at}/{field}");
+            self.rule(&pointer("name"), CREDENTIALS.contains(&credential.name.as_str()), "invalid_credential", || {
+                (format!("{:?} is not the name of a credential", credential.name), format!("use one of {}", CREDENTIALS.join(", ")))
+            });
+            self.text(&pointer("title"), &credential.title, 0, MAX_TITLE_BYTES);
+            self.rule(&pointer("place"), super::driver::is_place(&credential.place), "invalid_place", || {
+                (format!("{:?} is no place in a request", credential.place), "use header:<name>, query:<name> or body".to_owned())
+            });
+        }
+        for (list, length, most) in
+            [("credentials", driver.credentials.len(), MAX_CREDENTIALS), ("models", driver.models.len(), MAX_MODELS)]
+        {
+            self.rule(&format!("/driver/{list}"), length <= most, "too_many", || {
+                (format!("there are {length} entries"), format!("name at most {most}"))
+            });
+        }
+        for (at, model) in driver.models.iter().take(MAX_MODELS).enumerate() {
+            self.text(&format!("/driver/models/{at}/id"), &model.id, 1, MAX_MODEL_NAME_BYTES);
+            self.text(&format!("/driver/models/{at}/title"), &model.title, 0, MAX_MODEL_NAME_BYTES);
+        }
+        if let Some(base_url) = &driver.default_base_url {
+            let usable = url::Url::parse(base_url).is_ok_and(|url| {
+                matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none() && url.query().is_none()
+            });
+            self.rule("/driver/default_base_url", usable && base_url.len() <= MAX_SUMMARY_BYTES, "invalid_base_url", || {
+                (format!("{base_url:?} is not a base URL"), "use http or https, a host and perhaps a path".to_owned())
+            });
+        }
+    }
+
     fn permissions(&mut self, permissions: &Permissions) {
         let lists = [
             ("http", permissions.http.len()),
@@ -156,7 +197,7 @@ fn is_id(id: &str) -> bool {
     id.len() <= MAX_NAME_BYTES && id.split('-').all(|word| !word.is_empty() && word.bytes().all(is_lower_or_digit))
 }
 
-/// Built-in capabilities may have underscores.
+/// Built-in capabilities and drivers may have underscores.
 fn is_id_or_built_in(id: &str) -> bool {
     is_id(&id.replace('_', "-"))
 }

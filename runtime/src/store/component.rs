@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{Listing, Page, StoreResult};
+use super::{Listing, Page, StoreError, StoreResult};
 use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant};
 use crate::id::{ComponentId, OrgId};
 use crate::limits::Budget;
@@ -23,6 +23,17 @@ pub struct NewVersion {
     pub imports: Vec<String>,
     /// When.
     pub now: Timestamp,
+}
+
+/// Refuses a version whose kind is not that of its component.
+///
+/// # Errors
+/// `OtherKind`.
+pub(super) fn check_kind(component: &Component, description: &ComponentDescription) -> StoreResult<()> {
+    if component.kind == description.kind() {
+        return Ok(());
+    }
+    Err(StoreError::OtherKind { id: component.name.clone(), kind: component.kind.as_str() })
 }
 
 /// What storing a version did.
@@ -51,7 +62,8 @@ pub struct Activation {
 #[async_trait]
 pub trait ComponentStore: Send + Sync {
     /// Stores a version. The same bytes under the same name are the same version; a new
-    /// version is not active. `Corrupt` if the bytes do not have the digest.
+    /// version is not active. `Corrupt` if the bytes do not have the digest; `OtherKind` if the name
+    /// is taken by the other kind of component.
     async fn add_version(&self, org: OrgId, new: NewVersion) -> StoreResult<StoredVersion>;
     /// Reads a component.
     async fn get_component(&self, org: OrgId, id: ComponentId) -> StoreResult<Option<Component>>;

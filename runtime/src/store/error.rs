@@ -43,6 +43,14 @@ pub enum StoreError {
         /// The id or name that is taken.
         id: String,
     },
+    /// The name of an uploaded component is taken by one of the other kind.
+    #[error("{id:?} is a {kind} already; give the component another id")]
+    OtherKind {
+        /// The name.
+        id: String,
+        /// The kind that has it.
+        kind: &'static str,
+    },
     /// The row was changed since it was read.
     #[error("{what} {id:?} was changed by somebody else; read it again")]
     Stale {
@@ -106,7 +114,7 @@ impl StoreError {
             Self::Duplicate { .. } | Self::Stale { .. } | Self::TurnOpen { .. } | Self::SequenceConflict { .. } | Self::Fenced { .. } => {
                 ErrorKind::Conflict
             }
-            Self::File { .. } => ErrorKind::Conflict,
+            Self::File { .. } | Self::OtherKind { .. } => ErrorKind::Conflict,
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::Limit(_) => ErrorKind::Limit,
             Self::Corrupt(_) | Self::Incompatible(_) => ErrorKind::Internal,

@@ -13,7 +13,7 @@ use super::resolve::{ResolvedCapability, merge, resolve, resolve_pinned};
 use super::toolset::Toolset;
 use crate::agent::Agent;
 use crate::capability::{Capability, CapabilitySource};
-use crate::driver::{DriverRegistry, OfferedTool, ResolvedModel};
+use crate::driver::{DriverSource, FoundDriver, OfferedTool, ResolvedModel};
 use crate::event::PinnedCapability;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
 use crate::id::{HarnessId, ModelId, OrgId, ProviderId, SessionId};
@@ -30,7 +30,7 @@ pub struct ContextSources<'a> {
     /// Capabilities.
     pub capabilities: &'a dyn CapabilitySource,
     /// Model drivers: a model whose driver is missing cannot be used.
-    pub drivers: &'a DriverRegistry,
+    pub drivers: &'a dyn DriverSource,
     /// The platform's default model.
     pub default_model: &'a ResolvedModel,
 }
@@ -77,6 +77,8 @@ pub struct TurnContext {
     pub runtime_agent: RuntimeAgent,
     /// The model and how to reach it.
     pub model_with_provider: ResolvedModel,
+    /// The driver of the model; none if the platform's default names one that is not registered.
+    pub driver: Option<FoundDriver>,
     /// Id of the model; none for the platform's default.
     pub resolved_model_id: Option<ModelId>,
     /// Id of the model's provider; none for the platform's default.
@@ -178,6 +180,7 @@ impl Layers {
             messages,
             runtime_agent,
             model_with_provider: model.resolved,
+            driver: model.driver,
             resolved_model_id: model.id,
             resolved_provider_id: model.provider_id,
             resolved_locale: self.session.locale.clone(),

@@ -15,7 +15,7 @@ use super::plan::{Finish, MAX_FRUITLESS_ATTEMPTS, Step, next, no_progress};
 use super::stop::{SealReason, Stop};
 use crate::capability::{CapabilitySource, ToolServices};
 use crate::clock::Clock;
-use crate::driver::{DriverHost, DriverRegistry, ResolvedModel};
+use crate::driver::{DriverHost, DriverSource, FoundDriver, ResolvedModel};
 use crate::egress::Gateway;
 use crate::engine::TurnKey;
 use crate::error::Error;
@@ -35,8 +35,8 @@ pub struct TurnPlatform {
     pub backends: RuntimeBackends,
     /// Where capabilities are found.
     pub capabilities: Arc<dyn CapabilitySource>,
-    /// Model drivers.
-    pub drivers: DriverRegistry,
+    /// Where model drivers are found.
+    pub drivers: Arc<dyn DriverSource>,
     /// The model of turns whose org, harness, agent, session and message name none.
     pub default_model: ResolvedModel,
     /// Time of the events.
@@ -85,7 +85,7 @@ impl TurnPlatform {
     /// Where contexts come from, for inspecting what a turn would run on.
     pub fn sources(&self) -> ContextSources<'_> {
         let (capabilities, default_model) = (self.capabilities.as_ref(), &self.default_model);
-        ContextSources { backends: &self.backends, capabilities, drivers: &self.drivers, default_model }
+        ContextSources { backends: &self.backends, capabilities, drivers: self.drivers.as_ref(), default_model }
     }
 
     /// Runs a claimed turn to its end.
@@ -228,7 +228,8 @@ impl<'a> Run<'a> {
 
     async fn start(&mut self) -> Result<(), Halt> {
         let Some(context) = self.context().await? else { return Ok(()) };
-        let events = self.starting(context.pins.clone());
+        let driver = context.driver.as_ref().and_then(|driver| driver.pin().cloned());
+        let events = self.starting(context.pins.clone(), driver);
         self.journal.append(events).await
     }
 
@@ -269,9 +270,22 @@ impl<'a> Run<'a> {
                     tracing::warn!(%error, ?pause, "the context of a turn could not be assembled; trying again");
                     tokio::time::sleep(pause).await;
                 }
-                done => return done,
+                done => return self.with_pinned_driver(done?).await,
             }
         }
+    }
+
+    /// The context with the driver version that the turn began with, unless it uses another driver
+    /// by now.
+    async fn with_pinned_driver(&self, mut context: TurnContext) -> Result<TurnContext, ContextError> {
+        if let Some(pin) = self.journal.state().driver_pin()
+            && pin.id == context.model_with_provider.provider_type.as_str()
+            && context.driver.as_ref().and_then(FoundDriver::pin) != Some(pin)
+        {
+            let driver = self.platform.drivers.pinned_driver(self.key.org, pin).await?;
+            context.driver = Some(driver.ok_or_else(|| ContextError::PinGone { id: pin.id.clone(), version: pin.version })?);
+        }
+        Ok(context)
     }
 
     /// Resolves when the turn is to stop while a step runs.
@@ -283,9 +297,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) fn starting(&self, pins: Vec<PinnedCapability>) -> Vec<EventData> {
+    pub(super) fn starting(&self, pins: Vec<PinnedCapability>, driver: Option<PinnedCapability>) -> Vec<EventData> {
         let (turn_id, input_message_id) = (self.key.turn, self.input_message_id());
-        vec![EventData::TurnStarted { turn_id, input_message_id, capabilities: pins }, self.activated()]
+        vec![EventData::TurnStarted { turn_id, input_message_id, capabilities: pins, driver }, self.activated()]
     }
 
     fn activated(&self) -> EventData {

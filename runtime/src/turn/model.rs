@@ -7,7 +7,7 @@ use super::context::ContextSources;
 use super::context_error::ContextError;
 use super::provenance::Contributor;
 use crate::agent::Agent;
-use crate::driver::ResolvedModel;
+use crate::driver::{FoundDriver, ResolvedModel};
 use crate::harness::Harness;
 use crate::id::{ModelId, OrgId, ProviderId};
 use crate::message::{Message, Role};
@@ -18,6 +18,8 @@ use crate::session::Session;
 pub(super) struct ChosenModel {
     /// How to reach it.
     pub(super) resolved: ResolvedModel,
+    /// Its driver; none if the platform's default names one that is not registered.
+    pub(super) driver: Option<FoundDriver>,
     /// Its id; none for the platform's default.
     pub(super) id: Option<ModelId>,
     /// Id of its provider; none for the platform's default.
@@ -45,7 +47,11 @@ pub(super) async fn choose(
     }
     match store.default_model(org).await? {
         Some(model) => use_model(sources, org, model, Contributor::Organization).await,
-        None => Ok(ChosenModel { resolved: sources.default_model.clone(), id: None, provider_id: None, chosen_by: Contributor::Platform }),
+        None => {
+            let resolved = sources.default_model.clone();
+            let driver = sources.drivers.driver(org, &resolved.provider_type).await?;
+            Ok(ChosenModel { resolved, driver, id: None, provider_id: None, chosen_by: Contributor::Platform })
+        }
     }
 }
 
@@ -73,15 +79,19 @@ async fn use_model(sources: ContextSources<'_>, org: OrgId, model: Model, chosen
     let Some(provider) = provider else {
         return Err(ContextError::ProviderMissing { model: model.model_id });
     };
-    check_usable(sources, &model, &provider)?;
+    check_usable(&model, &provider)?;
+    let Some(driver) = sources.drivers.driver(org, &provider.provider_type).await? else {
+        let (model, driver) = (model.model_id, provider.provider_type.to_string());
+        return Err(ContextError::DriverMissing { model, provider: provider.name, driver });
+    };
     let resolved = provider.resolve(&sources.backends.cipher, org, &model.model_id).map_err(|error| {
         let (model, provider) = (model.model_id.clone(), provider.name.clone());
         ContextError::CredentialsUnreadable { model, provider, problem: error.to_string() }
     })?;
-    Ok(ChosenModel { resolved, id: Some(model.id), provider_id: Some(provider.id), chosen_by })
+    Ok(ChosenModel { resolved, driver: Some(driver), id: Some(model.id), provider_id: Some(provider.id), chosen_by })
 }
 
-fn check_usable(sources: ContextSources<'_>, model: &Model, provider: &Provider) -> Result<(), ContextError> {
+fn check_usable(model: &Model, provider: &Provider) -> Result<(), ContextError> {
     let names = || (model.model_id.clone(), provider.name.clone());
     if !model.enabled {
         let (model, provider) = names();
@@ -90,10 +100,6 @@ fn check_usable(sources: ContextSources<'_>, model: &Model, provider: &Provider)
     if provider.status == ProviderStatus::Disabled {
         let (model, provider) = names();
         return Err(ContextError::ProviderDisabled { model, provider });
-    }
-    if !sources.drivers.has(&provider.provider_type) {
-        let ((model, name), driver) = (names(), provider.provider_type.to_string());
-        return Err(ContextError::DriverMissing { model, provider: name, driver });
     }
     Ok(())
 }

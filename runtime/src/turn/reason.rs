@@ -77,10 +77,11 @@ impl Run<'_> {
     /// Calls the model, until an answer is complete.
     async fn call_model(&self, context: &TurnContext, call: &mut ModelCall) -> Generation {
         let model = &context.model_with_provider;
-        let driver = match self.platform.drivers.create(&model.provider_type, &model.driver_config()) {
-            Ok(driver) => driver,
-            Err(error) => return Generation::Failed(Answer::of(&model.provider_type), error),
+        let Some(driver) = &context.driver else {
+            let message = format!("no driver {} is registered", model.provider_type);
+            return Generation::Failed(Answer::of(&model.provider_type), DriverError::new(DriverErrorKind::Configuration, message));
         };
+        let driver = driver.create(&model.driver_config());
         let cancel = CancellationToken::new();
         let _cancel_on_return = cancel.clone().drop_guard();
         let driver_context = DriverContext {

@@ -13,7 +13,7 @@ impl Run<'_> {
     /// The events that end the turn.
     pub(super) fn ending(&self, finish: Finish) -> (Vec<EventData>, TurnEnd) {
         let state = self.journal.state();
-        let mut events = if state.started_at().is_none() { self.starting(Vec::new()) } else { Vec::new() };
+        let mut events = if state.started_at().is_none() { self.starting(Vec::new(), None) } else { Vec::new() };
         if let Finish::Stopped(stop) = &finish {
             events.extend(self.closing_reason(stop));
             events.extend(self.closing_act(stop));

@@ -23,6 +23,7 @@ pub struct TurnState {
     message_sequence: u64,
     input_message_id: Option<MessageId>,
     started: Option<(Timestamp, Vec<PinnedCapability>)>,
+    driver: Option<PinnedCapability>,
     worked_until: Option<Timestamp>,
     worked_millis: u64,
     iterations: u32,
@@ -63,6 +64,7 @@ impl TurnState {
             last_sequence,
             input_message_id: waiting.map(|input| input.message_id),
             started: None,
+            driver: None,
             worked_until: waiting.map(|input| input.ts),
             worked_millis: 0,
             iterations: 0,
@@ -99,7 +101,10 @@ impl TurnState {
         self.fold_progress(event);
         match &event.data {
             EventData::InputMessage { message } => self.input_message_id = Some(message.id),
-            EventData::TurnStarted { capabilities, .. } => self.started = Some((event.ts, capabilities.clone())),
+            EventData::TurnStarted { capabilities, driver, .. } => {
+                self.started = Some((event.ts, capabilities.clone()));
+                self.driver.clone_from(driver);
+            }
             EventData::ReasonStarted { .. } => self.reason_started = Some(event.ts),
             EventData::LlmGeneration { usage, .. } => self.usage += *usage,
             EventData::OutputMessageCompleted { message, .. } => self.fold_answer(message),
@@ -240,6 +245,11 @@ impl TurnState {
     /// How long processes worked on the turn since it started, in milliseconds.
     pub fn worked_millis(&self) -> u64 {
         self.worked_millis
+    }
+
+    /// The version of a driver component that the turn recorded at its start.
+    pub fn driver_pin(&self) -> Option<&PinnedCapability> {
+        self.driver.as_ref()
     }
 
     /// What the turn pinned at its start; none if it has not started.

@@ -125,7 +125,10 @@ impl World {
         match step {
             Step::Start => {
                 let input_message_id = MessageId::from_uuid(Uuid::nil());
-                vec![vec![EventData::TurnStarted { turn_id: OWN, input_message_id, capabilities: Vec::new() }, Self::activated()]]
+                vec![vec![
+                    EventData::TurnStarted { turn_id: OWN, input_message_id, capabilities: Vec::new(), driver: None },
+                    Self::activated(),
+                ]]
             }
             Step::Reason { iteration, recovered } => vec![vec![self.opening(*iteration, *recovered)], self.closing(*iteration)],
             Step::Act { calls } => {

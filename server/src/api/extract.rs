@@ -19,6 +19,9 @@ use crate::problem::{Finding, Problem};
 /// Largest JSON body in bytes: a system prompt or a message of 1 MiB, escaped.
 pub(crate) const MAX_JSON_BODY_BYTES: usize = 4 << 20;
 
+/// The media type of JSON.
+pub(crate) const JSON: &str = "application/json";
+
 /// A JSON body. Unknown fields, wrong types and missing fields are 422 with a pointer; text that
 /// is no JSON is 400.
 pub(crate) struct JsonBody<T>(pub(crate) T);
@@ -28,7 +31,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let bytes = read_typed_body(&parts.headers, body, "application/json", MAX_JSON_BODY_BYTES).await?;
+        let bytes = read_typed_body(&parts.headers, body, &[JSON], MAX_JSON_BODY_BYTES).await?;
         parse_json(&bytes).map(Self)
     }
 }
@@ -45,34 +48,43 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJsonBody<T>
         if bytes.is_empty() {
             return Ok(Self(None));
         }
-        require_media_type(&parts.headers, "application/json")?;
+        require_media_type(&parts.headers, &[JSON])?;
         parse_json(&bytes).map(Self)
     }
 }
 
-/// 415 unless the body is plain bytes of this media type; parameters are ignored.
-pub(crate) fn require_media_type(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
+/// 415 unless the body is plain bytes of one of these media types; parameters are ignored.
+pub(crate) fn require_media_type(headers: &HeaderMap, accepted: &[&str]) -> Result<(), Problem> {
     let refuse = |detail: String| Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
     if let Some(encoding) = headers.get(CONTENT_ENCODING)
         && encoding != "identity"
     {
         return refuse("the body must not be compressed; leave Content-Encoding out".to_owned());
     }
-    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case(expected) {
+    if accepted.iter().any(|media_type| has_media_type(headers, media_type)) {
         return Ok(());
     }
-    refuse(format!("the Content-Type is {:?}; it must be {expected}", essence.chars().take(80).collect::<String>()))
+    let given: String = media_type_of(headers).chars().take(80).collect();
+    refuse(format!("the Content-Type is {given:?}; it must be {}", accepted.join(" or ")))
+}
+
+/// Whether the body is said to have this media type.
+pub(crate) fn has_media_type(headers: &HeaderMap, media_type: &str) -> bool {
+    media_type_of(headers).eq_ignore_ascii_case(media_type)
+}
+
+fn media_type_of(headers: &HeaderMap) -> &str {
+    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    given.split(';').next().unwrap_or_default().trim()
 }
 
 /// Bytes of a refused body that are still received. A client that is busy sending would otherwise
 /// find the connection closed instead of the answer that says why.
 const MAX_DISCARDED_BYTES: usize = 8 << 20;
 
-/// The whole body, if it has this media type; 415 or 413 otherwise.
-pub(crate) async fn read_typed_body(headers: &HeaderMap, body: Body, media_type: &str, limit: usize) -> Result<Bytes, Problem> {
-    match require_media_type(headers, media_type) {
+/// The whole body, if it has one of these media types; 415 or 413 otherwise.
+pub(crate) async fn read_typed_body(headers: &HeaderMap, body: Body, accepted: &[&str], limit: usize) -> Result<Bytes, Problem> {
+    match require_media_type(headers, accepted) {
         Ok(()) => read_body(body, limit).await,
         Err(problem) => {
             discard(body).await;

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::App;
-use super::extract::{MAX_JSON_BODY_BYTES, parse_json, read_body, require_media_type};
+use super::extract::{JSON, MAX_JSON_BODY_BYTES, parse_json, read_body, require_media_type};
 use crate::problem::Problem;
 
 /// How long a key is remembered.
@@ -60,7 +60,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Once<T> {
         let body = if bytes.is_empty() && !parts.headers.contains_key(axum::http::header::CONTENT_TYPE) {
             parse_json(b"null")?
         } else {
-            require_media_type(&parts.headers, "application/json")?;
+            require_media_type(&parts.headers, &[JSON])?;
             parse_json(&bytes)?
         };
         Ok(Self { body, key: Repeatable { key, route, fingerprint } })

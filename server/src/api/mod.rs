@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use axum::Router;
 use everwit_runtime::capability::ToolServices;
-use everwit_runtime::driver::DriverRegistry;
+use everwit_runtime::driver::DriverSource;
 use everwit_runtime::engine::Engine;
 use everwit_runtime::store::{RuntimeBackends, Scope};
 use everwit_runtime::turn::TurnPlatform;
@@ -72,7 +72,7 @@ pub(crate) struct AppState {
     /// Capabilities, uploaded ones included.
     pub(crate) components: Components,
     /// Model drivers.
-    pub(crate) drivers: DriverRegistry,
+    pub(crate) drivers: Arc<dyn DriverSource>,
     /// Who calls.
     pub(crate) auth: Auth,
     /// What the platform puts into each org.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use everwit_runtime::capability::{Capability, NoSink, ToolCallContext, ToolOutcome, ToolOutput};
-use everwit_runtime::component::{Grant, HttpPermission, Permissions, Receipt};
+use everwit_runtime::component::{ComponentKind, Grant, HttpPermission, Permissions, Receipt};
 use everwit_runtime::egress::PrivateTarget;
 use everwit_runtime::id::{OrgId, SessionId, TurnId};
 use everwit_runtime::limits::Budget;
@@ -61,6 +61,9 @@ pub(crate) async fn run(args: CallArgs) -> Result<(), Failure> {
             return Err(Failure::silent());
         }
     };
+    if admission.description.kind() == ComponentKind::Driver {
+        return Err(Failure::usage("this is a model driver, which has no tools; `everwit inspect` replays its recorded exchanges"));
+    }
     let grant = grant(&args, &admission.description.permissions)?;
     let terms = Terms { version: None, grant, budget: Budget::TOOL_CALL };
     let Admission { digest, description, .. } = admission;

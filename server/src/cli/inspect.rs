@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use everwit_runtime::component::{Effects, FileAccess, Permissions};
+use everwit_runtime::component::{DriverDescription, Effects, FileAccess, Permissions, ReplayedExchange};
 use serde_json::{Value, json};
 
 use super::output::{Failure, Style, harmless, print};
@@ -42,12 +42,14 @@ pub(crate) async fn run(args: InspectArgs) -> Result<(), Failure> {
 fn accepted(admission: &Admission) -> Value {
     json!({
         "accepted": true,
+        "kind": admission.description.kind(),
         "id": admission.description.id,
         "version": admission.description.version,
         "digest": admission.digest,
         "size": admission.size,
         "imports": admission.imports,
         "description": admission.description,
+        "exchanges": admission.exchanges,
         "warnings": admission.warnings,
     })
 }
@@ -78,6 +80,9 @@ fn sheet(admission: &Admission, style: Style) -> String {
     for (at, permission) in asked.iter().enumerate() {
         let _ = writeln!(text, "  {}  {}", if at == 0 { "asks for" } else { "        " }, harmless(permission));
     }
+    if let Some(driver) = &about.driver {
+        text.push_str(&of_driver(driver, &admission.exchanges));
+    }
     for tool in &about.tools {
         let _ = writeln!(text, "\n{}  {}", style.bold(&harmless(&tool.name)), style.dim(&effects(tool.effects)));
         let _ = writeln!(text, "  {}", indented(&tool.description));
@@ -87,6 +92,19 @@ fn sheet(admission: &Admission, style: Style) -> String {
     }
     for warning in &admission.warnings {
         let _ = writeln!(text, "\nwarning: {} ({})\n  fix: {}", harmless(&warning.detail), warning.code, harmless(&warning.fix));
+    }
+    text
+}
+
+/// Where a driver goes, with what, and what was tried of it.
+fn of_driver(driver: &DriverDescription, replayed: &[ReplayedExchange]) -> String {
+    let mut text = format!("  base url  {}\n", harmless(driver.default_base_url.as_deref().unwrap_or("the provider's")));
+    for credential in &driver.credentials {
+        let need = if credential.required { "" } else { ", optional" };
+        let _ = writeln!(text, "  {} in {}{need}", harmless(&credential.name), harmless(&credential.place));
+    }
+    for ReplayedExchange { name, cuts, runs } in replayed {
+        let _ = writeln!(text, "  replayed  {}: answer cut in {cuts} ways, driver run {runs} times", harmless(name));
     }
     text
 }

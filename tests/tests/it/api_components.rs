@@ -192,6 +192,47 @@ async fn only_plain_wasm_of_acceptable_size_is_read() {
     assert_eq!(api.get("/v1/components").await.expect(200)["total"], 0);
 }
 
+/// A form as `curl -F` sends it.
+fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut form = Vec::new();
+    for (name, content) in parts {
+        let head = format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"x.wasm\"\r\n\r\n");
+        form.extend([head.as_bytes(), content, b"\r\n"].concat());
+    }
+    [form, b"--edge--\r\n".to_vec()].concat()
+}
+
+#[tokio::test]
+async fn a_component_comes_as_the_one_part_of_a_form_as_well() {
+    let server = Server::start().await;
+    let api = server.api();
+    let content_type = "multipart/form-data; boundary=edge";
+    let send_form = async |content_type: &str, body: Vec<u8>| {
+        send(api.request(Method::POST, "/v1/components").header(CONTENT_TYPE, content_type).body(body)).await
+    };
+    let wasm = guest("minimal");
+    let largest = vec![0; 32 << 20];
+    for (content_type, body, status, code, says) in [
+        (content_type, form(&[("file", &wasm)]), 400, "invalid_form", "it has a part \"file\""),
+        (content_type, form(&[]), 400, "invalid_form", "it has no part"),
+        (content_type, form(&[("component", &wasm), ("component", &wasm)]), 400, "invalid_form", "more than one part"),
+        (content_type, form(&[("component", &wasm)])[..5_000].to_vec(), 400, "invalid_form", "curl -F component=@FILE.wasm"),
+        ("multipart/form-data", form(&[("component", &wasm)]), 400, "invalid_form", "boundary"),
+        (content_type, form(&[("component", &[&largest[..], b"x"].concat())]), 413, "body_too_large", "33554432 bytes"),
+        (content_type, form(&[("component", &[largest.clone(), largest.clone()].concat())]), 413, "body_too_large", "bytes"),
+        (content_type, form(&[("component", b"not wasm at all")]), 422, "component_rejected", "nothing was stored"),
+    ] {
+        let refused = send_form(content_type, body).await.expect(status);
+        assert_eq!(refused["code"], code, "{refused}");
+        assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{refused} does not say {says:?}");
+    }
+    assert_eq!(api.get("/v1/components").await.expect(200)["total"], 0);
+    let uploaded = send_form(content_type, form(&[("component", &wasm)])).await.expect(201);
+    assert_eq!(uploaded["active"], true);
+    let raw = api.upload("", wasm).await.expect(200);
+    assert_eq!(raw["version"]["digest"], uploaded["version"]["digest"], "the same bytes are the same version, however they come");
+}
+
 #[tokio::test]
 async fn activation_can_be_left_to_the_caller() {
     let server = Server::start().await;

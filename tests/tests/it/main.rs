@@ -15,6 +15,7 @@ mod compile;
 mod contracts;
 mod crash;
 mod definition;
+mod driver_components;
 mod egress;
 mod embedding_server;
 mod environment;

@@ -11,6 +11,8 @@ mod retry;
 mod token;
 
 pub use exchange::CodecDriver;
+#[cfg(feature = "sandbox")]
+pub(crate) use framer::Framer;
 pub(super) use line::Line;
 pub use record::{ExchangeRecorder, RecordedExchange};
 pub use retry::{Started, complete};

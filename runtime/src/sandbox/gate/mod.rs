@@ -25,23 +25,15 @@ use module::{ModuleShape, Modules};
 use structure::{Flow, Structure};
 use world::World;
 
+use crate::component::ComponentKind;
 use crate::limits::{MAX_COMPONENT_BYTES, MAX_JSON_BYTES};
 
 /// Name of the custom section that holds a description as JSON.
 pub(crate) const DESCRIPTION_SECTION: &str = "everwit:description";
+/// Name of the custom section that holds a driver's recorded exchanges as JSON.
+pub(crate) const EXCHANGES_SECTION: &str = "everwit:exchanges";
 /// Producers that are kept; a toolchain names about five.
 const MAX_PRODUCERS: usize = 16;
-
-/// What a component implements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Tools and prompt contributions.
-    Capability,
-    /// A model driver.
-    Driver,
-}
 
 /// A tool that took part in making a component, as it says itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +52,7 @@ pub struct Producer {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Inspection {
     /// What it implements; none if that is among the findings.
-    pub kind: Option<Kind>,
+    pub kind: Option<ComponentKind>,
     /// WIT names of its imports.
     pub imports: Vec<String>,
     /// WIT names of its exports.
@@ -69,6 +61,9 @@ pub struct Inspection {
     pub producers: Vec<Producer>,
     /// The custom section `everwit:description`, if it has one: JSON text that nobody checked yet.
     pub description: Option<String>,
+    /// The custom section `everwit:exchanges`, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchanges: Option<String>,
     /// Size of the largest memory at start, in bytes.
     pub min_memory_bytes: u64,
     /// Elements of the largest table at start.
@@ -118,8 +113,20 @@ pub fn inspect(upload: &[u8]) -> (Inspection, Vec<Finding>) {
     }
     gate.structure.report(&mut findings);
     gate.modules.report(&mut findings);
-    gate.report_description(&mut findings);
+    gate.report_sections(&mut findings);
     (gate.into_inspection(), findings.into_vec())
+}
+
+/// Keeps a section of JSON. Linkers put sections into the core module or at the component's top;
+/// either is read, and copies must agree.
+fn keep(data: &[u8], kept: &mut Option<String>, fault: &mut Option<&'static str>) {
+    let text = (data.len() <= MAX_JSON_BYTES).then(|| str::from_utf8(data).ok()).flatten();
+    match (text, kept.as_ref()) {
+        (None, _) => *fault = Some("is not UTF-8 text of at most 1 MiB"),
+        (Some(text), Some(earlier)) if text != earlier => *fault = Some("appears twice with different content"),
+        (Some(_), Some(_)) => {}
+        (Some(text), None) => *kept = Some(text.to_owned()),
+    }
 }
 
 /// State of the pass.
@@ -131,6 +138,7 @@ struct Gate {
     module: Option<ModuleShape>,
     inspection: Inspection,
     bad_description: Option<&'static str>,
+    bad_exchanges: Option<&'static str>,
 }
 
 impl Gate {
@@ -142,6 +150,7 @@ impl Gate {
             module: None,
             inspection: Inspection::default(),
             bad_description: None,
+            bad_exchanges: None,
         }
     }
 
@@ -205,7 +214,9 @@ impl Gate {
 
     fn custom(&mut self, section: &CustomSectionReader<'_>) {
         if section.name() == DESCRIPTION_SECTION {
-            self.describe(section.data());
+            keep(section.data(), &mut self.inspection.description, &mut self.bad_description);
+        } else if section.name() == EXCHANGES_SECTION {
+            keep(section.data(), &mut self.inspection.exchanges, &mut self.bad_exchanges);
         } else if let KnownCustom::Producers(fields) = section.as_known() {
             // Information only: what cannot be read is left out.
             for field in fields.into_iter().map_while(Result::ok) {
@@ -223,22 +234,15 @@ impl Gate {
         }
     }
 
-    /// Linkers put the section into the core module or at the component's top; either is read,
-    /// and copies must agree.
-    fn describe(&mut self, data: &[u8]) {
-        let text = (data.len() <= MAX_JSON_BYTES).then(|| str::from_utf8(data).ok()).flatten();
-        match (text, &self.inspection.description) {
-            (None, _) => self.bad_description = Some("is not UTF-8 text of at most 1 MiB"),
-            (Some(text), Some(earlier)) if text != earlier => self.bad_description = Some("appears twice with different content"),
-            (Some(_), Some(_)) => {}
-            (Some(text), None) => self.inspection.description = Some(text.to_owned()),
-        }
-    }
-
-    fn report_description(&self, findings: &mut Findings) {
-        if let Some(fault) = self.bad_description {
-            let detail = format!("the custom section {DESCRIPTION_SECTION} {fault}");
-            findings.add("description_invalid", None, detail, "let the SDK write the section, once");
+    fn report_sections(&self, findings: &mut Findings) {
+        let sections = [
+            ("description_invalid", DESCRIPTION_SECTION, self.bad_description),
+            ("exchanges_invalid", EXCHANGES_SECTION, self.bad_exchanges),
+        ];
+        for (code, name, fault) in sections {
+            if let Some(fault) = fault {
+                findings.add(code, None, format!("the custom section {name} {fault}"), "let the SDK write the section, once");
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! What a component may import and must export. Interfaces only: a bare function, type or module
 //! has no version and no owner.
 
-use super::Kind;
 use super::finding::{Findings, quoted};
+use crate::component::ComponentKind;
 
 /// Interfaces of one package that a component may import.
 struct Package {
@@ -51,19 +51,39 @@ const IMPORTS: &[Package] = &[
 
 /// What a component can implement.
 struct Contract {
-    kind: Kind,
+    kind: ComponentKind,
     /// Its package.
     name: &'static str,
     /// As for [`Package`].
     version: (u64, u64),
     /// Interfaces that must be exported.
     interfaces: &'static [&'static str],
+    /// Packages of ours, and interfaces in them, that it may import; all if empty. What is not a
+    /// power is left out: types, and the interfaces of WASI, which all are empty or refuse.
+    imports: &'static [(&'static str, &'static [&'static str])],
 }
 
 /// The first one is what is missed if a component exports nothing of any.
 const CONTRACTS: [Contract; 2] = [
-    Contract { kind: Kind::Capability, name: "everwit:capability", version: (1, 0), interfaces: &["describe", "tools"] },
-    Contract { kind: Kind::Driver, name: "everwit:driver", version: (1, 0), interfaces: &["meta", "codec"] },
+    Contract {
+        kind: ComponentKind::Capability,
+        name: "everwit:capability",
+        version: (1, 0),
+        interfaces: &["describe", "tools"],
+        imports: &[],
+    },
+    Contract {
+        kind: ComponentKind::Driver,
+        name: "everwit:driver",
+        version: (1, 0),
+        interfaces: &["meta", "codec"],
+        imports: &[
+            ("everwit:types", &["common", "content", "tools", "permissions", "chat"]),
+            ("everwit:host", &["log", "clock", "random"]),
+            ("everwit:http", &["types"]),
+            ("everwit:driver", &["config"]),
+        ],
+    },
 ];
 
 /// Root imports, and exports, of one component. All interfaces that exist are fewer.
@@ -106,7 +126,7 @@ impl World {
     }
 
     /// Checks both sides and says what the component is.
-    pub(super) fn check(&self, findings: &mut Findings) -> Option<Kind> {
+    pub(super) fn check(&self, findings: &mut Findings) -> Option<ComponentKind> {
         for (index, import) in self.imports.iter().enumerate() {
             check_import(import, format!("/imports/{index}"), findings);
         }
@@ -127,10 +147,11 @@ impl World {
         self.exports.iter().map(|item| quoted(&item.name)).collect()
     }
 
-    fn check_exports(&self, findings: &mut Findings) -> Option<Kind> {
+    fn check_exports(&self, findings: &mut Findings) -> Option<ComponentKind> {
         let names: Vec<Option<Name<'_>>> = self.exports.iter().map(|item| Name::parse(&item.name).filter(|_| item.is_instance)).collect();
         let claimed = CONTRACTS.iter().find(|contract| names.iter().flatten().any(|name| name.package == contract.name));
-        let Contract { kind, name: package, version, interfaces } = claimed.unwrap_or(&CONTRACTS[0]);
+        let Contract { kind, name: package, version, interfaces, imports } = claimed.unwrap_or(&CONTRACTS[0]);
+        self.check_powers(imports, findings);
         let (major, minor) = version;
         let mut complete = claimed.is_some();
         for interface in *interfaces {
@@ -145,12 +166,32 @@ impl World {
                 }
                 None => {
                     let detail = format!("does not export {package}/{interface}@{major}.{minor}.0; it exports {}", self.exported());
-                    findings.add("export_missing", None, detail, "target the world everwit:capability/capability (everwit new shows how)");
+                    let fix = match kind {
+                        ComponentKind::Capability => "target the world everwit:capability/capability (everwit new shows how)",
+                        ComponentKind::Driver => "target the world everwit:driver/driver",
+                    };
+                    findings.add("export_missing", None, detail, fix);
                 }
             }
             complete = false;
         }
         complete.then_some(*kind)
+    }
+
+    /// A driver reaches nothing but the origin that its provider is configured with, and the host
+    /// does that for it.
+    fn check_powers(&self, allowed: &[(&str, &[&str])], findings: &mut Findings) {
+        if allowed.is_empty() {
+            return;
+        }
+        for (index, import) in self.imports.iter().enumerate() {
+            let Some(name) = Name::parse(&import.name).filter(|name| name.package.starts_with("everwit:")) else { continue };
+            if !allowed.iter().any(|(package, interfaces)| *package == name.package && interfaces.contains(&name.interface)) {
+                let detail = format!("{} is not available to drivers", quoted(&import.name));
+                let fix = "a driver translates and the host talks: it imports everwit:host/log, clock and random, and nothing else";
+                findings.add("import_not_for_drivers", Some(format!("/imports/{index}")), detail, fix);
+            }
+        }
     }
 
     fn exported(&self) -> String {

@@ -11,7 +11,7 @@ pub(super) mod random;
 pub(super) mod secrets;
 pub(super) mod wasi;
 
-use super::bindings::everwit::types;
+use super::bindings::everwit::{driver, types};
 use super::state::CallState;
 
 // Interfaces of types only have nothing to implement.
@@ -19,3 +19,5 @@ impl types::common::Host for CallState {}
 impl types::content::Host for CallState {}
 impl types::tools::Host for CallState {}
 impl types::permissions::Host for CallState {}
+impl types::chat::Host for CallState {}
+impl driver::config::Host for CallState {}

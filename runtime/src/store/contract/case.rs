@@ -321,6 +321,7 @@ impl Case {
                 instructions: None,
                 config_schema: json!({"type": "object"}),
                 tools: Vec::new(),
+                driver: None,
                 dependencies: vec!["notes".to_owned()],
                 features: Vec::new(),
                 permissions: Permissions { kv: vec!["main".to_owned()], ..Permissions::default() },

@@ -1,7 +1,7 @@
 //! Uploaded components.
 
 use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, ok, some, time};
-use crate::component::{Component, ComponentVersion, Digest, FileAccess, Grant};
+use crate::component::{Component, ComponentKind, ComponentVersion, Digest, DriverDescription, FileAccess, Grant};
 use crate::id::ComponentId;
 use crate::limits::Budget;
 use crate::store::{Activation, NewVersion, Page, StoreError, StoredVersion};
@@ -24,6 +24,7 @@ pub(super) async fn reads_back_a_first_version(case: &Case) {
     let component = Component {
         id: new.component_id,
         name: "lens".to_owned(),
+        kind: ComponentKind::Capability,
         active_version: None,
         latest_version: 1,
         created_at: new.now,
@@ -86,6 +87,21 @@ pub(super) async fn the_same_bytes_may_have_two_names(case: &Case) {
     assert!(two.created);
     assert_ne!(one.component.id, two.component.id);
     assert_eq!(one.version.digest, two.version.digest);
+}
+
+pub(super) async fn a_name_belongs_to_one_kind(case: &Case) {
+    let driver = |name: &str, wasm: &[u8]| {
+        let mut new = case.upload(name, wasm);
+        new.description.driver = Some(DriverDescription::default());
+        new
+    };
+    upload(case, "lens", "one").await;
+    let store = &case.stores.component_store;
+    assert_refused!(store.add_version(case.org, driver("lens", b"two")).await, StoreError::OtherKind { kind: "capability", .. });
+    let stored = ok(store.add_version(case.org, driver("wire", b"two")).await);
+    assert_eq!((stored.component.kind, stored.version.budget), (ComponentKind::Driver, Budget::COMPLETION));
+    assert_eq!(some(store.find_component(case.org, "wire").await), stored.component);
+    assert_refused!(store.add_version(case.org, case.upload("wire", b"three")).await, StoreError::OtherKind { kind: "driver", .. });
 }
 
 pub(super) async fn wrong_bytes_for_a_digest_are_refused(case: &Case) {

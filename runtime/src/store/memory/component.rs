@@ -8,6 +8,7 @@ use super::table::Table;
 use crate::component::{Component, ComponentVersion, Digest, Grant};
 use crate::id::{ComponentId, OrgId};
 use crate::limits::Budget;
+use crate::store::component::check_kind;
 use crate::store::rules::{check_digest, page_limit, whole_micros};
 use crate::store::{Activation, ComponentStore, Listing, NewVersion, Page, StoreError, StoreResult, StoredVersion};
 
@@ -36,6 +37,7 @@ impl ComponentRow {
         let now = whole_micros(new.now);
         self.component.latest_version += 1;
         self.component.updated_at = now;
+        let new_kind = new.description.kind();
         let version = ComponentVersion {
             component_id: self.component.id,
             version: self.component.latest_version,
@@ -44,7 +46,7 @@ impl ComponentRow {
             description: new.description,
             imports: new.imports,
             grant: Grant::default(),
-            budget: Budget::default(),
+            budget: Budget::of(new_kind),
             created_at: now,
             activated_at: None,
         };
@@ -64,12 +66,17 @@ impl Components {
 
     /// The row for a description's name, made if the name is new.
     fn row_for(&mut self, new: &NewVersion) -> StoreResult<&mut ComponentRow> {
-        let known = self.find(&new.description.id).map(|component| component.id);
+        let known = self.find(&new.description.id);
+        if let Some(known) = known {
+            check_kind(known, &new.description)?;
+        }
+        let known = known.map(|component| component.id);
         if known.is_none() {
             let now = whole_micros(new.now);
             let component = Component {
                 id: new.component_id,
                 name: new.description.id.clone(),
+                kind: new.description.kind(),
                 active_version: None,
                 latest_version: 0,
                 created_at: now,

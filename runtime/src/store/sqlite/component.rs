@@ -8,15 +8,16 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::SqliteStore;
 use super::error::{store_error, taken};
 use super::row::{Stored, json, key};
-use crate::component::{Component, ComponentVersion, Digest, Grant};
+use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant};
 use crate::id::{ComponentId, OrgId};
 use crate::limits::Budget;
+use crate::store::component::check_kind;
 use crate::store::rules::{check_digest, page_limit, whole_micros};
 use crate::store::{Activation, ComponentStore, Listing, NewVersion, Page, StoreError, StoreResult, StoredVersion};
 
 macro_rules! select_component {
     ($tail:literal) => {
-        concat!("SELECT id, name, active_version, latest_version, created_at, updated_at, archived_at FROM components ", $tail)
+        concat!("SELECT id, name, kind, active_version, latest_version, created_at, updated_at, archived_at FROM components ", $tail)
     };
 }
 
@@ -34,6 +35,7 @@ fn component(row: &SqliteRow) -> StoreResult<Component> {
     Ok(Component {
         id: row.id("id", ComponentId::from_uuid)?,
         name: row.required("name")?,
+        kind: row.word("kind")?,
         active_version: row.optional_number("active_version")?,
         latest_version: row.number("latest_version")?,
         created_at: row.time("created_at")?,
@@ -84,14 +86,21 @@ async fn version_by_digest(
     row.as_ref().map(version).transpose()
 }
 
-async fn insert_component(connection: &mut SqliteConnection, org: OrgId, id: ComponentId, name: &str, now: Timestamp) -> StoreResult<()> {
+async fn insert_component(
+    connection: &mut SqliteConnection,
+    org: OrgId,
+    id: ComponentId,
+    description: &ComponentDescription,
+    now: Timestamp,
+) -> StoreResult<()> {
     sqlx::query(concat!(
-        "INSERT INTO components (org_id, id, name, active_version, latest_version, created_at, updated_at, archived_at) ",
-        "VALUES (?1, ?2, ?3, NULL, 0, ?4, ?4, NULL)"
+        "INSERT INTO components (org_id, id, name, kind, active_version, latest_version, created_at, updated_at, archived_at) ",
+        "VALUES (?1, ?2, ?3, ?4, NULL, 0, ?5, ?5, NULL)"
     ))
     .bind(key(org.uuid()))
     .bind(key(id.uuid()))
-    .bind(name)
+    .bind(&description.id)
+    .bind(description.kind().as_str())
     .bind(now.as_microsecond())
     .execute(connection)
     .await
@@ -103,7 +112,7 @@ async fn insert_component(connection: &mut SqliteConnection, org: OrgId, id: Com
 async fn next_version(connection: &mut SqliteConnection, org: OrgId, id: ComponentId, now: Timestamp) -> StoreResult<Component> {
     let row = sqlx::query(concat!(
         "UPDATE components SET latest_version = latest_version + 1, updated_at = ?3 WHERE org_id = ?1 AND id = ?2 ",
-        "RETURNING id, name, active_version, latest_version, created_at, updated_at, archived_at"
+        "RETURNING id, name, kind, active_version, latest_version, created_at, updated_at, archived_at"
     ))
     .bind(key(org.uuid()))
     .bind(key(id.uuid()))
@@ -167,18 +176,20 @@ impl ComponentStore for SqliteStore {
         let mut tx = writer.begin().await?;
         let id = match component_by_name(&mut tx, org, &new.description.id).await? {
             Some(component) => {
+                check_kind(&component, &new.description)?;
                 if let Some(version) = version_by_digest(&mut tx, org, component.id, digest).await? {
                     return Ok(StoredVersion { component, version, created: false });
                 }
                 component.id
             }
             None => {
-                insert_component(&mut tx, org, new.component_id, &new.description.id, now).await?;
+                insert_component(&mut tx, org, new.component_id, &new.description, now).await?;
                 new.component_id
             }
         };
         insert_blob(&mut tx, digest, wasm).await?;
         let component = next_version(&mut tx, org, id, now).await?;
+        let kind = new.description.kind();
         let version = ComponentVersion {
             component_id: id,
             version: component.latest_version,
@@ -187,7 +198,7 @@ impl ComponentStore for SqliteStore {
             description: new.description,
             imports: new.imports,
             grant: Grant::default(),
-            budget: Budget::default(),
+            budget: Budget::of(kind),
             created_at: now,
             activated_at: None,
         };
@@ -267,7 +278,7 @@ impl ComponentStore for SqliteStore {
         let mut tx = writer.begin().await?;
         let row = sqlx::query(concat!(
             "UPDATE components SET active_version = ?3, archived_at = NULL, updated_at = ?4 WHERE org_id = ?1 AND id = ?2 ",
-            "RETURNING id, name, active_version, latest_version, created_at, updated_at, archived_at"
+            "RETURNING id, name, kind, active_version, latest_version, created_at, updated_at, archived_at"
         ))
         .bind(key(org.uuid()))
         .bind(key(id.uuid()))
@@ -303,7 +314,7 @@ impl ComponentStore for SqliteStore {
         // One that is archived already keeps its time.
         let row = sqlx::query(concat!(
             "UPDATE components SET archived_at = coalesce(archived_at, ?3) WHERE org_id = ?1 AND id = ?2 ",
-            "RETURNING id, name, active_version, latest_version, created_at, updated_at, archived_at"
+            "RETURNING id, name, kind, active_version, latest_version, created_at, updated_at, archived_at"
         ))
         .bind(key(org.uuid()))
         .bind(key(id.uuid()))

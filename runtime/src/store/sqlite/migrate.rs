@@ -70,6 +70,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0008_waiting_turns.sql"),
         checksum: "5d457a4699452ed6f5282e5572145e7ff01e90b79c8edd581f058a1e803db112",
     },
+    Migration {
+        version: 9,
+        name: "component_kind",
+        sql: include_str!("migrations/0009_component_kind.sql"),
+        checksum: "dfcff44482cb2eff5279d4b198161fdb13a80dc3cf0c074c08552edd0cf8abc8",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

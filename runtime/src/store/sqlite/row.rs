@@ -10,6 +10,7 @@ use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{Decode, Row, Type};
 use uuid::Uuid;
 
+use crate::component::ComponentKind;
 use crate::harness::ResourceStatus;
 use crate::provider::{ModelSource, ProviderStatus};
 use crate::session::SessionStatus;
@@ -60,6 +61,14 @@ impl Word for SessionStatus {
             Self::WaitingForToolResults => "waiting_for_tool_results",
             Self::Idle => "idle",
         }
+    }
+}
+
+impl Word for ComponentKind {
+    const ALL: &'static [Self] = &[Self::Capability, Self::Driver];
+
+    fn word(&self) -> &'static str {
+        self.as_str()
     }
 }
 

@@ -23,9 +23,9 @@ pub(crate) struct ActivateVersion {
     /// What it may use; at most what it asks for. Absent: nothing.
     #[serde(default)]
     grant: Grant,
-    /// Limits of its calls; absent fields have their defaults.
+    /// Limits of its calls. Absent: the defaults of its kind; absent fields: those of a tool call.
     #[serde(default)]
-    limits: Budget,
+    limits: Option<Budget>,
 }
 
 /// Activate a version
@@ -53,9 +53,10 @@ pub(crate) async fn activate_version(
     let component = resolve::component(&app, caller.org, &reference).await?;
     let mut version = version(&app, caller.org, &component, &number).await?;
     request.check(&version)?;
-    let activation = Activation { grant: request.grant.clone(), budget: request.limits, now: app.moments.now() };
+    let limits = request.limits.unwrap_or(Budget::of(component.kind));
+    let activation = Activation { grant: request.grant.clone(), budget: limits, now: app.moments.now() };
     let component = app.stores.component_store.activate(caller.org, component.id, version.version, activation).await?;
-    (version.grant, version.budget, version.activated_at) = (request.grant, request.limits, Some(component.updated_at));
+    (version.grant, version.budget, version.activated_at) = (request.grant, limits, Some(component.updated_at));
     Ok(Json(VersionBody::new(&component, version)))
 }
 
@@ -66,7 +67,7 @@ impl ActivateVersion {
             let (place, reason) = beyond.split_once(": ").unwrap_or(("", &beyond));
             checks.add(Finding::at(format!("/grant/{place}"), "beyond_permissions", reason).fix("grant only what the version asks for"));
         }
-        for problem in self.limits.problems() {
+        for problem in self.limits.iter().flat_map(Budget::problems) {
             let field = problem.split(' ').next().unwrap_or_default();
             checks.add(Finding::at(format!("/limits/{field}"), "out_of_range", problem.clone()));
         }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use everwit_runtime::capability::{CallError, Capability, LogLine, NoSink, ToolCallContext, ToolOutcome, ToolOutput};
-use everwit_runtime::component::{Component, Receipt};
+use everwit_runtime::component::{Component, ComponentKind, Receipt};
 use everwit_runtime::id::{OrgId, SessionId, TurnId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -88,7 +88,7 @@ pub(crate) struct CallFailure {
     request_body = CallTool,
     responses(
         (status = 200, body = CallOutcome),
-        (status = 409, description = "No version is named, and none is active"),
+        (status = 409, description = "No version is named, and none is active; or it is a driver"),
     ),
 )]
 pub(crate) async fn call_tool(
@@ -109,6 +109,9 @@ pub(crate) async fn call_tool(
 }
 
 async fn capability(app: &App, org: OrgId, component: &Component, version: Option<u32>) -> Result<Arc<dyn Capability>, Problem> {
+    if component.kind == ComponentKind::Driver {
+        return Err(Problem::conflict("not_a_capability", format!("{:?} is a model driver, which has no tools", component.name)));
+    }
     let number = match (version, component.active_version, component.archived_at) {
         (Some(number), ..) => number,
         (None, Some(number), None) => number,

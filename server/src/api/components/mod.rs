@@ -2,6 +2,7 @@
 
 mod activate;
 mod call;
+mod form;
 mod read;
 mod upload;
 mod versions;
@@ -12,7 +13,7 @@ pub(crate) use read::*;
 pub(crate) use upload::*;
 pub(crate) use versions::*;
 
-use everwit_runtime::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant};
+use everwit_runtime::component::{Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Grant};
 use everwit_runtime::id::{ComponentId, OrgId};
 use everwit_runtime::limits::Budget;
 use jiff::Timestamp;
@@ -28,8 +29,10 @@ use crate::problem::Problem;
 pub(crate) struct ComponentBody {
     /// Id.
     id: ComponentId,
-    /// Capability id that its description claims; unique in the org, and usable wherever the id is.
+    /// Id that its description claims; unique in the org, and usable wherever the id is.
     name: String,
+    /// What it implements; a driver's name is a provider's `provider_type`.
+    kind: ComponentKind,
     /// The version that new turns use; none until one is activated.
     active_version: Option<u32>,
     /// Number of the newest version.
@@ -51,6 +54,7 @@ impl From<Component> for ComponentBody {
         Self {
             id: component.id,
             name: component.name,
+            kind: component.kind,
             active_version: component.active_version,
             latest_version: component.latest_version,
             created_at: component.created_at,

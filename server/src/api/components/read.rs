@@ -5,9 +5,11 @@ use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
+use everwit_runtime::component::ComponentKind;
 use everwit_runtime::harness::{CapabilityConfig, ResourceStatus};
 use everwit_runtime::id::OrgId;
 use everwit_runtime::limits::MAX_PAGE;
+use everwit_runtime::provider::Provider;
 use everwit_runtime::store::Page;
 use utoipa::IntoParams;
 
@@ -133,7 +135,7 @@ pub(crate) async fn download_version(
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ArchiveParams {
-    /// Archive although harnesses or agents use it.
+    /// Archive although harnesses, agents or providers use it.
     #[param(default = false)]
     force: Option<bool>,
 }
@@ -146,7 +148,7 @@ impl FromParams for ArchiveParams {
 
 /// Archive a component
 ///
-/// New turns do not get it any more. Refused while harnesses or agents use it, unless forced.
+/// New turns do not get it any more. Refused while harnesses, agents or providers use it, unless forced.
 /// Activating a version brings it back.
 #[utoipa::path(
     delete,
@@ -155,7 +157,7 @@ impl FromParams for ArchiveParams {
     params(("component" = String, Path, description = "Id or name"), ArchiveParams),
     responses(
         (status = 204, description = "It is archived"),
-        (status = 409, description = "Harnesses or agents use it"),
+        (status = 409, description = "Harnesses, agents or providers use it"),
     ),
 )]
 pub(crate) async fn archive_component(
@@ -166,7 +168,7 @@ pub(crate) async fn archive_component(
 ) -> Result<StatusCode, Problem> {
     let component = resolve::component(&app, caller.org, &reference).await?;
     if component.archived_at.is_none() {
-        let users = users(&app, caller.org, &component.name).await?;
+        let users = users(&app, caller.org, component.kind, &component.name).await?;
         if !users.is_empty() && params.force != Some(true) {
             let detail = format!("{:?} is used by {}; to archive it all the same: ?force=true", component.name, users.join(", "));
             return Err(Problem::conflict("in_use", detail));
@@ -176,19 +178,25 @@ pub(crate) async fn archive_component(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Who has the capability: active harnesses and agents, the first few of them.
-async fn users(app: &App, org: OrgId, name: &str) -> Result<Vec<String>, Problem> {
+/// Who has the capability (active harnesses and agents) or uses the driver (providers), the first
+/// few of them.
+async fn users(app: &App, org: OrgId, kind: ComponentKind, name: &str) -> Result<Vec<String>, Problem> {
     let uses = |status: ResourceStatus, list: &[CapabilityConfig]| {
-        status == ResourceStatus::Active && list.iter().any(|reference| reference.id.eq_ignore_ascii_case(name))
+        kind == ComponentKind::Capability
+            && status == ResourceStatus::Active
+            && list.iter().any(|reference| reference.id.eq_ignore_ascii_case(name))
     };
     let (mut users, mut offset) = (Vec::new(), 0);
     loop {
         let page = Page { offset, limit: MAX_PAGE };
         let harnesses = app.stores.harness_store.list_harnesses(org, page).await?;
         let agents = app.stores.agent_store.list_agents(org, page).await?;
-        let last = harnesses.items.len().max(agents.items.len()) < MAX_PAGE as usize;
+        let providers = app.stores.provider_store.list_providers(org, page).await?;
+        let last = harnesses.items.len().max(agents.items.len()).max(providers.items.len()) < MAX_PAGE as usize;
         users.extend(harnesses.items.into_iter().filter(|it| uses(it.status, &it.capabilities)).map(|it| format!("harness {}", it.name)));
         users.extend(agents.items.into_iter().filter(|it| uses(it.status, &it.capabilities)).map(|it| format!("agent {}", it.name)));
+        let by_type = |it: &Provider| kind == ComponentKind::Driver && it.provider_type.as_str().eq_ignore_ascii_case(name);
+        users.extend(providers.items.into_iter().filter(by_type).map(|it| format!("provider {}", it.name)));
         if last || users.len() >= MAX_NAMED_USERS {
             users.truncate(MAX_NAMED_USERS);
             return Ok(users);

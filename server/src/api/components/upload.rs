@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use everwit_runtime::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant};
+use everwit_runtime::component::{Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Grant, ReplayedExchange};
 use everwit_runtime::id::{ComponentId, OrgId};
 use everwit_runtime::limits::{Budget, MAX_COMPONENT_BYTES};
 use everwit_runtime::store::{Activation, NewVersion, StoredVersion};
@@ -16,15 +16,19 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
+use super::form::{FORM, MAX_FRAMING_BYTES, UploadForm, component_of};
 use super::{ComponentBody, VersionBody, active_version, is_active};
 use crate::api::App;
-use crate::api::extract::{FromParams, Params, Query, read_typed_body};
+use crate::api::extract::{FromParams, Params, Query, has_media_type, read_typed_body};
 use crate::auth::Caller;
-use crate::components::{Admission, AdmitError, ComponentFinding, asked_beyond, full_grant};
+use crate::components::{Admission, AdmitError, ComponentFinding, asked_beyond, credentials_beyond, full_grant};
 use crate::problem::{Finding, Problem};
 
 /// Time for a component to arrive; who sends slower holds a place that others need.
 const UPLOAD_LIMIT: Duration = Duration::from_secs(120);
+
+/// The media type of a component.
+const WASM: &str = "application/wasm";
 
 /// What to do with the component.
 #[derive(Debug, IntoParams)]
@@ -77,8 +81,13 @@ pub(crate) struct Inspection {
     size: u64,
     /// WIT names of its imports.
     imports: Vec<String>,
+    /// What it implements.
+    kind: ComponentKind,
     /// What it says about itself.
     description: ComponentDescription,
+    /// What the replay of a driver's recorded exchanges covered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exchanges: Vec<ReplayedExchange>,
     /// What will work, but could be better.
     warnings: Vec<Finding>,
 }
@@ -103,7 +112,7 @@ pub(crate) struct ActivateBody {
 
 /// Upload a component
 ///
-/// The body is the component itself. The same bytes are the same version. A version becomes
+/// The body is the component itself, or a form with it as the part `component`. The same bytes are the same version. A version becomes
 /// active at once if it asks for nothing beyond what the active version was granted (the first
 /// one: if it asks for nothing); otherwise the answer has the call that activates it.
 #[utoipa::path(
@@ -114,11 +123,11 @@ pub(crate) struct ActivateBody {
         UploadParams,
         ("Content-Digest" = Option<String>, Header, description = "RFC 9530 digest of the body, sha-256, to be verified"),
     ),
-    request_body(content = [u8], content_type = "application/wasm"),
+    request_body(content(([u8] = "application/wasm"), (UploadForm = "multipart/form-data"))),
     responses(
         (status = 201, description = "Stored", body = Upload),
         (status = 200, description = "Stored before, or a dry run", body = Upload),
-        (status = 409, description = "A built-in capability has its id"),
+        (status = 409, description = "A built-in capability or driver has its id, or a component of the other kind"),
         (status = 422, description = "Rejected, with all findings; nothing was stored"),
     ),
 )]
@@ -151,9 +160,12 @@ fn busy() -> Problem {
 
 /// Reads the body and has the sandbox judge it.
 async fn examine(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, Admission), Problem> {
-    let reading = read_typed_body(headers, body, "application/wasm", MAX_COMPONENT_BYTES);
-    let wasm = tokio::time::timeout(UPLOAD_LIMIT, reading).await.map_err(|_| too_slow())??;
-    verify_digest(headers, &wasm)?;
+    let is_form = has_media_type(headers, FORM);
+    let limit = if is_form { MAX_COMPONENT_BYTES + MAX_FRAMING_BYTES } else { MAX_COMPONENT_BYTES };
+    let reading = read_typed_body(headers, body, &[WASM, FORM], limit);
+    let sent = tokio::time::timeout(UPLOAD_LIMIT, reading).await.map_err(|_| too_slow())??;
+    verify_digest(headers, &sent)?;
+    let wasm = if is_form { component_of(headers, sent).await? } else { sent };
     let admission = app.components.admit(wasm.clone()).await.map_err(|error| match error {
         AdmitError::Rejected(rejection) => {
             let findings = rejection.findings.iter().cloned().map(Into::into).collect();
@@ -167,9 +179,7 @@ async fn examine(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, A
         AdmitError::Busy => busy(),
         AdmitError::Internal(cause) => Problem::internal(cause),
     })?;
-    let id = &admission.description.id;
-    if app.components.built_ins.has(id) {
-        let detail = format!("{id:?} is the id of a built-in capability; give the component another id");
+    if let Some(detail) = app.components.reserved(admission.description.kind(), &admission.description.id) {
         return Err(Problem::conflict("id_reserved", detail));
     }
     Ok((wasm, admission))
@@ -203,10 +213,17 @@ async fn rehearse(app: &App, org: OrgId, admission: Admission) -> Result<Upload,
         active: false,
         component: None,
         version: None,
-        needs_review: asked_beyond(&admission.description.permissions, active.as_ref()),
+        needs_review: beyond(&admission.description, active.as_ref()),
         inspection: admission.into(),
         activate: None,
     })
+}
+
+/// What its tenant has not agreed to yet.
+fn beyond(asked: &ComponentDescription, active: Option<&ComponentVersion>) -> Vec<String> {
+    let mut beyond = asked_beyond(&asked.permissions, active);
+    beyond.extend(credentials_beyond(asked, active));
+    beyond
 }
 
 /// A stored version with what its examination showed.
@@ -233,7 +250,7 @@ impl Stored {
     async fn activate(self, app: &App, org: OrgId, wanted: bool) -> Result<Upload, Problem> {
         let Self { stored: StoredVersion { mut component, mut version, created }, inspection } = self;
         let active = active_version(app, org, &component).await?;
-        let needs_review = asked_beyond(&inspection.description.permissions, active.as_ref());
+        let needs_review = beyond(&inspection.description, active.as_ref());
         // The same bytes again finish an upload that broke off before its activation, but never
         // bring back a version in place of one that was chosen since.
         let undecided = created || component.active_version.is_none();
@@ -268,7 +285,7 @@ async fn activate_as_before(
     active: Option<&ComponentVersion>,
 ) -> Result<(Component, ComponentVersion), Problem> {
     let grant = full_grant(&version.description.permissions, active);
-    let budget = active.map_or(Budget::TOOL_CALL, |active| active.budget);
+    let budget = active.map_or(Budget::of(component.kind), |active| active.budget);
     let activation = Activation { grant: grant.clone(), budget, now: app.moments.now() };
     let component = app.stores.component_store.activate(org, component.id, version.version, activation).await?;
     (version.grant, version.budget, version.activated_at) = (grant, budget, Some(component.updated_at));
@@ -281,7 +298,9 @@ impl From<Admission> for Inspection {
             digest: admission.digest,
             size: admission.size,
             imports: admission.imports,
+            kind: admission.description.kind(),
             description: admission.description,
+            exchanges: admission.exchanges,
             warnings: admission.warnings.into_iter().map(Into::into).collect(),
         }
     }

@@ -1,6 +1,6 @@
 //! Providers as they are sent and answered. Credentials come in and never go out.
 
-use everwit_runtime::driver::{DriverId, DriverRegistry, ProviderMetadata};
+use everwit_runtime::driver::{DriverId, ProviderMetadata};
 use everwit_runtime::id::ProviderId;
 use everwit_runtime::provider::{Provider, ProviderStatus};
 use jiff::Timestamp;
@@ -127,11 +127,11 @@ pub(crate) struct ProviderBody {
 }
 
 impl ProviderBody {
-    pub(super) fn new(drivers: &DriverRegistry, provider: Provider) -> Self {
+    pub(super) fn new(driver_registered: bool, provider: Provider) -> Self {
         Self {
             id: provider.id,
             name: provider.name,
-            driver_registered: drivers.has(&provider.provider_type),
+            driver_registered,
             provider_type: provider.provider_type,
             base_url: provider.base_url,
             api_key_set: provider.api_key.is_some(),

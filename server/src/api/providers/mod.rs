@@ -49,7 +49,12 @@ pub(crate) async fn list_providers(
     let list = |page| app.stores.provider_store.list_providers(caller.org, page);
     let wanted = |provider: &Provider| search.matches([Some(&*provider.name), Some(provider.provider_type.as_str())]);
     let listing = if search.is_empty() { list(page).await? } else { filtered(page, list, wanted).await? };
-    Ok(Json(List::new(listing, page, |provider| ProviderBody::new(&app.drivers, provider))))
+    let mut registered = Vec::with_capacity(listing.items.len());
+    for provider in &listing.items {
+        registered.push(app.drivers.has_driver(caller.org, &provider.provider_type).await?);
+    }
+    let mut registered = registered.into_iter();
+    Ok(Json(List::new(listing, page, |provider| ProviderBody::new(registered.next().unwrap_or(false), provider))))
 }
 
 /// Create a provider
@@ -76,13 +81,13 @@ pub(crate) async fn create_provider(
     if claimed.repeated
         && let Some(made) = app.stores.provider_store.get_provider(caller.org, provider.id).await?
     {
-        return Ok((StatusCode::CREATED, Replayed(true, shown(&app, made))));
+        return Ok((StatusCode::CREATED, Replayed(true, shown(&app, caller.org, made).await?)));
     }
     let cipher = &app.stores.cipher;
     provider.set_api_key(cipher, caller.org, api_key.as_ref()).map_err(Error::from)?;
     provider.set_metadata(cipher, caller.org, metadata.as_ref()).map_err(Error::from)?;
     app.stores.provider_store.add_provider(caller.org, provider.clone()).await?;
-    Ok((StatusCode::CREATED, Replayed(false, shown(&app, provider))))
+    Ok((StatusCode::CREATED, Replayed(false, shown(&app, caller.org, provider).await?)))
 }
 
 /// Read a provider
@@ -99,7 +104,7 @@ pub(crate) async fn get_provider(
     Path(reference): Path<String>,
 ) -> Result<Tagged<Json<ProviderBody>>, Problem> {
     let provider = resolve::provider(&app, caller.org, &reference).await?;
-    Ok(shown(&app, provider))
+    shown(&app, caller.org, provider).await
 }
 
 /// Change a provider
@@ -132,7 +137,7 @@ pub(crate) async fn update_provider(
     provider.updated_at = app.moments.now();
     let updated = app.stores.provider_store.update_provider(caller.org, provider.clone()).await;
     updated.map_err(|error| if_match.lost(error))?;
-    Ok(shown(&app, provider))
+    shown(&app, caller.org, provider).await
 }
 
 /// Delete a provider
@@ -166,8 +171,9 @@ pub(crate) async fn delete_provider(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn shown(app: &App, provider: Provider) -> Tagged<Json<ProviderBody>> {
-    Tagged(provider.version, Json(ProviderBody::new(&app.drivers, provider)))
+async fn shown(app: &App, org: OrgId, provider: Provider) -> Result<Tagged<Json<ProviderBody>>, Problem> {
+    let registered = app.drivers.has_driver(org, &provider.provider_type).await?;
+    Ok(Tagged(provider.version, Json(ProviderBody::new(registered, provider))))
 }
 
 impl CreateProvider {

@@ -6,9 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use everwit_runtime::Error;
-use everwit_runtime::driver::{
-    ChatRequest, DriverContext, DriverError, DriverErrorKind, DriverId, DriverRegistry, ResolvedModel, complete,
-};
+use everwit_runtime::driver::{ChatRequest, DriverContext, DriverError, DriverErrorKind, DriverId, DriverSource, ResolvedModel, complete};
 use everwit_runtime::id::{MessageId, ModelId, OrgId};
 use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::message::{ContentPart, Message, Role};
@@ -104,7 +102,7 @@ pub(crate) async fn test_provider(
         Message { id, role: Role::User, content, metadata: serde_json::Map::new(), controls: None, created_at: app.moments.now() };
     let context = DriverContext { provider: Some(provider.id), ..DriverContext::new(caller.org, app.turns.driver_host.clone()) };
     let started = Instant::now();
-    let outcome = tokio::time::timeout(PATIENCE, first_event(&app.drivers, &resolved, message, context)).await;
+    let outcome = tokio::time::timeout(PATIENCE, first_event(app.drivers.as_ref(), &resolved, message, context)).await;
     let outcome = outcome.unwrap_or_else(|_| {
         let message = format!("the provider did not begin to answer within {} seconds", PATIENCE.as_secs());
         Err(DriverError::new(DriverErrorKind::Timeout, message))
@@ -120,8 +118,16 @@ pub(crate) async fn test_provider(
     }))
 }
 
-async fn first_event(drivers: &DriverRegistry, model: &ResolvedModel, message: Message, context: DriverContext) -> Result<(), DriverError> {
-    let driver = drivers.create(&model.provider_type, &model.driver_config())?;
+async fn first_event(
+    drivers: &dyn DriverSource,
+    model: &ResolvedModel,
+    message: Message,
+    context: DriverContext,
+) -> Result<(), DriverError> {
+    let found = drivers.driver(context.org, &model.provider_type).await;
+    let found = found.map_err(|error| DriverError::new(DriverErrorKind::Internal, error.to_string()))?;
+    let missing = || DriverError::new(DriverErrorKind::Configuration, format!("no driver {} is registered", model.provider_type));
+    let driver = found.ok_or_else(missing)?.create(&model.driver_config());
     let request = ChatRequest { model: model.model.clone(), messages: vec![Arc::new(message)], ..ChatRequest::default() };
     complete(driver.as_ref(), model, request, &context).await.stream.map(drop)
 }

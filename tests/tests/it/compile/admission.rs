@@ -4,8 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use bytes::Bytes;
+use everwit_runtime::component::ComponentKind;
 use everwit_runtime::component::Digest;
-use everwit_runtime::sandbox::{AdmitError, Kind};
+use everwit_runtime::sandbox::AdmitError;
 use futures::future::join_all;
 
 use super::inputs::{child, compiler, module, refusal, rejection, script, working};
@@ -18,7 +19,7 @@ async fn a_valid_component_is_compiled_and_loads() {
     let compiled = compiler.admit(upload.clone().into()).await.expect("admitted");
     assert_eq!(compiled.digest, Digest::of(&upload));
     assert_eq!(compiled.size, upload.len() as u64);
-    assert_eq!(compiled.inspection.kind, Some(Kind::Capability));
+    assert_eq!(compiled.inspection.kind, Some(ComponentKind::Capability));
     assert_eq!(compiled.inspection.exports.len(), 2);
     assert!(compiler.loads(&compiled.digest).expect("readable"));
     assert!(!compiler.loads(&Digest::of(b"another")).expect("readable"));

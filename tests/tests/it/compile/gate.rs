@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use everwit_runtime::sandbox::{Kind, RULES, inspect};
+use everwit_runtime::component::ComponentKind;
+use everwit_runtime::sandbox::{RULES, inspect};
 
 use super::inputs::{capability, doubling, functions_with_locals, leb, loops_and_locals, module, push_section, wide_blocks, wide_calls};
 
@@ -234,7 +235,7 @@ fn an_inspection_says_what_a_component_is() {
     );
     let (inspection, findings) = inspect(&upload);
     assert_eq!(findings, []);
-    assert_eq!(inspection.kind, Some(Kind::Capability));
+    assert_eq!(inspection.kind, Some(ComponentKind::Capability));
     assert_eq!(inspection.description.as_deref(), Some(r#"{"id":"a"}"#));
     assert_eq!((inspection.min_memory_bytes, inspection.table_elements), (3 << 16, 5));
     let producers: Vec<(&str, &str)> =

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use everwit_runtime::capability::{Capability, CapabilityRegistry, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput};
 use everwit_runtime::component::Effects;
-use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError};
+use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError, DriverRegistry};
 use everwit_runtime::engine::TurnKey;
 use everwit_runtime::event::{Event, EventContext, EventData, NewEvent, TokenUsage, ToolCompleted, ToolStatus};
 use everwit_runtime::harness::CapabilityConfig;
@@ -43,7 +43,7 @@ fn data(kind: u8, sequence: u64, turn: TurnId) -> EventData {
     let usage = TokenUsage { input_tokens: sequence, ..TokenUsage::default() };
     match kind {
         0 => EventData::InputMessage { message: message(sequence, Role::User, vec![ContentPart::text(format!("input {sequence}"))]) },
-        1 => EventData::TurnStarted { turn_id: turn, input_message_id, capabilities: Vec::new() },
+        1 => EventData::TurnStarted { turn_id: turn, input_message_id, capabilities: Vec::new(), driver: None },
         2 => EventData::SessionActivated { turn_id: turn, input_message_id },
         3 => EventData::ReasonStarted { harness_id, agent_id: None, iteration: 1 },
         4 => {
@@ -290,7 +290,9 @@ async fn staged(meanwhile: Vec<Meanwhile>, answers: Vec<usize>) -> (Rig, Actor) 
     rig.platform.capabilities = Arc::new(registry);
     let driver = actor.clone();
     let id = rig.platform.default_model.provider_type.clone();
-    rig.platform.drivers.register_or_replace(id, move |_| Box::new(driver.clone()));
+    let mut drivers = DriverRegistry::new();
+    drivers.register(id, move |_| Box::new(driver.clone()));
+    rig.platform.drivers = Arc::new(drivers);
     let store = &rig.platform.backends.harness_store;
     let mut harness = store.find_harness(rig.org, "base").await.unwrap().unwrap();
     harness.capabilities = vec![CapabilityConfig::new("stage")];

@@ -131,19 +131,19 @@ pub(super) struct Rig {
 impl Rig {
     /// A session whose harness has the desk, and a simulated model.
     pub(super) async fn new(config: LlmSimConfig) -> Self {
-        let mut rig = Self::bare().await;
-        llmsim::register_driver(&mut rig.platform.drivers, config);
-        rig
+        let mut drivers = DriverRegistry::new();
+        llmsim::register_driver(&mut drivers, config);
+        Self::bare(drivers).await
     }
 
     /// As [`Self::new`], with another model.
     pub(super) async fn with_driver(driver: impl ChatDriver + Clone + 'static) -> Self {
-        let mut rig = Self::bare().await;
-        rig.platform.drivers.register(DriverId::LlmSim, move |_| Box::new(driver.clone()));
-        rig
+        let mut drivers = DriverRegistry::new();
+        drivers.register(DriverId::LlmSim, move |_| Box::new(driver.clone()));
+        Self::bare(drivers).await
     }
 
-    async fn bare() -> Self {
+    async fn bare(drivers: DriverRegistry) -> Self {
         let desk = Arc::new(Desk::default());
         let mut registry = CapabilityRegistry::new();
         registry.register_arc(desk.clone());
@@ -158,7 +158,7 @@ impl Rig {
         let platform = TurnPlatform {
             backends,
             capabilities: Arc::new(registry),
-            drivers: DriverRegistry::new(),
+            drivers: Arc::new(drivers),
             default_model: ResolvedModel {
                 model: "sim".to_owned(),
                 provider_type: DriverId::LlmSim,

@@ -121,7 +121,7 @@ async fn rig(failure: Failure) -> Rig {
     let mut rig = Rig::with_driver(super::history::Recording::default()).await;
     let mut drivers = DriverRegistry::new();
     drivers.register_external("gossip", move |config| Box::new(Gossip { config: config.clone(), failure }));
-    rig.platform = TurnPlatform { drivers, default_model: planted(), ..rig.platform };
+    rig.platform = TurnPlatform { drivers: Arc::new(drivers), default_model: planted(), ..rig.platform };
     rig
 }
 

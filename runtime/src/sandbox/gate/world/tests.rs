@@ -51,7 +51,7 @@ fn bare_imports_are_no_interfaces() {
     assert_eq!(findings.into_vec()[0].code, "import_not_an_interface");
 }
 
-fn exports(names: &[&str]) -> (Option<Kind>, Vec<String>) {
+fn exports(names: &[&str]) -> (Option<ComponentKind>, Vec<String>) {
     let mut world = World::default();
     names.iter().for_each(|name| world.export(name, true));
     let mut findings = Findings::default();
@@ -62,8 +62,8 @@ fn exports(names: &[&str]) -> (Option<Kind>, Vec<String>) {
 #[test]
 fn the_kind_follows_from_the_exports() {
     let capability = ["everwit:capability/describe@1.0.0", "everwit:capability/tools@1.0.3", "everwit:capability/health@1.0.0"];
-    assert_eq!(exports(&capability), (Some(Kind::Capability), vec![]));
-    assert_eq!(exports(&["everwit:driver/meta@1.0.0", "everwit:driver/codec@1.0.0"]), (Some(Kind::Driver), vec![]));
+    assert_eq!(exports(&capability), (Some(ComponentKind::Capability), vec![]));
+    assert_eq!(exports(&["everwit:driver/meta@1.0.0", "everwit:driver/codec@1.0.0"]), (Some(ComponentKind::Driver), vec![]));
     assert_eq!(exports(&["everwit:driver/meta@1.0.0"]), (None, vec!["export_missing".to_owned()]));
     assert_eq!(exports(&capability[..1]), (None, vec!["export_missing".to_owned()]));
     assert_eq!(exports(&["wasi:cli/run@0.2.0"]), (None, vec!["export_missing".to_owned(); 2]));

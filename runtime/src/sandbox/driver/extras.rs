@@ -1,0 +1,127 @@
+//! The optional exports of a driver: which models there are, and an access token for stored
+//! credentials. One instance serves one of either.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+use super::codec::step;
+use super::credentials::{Credentials, fault};
+use super::instance::Running;
+use super::{Inner, convert, halted};
+use crate::capability::Stopped;
+use crate::driver::{Access, CodecRequest, Discovery, DriverConfig, DriverError, ModelInfo, TokenExchange};
+use crate::sandbox::bindings::everwit::types::common::Failure;
+use crate::sandbox::bindings::exports::everwit::driver::{discovery, token_exchange};
+use crate::sandbox::call::supervise;
+
+/// Models that a vendor lists.
+const MAX_MODELS: usize = 10_000;
+/// Bytes of an access or refresh token.
+const MAX_TOKEN_BYTES: usize = 16 << 10;
+
+/// An instance with the credentials that it was given.
+struct Session {
+    driver: Arc<Inner>,
+    running: Running,
+    credentials: Option<Credentials>,
+}
+
+impl Session {
+    fn scrub(&self, text: &str) -> String {
+        self.credentials.as_ref().map_or_else(|| text.to_owned(), |credentials| credentials.scrub(text))
+    }
+
+    fn answer<T>(&self, result: Result<Result<T, Failure>, Stopped>) -> Result<T, DriverError> {
+        let error = match result {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(failure)) => convert::failure(failure),
+            Err(why) => halted(&why),
+        };
+        let vendor_message = error.vendor_message.as_deref().map(|said| self.scrub(said));
+        Err(DriverError { message: self.scrub(&error.message), vendor_message, ..error })
+    }
+
+    fn complete(&self, request: CodecRequest) -> Result<CodecRequest, DriverError> {
+        self.credentials.as_ref().map_or_else(|| Err(fault("it has no credentials")), |credentials| credentials.complete(request))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.driver.tell(&self.running, |text| self.scrub(text));
+    }
+}
+
+/// Asks a vendor for its models, through a component.
+pub(super) struct ComponentDiscovery {
+    session: Session,
+    guest: discovery::Guest,
+}
+
+impl ComponentDiscovery {
+    pub(super) fn new(driver: Arc<Inner>, running: Running, guest: discovery::Guest) -> Self {
+        Self { session: Session { driver, running, credentials: None }, guest }
+    }
+}
+
+#[async_trait]
+impl Discovery for ComponentDiscovery {
+    async fn begin(&mut self, config: &DriverConfig) -> Result<CodecRequest, DriverError> {
+        let Self { session, guest } = self;
+        let (credentials, config) = Credentials::new(session.driver.driver()?, config)?;
+        session.credentials = Some(credentials);
+        let result = step!(session.running, 0, |store| guest.call_begin(store, &config));
+        session.complete(convert::http_request(session.answer(result)?))
+    }
+
+    async fn decode(&mut self, status: u16, body: &[u8]) -> Result<Vec<ModelInfo>, DriverError> {
+        let Self { session, guest } = self;
+        let result = step!(session.running, body.len(), |store| guest.call_decode(store, status, body));
+        let models = session.answer(result)?;
+        if models.len() > MAX_MODELS {
+            return Err(fault(format!("it lists {} models; {MAX_MODELS} are the most", models.len())));
+        }
+        models.into_iter().map(|model| convert::model_info(model).map_err(fault)).collect()
+    }
+}
+
+/// Exchanges stored credentials for an access token, through a component.
+pub(super) struct ComponentExchange {
+    session: Session,
+    guest: token_exchange::Guest,
+}
+
+impl ComponentExchange {
+    pub(super) fn new(driver: Arc<Inner>, running: Running, guest: token_exchange::Guest) -> Self {
+        Self { session: Session { driver, running, credentials: None }, guest }
+    }
+}
+
+#[async_trait]
+impl TokenExchange for ComponentExchange {
+    async fn begin(&mut self, config: &DriverConfig) -> Result<CodecRequest, DriverError> {
+        let Self { session, guest } = self;
+        let (credentials, config) = Credentials::new(session.driver.driver()?, config)?;
+        session.credentials = Some(credentials);
+        let result = step!(session.running, 0, |store| guest.call_begin(store, &config));
+        session.complete(convert::http_request(session.answer(result)?))
+    }
+
+    async fn decode(&mut self, status: u16, body: &[u8]) -> Result<Access, DriverError> {
+        let Self { session, guest } = self;
+        let result = step!(session.running, body.len(), |store| guest.call_decode(store, status, body));
+        let access = session.answer(result)?;
+        let token = |text: String| match text.len() {
+            1..=MAX_TOKEN_BYTES => Ok(SecretString::from(text)),
+            bytes => Err(fault(format!("a token of the exchange has {bytes} bytes; it must have 1 to {MAX_TOKEN_BYTES}"))),
+        };
+        Ok(Access {
+            token: token(access.token)?,
+            expires_in: access.expires_in_ms.map(Duration::from_millis),
+            refresh_token: access.refresh_token.map(token).transpose()?,
+        })
+    }
+}

@@ -1,0 +1,199 @@
+//! Turns on driver components: in this process and on a server, against a scripted vendor that speaks
+//! Ollama's protocol.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use everwit_runtime::component::Grant;
+use everwit_runtime::limits::Budget;
+use everwit_runtime::{DriverId, InProcessRuntimeBuilder, ResolvedModel};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+use super::patched;
+use crate::egress::support::{Pipe, public};
+use crate::support::guests::{compiler, guest};
+use crate::support::{Api, Server, ServerOptions};
+
+fn line(message: &Value, done: bool) -> String {
+    format!("{}\n", json!({ "model": "m", "message": message, "done": done, "done_reason": done.then_some("stop"), "eval_count": 3 }))
+}
+
+/// An answer of Ollama with this text.
+fn text(text: &str) -> String {
+    line(&json!({ "role": "assistant", "content": text }), false) + &line(&json!({ "role": "assistant", "content": "" }), true)
+}
+
+/// An answer that calls a tool.
+fn call(tool: &str) -> String {
+    let calls = json!([{ "function": { "name": tool, "arguments": {} } }]);
+    line(&json!({ "role": "assistant", "content": "", "tool_calls": calls }), false) + &line(&json!({}), true)
+}
+
+fn response(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+fn model(driver: &str, base_url: &str) -> ResolvedModel {
+    ResolvedModel {
+        model: "m".to_owned(),
+        provider_type: DriverId::External(driver.to_owned()),
+        api_key: Some("sk-of-the-test".into()),
+        base_url: Some(base_url.to_owned()),
+        provider_metadata: None,
+    }
+}
+
+#[tokio::test]
+async fn an_embedder_ships_a_driver_as_a_file() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), guest("ollama-driver")).expect("it is written");
+    let runtime = InProcessRuntimeBuilder::new()
+        .component_compiler(compiler())
+        .component_file(file.path(), Grant::default(), Budget::COMPLETION)
+        .egress(Arc::new(public(Pipe::answering(response(&text("Grüße."))))))
+        .default_model(model("Ollama", "http://ollama.example"))
+        .single_session(|single| single.harness("helper", "You help."))
+        .build()
+        .await
+        .expect("it is built");
+    let session = runtime.default_session_id().expect("a session");
+    let answer = runtime.run_text_turn(session, "Hi").await.expect("the turn runs");
+    assert_eq!((answer.response.as_str(), answer.error), ("Grüße.", None));
+    let events = serde_json::to_value(runtime.events()).expect("JSON");
+    let of =
+        |kind: &str| events.as_array().expect("events").iter().find(|event| event["type"] == kind).expect("it is there")["data"].clone();
+    assert_eq!(of("turn.started")["driver"]["ref"], "ollama");
+    let generation = of("llm.generation");
+    assert_eq!((&generation["receipt"]["component"], &generation["provider"]), (&json!("ollama"), &json!("ollama")), "{generation}");
+    assert!(generation["receipt"]["fuel"].as_u64().is_some_and(|fuel| fuel > 0), "{generation}");
+}
+
+/// A vendor on the loopback. The first answer waits until it is let go.
+struct Vendor {
+    port: u16,
+    requests: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Notify>,
+    go: Arc<Notify>,
+}
+
+impl Vendor {
+    async fn start(answers: Vec<String>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (requests, asked, go) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let vendor = Self { port, requests: requests.clone(), asked: asked.clone(), go: go.clone() };
+        tokio::spawn(async move {
+            let mut answers = VecDeque::from(answers);
+            while let Some(answer) = answers.pop_front() {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                let request = read_request(&mut stream).await;
+                let first = {
+                    let mut requests = requests.lock().expect("nothing panics while it holds the lock");
+                    requests.push(request);
+                    requests.len() == 1
+                };
+                if first {
+                    asked.notify_one();
+                    go.notified().await;
+                }
+                stream.write_all(response(&answer).as_bytes()).await.expect("the answer is taken");
+                let _ = stream.shutdown().await;
+            }
+        });
+        vendor
+    }
+}
+
+/// Head and body of one request.
+async fn read_request(stream: &mut tokio::net::TcpStream) -> String {
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return text;
+            }
+        }
+        let mut piece = [0; 4_096];
+        let count = stream.read(&mut piece).await.expect("the request can be read");
+        assert!(count > 0, "the request breaks off: {text}");
+        bytes.extend_from_slice(&piece[..count]);
+    }
+}
+
+async fn server_with_access_to(port: u16) -> Server {
+    let args = vec!["--allow-private-target".to_owned(), format!("127.0.0.1:{port}")];
+    Server::start_with(ServerOptions { args, ..ServerOptions::default() }).await
+}
+
+async fn model_at(api: &Api, driver: &str, port: u16) -> String {
+    let provider =
+        json!({ "name": "Mine", "provider_type": driver, "base_url": format!("http://127.0.0.1:{port}"), "api_key": "sk-of-the-test" });
+    let provider = api.post("/v1/providers", &provider).await.expect(201);
+    assert_eq!(provider["driver_registered"], true, "{provider}");
+    let provider = provider["id"].as_str().expect("an id");
+    let model = api.post(&format!("/v1/providers/{provider}/models"), &json!({ "model_id": "m" })).await.expect(201);
+    model["id"].as_str().expect("an id").to_owned()
+}
+
+fn generations(events: &[Value]) -> Vec<&Value> {
+    events.iter().filter(|event| event["type"] == "llm.generation").map(|event| &event["data"]).collect()
+}
+
+/// A turn of two model calls; a new version is activated between them.
+#[tokio::test]
+async fn a_turn_runs_to_its_end_on_the_version_it_began_with() {
+    let vendor = Vendor::start(vec![call("current_time"), text("It is late."), text("Again.")]).await;
+    let server = server_with_access_to(vendor.port).await;
+    let api = server.api();
+    let uploaded = api.upload("", guest("ollama-driver")).await.expect(201);
+    assert_eq!((&uploaded["active"], &uploaded["component"]["kind"]), (&json!(true), &json!("driver")), "{uploaded}");
+    assert_eq!(uploaded["inspection"]["exchanges"].as_array().map(Vec::len), Some(5), "{uploaded}");
+    assert!(api.component_capabilities().await.is_empty(), "a driver is no capability");
+    let model = model_at(&api, "ollama", vendor.port).await;
+    let session = api.session_with(&json!({ "model_id": model, "capabilities": [{ "ref": "current_time" }] })).await;
+    let mut stream = api.stream(&session, "").await;
+    api.say(&session, "What time is it?").await;
+    vendor.asked.notified().await;
+    let second =
+        patched(guest("ollama-driver"), "Talks to an Ollama server in its own protocol.", "Talks to an Ollama server in its own language.");
+    let second = api.upload("", second).await.expect(201);
+    assert_eq!((&second["active"], &second["version"]["version"]), (&json!(true), &json!(2)), "{second}");
+    vendor.go.notify_one();
+    stream.until("session.idled").await;
+    api.say(&session, "And now?").await;
+    stream.until("session.idled").await;
+
+    let events = api.events(&session).await;
+    let versions: Vec<&Value> = generations(&events).iter().map(|generation| &generation["receipt"]["version"]).collect();
+    assert_eq!(versions, [&json!(1), &json!(1), &json!(2)], "{events:#?}");
+    let started: Vec<&Value> =
+        events.iter().filter(|event| event["type"] == "turn.started").map(|event| &event["data"]["driver"]).collect();
+    assert_eq!((&started[0]["version"], &started[1]["version"]), (&json!(1), &json!(2)));
+    let requests = vendor.requests.lock().expect("nothing panics while it holds the lock");
+    assert!(requests.iter().all(|request| request.contains("authorization: Bearer sk-of-the-test")), "{requests:?}");
+    let requests = requests.join("");
+    assert!(requests.contains("\"tool_name\":\"current_time\"") && requests.contains("What time is it?"), "{requests}");
+    assert!(!serde_json::to_string(&events).expect("JSON").contains("sk-of-the-test"));
+}
+
+#[tokio::test]
+async fn ids_of_built_in_drivers_and_of_the_other_kind_are_refused() {
+    let server = Server::start().await;
+    let api = server.api();
+    let claimed = api.upload("", patched(guest("ollama-driver"), "ollama", "gemini")).await;
+    assert_eq!(claimed.status, 409, "{}", claimed.text());
+    assert!(claimed.text().contains("built-in driver"), "{}", claimed.text());
+    api.upload("", guest("ollama-driver")).await.expect(201);
+    let versions = api.get("/v1/components/ollama/versions").await.expect(200);
+    assert_eq!(versions["data"][0]["limits"]["fuel"], json!(Budget::COMPLETION.fuel), "{versions}");
+    let provider = json!({ "name": "Mine", "provider_type": "ollama" });
+    api.post("/v1/providers", &provider).await.expect(201);
+    let refused = api.delete("/v1/components/ollama").await;
+    assert!(refused.status == 409 && refused.text().contains("provider Mine"), "{}", refused.text());
+    api.post("/v1/components/ollama/call", &json!({ "tool": "x" })).await.expect(409);
+}
