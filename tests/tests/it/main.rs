@@ -12,6 +12,7 @@ mod build;
 mod builtins;
 mod cli;
 mod compile;
+mod completion;
 mod contracts;
 mod crash;
 mod definition;

@@ -4,6 +4,7 @@
 mod api;
 pub(crate) mod embedded;
 pub(crate) mod guests;
+pub(crate) mod log;
 mod server;
 mod sse;
 

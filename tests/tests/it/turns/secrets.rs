@@ -1,7 +1,6 @@
 //! Credentials of a model are nowhere but in the hands of its driver.
 
-use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use everwit_runtime::driver::{
@@ -14,9 +13,9 @@ use everwit_runtime::turn::{TurnPlatform, assemble_turn_context, context_report,
 use futures::{StreamExt, stream};
 use secrecy::ExposeSecret;
 use serde_json::json;
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::rig::Rig;
+use crate::support::log::Log;
 
 /// One for each place where a provider's configuration may hold a credential.
 const PLANTED: [&str; 8] = [
@@ -94,29 +93,6 @@ impl ChatDriver for Gossip {
     }
 }
 
-/// Everything that is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 async fn rig(failure: Failure) -> Rig {
     let mut rig = Rig::with_driver(super::history::Recording::default()).await;
     let mut drivers = DriverRegistry::new();
@@ -157,11 +133,10 @@ fn assert_clean(what: &str, text: &str) {
 async fn no_credential_is_in_anything_that_the_runtime_says() {
     for failure in [Failure::Refusal, Failure::BreakOff, Failure::None] {
         let log = Log::default();
-        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
-        let guard = tracing::subscriber::set_default(subscriber);
+        let guard = log.capture();
         let said = said(failure).await;
         drop(guard);
-        let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let logged = log.text();
         assert_clean("the log", &logged);
         for text in &said {
             assert_clean(&format!("{failure:?}"), text);
