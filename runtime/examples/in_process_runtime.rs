@@ -7,7 +7,6 @@
 
 use async_trait::async_trait;
 use everwit_runtime::capability::{Capability, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput};
-use everwit_runtime::component::Effects;
 use everwit_runtime::driver::llmsim::{LlmSimConfig, SimToolCall, SimTurn};
 use everwit_runtime::{DriverRegistry, InProcessRuntimeBuilder, PlatformDefinition};
 use futures::StreamExt;
@@ -20,19 +19,14 @@ struct Stock {
 
 impl Stock {
     fn new() -> Self {
-        let count = ToolDefinition {
-            name: "count_items".to_owned(),
-            title: "Count items".to_owned(),
-            description: "Tells how many of an article are in stock.".to_owned(),
-            input_schema: json!({
-                "type": "object",
-                "properties": { "article": { "type": "string" } },
-                "required": ["article"],
-                "additionalProperties": false,
-            }),
-            effects: Effects { read_only: true, ..Effects::default() },
-        };
-        Self { tools: [count] }
+        let arguments = json!({
+            "type": "object",
+            "properties": { "article": { "type": "string" } },
+            "required": ["article"],
+            "additionalProperties": false,
+        });
+        let count = ToolDefinition::new("count_items", "Tells how many of an article are in stock.", arguments);
+        Self { tools: [count.with_title("Count items").read_only()] }
     }
 }
 
@@ -57,7 +51,7 @@ impl Capability for Stock {
     async fn call_tool(&self, _call: &ToolCallContext, _tool: &str, arguments: Value) -> ToolOutcome {
         // The arguments are valid against the tool's schema.
         let count = if arguments["article"] == "tea" { 12 } else { 0 };
-        ToolOutcome::native(Ok(ToolOutput::json(json!({ "count": count }))))
+        ToolOutput::json(json!({ "count": count })).into()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Harnesses: what an agent runs on.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,8 +10,9 @@ use crate::clock::{Clock, SystemClock};
 use crate::file::InitialFile;
 use crate::id::{HarnessId, ModelId, fresh};
 
-/// A capability with its configuration, as harnesses, agents and sessions list it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A capability with its configuration, as harnesses, agents and sessions list it. Its `Debug` does
+/// not show the configuration, which may hold a credential.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CapabilityConfig {
     /// Capability id.
@@ -19,6 +22,12 @@ pub struct CapabilityConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub config: Option<Value>,
+}
+
+impl fmt::Debug for CapabilityConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CapabilityConfig").field("id", &self.id).field("has_config", &self.config.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl CapabilityConfig {

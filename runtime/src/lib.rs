@@ -63,6 +63,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `sandbox` (default) | WebAssembly components |
+//! | `drivers` | the native model drivers of the known vendors |
 //! | `builtins` | the native capabilities that ship with the runtime |
 //! | `sqlite` | stores in an SQLite file |
 //! | `openapi` | `utoipa::ToSchema` for the types of an HTTP API |
@@ -76,6 +77,8 @@ pub mod clock;
 pub mod component;
 pub mod connection;
 pub mod driver;
+#[cfg(feature = "drivers")]
+pub mod drivers;
 pub mod egress;
 pub mod engine;
 pub mod error;
@@ -96,12 +99,14 @@ pub mod store;
 pub mod tokens;
 pub mod turn;
 
-pub use capability::{Capability, CapabilityRegistry, CapabilitySource};
+pub use bus::{EventBus, EventEmitter};
 #[cfg(feature = "builtins")]
 pub use capability::{
-    CurrentTimeCapability, NoopCapability, SessionCapability, SessionFileSystemCapability, SessionStorageCapability,
-    StatelessTodoListCapability, TestMathCapability, TestWeatherCapability, WebFetchCapability,
+    AgentInstructionsCapability, AskUserCapability, CompactionCapability, CurrentTimeCapability, LoopDetectionCapability, NoopCapability,
+    SessionCapability, SessionFileSystemCapability, SessionStorageCapability, StatelessTodoListCapability, TestMathCapability,
+    TestWeatherCapability, ToolApprovalCapability, WebFetchCapability,
 };
+pub use capability::{Capability, CapabilityRegistry, CapabilitySource};
 pub use connection::{ConnectionProvider, ConnectionProviderRegistry};
 pub use driver as driver_registry;
 pub use driver::llmsim as llmsim_driver;
@@ -113,5 +118,8 @@ pub use platform::{
     PlatformDefinitionBuilder, SeedAgent,
 };
 pub use provider::{Model, Provider};
-pub use store::RuntimeBackends;
+pub use store::{
+    RuntimeAgentStore, RuntimeBackends, RuntimeFileStore, RuntimeHarnessStore, RuntimeMessageStore, RuntimeProviderStore,
+    RuntimeSessionStore,
+};
 pub use turn::{ContextReport, assemble_turn_context, context_report, inspect_turn_context, messages_from_events};

@@ -24,6 +24,8 @@ pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 pub const MAX_QUEUED_TURNS: usize = 100;
 /// System prompt of one harness, agent or session, in bytes.
 pub const MAX_SYSTEM_PROMPT_BYTES: usize = 1 << 20;
+/// What one capability adds to a system prompt, in bytes; the rest is cut with a note.
+pub const MAX_PROMPT_CONTRIBUTION_BYTES: usize = 128 << 10;
 /// Capabilities of one harness, agent or session.
 pub const MAX_CAPABILITIES: usize = 250;
 /// Length of names, in bytes.
@@ -40,6 +42,17 @@ pub const MAX_EVENTS_PER_PAGE: usize = 1_000;
 pub const MAX_PAGE: u32 = 100;
 /// Items in a page if the caller does not say.
 pub const DEFAULT_PAGE: u32 = 20;
+
+/// Connections of one user.
+pub const MAX_CONNECTIONS: usize = 100;
+/// Authorizations of one user that a third party has not answered yet; older ones are forgotten.
+pub const MAX_AUTHORIZATIONS: usize = 16;
+/// Secrets of one session.
+pub const MAX_SESSION_SECRETS: usize = 64;
+/// Value of a session secret, in bytes.
+pub const MAX_SESSION_SECRET_BYTES: usize = 16 << 10;
+/// How often one tool call may ask for a connection; a tool that asks on has a defect.
+pub const MAX_CONNECTION_REQUESTS: u32 = 3;
 
 /// Key-value keys, in bytes.
 pub const MAX_KV_KEY_BYTES: usize = 512;

@@ -161,6 +161,9 @@ pub struct Controls {
     /// The model; wins over those of session, agent and harnesses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_id: Option<ModelId>,
+    /// The user's language, as a BCP 47 tag; wins over the session's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
 }
 
 impl Message {

@@ -21,8 +21,9 @@ pub enum ProviderStatus {
 }
 
 /// A configured account at a model vendor. Its credentials are sealed: only a [`Cipher`] with the
-/// installation's key opens them, see [`Credentials::open`].
-#[derive(Debug, Clone, PartialEq)]
+/// installation's key opens them, see [`Credentials::open`]. Of the base URL, which can hold some as
+/// well, its `Debug` shows the origin.
+#[derive(Clone, PartialEq)]
 pub struct Provider {
     /// Id.
     pub id: ProviderId,
@@ -82,6 +83,8 @@ pub struct Model {
     pub is_default: bool,
     /// Where the org knows it from.
     pub source: ModelSource,
+    /// Whether the provider's list had it once and has it no more.
+    pub stale: bool,
     /// Grows by one with each change; the resource's ETag.
     pub version: u64,
     /// When it was created.

@@ -36,6 +36,9 @@ pub struct Session {
     /// Its agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<AgentId>,
+    /// Who it belongs to, as callers of the API are named; its tools use that user's connections.
+    #[serde(default, rename = "owner_principal_id", skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
@@ -84,6 +87,7 @@ impl Session {
             id: SessionId::from_uuid(fresh()),
             harness_id,
             agent_id: None,
+            owner: None,
             title: None,
             status: SessionStatus::Started,
             system_prompt: None,

@@ -17,7 +17,6 @@ use async_trait::async_trait;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use everwit_runtime::capability::{ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput};
-use everwit_runtime::component::Effects;
 use everwit_runtime::{BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, Capability, PlatformDefinition};
 use everwit_server::{
     Caller, DurableWorkerConfig, Scope, ServerAppBuilder, ServerConfig, ServerRole, WorkerAppBuilder, authorized, oss_platform_definition,
@@ -29,18 +28,13 @@ use serde_json::{Value, json};
 struct Greeting;
 
 static TOOLS: LazyLock<[ToolDefinition; 1]> = LazyLock::new(|| {
-    [ToolDefinition {
-        name: "greet".to_owned(),
-        title: "Greet".to_owned(),
-        description: "Says hello to somebody.".to_owned(),
-        input_schema: json!({
-            "type": "object",
-            "properties": { "name": { "type": "string", "description": "Whom to greet." } },
-            "required": ["name"],
-            "additionalProperties": false,
-        }),
-        effects: Effects { read_only: true, ..Effects::default() },
-    }]
+    let arguments = json!({
+        "type": "object",
+        "properties": { "name": { "type": "string", "description": "Whom to greet." } },
+        "required": ["name"],
+        "additionalProperties": false,
+    });
+    [ToolDefinition::new("greet", "Says hello to somebody.", arguments).with_title("Greet").read_only()]
 });
 
 #[async_trait]
@@ -68,7 +62,7 @@ impl Capability for Greeting {
     async fn call_tool(&self, _call: &ToolCallContext, _tool: &str, arguments: Value) -> ToolOutcome {
         // The arguments are valid against the schema, so that there is a name.
         let name = arguments["name"].as_str().unwrap_or_default();
-        ToolOutcome::native(Ok(ToolOutput::text(format!("Hello, {name}!"))))
+        ToolOutput::text(format!("Hello, {name}!")).into()
     }
 }
 

@@ -12,6 +12,7 @@ use everwit_runtime::id::OrgId;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::api::custom::CustomRoutes;
@@ -133,7 +134,7 @@ impl ServerAppBuilder {
     async fn start_on(self, site: Arc<Site>, platform: PlatformDefinition) -> Result<ServerHandle, AppError> {
         let Self { config, platform: _, custom, without, authenticator, listeners } = self;
         let assembled = Assembled::new(&site, &config.engine(), platform).await?;
-        let (stores, moments) = (site.stores.clone(), site.moments.clone());
+        let (stores, moments) = (assembled.turns.backends.clone(), site.moments.clone());
         let org = stores.org_store.default_org(OrgId::from_uuid(moments.uuid()), moments.now()).await?;
         let seeder = Seeder::new(stores.clone(), moments.clone(), assembled.platform.clone());
         let seeding = seeder.reconcile_all().await?;
@@ -147,6 +148,9 @@ impl ServerAppBuilder {
         let tool_services =
             ToolServices { backends: stores.clone(), egress: turns.egress.clone(), clock: moments.clock.clone(), ids: moments.ids.clone() };
         let lifecycle = Lifecycle::new();
+        let listen_error = |source| AppError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
         let app = AppState {
             auth,
             engine: site.dispatcher.clone(),
@@ -155,6 +159,8 @@ impl ServerAppBuilder {
             stores,
             tool_services: Arc::new(tool_services),
             components: assembled.components.clone(),
+            connections: assembled.connections.clone(),
+            public_url: config.public_url.clone().or_else(|| own_url(address)),
             seeder,
             moments,
             lifecycle: lifecycle.clone(),
@@ -162,9 +168,6 @@ impl ServerAppBuilder {
             uploads: Semaphore::new(MAX_UPLOADS),
         };
         let router = api::service(Arc::new(app), &without, &custom)?;
-        let listen_error = |source| AppError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
-        let address = listener.local_addr().map_err(listen_error)?;
         let listening = listeners.into_iter().map(|listener| site.listeners.add(listener)).collect();
         let executor = match config.role {
             ServerRole::All => Some(Executor::join(&site, assembled.turns, config.max_turns, config.drain).await?),
@@ -250,6 +253,11 @@ impl Life {
         tracing::info!("the server ended");
         Ok(())
     }
+}
+
+/// Where browsers of this machine reach a server that no others reach.
+fn own_url(address: SocketAddr) -> Option<Url> {
+    address.ip().is_loopback().then(|| Url::parse(&format!("http://{address}")).ok())?
 }
 
 /// An address that others can reach needs keys.

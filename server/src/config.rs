@@ -5,13 +5,16 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, FromArgMatches as _};
+use everwit_runtime::connection::GenericConnectionProvider;
 use everwit_runtime::driver::llmsim::LlmSimConfig;
 use everwit_runtime::egress::PrivateTarget;
+use serde::de::DeserializeOwned;
+use url::Url;
 
 use crate::components::CompilerCommand;
 use crate::encryption::EncryptionArgs;
@@ -44,6 +47,13 @@ pub(crate) struct ServeArgs {
     /// How long the end waits for running steps.
     #[arg(long, env = "EVERWIT_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS")]
     drain_seconds: String,
+    /// URL at which browsers reach this server, for third parties to send them back to. Default: the
+    /// address, if it is a loopback one.
+    #[arg(long, env = "EVERWIT_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    /// Connection providers beside the platform's, as a JSON list in a file.
+    #[arg(long, env = "EVERWIT_CONNECTION_PROVIDERS", value_name = "FILE")]
+    connection_providers: Option<PathBuf>,
     #[command(flatten)]
     encryption: EncryptionArgs,
     /// What to log, as a tracing filter.
@@ -90,6 +100,12 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// How long the end waits for running steps, at most an hour. Default: 25 seconds.
     pub drain: Duration,
+    /// URL at which browsers reach it, for third parties to send them back to. Default: the address,
+    /// if it is a loopback one; without it, nobody can connect over OAuth.
+    pub public_url: Option<Url>,
+    /// Connection providers beside the platform definition's, in place of those with the same id.
+    /// Default: none.
+    pub connection_providers: Vec<GenericConnectionProvider>,
     /// What it does beside answering requests. Default: everything.
     pub role: ServerRole,
     /// How to start the process that compiles components. Default: this program, whose `main`
@@ -115,6 +131,8 @@ pub struct DurableWorkerConfig {
     pub max_calls: usize,
     /// How long the end waits for running steps, at most an hour.
     pub drain: Duration,
+    /// Connection providers beside the platform definition's.
+    pub connection_providers: Vec<GenericConnectionProvider>,
     /// How to start the process that compiles components.
     pub compiler: CompilerCommand,
     problems: Vec<String>,
@@ -128,6 +146,7 @@ pub(crate) struct EngineConfig {
     pub(crate) max_turns: usize,
     pub(crate) max_calls: usize,
     pub(crate) drain: Duration,
+    pub(crate) connection_providers: Vec<GenericConnectionProvider>,
     pub(crate) compiler: CompilerCommand,
 }
 
@@ -148,6 +167,8 @@ impl Default for ServerConfig {
             max_calls: 16,
             max_connections: 1_024,
             drain: Duration::from_secs(25),
+            public_url: None,
+            connection_providers: Vec::new(),
             role: ServerRole::All,
             compiler: CompilerCommand::default(),
             encryption: EncryptionArgs::default(),
@@ -189,6 +210,7 @@ impl ServerConfig {
             max_turns: self.max_turns,
             max_calls: self.max_calls,
             drain: self.drain,
+            connection_providers: self.connection_providers.clone(),
             compiler: self.compiler.clone(),
         }
     }
@@ -223,6 +245,7 @@ impl DurableWorkerConfig {
             max_turns: self.max_turns,
             max_calls: self.max_calls,
             drain: self.drain,
+            connection_providers: self.connection_providers.clone(),
             compiler: self.compiler.clone(),
         }
     }
@@ -237,6 +260,7 @@ impl From<ServerConfig> for DurableWorkerConfig {
             max_turns: server.max_turns,
             max_calls: server.max_calls,
             drain: server.drain,
+            connection_providers: server.connection_providers,
             compiler: server.compiler,
             encryption: server.encryption,
             problems: server.problems,
@@ -250,6 +274,9 @@ impl EngineConfig {
         within(&mut problems, "max_calls", self.max_calls, CALLS);
         if self.drain > Duration::from_secs(DRAIN_SECONDS.1 as u64) {
             problems.push(format!("drain is {:?}; it must be at most {} seconds", self.drain, DRAIN_SECONDS.1));
+        }
+        for provider in &self.connection_providers {
+            problems.extend(provider.problems().into_iter().map(|problem| format!("connection provider {:?}: {problem}", provider.id)));
         }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
     }
@@ -297,7 +324,9 @@ impl ServeArgs {
         let max_calls = number(&mut problems, "--max-calls", &self.max_calls, CALLS);
         let max_connections = number(&mut problems, "--max-connections", &self.max_connections, CONNECTIONS);
         let drain = number(&mut problems, "--drain-seconds", &self.drain_seconds, DRAIN_SECONDS);
-        let llmsim = self.llmsim(&mut problems);
+        let llmsim = read_json(&mut problems, "--llmsim-script", self.llmsim_script.as_deref());
+        let connection_providers = read_json(&mut problems, "--connection-providers", self.connection_providers.as_deref());
+        let public_url = self.public_url.as_ref().and_then(|url| public_url(&mut problems, url));
         let mut private_targets = Vec::new();
         for target in &self.allow_private_targets {
             match target.parse() {
@@ -315,19 +344,34 @@ impl ServeArgs {
             max_calls,
             max_connections,
             drain: Duration::from_secs(drain as u64),
+            public_url,
+            connection_providers: connection_providers.unwrap_or_default(),
             encryption: self.encryption.clone(),
             role: ServerRole::All,
             compiler: CompilerCommand::default(),
             problems: Vec::new(),
         })
     }
+}
 
-    fn llmsim(&self, problems: &mut Vec<String>) -> Option<LlmSimConfig> {
-        let path = self.llmsim_script.as_ref()?;
-        let read = std::fs::read(path).map_err(|error| error.to_string());
-        let parsed = read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
-        parsed.map_err(|error| problems.push(format!("--llmsim-script: {}: {error}", path.display()))).ok()
+/// A JSON file that a flag names.
+fn read_json<T: DeserializeOwned>(problems: &mut Vec<String>, flag: &str, path: Option<&Path>) -> Option<T> {
+    let path = path?;
+    let read = std::fs::read(path).map_err(|error| error.to_string());
+    let parsed = read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
+    parsed.map_err(|error| problems.push(format!("{flag}: {}: {error}", path.display()))).ok()
+}
+
+fn public_url(problems: &mut Vec<String>, text: &str) -> Option<Url> {
+    let plain = |url: &Url| {
+        let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+        matches!(url.scheme(), "http" | "https") && url.has_host() && bare
+    };
+    let url = Url::parse(text).ok().filter(plain);
+    if url.is_none() {
+        problems.push(format!("--public-url is {text:?}; it must be an http or https URL without query, fragment and user information"));
     }
+    url
 }
 
 fn parse<T: FromStr>(problems: &mut Vec<String>, flag: &str, text: &str, expected: &str) -> Option<T> {

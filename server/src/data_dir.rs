@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 /// Nobody but the owner may look inside.
 const PRIVATE_DIR: u32 = 0o700;
@@ -34,7 +34,7 @@ impl DataDir {
             .recursive(true)
             .mode(PRIVATE_DIR)
             .create(path)
-            .with_context(|| format!("cannot create the data directory {shown}"))?;
+            .map_err(|error| anyhow!("cannot create the data directory {shown}: {error}\nto fix it: name another one with --data-dir"))?;
         Self::open(path)
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use everwit_runtime::connection::Connections;
 use everwit_runtime::driver::llmsim::register_driver;
 use everwit_runtime::driver::{DriverHost, DriverId, ResolvedModel, StoredTokens};
 use everwit_runtime::engine::{EmbeddedEngine, Engine};
@@ -22,6 +23,8 @@ pub(crate) struct Assembled {
     pub(crate) platform: PlatformDefinition,
     /// Its capabilities and those that orgs upload.
     pub(crate) components: Components,
+    /// Connections of users.
+    pub(crate) connections: Arc<Connections>,
     /// What turns run on.
     pub(crate) turns: TurnPlatform,
 }
@@ -31,7 +34,10 @@ impl Assembled {
     ///
     /// # Errors
     /// Everything that is wrong with the definition; how it differs from the one that runs.
-    pub(crate) async fn new(site: &Site, config: &EngineConfig, platform: PlatformDefinition) -> Result<Self, AppError> {
+    pub(crate) async fn new(site: &Site, config: &EngineConfig, mut platform: PlatformDefinition) -> Result<Self, AppError> {
+        for provider in &config.connection_providers {
+            platform.connection_providers_mut().register(provider.clone());
+        }
         let Isolation { egress, sandbox } = site.start_sandbox(config)?;
         let platform = platform.open(&sandbox).await?;
         site.agree_on(&platform)?;
@@ -42,9 +48,12 @@ impl Assembled {
         }
         let driver_host = DriverHost::new(egress.clone(), site.moments.clock.clone(), site.moments.ids.clone())
             .with_keeper(Arc::new(StoredTokens::new(&site.stores)));
+        let providers = Arc::new(platform.connection_providers().clone());
+        let (clock, refreshes) = (site.moments.clock.clone(), site.refreshes.clone());
+        let connections = Arc::new(Connections::new(&site.stores, providers, egress.clone(), clock, refreshes));
         let components = Components::new(capabilities, drivers, site.stores.component_store.clone(), sandbox);
         let turns = TurnPlatform {
-            backends: site.stores.clone(),
+            backends: site.stores.clone().with_connection_resolver(connections.clone()),
             capabilities: components.source.clone(),
             drivers: components.drivers.clone(),
             default_model: default_model(),
@@ -53,7 +62,7 @@ impl Assembled {
             driver_host: Arc::new(driver_host),
             egress,
         };
-        Ok(Self { platform, components, turns })
+        Ok(Self { platform, components, connections, turns })
     }
 }
 

@@ -213,6 +213,10 @@ impl SessionLog for Observed<dyn SessionLog> {
         self.inner.find_event(org, session, event).await
     }
 
+    async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>> {
+        self.inner.waiting_sessions(org, after, limit).await
+    }
+
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {
         self.inner.sessions_with_open_turns().await
     }

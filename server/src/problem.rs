@@ -195,6 +195,7 @@ impl From<StoreError> for Problem {
             StoreError::Duplicate { .. } => Self::conflict("duplicate", error.to_string()),
             StoreError::Stale { .. } => Self::conflict("stale", error.to_string()),
             StoreError::OtherKind { .. } => Self::conflict("other_kind", error.to_string()),
+            StoreError::InUse { .. } => Self::conflict("in_use", error.to_string()),
             StoreError::TurnOpen { .. } => Self::conflict("turn_open", error.to_string()),
             _ => Error::from(error).into(),
         }

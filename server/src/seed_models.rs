@@ -150,6 +150,7 @@ fn model(provider_id: ProviderId, model_id: &str, display_name: &str, capabiliti
         is_favorite: false,
         is_default: false,
         source: ModelSource::Predefined,
+        stale: false,
         version: 1,
         created_at: now,
         updated_at: now,

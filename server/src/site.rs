@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use everwit_runtime::PlatformDefinition;
+use everwit_runtime::connection::Refreshes;
 use everwit_runtime::platform::DefinitionDigest;
 use everwit_runtime::store::sqlite::SqliteStore;
 use everwit_runtime::store::{OrgStore, RuntimeBackends};
@@ -39,6 +40,8 @@ pub(crate) struct Site {
     pub(crate) moments: Moments,
     /// Who runs which session.
     pub(crate) dispatcher: Arc<Dispatcher>,
+    /// Who refreshes which connection.
+    pub(crate) refreshes: Arc<Refreshes>,
     /// Who sees the stored events.
     pub(crate) listeners: Arc<Listeners>,
     /// Where the data is.
@@ -82,6 +85,7 @@ impl Site {
             dispatcher: Arc::new(Dispatcher::new(stores.log.clone())),
             stores,
             listeners,
+            refreshes: Arc::default(),
             dir,
             definition: std::sync::Mutex::default(),
             database,

@@ -1,12 +1,18 @@
 //! `cargo xtask bench`
 
 use crate::process::{Result, run};
-use crate::project::Project;
+use crate::project::{Project, cargo};
 use crate::steps::Steps;
 use crate::{components, process::Error};
 
-/// Runs all benchmarks, or the one called `name`, on freshly built components.
+/// The benchmark that is a crate of its own outside the workspace, because of what it depends on.
+const EVERRUNS: &str = "everruns";
+
+/// Runs all benchmarks of the workspace, or the one called `name`, on freshly built components.
 pub(crate) fn run_command(name: Option<&str>) -> Result<()> {
+    if name == Some(EVERRUNS) {
+        return everruns();
+    }
     if name.is_some_and(|name| name.starts_with('-')) {
         return Err(Error::new("bench takes the name of a benchmark").fix("they are the files in tests/benches"));
     }
@@ -19,5 +25,17 @@ pub(crate) fn run_command(name: Option<&str>) -> Result<()> {
         run(project.cargo(&["bench"]).args(["--package", "everwit-tests", "--bench", name.unwrap_or("*")]))
     })?;
     steps.finish("benchmarks done");
+    Ok(())
+}
+
+/// Turns side by side with those of Everruns. Needs no components.
+fn everruns() -> Result<()> {
+    let project = Project::find()?;
+    let mut steps = Steps::new(1);
+    steps.run("building and running the benchmark", || {
+        let mut bench = cargo(&project.root.join("benches").join(EVERRUNS), &["run"]);
+        run(bench.args(["--release", "--target-dir"]).arg(project.target.join("bench-everruns")))
+    })?;
+    steps.finish("benchmark done; docs/benchmarks-everruns.md has the figures");
     Ok(())
 }

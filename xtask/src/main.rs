@@ -11,6 +11,7 @@ mod project;
 mod steps;
 mod test;
 mod tools;
+mod vendor_clients;
 mod wasm_target;
 
 use std::process::ExitCode;
@@ -23,9 +24,10 @@ cargo xtask COMMAND
   demo [--once] [--data-dir DIR]   start the server, upload components, run an agent that uses them
   test                             build everything and run all tests, lints included
   components                       build the shipped components and the test guests
-  bench [NAME]                     run the benchmarks, or one of them
+  bench [NAME]                     run the benchmarks, or one of them; `everruns` runs by name only
   ci                               dependency checks, then `test`; installs cargo-deny if it is missing
   bless [FILTER]                   accept changed contracts and snapshots; review the diff afterwards
+  vendor-clients                   install the vendors' own clients, which the tests run; `test` does it by itself
   wasm-target [--debian]           add Rust's wasm32-unknown-unknown target; `components` does it by itself
   help                             this text
 
@@ -55,6 +57,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["components"] => components::run_command(),
         ["bench", names @ ..] if names.len() < 2 => bench::run_command(names.first().copied()),
         ["bless", filters @ ..] if filters.len() < 2 => test::bless(filters.first().copied()),
+        ["vendor-clients"] => vendor_clients::run_command(),
         ["wasm-target"] => wasm_target::ensure().map(drop),
         ["wasm-target", "--debian"] => wasm_target::from_debian().map(drop),
         ["help" | "--help" | "-h"] | [] => {

@@ -7,8 +7,9 @@ use crate::process::{Result, run};
 use crate::project::{Project, cargo};
 use crate::steps::Steps;
 use crate::tools::has_cargo_command;
+use crate::vendor_clients;
 
-const TEST_STEPS: usize = 12 + components::STEPS;
+const TEST_STEPS: usize = 13 + components::STEPS;
 
 /// Examples of the runtime, by their targets.
 const RUNTIME_EXAMPLES: [&str; 3] = ["in_process_runtime", "inspect_context", "external_driver"];
@@ -52,6 +53,7 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
         run(project.cargo(&["build"]).args(["--workspace", "--bins", "--tests", "--examples"]))
     })?;
     components::build(&project, steps)?;
+    steps.run("installing the clients of model vendors", || vendor_clients::install(&project))?;
     steps.run("running tests", || host_tests(&project))?;
     steps.run("running the examples", || examples(&project))?;
     steps.run("checking a program that embeds the runtime alone", || embedder(&project))?;

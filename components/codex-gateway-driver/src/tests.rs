@@ -39,7 +39,7 @@ fn what_the_exchange_gives_is_read() {
 fn refusals_say_what_the_gateway_says() {
     let refusal = |status: u16, body: &str| {
         let mut driver = Codex::default();
-        driver.on_head(&Head { status, headers: Vec::new() }).expect("a framing");
+        driver.on_head(&Head { status, headers: Vec::new(), retry_after_ms: None }).expect("a framing");
         driver.on_bytes(body.as_bytes()).expect_err("a refusal")
     };
     let limited = refusal(429, r#"{"error":{"message":"slow down"}}"#);

@@ -80,7 +80,7 @@ fn models_are_read_and_refusals_told() {
 #[test]
 fn an_end_without_tool_calls_keeps_the_servers_word() {
     let mut driver = Ollama::default();
-    driver.on_head(&Head { status: 200, headers: Vec::new() }).expect("a framing");
+    driver.on_head(&Head { status: 200, headers: Vec::new(), retry_after_ms: None }).expect("a framing");
     let events = driver.on_bytes(br#"{"message":{"content":"x"},"done":true,"done_reason":"length"}"#).expect("events");
     assert!(matches!(&events[..], [Event::Text(_), Event::Finish(finish)] if finish.reason == "length"), "{events:?}");
     assert!(driver.on_end().is_ok());

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use async_trait::async_trait;
 use everwit_runtime::capability::{CallError, Capability, Failure, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput};
-use everwit_runtime::component::Effects;
 use everwit_runtime::file::FilePath;
 use serde_json::{Value, json};
 
@@ -41,12 +40,9 @@ pub(crate) struct WeekendGuide {
 
 impl Default for WeekendGuide {
     fn default() -> Self {
-        let tool = |name: &str, title: &str, description: &str, properties: Value| ToolDefinition {
-            name: name.to_owned(),
-            title: title.to_owned(),
-            description: description.to_owned(),
-            input_schema: json!({ "type": "object", "properties": properties, "additionalProperties": false }),
-            effects: Effects { read_only: true, ..Effects::default() },
+        let tool = |name: &str, title: &str, description: &str, properties: Value| {
+            let arguments = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+            ToolDefinition::new(name, description, arguments).with_title(title).read_only()
         };
         let max_price = json!({ "max_price": { "type": "integer", "minimum": 0, "description": "Euros; any price if absent." } });
         Self {
@@ -94,7 +90,7 @@ fn affordable(max_price: Option<u64>) -> String {
 
 /// Reads the file of the session that the call belongs to.
 async fn preferences(call: &ToolCallContext) -> Result<String, CallError> {
-    let failed = |code: &str, message: String| CallError::Failed(Failure::new("unavailable", code, message));
+    let failed = |code: &str, message: String| Failure::new("unavailable", code, message);
     let path = FilePath::parse(PREFERENCES).map_err(|error| failed("bad_path", error.to_string()))?;
     let file = call.services.backends.file_store.read_file(call.org_id, call.session_id, &path).await;
     match file.map_err(|error| failed("store", error.to_string()))? {

@@ -93,6 +93,7 @@ class Response {
     this.status = head.status;
     this.ok = head.status >= 200 && head.status <= 299;
     this.headers = new Headers(head.headers);
+    this.retryAfterMs = toUnsigned(head.retryAfterMs);
   }
 
   /** The body piece by piece. */
@@ -157,11 +158,10 @@ class Response {
   /** Returns this response if its status is 2xx, and throws the failure that fits otherwise. */
   ensureOk() {
     if (this.ok) return this;
-    const seconds = Number(this.headers.get("retry-after") ?? NaN);
     throw new Failure(kindOfStatus(this.status), `${this.#request.method} ${this.url} answered ${this.status}`, {
       code: `http_status_${this.status}`,
       retryable: this.status === 429 || this.status === 503 || (this.status >= 500 && SAFE_METHODS.includes(this.#request.method)),
-      retryAfterMs: seconds >= 0 ? seconds * 1000 : null,
+      retryAfterMs: this.retryAfterMs,
     });
   }
 

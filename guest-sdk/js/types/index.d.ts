@@ -270,6 +270,8 @@ export interface Response {
   /** Whether the status is 2xx. */
   readonly ok: boolean;
   readonly headers: Headers;
+  /** How long the server asks to wait before the next try (`retry-after`), in milliseconds. */
+  readonly retryAfterMs: number | null;
   bytes(options?: ReadOptions): Uint8Array;
   text(options?: ReadOptions): string;
   json(options?: ReadOptions): any;

@@ -52,7 +52,7 @@ export interface SseRecord {
 }
 
 export interface ResponseResource {
-  head(): { status: number; headers: [string, string][] };
+  head(): { status: number; headers: [string, string][]; retryAfterMs: number | null };
   read(max: number): Uint8Array | number[] | null;
   readSse(): SseRecord | null;
 }

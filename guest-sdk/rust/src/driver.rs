@@ -2,8 +2,7 @@
 //! protocol. The host sends, frames, retries, times out and cancels; a driver reaches nothing.
 //!
 //! ```
-//! use everwit_guest::driver::{self, *};
-//! use everwit_guest::{Failure, Result, driver};
+//! use everwit_guest::{Result, driver, driver::*};
 //!
 //! #[derive(Default)]
 //! struct Plain {
@@ -55,6 +54,7 @@ pub use crate::bindings::driver::everwit::types::chat::{
 pub use crate::bindings::driver::exports::everwit::driver::codec::Framing;
 pub use crate::bindings::driver::exports::everwit::driver::meta::{Credential, Description};
 pub use crate::bindings::everwit::http::types::{Head, Request as HttpRequest, Sse};
+pub use crate::bindings::everwit::types::common::Extension;
 pub use crate::bindings::everwit::types::content::{Blob, Link, Part};
 pub use crate::bindings::everwit::types::tools::Tool;
 pub use crate::bindings::token_exchange::exports::everwit::driver::token_exchange::Access;

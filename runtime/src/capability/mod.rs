@@ -3,8 +3,10 @@
 
 #[cfg(feature = "builtins")]
 mod builtin;
+mod config;
 mod outcome;
 mod registry;
+mod rules;
 mod services;
 
 use std::sync::Arc;
@@ -16,18 +18,23 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "builtins")]
 pub use builtin::{
-    CurrentTimeCapability, NoopCapability, SessionCapability, SessionFileSystemCapability, SessionStorageCapability,
-    StatelessTodoListCapability, TestMathCapability, TestWeatherCapability, WebFetchCapability,
+    AgentInstructionsCapability, AskUserCapability, CompactionCapability, CurrentTimeCapability, LoopDetectionCapability, NoopCapability,
+    SessionCapability, SessionFileSystemCapability, SessionStorageCapability, StatelessTodoListCapability, TestMathCapability,
+    TestWeatherCapability, ToolApprovalCapability, WebFetchCapability,
 };
+pub use config::redact_config;
 pub use outcome::{CallError, Failure, LogLine, StopKind, Stopped, ToolOutcome, ToolOutput};
 pub use registry::CapabilityRegistry;
+pub use rules::{CompactionRule, RepetitionRule, TurnRules};
 pub use services::ToolServices;
 
 use crate::component::Effects;
+use crate::connection::ConnectionCredential;
 use crate::error::Error;
 use crate::event::PinnedCapability;
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::message::ContentPart;
+use crate::store::RuntimeBackends;
 
 /// A tool as a capability defines it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +51,32 @@ pub struct ToolDefinition {
     pub input_schema: Value,
     /// What it may do to the world.
     pub effects: Effects,
+}
+
+impl ToolDefinition {
+    /// A tool whose calls must not be repeated, with its name as its title.
+    pub fn new(name: impl Into<String>, description: impl Into<String>, input_schema: Value) -> Self {
+        let name = name.into();
+        Self { title: name.clone(), name, description: description.into(), input_schema, effects: Effects::default() }
+    }
+
+    /// The same with a name for people.
+    #[must_use]
+    pub fn with_title(self, title: impl Into<String>) -> Self {
+        Self { title: title.into(), ..self }
+    }
+
+    /// The same with other effects.
+    #[must_use]
+    pub fn with_effects(self, effects: Effects) -> Self {
+        Self { effects, ..self }
+    }
+
+    /// The same, changing nothing: its calls may be repeated after a crash.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        self.with_effects(Effects { read_only: true, ..Effects::default() })
+    }
 }
 
 /// How much harm a capability can do when a model misuses it. Organisations may ask for an
@@ -100,6 +133,21 @@ pub trait Capability: Send + Sync {
         None
     }
 
+    /// The same if it depends on the session; asked for when the context of a turn is assembled. What
+    /// is longer than [`crate::limits::MAX_PROMPT_CONTRIBUTION_BYTES`] is cut, with a note.
+    ///
+    /// # Errors
+    /// Those that pass are tried again; any other fails the turn.
+    async fn prompt_contribution(&self, _context: &PromptContext<'_>) -> Result<Option<String>, Error> {
+        Ok(self.system_prompt_addition().map(str::to_owned))
+    }
+
+    /// What it has to say about the course of turns. Where several capabilities have a rule of one
+    /// kind, the last one holds: dependents come behind what they depend on.
+    fn turn_rules(&self, _config: &Value) -> TurnRules {
+        TurnRules::default()
+    }
+
     /// Its tools.
     fn tools(&self) -> &[ToolDefinition] {
         &[]
@@ -110,9 +158,19 @@ pub trait Capability: Send + Sync {
         &[]
     }
 
-    /// JSON Schema of its configuration; none accepts anything.
+    /// JSON Schema of its configuration; none accepts anything. What it marks with
+    /// `"writeOnly": true` is kept out of reports, see [`redact_config`].
     fn config_schema(&self) -> Option<&Value> {
         None
+    }
+
+    /// Checks a configuration that the schema accepts for what a schema cannot say. Called when a
+    /// configuration is written and when a turn begins; must not block.
+    ///
+    /// # Errors
+    /// What is wrong with it, as sentences for the person who wrote it.
+    fn validate_config(&self, _config: &Value) -> Result<(), Vec<String>> {
+        Ok(())
     }
 
     /// What clients show or switch on when an agent has it, for example `file_system`.
@@ -135,6 +193,12 @@ pub trait Capability: Send + Sync {
     /// never reach [`Self::call_tool`]: the turn waits for their results instead.
     fn settled_by(&self, _tool: &str) -> SettledBy {
         SettledBy::Capability
+    }
+
+    /// Checks what a schema cannot say about the arguments of a call, before anybody is asked about it
+    /// or executes it. The error is a sentence for the model.
+    fn check_arguments(&self, _tool: &str, _arguments: &Value) -> Result<(), String> {
+        Ok(())
     }
 
     /// Whether calls of a tool, its own or another capability's, wait for a person's approval.
@@ -169,6 +233,21 @@ pub trait CapabilitySource: Send + Sync {
     async fn find_pinned(&self, org: OrgId, pin: &PinnedCapability) -> Result<Option<Arc<dyn Capability>>, Error>;
 }
 
+/// Circumstances of an addition to a prompt.
+#[derive(Clone, Copy)]
+pub struct PromptContext<'a> {
+    /// Tenant.
+    pub org_id: OrgId,
+    /// Session; nil for the preview of a draft, which has none.
+    pub session_id: SessionId,
+    /// The agent's configuration of the capability.
+    pub config: &'a Value,
+    /// Language of the user.
+    pub locale: Option<&'a str>,
+    /// Stores; for native capabilities.
+    pub backends: &'a RuntimeBackends,
+}
+
 /// Circumstances of one tool call.
 #[derive(Clone)]
 pub struct ToolCallContext {
@@ -190,6 +269,27 @@ pub struct ToolCallContext {
     pub sink: Arc<dyn ToolSink>,
     /// What native tools work with; components have their imports instead.
     pub services: Arc<ToolServices>,
+}
+
+impl ToolCallContext {
+    /// The credential with which the tool acts on behalf of the session's user at a third party: a
+    /// secret of the session, or else the user's connection.
+    ///
+    /// # Errors
+    /// `ConnectionRequired`, to be returned as it is, if there is none yet: the turn waits until the
+    /// user has connected, and the call is executed again. `Failed` if it cannot be had otherwise.
+    pub async fn connection(&self, provider: &str) -> Result<ConnectionCredential, CallError> {
+        let failed =
+            |code: &str, message: String, retryable| CallError::Failed(Failure { retryable, ..Failure::new("upstream", code, message) });
+        let Some(resolver) = &self.services.backends.connection_resolver else {
+            return Err(failed("no_connections", "this host connects no accounts".to_owned(), false));
+        };
+        match resolver.connection(self.org_id, self.session_id, provider).await {
+            Ok(Some(credential)) => Ok(credential),
+            Ok(None) => Err(CallError::ConnectionRequired { provider: provider.to_lowercase() }),
+            Err(error) => Err(failed("connection_unavailable", error.to_string(), error.is_retryable())),
+        }
+    }
 }
 
 /// Receives what a running tool says. Must not block: implementations drop what a slow reader

@@ -27,6 +27,30 @@ impl ToolOutcome {
     }
 }
 
+impl From<Result<ToolOutput, CallError>> for ToolOutcome {
+    fn from(result: Result<ToolOutput, CallError>) -> Self {
+        Self::native(result)
+    }
+}
+
+impl From<ToolOutput> for ToolOutcome {
+    fn from(output: ToolOutput) -> Self {
+        Self::native(Ok(output))
+    }
+}
+
+impl From<Failure> for ToolOutcome {
+    fn from(failure: Failure) -> Self {
+        Self::native(Err(CallError::Failed(failure)))
+    }
+}
+
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// A successful result.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -60,6 +84,13 @@ pub enum CallError {
     /// The host ended the call.
     #[error("{0}")]
     Stopped(Stopped),
+    /// The tool has done nothing, because its user has to connect an account first. The turn waits
+    /// for that, and the call is executed again then.
+    #[error("the user has to connect an account with {provider:?} first")]
+    ConnectionRequired {
+        /// Id of the connection provider.
+        provider: String,
+    },
 }
 
 impl CallError {
@@ -68,6 +99,7 @@ impl CallError {
         match self {
             Self::Failed(failure) => &failure.kind,
             Self::Stopped(stopped) => stopped.kind.as_str(),
+            Self::ConnectionRequired { .. } => "connection_required",
         }
     }
 }

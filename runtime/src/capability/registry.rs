@@ -51,6 +51,16 @@ impl CapabilityRegistry {
     pub fn list(&self) -> impl Iterator<Item = &Arc<dyn Capability>> {
         self.by_id.values()
     }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
 }
 
 #[async_trait]

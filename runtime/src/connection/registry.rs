@@ -1,9 +1,13 @@
-//! The connection providers that a platform ships.
+//! The connection providers that a platform ships, and where those of an org are found.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use super::ConnectionProvider;
+use crate::error::Error;
+use crate::id::OrgId;
 
 /// Connection providers by id. A clone shares the providers.
 #[derive(Clone, Default)]
@@ -40,5 +44,33 @@ impl ConnectionProviderRegistry {
     /// All of them, by id.
     pub fn list(&self) -> impl Iterator<Item = &Arc<dyn ConnectionProvider>> {
         self.by_id.values()
+    }
+}
+
+/// Where the connection providers of an org are found: the platform's own, then those that the
+/// org added.
+#[async_trait]
+pub trait ConnectionProviderSource: Send + Sync {
+    /// Finds one by id, whatever its case.
+    ///
+    /// # Errors
+    /// Those of the store and the sandbox.
+    async fn find(&self, org: OrgId, id: &str) -> Result<Option<Arc<dyn ConnectionProvider>>, Error>;
+
+    /// All of them, by id.
+    ///
+    /// # Errors
+    /// Those of the store and the sandbox.
+    async fn all(&self, org: OrgId) -> Result<Vec<Arc<dyn ConnectionProvider>>, Error>;
+}
+
+#[async_trait]
+impl ConnectionProviderSource for ConnectionProviderRegistry {
+    async fn find(&self, _org: OrgId, id: &str) -> Result<Option<Arc<dyn ConnectionProvider>>, Error> {
+        Ok(self.get(id))
+    }
+
+    async fn all(&self, _org: OrgId) -> Result<Vec<Arc<dyn ConnectionProvider>>, Error> {
+        Ok(self.list().cloned().collect())
     }
 }

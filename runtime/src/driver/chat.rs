@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{DriverContext, DriverError, DriverId};
+use super::{DriverContext, DriverError, DriverId, ModelInfo};
 use crate::event::TokenUsage;
 use crate::id::SessionId;
 use crate::message::{Message, ToolCall};
@@ -194,6 +194,19 @@ pub trait ChatDriver: Send + Sync {
     /// # Errors
     /// Whatever happened before the first event; see [`DriverErrorKind`](super::DriverErrorKind).
     async fn complete(&self, request: ChatRequest, context: DriverContext) -> Result<ChatStream, DriverError>;
+
+    /// Asks which models the provider has; none if it cannot be asked. One try.
+    ///
+    /// # Errors
+    /// As for [`Self::complete`].
+    async fn list_models(&self, _context: DriverContext) -> Result<Option<Vec<ModelInfo>>, DriverError> {
+        Ok(None)
+    }
+
+    /// Base URL that requests go to; none if it sends none.
+    fn endpoint(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A driver that somebody made.

@@ -16,6 +16,7 @@ mod error;
 mod id;
 mod keeper;
 pub mod llmsim;
+pub mod profile;
 mod redact;
 mod registry;
 mod settings;

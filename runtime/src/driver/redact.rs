@@ -8,6 +8,7 @@ use url::Url;
 
 use super::spelling::spellings;
 use super::{DriverConfig, DriverError, ProviderMetadata, ResolvedModel};
+use crate::provider::Provider;
 
 /// What stands where a credential was.
 const REDACTED: &str = "[redacted]";
@@ -132,6 +133,21 @@ impl fmt::Debug for ResolvedModel {
             .field("base_url", &self.base_url.as_deref().map(Origin))
             .field("provider_metadata", &self.provider_metadata)
             .finish()
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("provider_type", &self.provider_type)
+            .field("base_url", &self.base_url.as_deref().map(Origin))
+            .field("status", &self.status)
+            .field("api_key", &shown(&self.api_key))
+            .field("provider_metadata", &shown(&self.provider_metadata))
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }
 

@@ -95,15 +95,8 @@ impl EgressResponse {
     /// How long the server asks to wait before the next try, in milliseconds: given in seconds, or
     /// as a time, which counts from the response's own `Date`. None without either.
     pub fn retry_after_ms(&self) -> Option<u64> {
-        let field = |name| Some(self.headers().get(name)?.to_str().ok()?.trim());
-        let value = field(RETRY_AFTER)?;
-        if let Ok(seconds) = value.parse::<u64>() {
-            return Some(seconds.saturating_mul(1_000));
-        }
-        // By the server's clock, because ours may be another.
-        let (until, now) = (httpdate::parse_http_date(value).ok()?, httpdate::parse_http_date(field(DATE)?).ok()?);
-        let wait = until.duration_since(now).unwrap_or_default();
-        u64::try_from(wait.as_millis()).ok()
+        let field = |name| self.headers().get(name)?.to_str().ok();
+        retry_after_ms(field(RETRY_AFTER), field(DATE))
     }
 
     /// The next piece of the body, of 1 to `max` bytes; none at its end. Not to be mixed with
@@ -188,4 +181,16 @@ fn poll_data(body: &mut Incoming, context: &mut Context<'_>) -> Poll<Option<hype
             },
         }
     }
+}
+
+/// As [`EgressResponse::retry_after_ms`], for the fields `Retry-After` and `Date` of a response.
+pub(crate) fn retry_after_ms(retry_after: Option<&str>, date: Option<&str>) -> Option<u64> {
+    let value = retry_after?.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(seconds.saturating_mul(1_000));
+    }
+    // By the server's clock, because ours may be another.
+    let (until, now) = (httpdate::parse_http_date(value).ok()?, httpdate::parse_http_date(date?.trim()).ok()?);
+    let wait = until.duration_since(now).unwrap_or_default();
+    u64::try_from(wait.as_millis()).ok()
 }

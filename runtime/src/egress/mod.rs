@@ -31,6 +31,8 @@ mod wire;
 pub use address::{Refusal, judge};
 pub use error::{EgressError, EgressErrorKind};
 pub use exchange::EgressResponse;
+#[cfg(feature = "sandbox")]
+pub(crate) use exchange::retry_after_ms;
 pub use gateway::{Gateway, GatewayConfig, Timeouts};
 pub use headers::{MAX_REQUEST_FIELD_BYTES, MAX_REQUEST_FIELDS};
 pub use pool::ReuseKey;

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::payload::{PinnedCapability, RecoveryMode, RequestedCall, Retries, TokenUsage, ToolCompleted};
+use super::payload::{
+    CompactionReason, CompactionStrategy, PinnedCapability, RecoveryMode, RequestedCall, Retries, TokenUsage, ToolCompleted,
+};
 use crate::component::Receipt;
 use crate::id::{AgentId, HarnessId, MessageId, TurnId};
 use crate::message::{ContentPart, Message, ToolCall};
@@ -132,7 +134,7 @@ pub enum EventData {
         model: String,
         /// Driver id.
         provider: String,
-        /// The conversation that was sent: all messages up to this sequence.
+        /// The conversation that was sent: what the model sees of the messages up to this sequence.
         messages_to_sequence: u64,
         /// Names of the tools that were offered.
         tools: Vec<String>,
@@ -261,9 +263,68 @@ pub enum EventData {
         tool_name: String,
         /// Whether it may be executed.
         approved: bool,
+        /// Whether that holds for later calls of the tool in this session as well.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        always: bool,
         /// Why, in the person's words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+    },
+    /// The model makes the same calls with the same results again and again. This event is also a
+    /// message to the model.
+    #[serde(rename = "loop.detected")]
+    LoopDetected {
+        /// The turn.
+        turn_id: TurnId,
+        /// Equal steps in a row so far.
+        repetitions: u32,
+        /// What the model is told.
+        note: String,
+    },
+    /// The older part of the conversation is about to be replaced by a summary. Live only.
+    #[serde(rename = "context.compacting")]
+    ContextCompacting {
+        /// The turn.
+        turn_id: TurnId,
+        /// Why.
+        reason: CompactionReason,
+        /// Messages that the model sees.
+        messages_before: usize,
+    },
+    /// From here on the model sees a summary in place of the older part of the conversation; the log
+    /// keeps all of it.
+    #[serde(rename = "context.compacted")]
+    ContextCompacted {
+        /// The turn.
+        turn_id: TurnId,
+        /// Why.
+        reason: CompactionReason,
+        /// How.
+        strategy_used: CompactionStrategy,
+        /// Messages that the model saw before.
+        messages_before: usize,
+        /// Messages that were left out.
+        messages_dropped: usize,
+        /// The first message that is kept. If it is in the middle of a turn, the input of that turn is
+        /// kept too.
+        first_kept_message_id: MessageId,
+        /// What stands in place of the messages that were left out, as a user's message.
+        summary: String,
+        /// In milliseconds.
+        duration_ms: u64,
+        /// Tokens of the summary's model call.
+        usage: TokenUsage,
+    },
+    /// The user connected an account that a tool call asked for. The call is executed again,
+    /// exactly as it was requested.
+    #[serde(rename = "tool.connection_made")]
+    ToolConnectionMade {
+        /// Id of the call.
+        tool_call_id: String,
+        /// Tool name as the model knows it.
+        tool_name: String,
+        /// Id of the connection provider.
+        provider: String,
     },
     /// The turn ended with an answer, or with its iterations used up.
     #[serde(rename = "turn.completed")]
@@ -302,7 +363,7 @@ pub enum EventData {
     TurnSealed {
         /// The turn.
         turn_id: TurnId,
-        /// "no_progress", "budget" or "internal_error".
+        /// "no_progress", "budget", "loop" or "internal_error".
         reason: String,
         /// A sentence.
         detail: String,
@@ -349,6 +410,10 @@ impl EventData {
             Self::ActCompleted { .. } => "act.completed",
             Self::ToolCallRequested { .. } => "tool.call_requested",
             Self::ToolApprovalDecided { .. } => "tool.approval_decided",
+            Self::ToolConnectionMade { .. } => "tool.connection_made",
+            Self::LoopDetected { .. } => "loop.detected",
+            Self::ContextCompacting { .. } => "context.compacting",
+            Self::ContextCompacted { .. } => "context.compacted",
             Self::TurnCompleted { .. } => "turn.completed",
             Self::TurnFailed { .. } => "turn.failed",
             Self::TurnSealed { .. } => "turn.sealed",
@@ -368,6 +433,7 @@ impl EventData {
                 | Self::ReasonThinkingCompleted { .. }
                 | Self::ToolProgress { .. }
                 | Self::ToolOutputDelta { .. }
+                | Self::ContextCompacting { .. }
         )
     }
 }

@@ -9,7 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::data::EventData;
-pub use self::payload::{PinnedCapability, RecoveryMode, RequestKind, RequestedCall, Retries, TokenUsage, ToolCompleted, ToolStatus};
+pub use self::payload::{
+    CompactionReason, CompactionStrategy, PinnedCapability, RecoveryMode, RequestKind, RequestedCall, Retries, TokenUsage, ToolCompleted,
+    ToolStatus,
+};
 use crate::id::{EventId, MessageId, SessionId, TurnId};
 
 /// One event.

@@ -26,6 +26,13 @@ pub struct TokenUsage {
     pub reasoning_tokens: u64,
 }
 
+impl TokenUsage {
+    /// Tokens of the conversation with the answer: all buckets together.
+    pub fn total(&self) -> u64 {
+        self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_creation_tokens
+    }
+}
+
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -96,6 +103,8 @@ pub enum RequestKind {
     Question,
     /// A person allows or refuses the call; the platform executes it if allowed.
     Approval,
+    /// The user connects an account that the tool needs; the platform executes the call then.
+    Connection,
 }
 
 impl RequestKind {
@@ -105,6 +114,7 @@ impl RequestKind {
             Self::ClientSide => "client_side",
             Self::Question => "question",
             Self::Approval => "approval",
+            Self::Connection => "connection",
         }
     }
 }
@@ -118,6 +128,34 @@ pub struct RequestedCall {
     pub tool_call: ToolCall,
     /// What is asked of whom.
     pub kind: RequestKind,
+    /// The capability that has the tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capability_id: Option<String>,
+    /// Id of the connection provider, for a call that waits for a connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_required: Option<String>,
+}
+
+/// Why a conversation is compacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CompactionReason {
+    /// It comes near the model's limit.
+    ProactiveBudget,
+    /// The model refused it as too long.
+    RequestTooLarge,
+}
+
+/// How a conversation is compacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CompactionStrategy {
+    /// The model wrote a summary of what it does not see any more.
+    Summarization,
+    /// There is only a note that something is missing.
+    Trim,
 }
 
 /// How the reason step of a dead process was taken up again.

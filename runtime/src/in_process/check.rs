@@ -9,6 +9,7 @@ use crate::id::{AgentId, HarnessId};
 use crate::limits::{MAX_FILE_BYTES, MAX_NAME_BYTES};
 use crate::platform::{ComponentSource, PlatformDefinition};
 use crate::store::StoreResult;
+use crate::turn::check_config;
 
 /// Finds problems of seeds.
 pub(super) struct Check<'a> {
@@ -91,8 +92,17 @@ impl Check<'_> {
         }
     }
 
-    /// Listed capabilities and all that they depend on.
+    /// Listed capabilities, their configurations, and all that they depend on.
     fn capabilities_of(&mut self, from: &str, listed: &[CapabilityConfig]) {
+        for entry in listed {
+            let Some(capability) = self.definition.capability_registry().get(&entry.id) else { continue };
+            // What a layer does not configure may be configured by another one.
+            let checked = entry.config.as_ref().map_or(Ok(()), |config| check_config(&*capability, Some(config)));
+            if let Err(problems) = checked {
+                let (from, capability) = (from.to_owned(), entry.id.clone());
+                self.problems.push(BuildProblem::InvalidConfig { from, capability, problems });
+            }
+        }
         let mut queue: Vec<Vec<String>> = listed.iter().rev().map(|entry| vec![entry.id.to_lowercase()]).collect();
         let mut seen: Vec<String> = Vec::new();
         while let Some(chain) = queue.pop() {

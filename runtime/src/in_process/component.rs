@@ -22,8 +22,9 @@ use crate::platform::{ComponentDefinition, DefinitionProblem, PlatformDefinition
 use crate::sandbox::{CompilerCommand, Sandbox, SandboxConfig};
 use crate::store::RuntimeBackends;
 
-/// Guest calls at once; more wait. Enough for all tool calls of one step.
-const MAX_CONCURRENT_CALLS: usize = 16;
+/// Guest calls at once; more wait. Enough for all tool calls of some steps, and for the driver
+/// components of other turns, each of which has an instance as long as its model answers.
+const MAX_CONCURRENT_CALLS: usize = 64;
 
 /// What the builder is told about components.
 #[derive(Default)]

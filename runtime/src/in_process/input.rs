@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::id::ModelId;
 use crate::limits::MAX_MESSAGE_BYTES;
-use crate::message::ContentPart;
+use crate::message::{ContentPart, Controls};
 
 /// Most parts of one message.
 const MAX_PARTS: usize = 100;
@@ -18,12 +19,14 @@ pub struct InputMessage {
     pub content: Vec<ContentPart>,
     /// Free-form values that are stored with the message; the model does not see them.
     pub metadata: Map<String, Value>,
+    /// What is wanted of the turn that answers it.
+    pub controls: Controls,
 }
 
 impl InputMessage {
     /// A text.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { content: vec![ContentPart::text(text)], metadata: Map::new() }
+        Self { content: vec![ContentPart::text(text)], ..Self::default() }
     }
 
     /// The same with an image of this absolute URL behind it.
@@ -37,6 +40,20 @@ impl InputMessage {
     #[must_use]
     pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// The same, to be answered by a model of the store.
+    #[must_use]
+    pub fn with_model(mut self, model: ModelId) -> Self {
+        self.controls.model_id = Some(model);
+        self
+    }
+
+    /// The same, to be answered in a language, a BCP 47 tag.
+    #[must_use]
+    pub fn with_locale(mut self, locale: impl Into<String>) -> Self {
+        self.controls.locale = Some(locale.into());
         self
     }
 

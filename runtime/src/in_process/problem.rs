@@ -72,6 +72,16 @@ pub enum BuildProblem {
         /// Why, and how to fix it.
         reason: String,
     },
+    /// A capability is given a configuration that it does not accept.
+    #[error("{from} configures the capability {capability:?} in a way that it does not accept: {problems}")]
+    InvalidConfig {
+        /// Who configures it, for example `agent "helper"`.
+        from: String,
+        /// Id of the capability.
+        capability: String,
+        /// What is wrong where.
+        problems: String,
+    },
     /// A capability is listed that does not exist.
     #[error("{from} lists the capability {capability:?}, which is not registered; register it or take it off the list")]
     UnknownCapability {

@@ -14,11 +14,13 @@ use crate::error::Error;
 use crate::event::{Event, EventContext, EventData, NewEvent};
 use crate::file::{FilePath, SessionFile};
 use crate::id::{EventId, HarnessId, MessageId, OrgId, SessionId, TurnId};
-use crate::message::{Message, Role};
+use crate::message::{Controls, Message, Role};
 use crate::platform::BuiltInHarnessRole;
 use crate::session::{Session, SessionStatus};
 use crate::store::RuntimeBackends;
-use crate::turn::{ClientToolResult, ContextError, ResultsDesk, TurnContext, TurnPlatform, inspect_turn_context, session_messages};
+use crate::turn::{
+    Accepted, ClientToolResult, ContextError, OutsideDesk, ToolApproval, TurnContext, TurnPlatform, inspect_turn_context, session_messages,
+};
 
 /// Runs agents in this process. Cloning shares it.
 #[derive(Clone)]
@@ -134,18 +136,50 @@ impl InProcessRuntime {
         self.run_turn(session, InputMessage::text(text)).await
     }
 
-    /// Sends results of client-side tools to the turn that waits for them, and waits until it has
-    /// ended or waits again. Results of some calls leave it waiting for the others.
+    /// Sends results of client-side tools and answers to questions to the turn that waits for them,
+    /// and waits until it has ended or waits again. Results of some calls leave it waiting for the
+    /// others.
     ///
     /// # Errors
     /// `Conflict` if the session waits for no results; `Invalid` for results of other calls, and
     /// `Limit` for long ones, of which none is stored then; otherwise as for [`Self::run_turn`].
     pub async fn submit_tool_results(&self, session: SessionId, results: &[ClientToolResult]) -> Result<TurnResult, Error> {
-        let Inner { platform, engine, org, locks, .. } = &*self.inner;
-        let TurnPlatform { backends, clock, ids, .. } = platform;
-        let _guard = locks.wait(session).await;
-        let desk = ResultsDesk { backends, clock: &**clock, ids: &**ids };
-        let accepted = desk.settle(*org, session, results).await?;
+        let _guard = self.inner.locks.wait(session).await;
+        let accepted = self.desk().settle(self.inner.org, session, results).await?;
+        self.go_on(session, accepted).await
+    }
+
+    /// Allows or refuses tool calls that wait for an approval, and waits until their turn has ended or
+    /// waits again. Allowed calls are executed as they were requested, without another model call.
+    ///
+    /// # Errors
+    /// As for [`Self::submit_tool_results`].
+    pub async fn submit_tool_approvals(&self, session: SessionId, approvals: &[ToolApproval]) -> Result<TurnResult, Error> {
+        let _guard = self.inner.locks.wait(session).await;
+        let accepted = self.desk().decide(self.inner.org, session, approvals).await?;
+        self.go_on(session, accepted).await
+    }
+
+    /// Lets tool calls go on that wait for a connection which the resolver of the stores has by now,
+    /// and waits until their turn has ended or waits again; none if there are no such calls.
+    ///
+    /// # Errors
+    /// As for [`Self::run_turn`].
+    pub async fn resume_connections(&self, session: SessionId) -> Result<Option<TurnResult>, Error> {
+        let _guard = self.inner.locks.wait(session).await;
+        match self.desk().connect(self.inner.org, session).await? {
+            Some(accepted) => self.go_on(session, accepted).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn desk(&self) -> OutsideDesk<'_> {
+        let TurnPlatform { backends, clock, ids, .. } = &self.inner.platform;
+        OutsideDesk { backends, clock: &**clock, ids: &**ids }
+    }
+
+    async fn go_on(&self, session: SessionId, accepted: Accepted) -> Result<TurnResult, Error> {
+        let Inner { platform: TurnPlatform { backends, .. }, engine, org, .. } = &*self.inner;
         let key = TurnKey { org: *org, session, turn: accepted.turn_id };
         if accepted.wakes_turn {
             engine.submit(key).await?;
@@ -185,7 +219,8 @@ impl InProcessRuntime {
     fn input(&self, turn: TurnId, input: InputMessage) -> NewEvent {
         let TurnPlatform { clock, ids, .. } = &self.inner.platform;
         let (now, id) = (clock.now(), MessageId::from_uuid(ids.next()));
-        let message = Message { id, role: Role::User, content: input.content, metadata: input.metadata, controls: None, created_at: now };
+        let controls = (input.controls != Controls::default()).then_some(input.controls);
+        let message = Message { id, role: Role::User, content: input.content, metadata: input.metadata, controls, created_at: now };
         NewEvent {
             id: EventId::from_uuid(ids.next()),
             ts: now,

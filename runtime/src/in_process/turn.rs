@@ -47,7 +47,7 @@ pub enum TurnStopReason {
     },
     /// The platform gave it up.
     Sealed {
-        /// "no_progress", "budget" or "internal_error".
+        /// "no_progress", "budget", "loop" or "internal_error".
         reason: String,
     },
     /// It was cancelled.
@@ -60,7 +60,7 @@ pub enum TurnStopReason {
 
 /// Reads a turn from its input on. `input` is the sequence of that.
 pub(super) async fn result(backends: &RuntimeBackends, key: TurnKey, input: u64) -> Result<TurnResult, Error> {
-    let mut reading = Reading { state: TurnState::new(key.turn), response: String::new(), stop: None };
+    let mut reading = Reading { state: TurnState::new(key.turn), response: String::new(), asked: Vec::new(), stop: None };
     let mut after = input - 1;
     loop {
         let page = insist(|| backends.log.read_events(key.org, key.session, after, MAX_EVENTS_PER_PAGE)).await?;
@@ -75,6 +75,8 @@ pub(super) async fn result(backends: &RuntimeBackends, key: TurnKey, input: u64)
 struct Reading {
     state: TurnState,
     response: String,
+    /// The calls that somebody was asked about.
+    asked: Vec<RequestedCall>,
     stop: Option<(TurnStopReason, Option<String>)>,
 }
 
@@ -92,6 +94,10 @@ impl Reading {
                 self.response = message.text();
                 None
             }
+            EventData::ToolCallRequested { tool_calls, .. } => {
+                self.asked.extend_from_slice(tool_calls);
+                None
+            }
             EventData::TurnCompleted { reason, .. } => Some((completed(reason), None)),
             EventData::TurnFailed { error, error_code, .. } => {
                 Some((TurnStopReason::Failure { code: error_code.clone() }, Some(error.clone())))
@@ -104,7 +110,13 @@ impl Reading {
 
     fn result(self) -> Result<TurnResult, Error> {
         let state = self.state;
-        let waiting_for = if self.stop.is_none() && next(&state) == Step::Park { requested(&state) } else { Vec::new() };
+        let mut waiting_for = self.asked;
+        if self.stop.is_none() && next(&state) == Step::Park {
+            let open = state.unsettled_calls();
+            waiting_for.retain(|asked| open.iter().any(|planned| planned.call.id == asked.tool_call.id && planned.waits_for.is_some()));
+        } else {
+            waiting_for.clear();
+        }
         let waits = (!waiting_for.is_empty()).then_some((TurnStopReason::WaitingForToolResults, None));
         let Some((stop_reason, error)) = self.stop.or(waits) else {
             let left = format!("{} is left open, because the runtime shuts down or its store failed; recover takes it up", state.turn_id());
@@ -122,11 +134,6 @@ impl Reading {
             waiting_for,
         })
     }
-}
-
-fn requested(state: &TurnState) -> Vec<RequestedCall> {
-    let calls = state.unsettled_calls().into_iter().filter(|planned| planned.requested);
-    calls.filter_map(|planned| Some(RequestedCall { kind: planned.waits_for?, tool_call: planned.call })).collect()
 }
 
 fn completed(reason: &str) -> TurnStopReason {

@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
-
 use super::PlatformDefinition as Platform;
 use super::component::ComponentSource;
-use super::{BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, DefinitionErrors, DefinitionProblem};
+use super::{BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, DefinitionErrors, DefinitionProblem, SeedAgent};
 use crate::limits::{MAX_HARNESS_DEPTH, MAX_NAME_BYTES};
-use crate::turn::{check_value, compile_schema};
+use crate::turn::{check_config, compile_schema};
 
 pub(super) fn check(platform: &Platform) -> Result<(), DefinitionErrors> {
     let mut problems = Vec::new();
@@ -16,6 +14,9 @@ pub(super) fn check(platform: &Platform) -> Result<(), DefinitionErrors> {
     check_schemas(platform, &mut problems);
     for harness in platform.built_in_harnesses() {
         check_capabilities(platform, harness, &mut problems);
+    }
+    for agent in platform.seed_agents() {
+        check_agent(platform, agent, &mut problems);
     }
     check_keys(platform, &mut problems);
     check_parents(platform.built_in_harnesses(), &mut problems);
@@ -62,11 +63,22 @@ fn check_capabilities(platform: &Platform, harness: &BuiltInHarnessDefinition, p
             }
             continue;
         };
-        let validator = capability.config_schema().and_then(|schema| compile_schema(schema).ok());
-        let empty = Value::Object(Map::new());
-        if let Some(Err(found)) = validator.map(|validator| check_value(&validator, config.as_ref().unwrap_or(&empty))) {
+        if let Err(found) = check_config(&*capability, config.as_ref()) {
             let (harness, capability) = (harness.key.clone(), id.clone());
             problems.push(DefinitionProblem::BadConfig { harness, capability, problems: found });
+        }
+    }
+}
+
+/// An agent whose capabilities are not all there is skipped when an org is seeded; one that is
+/// seeded must work.
+fn check_agent(platform: &Platform, agent: &SeedAgent, problems: &mut Vec<DefinitionProblem>) {
+    for BuiltInCapabilityDefinition { id, config } in &agent.capabilities {
+        // What an agent does not configure may be configured by its harness.
+        let (Some(capability), Some(config)) = (platform.capability_registry().get(id), config) else { continue };
+        if let Err(found) = check_config(&*capability, Some(config)) {
+            let (agent, capability) = (agent.key.clone(), id.clone());
+            problems.push(DefinitionProblem::BadAgentConfig { agent, capability, problems: found });
         }
     }
 }

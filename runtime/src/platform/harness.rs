@@ -1,5 +1,7 @@
 //! Harness templates: what a platform seeds into each org.
 
+use std::fmt;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -31,13 +33,23 @@ impl BuiltInHarnessRole {
     }
 }
 
-/// A capability that a harness template lists.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A capability that a harness template lists. Its `Debug` does not show the configuration, which may
+/// hold a credential.
+#[derive(Clone, PartialEq, Serialize)]
 pub struct BuiltInCapabilityDefinition {
     /// Capability id.
     pub id: String,
     /// Configuration; none means `{}`.
     pub config: Option<Value>,
+}
+
+impl fmt::Debug for BuiltInCapabilityDefinition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BuiltInCapabilityDefinition")
+            .field("id", &self.id)
+            .field("has_config", &self.config.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 impl BuiltInCapabilityDefinition {

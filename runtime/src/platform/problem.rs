@@ -16,11 +16,21 @@ pub enum DefinitionProblem {
         /// Id of the capability.
         capability: String,
     },
-    /// A harness gives a capability a configuration that its schema does not accept.
-    #[error("harness {harness:?} configures the capability {capability:?} in a way that its schema does not accept: {problems}")]
+    /// A harness gives a capability a configuration that it does not accept.
+    #[error("harness {harness:?} configures the capability {capability:?} in a way that it does not accept: {problems}")]
     BadConfig {
         /// Key of the harness.
         harness: String,
+        /// Id of the capability.
+        capability: String,
+        /// What is wrong where.
+        problems: String,
+    },
+    /// An agent template gives a capability a configuration that it does not accept.
+    #[error("agent {agent:?} configures the capability {capability:?} in a way that it does not accept: {problems}")]
+    BadAgentConfig {
+        /// Key of the agent.
+        agent: String,
         /// Id of the capability.
         capability: String,
         /// What is wrong where.

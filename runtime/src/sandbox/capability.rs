@@ -16,7 +16,7 @@ use crate::capability::{
     CallError, Capability, CapabilityRegistry, CapabilitySource, StopKind, ToolCallContext, ToolDefinition, ToolOutcome, tool_name,
 };
 use crate::component::{
-    Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Grant, Permissions, Receipt, ToolDescription,
+    Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Effects, Grant, Permissions, Receipt, ToolDescription,
 };
 use crate::error::Error;
 use crate::event::PinnedCapability;
@@ -50,8 +50,8 @@ pub struct Terms {
 
 impl ComponentCapability {
     pub(super) fn new(sandbox: Sandbox, loaded: Arc<Loaded>, description: ComponentDescription, digest: Digest, terms: Terms) -> Self {
-        let tools = description.tools.iter().map(definition).collect();
         let Terms { version, grant, budget } = terms;
+        let tools = description.tools.iter().map(|tool| definition(tool, &grant)).collect();
         let subject = Arc::new(Subject { component: description.id.clone(), grant });
         let pseudonyms = sandbox.pseudonyms(&description.id);
         Self { sandbox, loaded, description, tools, version, digest, subject, pseudonyms, budget }
@@ -75,13 +75,15 @@ impl ComponentCapability {
     }
 }
 
-fn definition(tool: &ToolDescription) -> ToolDefinition {
+/// A tool that may send requests reaches outside, whatever its author says.
+fn definition(tool: &ToolDescription, grant: &Grant) -> ToolDefinition {
+    let open_world = tool.effects.open_world || !grant.http.is_empty() || !grant.tools.is_empty();
     ToolDefinition {
         name: tool.name.clone(),
         title: tool.title.clone(),
         description: tool.description.clone(),
         input_schema: tool.input_schema.clone(),
-        effects: tool.effects,
+        effects: Effects { open_world, ..tool.effects },
     }
 }
 

@@ -102,7 +102,10 @@ pub(super) fn output(output: CallOutput, emitted: Vec<ContentPart>) -> Result<To
 
 /// A tool's own failure.
 pub(super) fn failure(failure: WitFailure) -> Failure {
-    let cut = |text: String, most: usize| text.chars().take(most).collect();
+    let cut = |mut text: String, most: usize| {
+        text.truncate(text.floor_char_boundary(most));
+        text
+    };
     Failure {
         kind: cut(failure.kind, MAX_CODE_BYTES),
         code: cut(failure.code, MAX_CODE_BYTES),

@@ -97,3 +97,23 @@ impl Ledger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_calls_and_the_bytes_they_copy_cost_fuel() {
+        let mut ledger = Ledger::new(10_000);
+        ledger.charge_call(0).expect("within the limit");
+        assert_eq!(ledger.spent(), 200);
+        ledger.charge_call(8_000).expect("within the limit");
+        assert_eq!(ledger.spent(), 1_400);
+        ledger.charge_return(16_000).expect("within the limit");
+        assert_eq!(ledger.spent(), 3_400);
+        assert_eq!((ledger.host_calls, ledger.bytes_out, ledger.bytes_in), (2, 8_000, 16_000));
+        ledger.charge_return(8 * 6_600).expect("exactly the limit");
+        let stop = ledger.charge_call(0).expect_err("beyond the limit");
+        assert!(stop.to_string().contains("limit of 10000"), "{stop}");
+    }
+}

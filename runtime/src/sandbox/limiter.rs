@@ -3,14 +3,11 @@
 
 use wasmtime::ResourceLimiter;
 
+use super::engine::{MAX_MEMORIES, MAX_TABLES};
 use crate::limits::Budget;
 
 /// Bytes of one table element in the host.
 const TABLE_ELEMENT_BYTES: usize = 8;
-/// Tables of one call; CPython and QuickJS components have up to 3.
-const MAX_TABLES: usize = 64;
-/// Linear memories of one call; QuickJS components have 3.
-const MAX_MEMORIES: usize = 16;
 
 /// Sums what a call takes and refuses what would exceed its limit.
 #[derive(Debug)]
@@ -71,10 +68,38 @@ impl ResourceLimiter for Limiter {
     }
 
     fn tables(&self) -> usize {
-        MAX_TABLES
+        MAX_TABLES as usize
     }
 
     fn memories(&self) -> usize {
-        MAX_MEMORIES
+        MAX_MEMORIES as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Most guests have one memory and never grow their table, so the sum shows here alone.
+    #[test]
+    fn memories_and_tables_share_one_limit() {
+        let mut limiter = Limiter::new(&Budget { memory_bytes: 100_000, ..Budget::TOOL_CALL });
+        let mut grow = |table: bool, current: usize, desired: usize| {
+            let grown = if table { limiter.table_growing(current, desired, None) } else { limiter.memory_growing(current, desired, None) };
+            (grown.expect("refusals are no errors"), limiter.used, limiter.refused())
+        };
+        assert_eq!(grow(false, 0, 40_000), (true, 40_000, false));
+        assert_eq!(grow(false, 0, 40_000), (true, 80_000, false), "a second memory is added to the first");
+        assert_eq!(grow(true, 0, 2_000), (true, 96_000, false), "an element has eight bytes");
+        assert_eq!(grow(true, 2_000, 2_501), (false, 96_000, true));
+        assert_eq!(grow(false, 40_000, 44_000), (true, 100_000, true), "only what is added counts");
+        assert_eq!(grow(false, 0, usize::MAX), (false, 100_000, true));
+        assert_eq!(limiter.peak(), 100_000);
+    }
+
+    #[test]
+    fn there_are_no_more_memories_and_tables_than_the_gate_lets_in() {
+        let limiter = Limiter::new(&Budget { instances: 7, ..Budget::TOOL_CALL });
+        assert_eq!((limiter.memories(), limiter.tables(), limiter.instances()), (8, 16, 7));
     }
 }

@@ -25,6 +25,7 @@ mod text;
 mod trap;
 mod verify;
 
+use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,8 +61,8 @@ use state::{Services, Subject};
 /// file-backed code; the kernel allows 65,530 maps.
 const MAX_LOADED: u64 = 5_000;
 
-/// Settings of a [`Sandbox`].
-#[derive(Debug, Clone)]
+/// Settings of a [`Sandbox`]. Its `Debug` shows neither key nor salt.
+#[derive(Clone)]
 pub struct SandboxConfig {
     /// Where compiled code is kept; made with mode 0700 if absent.
     pub cache_dir: PathBuf,
@@ -73,6 +74,16 @@ pub struct SandboxConfig {
     pub compiler: CompilerCommand,
     /// Guest calls at the same time, 1 to 100 if language engines are among them; more wait.
     pub max_concurrent_calls: usize,
+}
+
+impl fmt::Debug for SandboxConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SandboxConfig")
+            .field("cache_dir", &self.cache_dir)
+            .field("compiler", &self.compiler)
+            .field("max_concurrent_calls", &self.max_concurrent_calls)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A component that passed all checks and is compiled.

@@ -30,8 +30,17 @@ const MAX_CREDENTIALS: usize = 8;
 const MAX_MODELS: usize = 256;
 /// Bytes of a model's name or title.
 const MAX_MODEL_NAME_BYTES: usize = 256;
-/// Entries in each list of permissions.
-const MAX_PERMISSIONS: usize = 64;
+/// Entries in each list of permissions, dependencies or features.
+const MAX_ENTRIES: usize = 64;
+/// Methods of one HTTP permission; there are not that many.
+const MAX_METHODS: usize = 16;
+/// Bytes of a permission's shorter texts: a reason, a path, a place, a name.
+const MAX_ENTRY_BYTES: usize = 512;
+/// Values that a contract does not name, in one place.
+const MAX_EXTRA: usize = 16;
+
+/// How to name buckets and secrets.
+const NAME_FIX: &str = "use lower-case letters, digits and hyphens, at most 64 bytes";
 
 /// All that is wrong with a description.
 pub(super) fn description(description: &ComponentDescription) -> Vec<Finding> {
@@ -59,12 +68,18 @@ pub(super) fn description(description: &ComponentDescription) -> Vec<Finding> {
             (format!("{:?} is the name of two tools", tool.name), "rename one of them".to_owned())
         });
     }
-    for (at, id) in description.dependencies.iter().enumerate() {
+    check.entries("/dependencies", description.dependencies.len());
+    for (at, id) in description.dependencies.iter().take(MAX_ENTRIES).enumerate() {
         check.rule(&format!("/dependencies/{at}"), is_id_or_built_in(id), "invalid_id", || {
             (format!("{id:?} cannot be the id of a capability"), "name the capability as its own description does".to_owned())
         });
     }
+    check.entries("/features", description.features.len());
+    for (at, feature) in description.features.iter().take(MAX_ENTRIES).enumerate() {
+        check.text(&format!("/features/{at}"), feature, 1, MAX_NAME_BYTES);
+    }
     check.permissions(&description.permissions);
+    check.extra("/extra", &description.extra);
     check.findings
 }
 
@@ -89,6 +104,22 @@ impl Check {
         self.rule(pointer, visible && !has_invisible(text), "invisible_text", || {
             ("the text holds control, zero-width or direction-changing characters".to_owned(), "use visible characters only".to_owned())
         });
+    }
+
+    fn entries(&mut self, pointer: &str, count: usize) {
+        self.rule(pointer, count <= MAX_ENTRIES, "too_many_entries", || {
+            (format!("there are {count} entries"), format!("use at most {MAX_ENTRIES}"))
+        });
+    }
+
+    fn extra(&mut self, pointer: &str, extra: &[(String, String)]) {
+        self.rule(pointer, extra.len() <= MAX_EXTRA, "too_many_entries", || {
+            (format!("there are {} entries", extra.len()), format!("use at most {MAX_EXTRA}"))
+        });
+        for (at, (key, value)) in extra.iter().take(MAX_EXTRA).enumerate() {
+            self.text(&format!("{pointer}/{at}/0"), key, 1, MAX_NAME_BYTES);
+            self.text(&format!("{pointer}/{at}/1"), value, 0, MAX_ENTRY_BYTES);
+        }
     }
 
     fn schema(&mut self, pointer: &str, schema: &Value) {
@@ -127,6 +158,7 @@ impl Check {
         if let Some(schema) = &tool.output_schema {
             self.schema(&pointer("output_schema"), schema);
         }
+        self.extra(&pointer("extra"), &tool.extra);
     }
 
     fn driver(&mut self, driver: &DriverDescription) {
@@ -169,27 +201,49 @@ impl Check {
             ("tools", permissions.tools.len()),
         ];
         for (name, length) in lists {
-            self.rule(&format!("/permissions/{name}"), length <= MAX_PERMISSIONS, "too_many_permissions", || {
-                (format!("{length} entries"), format!("ask for at most {MAX_PERMISSIONS}"))
-            });
+            self.entries(&format!("/permissions/{name}"), length);
         }
-        for (at, http) in permissions.http.iter().take(MAX_PERMISSIONS).enumerate() {
-            self.rule(&format!("/permissions/http/{at}/host"), is_host(http), "invalid_host", || {
-                (
-                    format!("{:?} is not a host", http.host),
-                    "use \"api.example.com\", \"*.example.com\" or \"host:port\" in lower case".to_owned(),
-                )
-            });
-            let upper = http.methods.iter().all(|method| !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase()));
-            self.rule(&format!("/permissions/http/{at}/methods"), upper, "invalid_method", || {
-                (format!("{:?} are not methods in upper case", http.methods), "use for example [\"GET\", \"POST\"]".to_owned())
-            });
+        for (at, http) in permissions.http.iter().take(MAX_ENTRIES).enumerate() {
+            self.http(&format!("/permissions/http/{at}"), http);
         }
-        for (at, bucket) in permissions.kv.iter().take(MAX_PERMISSIONS).enumerate() {
+        for (at, secret) in permissions.secrets.iter().take(MAX_ENTRIES).enumerate() {
+            let pointer = |field: &str| format!("/permissions/secrets/{at}/{field}");
+            self.rule(&pointer("name"), is_bucket(&secret.name), "invalid_secret", || {
+                (format!("{:?} is not the name of a secret", secret.name), NAME_FIX.to_owned())
+            });
+            self.text(&pointer("title"), &secret.title, 0, MAX_TITLE_BYTES);
+            self.host(&pointer("host"), &secret.host);
+            self.text(&pointer("place"), &secret.place, 1, MAX_ENTRY_BYTES);
+        }
+        for (at, tool) in permissions.tools.iter().take(MAX_ENTRIES).enumerate() {
+            self.text(&format!("/permissions/tools/{at}"), tool, 1, MAX_ENTRY_BYTES);
+        }
+        self.extra("/permissions/extra", &permissions.extra);
+        for (at, bucket) in permissions.kv.iter().take(MAX_ENTRIES).enumerate() {
             self.rule(&format!("/permissions/kv/{at}"), is_bucket(bucket), "invalid_bucket", || {
-                (format!("{bucket:?} is not a bucket name"), "use lower-case letters, digits and hyphens, at most 64 bytes".to_owned())
+                (format!("{bucket:?} is not a bucket name"), NAME_FIX.to_owned())
             });
         }
+    }
+
+    fn http(&mut self, pointer: &str, http: &HttpPermission) {
+        self.host(&format!("{pointer}/host"), &http.host);
+        let upper = http.methods.iter().all(|method| !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase()));
+        let few = http.methods.len() <= MAX_METHODS && http.methods.iter().all(|method| method.len() <= MAX_NAME_BYTES);
+        self.rule(&format!("{pointer}/methods"), upper && few, "invalid_method", || {
+            let shown: Vec<String> =
+                http.methods.iter().take(MAX_METHODS).map(|method| method.chars().take(MAX_NAME_BYTES).collect()).collect();
+            (format!("{shown:?} are not at most {MAX_METHODS} methods in upper case"), "use for example [\"GET\", \"POST\"]".to_owned())
+        });
+        self.text(&format!("{pointer}/path_prefix"), http.path_prefix.as_deref().unwrap_or(""), 0, MAX_ENTRY_BYTES);
+        self.text(&format!("{pointer}/reason"), &http.reason, 0, MAX_ENTRY_BYTES);
+    }
+
+    fn host(&mut self, pointer: &str, host: &str) {
+        self.rule(pointer, is_host(host), "invalid_host", || {
+            let shown: String = host.chars().take(MAX_ENTRY_BYTES).collect();
+            (format!("{shown:?} is not a host"), "use \"api.example.com\", \"*.example.com\" or \"host:port\" in lower case".to_owned())
+        });
     }
 }
 
@@ -228,8 +282,8 @@ fn is_version(version: &str) -> bool {
 
 /// A host as the URL parser would write it, so that a permission cannot look like another host
 /// than it matches.
-fn is_host(http: &HttpPermission) -> bool {
-    let host = http.host.strip_prefix("*.").unwrap_or(&http.host);
+fn is_host(host: &str) -> bool {
+    let host = host.strip_prefix("*.").unwrap_or(host);
     match url::Url::parse(&format!("https://{host}/")) {
         Ok(url) => {
             let written = match (url.host_str(), url.port()) {
@@ -269,3 +323,6 @@ pub(super) fn growth(usage: &CallUsage, min_memory_bytes: u64) -> Vec<Finding> {
     let fix = "start with enough memory (an allocator over a static arena, or --initial-memory)";
     vec![Finding::new("memory_grows", None, detail, fix)]
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,16 @@ pub enum StoreError {
         /// Its id.
         id: String,
     },
+    /// Something refers to the row, so that it cannot go.
+    #[error("{what} {id:?} is used by {by}; change or delete those first")]
+    InUse {
+        /// Kind of thing.
+        what: &'static str,
+        /// Its id.
+        id: String,
+        /// What refers to it, for example "sessions".
+        by: &'static str,
+    },
     /// A session cannot go while a turn of it runs or waits.
     #[error("session {id:?} has an open turn; cancel it, or wait until it has ended")]
     TurnOpen {
@@ -111,10 +121,8 @@ impl StoreError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Duplicate { .. } | Self::Stale { .. } | Self::TurnOpen { .. } | Self::SequenceConflict { .. } | Self::Fenced { .. } => {
-                ErrorKind::Conflict
-            }
-            Self::File { .. } | Self::OtherKind { .. } => ErrorKind::Conflict,
+            Self::Duplicate { .. } | Self::Stale { .. } | Self::InUse { .. } | Self::TurnOpen { .. } => ErrorKind::Conflict,
+            Self::SequenceConflict { .. } | Self::Fenced { .. } | Self::File { .. } | Self::OtherKind { .. } => ErrorKind::Conflict,
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::Limit(_) => ErrorKind::Limit,
             Self::Corrupt(_) | Self::Incompatible(_) => ErrorKind::Internal,

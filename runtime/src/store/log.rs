@@ -121,6 +121,9 @@ pub trait SessionLog: Send + Sync {
     /// Sequence of the event with this id (text form); none if it is not in the session.
     async fn find_event(&self, org: OrgId, session: SessionId, event: EventId) -> StoreResult<Option<u64>>;
 
+    /// Sessions of which a turn is parked, in order of their ids, after one of them.
+    async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>>;
+
     /// All sessions of all orgs with an open turn, for recovery at start. The one method that
     /// looks across orgs; not reachable from any request.
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>>;

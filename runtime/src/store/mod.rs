@@ -10,6 +10,7 @@ pub mod sqlite;
 pub mod contract;
 
 mod component;
+mod connection;
 mod error;
 mod file;
 mod kv;
@@ -25,8 +26,10 @@ mod setup;
 use std::sync::Arc;
 
 use crate::bus::{EventBus, InMemoryEventBus};
+use crate::connection::UserConnectionResolver;
 use crate::secret::Cipher;
 pub use component::{Activation, ComponentStore, NewVersion, StoredVersion};
+pub use connection::{ConnectionStore, SecretChanges};
 pub use error::{FileProblem, StoreError, StoreResult};
 pub use file::RuntimeFileStore;
 pub use kv::{KvEntry, KvScope, KvStore};
@@ -85,6 +88,10 @@ pub struct RuntimeBackends {
     pub setup_store: Arc<dyn OrgSetupStore>,
     /// Providers and models.
     pub provider_store: Arc<dyn RuntimeProviderStore>,
+    /// Connections of users, and secrets of sessions.
+    pub connection_store: Arc<dyn ConnectionStore>,
+    /// Where tools get the credentials of their users; none means that nobody can connect.
+    pub connection_resolver: Option<Arc<dyn UserConnectionResolver>>,
     /// Seals what stores must not see, and opens it again.
     pub cipher: Arc<Cipher>,
     /// Live delivery of events.
@@ -100,7 +107,8 @@ impl RuntimeBackends {
     pub fn from_store<S>(store: Arc<S>) -> Self
     where
         S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog,
-        S: ComponentStore + KvStore + RuntimeFileStore + OrgStore + RequestStore + OrgSetupStore + RuntimeProviderStore + 'static,
+        S: ComponentStore + KvStore + RuntimeFileStore + OrgStore + RequestStore + OrgSetupStore + RuntimeProviderStore,
+        S: ConnectionStore + 'static,
     {
         Self {
             harness_store: store.clone(),
@@ -114,7 +122,9 @@ impl RuntimeBackends {
             request_store: store.clone(),
             setup_store: store.clone(),
             message_store: None,
-            provider_store: store,
+            provider_store: store.clone(),
+            connection_store: store,
+            connection_resolver: None,
             cipher: Arc::new(Cipher::ephemeral()),
             event_bus: Arc::new(InMemoryEventBus::new()),
             history_cache: Arc::default(),
@@ -195,6 +205,18 @@ impl RuntimeBackends {
     #[must_use]
     pub fn with_provider_store(self, provider_store: Arc<dyn RuntimeProviderStore>) -> Self {
         Self { provider_store, ..self }
+    }
+
+    /// The same with other connections and session secrets.
+    #[must_use]
+    pub fn with_connection_store(self, connection_store: Arc<dyn ConnectionStore>) -> Self {
+        Self { connection_store, ..self }
+    }
+
+    /// The same with another source of users' credentials.
+    #[must_use]
+    pub fn with_connection_resolver(self, resolver: Arc<dyn UserConnectionResolver>) -> Self {
+        Self { connection_resolver: Some(resolver), ..self }
     }
 
     /// The same with other master keys.

@@ -8,7 +8,8 @@ use crate::component::Digest;
 use crate::event::NewEvent;
 use crate::id::{SessionId, TurnId};
 use crate::limits::{
-    MAX_EVENTS_PER_PAGE, MAX_KV_BUCKET_BYTES, MAX_KV_KEY_BYTES, MAX_KV_KEYS, MAX_KV_VALUE_BYTES, MAX_PAGE, MAX_QUEUED_TURNS,
+    MAX_CONNECTIONS, MAX_EVENTS_PER_PAGE, MAX_KV_BUCKET_BYTES, MAX_KV_KEY_BYTES, MAX_KV_KEYS, MAX_KV_VALUE_BYTES, MAX_PAGE,
+    MAX_QUEUED_TURNS, MAX_SESSION_SECRETS,
 };
 use crate::session::SessionStatus;
 
@@ -52,6 +53,16 @@ pub(super) fn check_writer(given: Fence, actual: Fence, expected_sequence: u64, 
 /// Whether the log ends where the writer thinks.
 pub(super) fn check_end(expected: u64, actual: u64) -> StoreResult<()> {
     if expected == actual { Ok(()) } else { Err(StoreError::SequenceConflict { expected, actual }) }
+}
+
+/// The refusal of one more connection.
+pub(super) fn too_many_connections() -> StoreError {
+    StoreError::Limit(format!("a user has at most {MAX_CONNECTIONS} connections; disconnect one first"))
+}
+
+/// The refusal of one more secret.
+pub(super) fn too_many_secrets() -> StoreError {
+    StoreError::Limit(format!("a session has at most {MAX_SESSION_SECRETS} secrets; remove some first"))
 }
 
 /// The refusal of an answer to a turn that waits for none.

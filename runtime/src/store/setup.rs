@@ -76,6 +76,9 @@ pub trait OrgSetupStore: Send + Sync {
     /// Whether anything needs a resource. A harness is needed by the active agents and harnesses
     /// on it, by sessions, and by the org if it chose it itself; an agent by sessions.
     async fn is_used(&self, org: OrgId, kind: SeedKind, id: Uuid) -> StoreResult<bool>;
+    /// Deletes a harness or an agent to which nothing refers, also nothing that is archived: `InUse`
+    /// otherwise. It must have the version `expected`: `Stale` otherwise, `NotFound` if absent.
+    async fn delete_unused(&self, org: OrgId, kind: SeedKind, id: Uuid, expected: u64) -> StoreResult<()>;
     /// The chat session of a caller, whom `subject` identifies within the org.
     async fn chat_session(&self, org: OrgId, subject: &str) -> StoreResult<Option<SessionId>>;
     /// Makes `fresh` the chat session of a caller if `stale` is what it has now; returns what it

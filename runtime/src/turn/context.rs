@@ -6,18 +6,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::context_error::ContextError;
-use super::history::session_messages;
-use super::model::{candidates, choose, named_by_message};
+use super::history::with_history;
+use super::model::{candidates, choose, controls_of};
 use super::provenance::{CapabilityProvenance, Contributor, Provenance, join};
 use super::resolve::{ResolvedCapability, merge, resolve, resolve_pinned};
-use super::toolset::Toolset;
+use super::toolset::{Toolset, cut};
 use crate::agent::Agent;
-use crate::capability::{Capability, CapabilitySource};
+use crate::capability::{Capability, CapabilitySource, PromptContext, TurnRules};
+use crate::driver::profile::ModelProfile;
 use crate::driver::{DriverSource, FoundDriver, OfferedTool, ResolvedModel};
 use crate::event::PinnedCapability;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
 use crate::id::{HarnessId, ModelId, OrgId, ProviderId, SessionId};
-use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_HARNESS_DEPTH};
+use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_HARNESS_DEPTH, MAX_PROMPT_CONTRIBUTION_BYTES};
 use crate::message::Message;
 use crate::session::Session;
 use crate::store::RuntimeBackends;
@@ -83,10 +84,14 @@ pub struct TurnContext {
     pub resolved_model_id: Option<ModelId>,
     /// Id of the model's provider; none for the platform's default.
     pub resolved_provider_id: Option<ProviderId>,
-    /// BCP 47 tag of the user's language.
+    /// What is known of the model, for example how long a conversation may be.
+    pub model_profile: ModelProfile,
+    /// BCP 47 tag of the user's language: the last message's, else the session's.
     pub resolved_locale: Option<String>,
     /// The tools, ready to be called.
     pub tools: Toolset,
+    /// What the capabilities have to say about the course of the turn.
+    pub rules: TurnRules,
     /// The capabilities, in the order of their configurations.
     pub capabilities: Capabilities,
     /// Who contributed its parts and set its values.
@@ -116,7 +121,7 @@ pub async fn assemble_turn_context(
 /// # Errors
 /// As [`assemble_turn_context`], except `NoMessages`.
 pub async fn inspect_turn_context(sources: ContextSources<'_>, org: OrgId, session: SessionId) -> Result<TurnContext, ContextError> {
-    let messages = session_messages(sources.backends, org, session).await?;
+    let messages = with_history(sources.backends, org, session, |history| history.conversation().as_sent()).await?;
     Layers::of_session(sources.backends, org, session).await?.assemble(sources, org, messages, None).await
 }
 
@@ -160,16 +165,20 @@ impl Layers {
         };
         let agent_tools = self.agent.as_ref().map(|agent| agent.tools.as_slice()).unwrap_or_default();
         let tools = Toolset::bind(&capabilities, agent_tools, &self.session.tools)?;
-        let (system_prompt, prompt) = join(self.prompts(&capabilities));
+        let additions = self.additions(sources.backends, org, &capabilities).await?;
+        let (system_prompt, prompt) = join(self.prompts(&additions));
         let (max_iterations, max_iterations_by) = self.max_iterations();
-        let named = candidates(named_by_message(&messages), &self.session, self.agent.as_ref(), &self.harness_chain);
+        let controls = controls_of(&messages);
+        let by_message = controls.and_then(|controls| controls.model_id);
+        let locale = controls.and_then(|controls| controls.locale.clone()).or_else(|| self.session.locale.clone());
+        let named = candidates(by_message, &self.session, self.agent.as_ref(), &self.harness_chain);
         let model = choose(sources, org, named).await?;
         let name = model.resolved.model.clone();
         let runtime_agent = RuntimeAgent { system_prompt, model: name, tools: tools.offered(), max_iterations };
         let provenance = Provenance {
             prompt,
             model: model.chosen_by,
-            locale: self.session.locale.as_ref().map(|_| Contributor::from(&self.session)),
+            locale: locale.as_ref().map(|_| Contributor::from(&self.session)),
             max_iterations: max_iterations_by,
             capabilities: capabilities.iter().map(origin).collect(),
         };
@@ -183,8 +192,10 @@ impl Layers {
             driver: model.driver,
             resolved_model_id: model.id,
             resolved_provider_id: model.provider_id,
-            resolved_locale: self.session.locale.clone(),
+            model_profile: model.profile,
+            resolved_locale: locale,
             tools,
+            rules: capabilities.iter().rev().fold(TurnRules::default(), |rules, own| rules.or(own.capability.turn_rules(&own.config))),
             capabilities: Capabilities(capabilities.into_iter().map(|resolved| resolved.capability).collect()),
             provenance,
             harness_chain: self.harness_chain,
@@ -200,16 +211,34 @@ impl Layers {
     }
 
     /// Prompts in order of the layers, then the additions of the capabilities.
-    fn prompts<'a>(&'a self, capabilities: &'a [ResolvedCapability]) -> impl Iterator<Item = (Contributor, Cow<'a, str>)> {
+    fn prompts<'a>(&'a self, additions: &'a [(String, String)]) -> impl Iterator<Item = (Contributor, Cow<'a, str>)> {
         let harness = |harness: &'a Harness| Some((harness.into(), Cow::from(harness.system_prompt.as_deref()?)));
         let harnesses = self.harness_chain.iter().filter_map(harness);
         let agent = self.agent.iter().map(|agent| (agent.into(), Cow::from(agent.system_prompt.as_str())));
         let session = self.session.system_prompt.iter().map(|prompt| ((&self.session).into(), Cow::from(prompt.as_str())));
-        let addition = |resolved: &'a ResolvedCapability| {
-            let addition = resolved.capability.system_prompt_addition()?;
-            Some((Contributor::Capability { id: resolved.id.clone() }, Cow::from(wrapped(&resolved.id, addition.trim()))))
-        };
-        harnesses.chain(agent).chain(session).chain(capabilities.iter().filter_map(addition))
+        let addition = |(id, addition): &'a (String, String)| (Contributor::Capability { id: id.clone() }, Cow::from(addition.as_str()));
+        harnesses.chain(agent).chain(session).chain(additions.iter().map(addition))
+    }
+
+    /// What the capabilities add to the prompt, by their ids.
+    async fn additions(
+        &self,
+        backends: &RuntimeBackends,
+        org_id: OrgId,
+        capabilities: &[ResolvedCapability],
+    ) -> Result<Vec<(String, String)>, ContextError> {
+        let (session_id, locale) = (self.session.id, self.session.locale.as_deref());
+        let mut additions = Vec::new();
+        for ResolvedCapability { id, capability, config, .. } in capabilities {
+            let context = PromptContext { org_id, session_id, config, locale, backends };
+            match capability.prompt_contribution(&context).await {
+                Ok(Some(addition)) if !addition.trim().is_empty() => additions.push((id.clone(), wrapped(id, addition.trim()))),
+                Ok(_) => {}
+                Err(error) if error.is_retryable() => return Err(error.into()),
+                Err(error) => return Err(ContextError::ContributionFailed { id: id.clone(), problem: error.to_string() }),
+            }
+        }
+        Ok(additions)
     }
 
     fn max_iterations(&self) -> (u32, Contributor) {
@@ -274,6 +303,11 @@ fn named(chain: &[Harness], last: &str) -> String {
 
 /// An addition cannot close its own element and go on in the name of the platform.
 fn wrapped(id: &str, addition: &str) -> String {
-    let addition = addition.replace("</capability", "&lt;/capability").replace("<capability", "&lt;capability");
-    format!("<capability id=\"{id}\">\n{addition}\n</capability>")
+    let shown = cut(addition, MAX_PROMPT_CONTRIBUTION_BYTES);
+    let note = match shown.len() < addition.len() {
+        true => format!("\n[cut: the addition has {} bytes; only the first {} are shown]", addition.len(), shown.len()),
+        false => String::new(),
+    };
+    let addition = shown.replace("</capability", "&lt;/capability").replace("<capability", "&lt;capability");
+    format!("<capability id=\"{id}\">\n{addition}{note}\n</capability>")
 }

@@ -84,6 +84,14 @@ pub enum ContextError {
         /// What is wrong where.
         problems: String,
     },
+    /// A capability cannot say what it adds to the prompt.
+    #[error("capability {id:?} cannot say what it adds to the prompt: {problem}")]
+    ContributionFailed {
+        /// Its id.
+        id: String,
+        /// Why not.
+        problem: String,
+    },
     /// A schema of a capability is no JSON Schema, or refers to something remote.
     #[error("the {what} of capability {id:?} is not a usable JSON Schema: {problem}")]
     SchemaInvalid {
@@ -170,6 +178,7 @@ impl ContextError {
             Self::CapabilityCycle { .. } => "capability_cycle",
             Self::TooManyCapabilities { .. } => "too_many_capabilities",
             Self::ConfigInvalid { .. } => "capability_config_invalid",
+            Self::ContributionFailed { .. } => "prompt_contribution_failed",
             Self::SchemaInvalid { .. } => "capability_schema_invalid",
             Self::ToolClash { .. } => "tool_name_clash",
             Self::ProviderMissing { .. } => "provider_missing",

@@ -8,7 +8,8 @@ use crate::id::{MessageId, TurnId};
 use crate::message::{ContentPart, Message, Role};
 
 /// The messages of a session's events, in the order in which a model sees them: grouped by turn,
-/// turns in the order in which they were submitted. Pure; events without a message add nothing.
+/// turns in the order in which they were submitted. All of them, also those in whose place a model
+/// sees a summary. Pure; events without a message add nothing.
 ///
 /// The events must begin at the start of the log, and be in order of their sequences.
 pub fn messages_from_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Message> {
@@ -19,21 +20,20 @@ pub fn messages_from_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> 
     conversation.groups.into_iter().flat_map(|group| group.messages).map(Arc::unwrap_or_clone).collect()
 }
 
-/// The message that an event is, if it is one: input, answer or tool result. The id of a tool
-/// result is made from the event's id.
+/// The message that an event is, if it is one: input, answer, tool result, or note of the platform.
+/// The ids of the latter two are made from the event's id.
 pub fn message_of(event: &Event) -> Option<Message> {
     match &event.data {
         EventData::InputMessage { message } | EventData::OutputMessageCompleted { message, .. } => Some(message.clone()),
-        EventData::ToolCompleted(completed) => Some(Message {
-            id: MessageId::from_uuid(event.id.uuid()),
-            role: Role::ToolResult,
-            content: tool_result(completed),
-            metadata: serde_json::Map::new(),
-            controls: None,
-            created_at: event.ts,
-        }),
+        EventData::ToolCompleted(completed) => Some(said(event, Role::ToolResult, tool_result(completed))),
+        EventData::LoopDetected { note, .. } => Some(said(event, Role::System, vec![ContentPart::text(note)])),
         _ => None,
     }
+}
+
+fn said(event: &Event, role: Role, content: Vec<ContentPart>) -> Message {
+    let (id, metadata) = (MessageId::from_uuid(event.id.uuid()), serde_json::Map::new());
+    Message { id, role, content, metadata, controls: None, created_at: event.ts }
 }
 
 /// The text parts of the result as one JSON string, then its images.
@@ -62,6 +62,35 @@ fn tool_result(completed: &ToolCompleted) -> Vec<ContentPart> {
 pub struct Conversation {
     groups: Vec<Group>,
     by_turn: HashMap<TurnId, usize>,
+    compacted: Option<Compacted>,
+}
+
+/// What models see in place of the older part of a conversation.
+#[derive(Debug, Clone, PartialEq)]
+struct Compacted {
+    /// The first group of which something is kept,
+    group: usize,
+    /// and what of it is kept beside its input: the messages from this position on.
+    position: usize,
+    /// In place of all that is left out. A user's message and not the platform's: it repeats what
+    /// strangers may have said.
+    summary: Arc<Message>,
+}
+
+/// The conversation as a model sees it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct View {
+    /// The summary of what was left out, and the input of the turn in whose middle it ends.
+    pub(super) head: Vec<Arc<Message>>,
+    /// All messages that were not left out.
+    pub(super) tail: Vec<Arc<Message>>,
+}
+
+impl View {
+    /// All of it.
+    pub(super) fn messages(&self) -> impl Iterator<Item = &Arc<Message>> {
+        self.head.iter().chain(&self.tail)
+    }
 }
 
 /// The messages of one turn.
@@ -87,6 +116,10 @@ impl Conversation {
 
     /// Takes an event in; returns the message that it added, and the position of its turn.
     pub(super) fn add_event(&mut self, event: &Event) -> Option<(usize, &Arc<Message>)> {
+        if let EventData::ContextCompacted { first_kept_message_id, summary, .. } = &event.data {
+            self.compact(*first_kept_message_id, said(event, Role::User, vec![ContentPart::text(summary)]));
+            return None;
+        }
         let group = self.group_of(event.context.turn_id, matches!(event.data, EventData::InputMessage { .. }), event.sequence)?;
         let message = message_of(event)?;
         Some(self.push(group, event.sequence, Arc::new(message)))
@@ -100,15 +133,44 @@ impl Conversation {
         }
     }
 
-    /// The messages in order.
+    /// All messages in order, also those that were compacted.
     pub fn messages(&self) -> Vec<Arc<Message>> {
         self.groups.iter().flat_map(|group| &group.messages).cloned().collect()
     }
 
-    /// The messages up to and with a turn; later turns do not exist for it. All messages, if the
-    /// turn has none.
-    pub fn messages_until(&self, turn: TurnId) -> Vec<Arc<Message>> {
-        self.until(turn).iter().flat_map(|group| &group.messages).cloned().collect()
+    /// What a model is sent of it: the summary of what was compacted, and all messages behind that.
+    pub fn as_sent(&self) -> Vec<Arc<Message>> {
+        self.view(&self.groups).messages().cloned().collect()
+    }
+
+    /// The same up to and with a turn; later turns do not exist for it. All of it, if the turn has no
+    /// message.
+    pub(super) fn view_until(&self, turn: TurnId) -> View {
+        self.view(self.until(turn))
+    }
+
+    fn view(&self, groups: &[Group]) -> View {
+        let whole = |groups: &[Group]| groups.iter().flat_map(|group| &group.messages).cloned().collect();
+        let Some((compacted, group)) = self.compacted.as_ref().and_then(|compacted| Some((compacted, groups.get(compacted.group)?))) else {
+            return View { head: Vec::new(), tail: whole(groups) };
+        };
+        let mut head = vec![compacted.summary.clone()];
+        if compacted.position > 0 {
+            head.extend(group.messages.first().cloned());
+        }
+        let mut tail = group.messages[compacted.position..].to_vec();
+        tail.extend(whole(&groups[compacted.group + 1..]));
+        View { head, tail }
+    }
+
+    /// Leaves out what is before a message. Does nothing if there is no such message.
+    fn compact(&mut self, first_kept: MessageId, summary: Message) {
+        let place = self.groups.iter().enumerate().rev().find_map(|(group, messages)| {
+            let position = messages.messages.iter().position(|message| message.id == first_kept)?;
+            Some((group, position))
+        });
+        let Some((group, position)) = place else { return };
+        self.compacted = Some(Compacted { group, position, summary: Arc::new(summary) });
     }
 
     /// Whether there is no message.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::store_waits;
+use super::compaction::{Budget, DEFAULT_WINDOW_TOKENS};
 use super::context::{ContextSources, TurnContext, assemble_turn_context};
 use super::context_error::ContextError;
 use super::journal::{Halt, Journal};
@@ -23,6 +24,7 @@ use crate::event::{EventData, PinnedCapability};
 use crate::id::{IdSource, MessageId};
 use crate::limits::MAX_TURN_SECONDS;
 use crate::store::{Claim, RuntimeBackends, TurnEnd};
+use crate::tokens::{estimate_tokens, tool_bytes};
 
 /// How often one run plans again because the log went on without it. The owner of a session is
 /// alone in writing to its turn, so that once is rare already.
@@ -185,7 +187,11 @@ impl<'a> Run<'a> {
             }
             let parks = matches!(step, Step::Request { .. } | Step::Park);
             match self.perform(step).await {
-                Ok(()) if parks && self.is_parked() => return Ok(TurnRun::Parked),
+                Ok(()) if parks && self.is_parked() => {
+                    if !self.connected_meanwhile().await? {
+                        return Ok(TurnRun::Parked);
+                    }
+                }
                 Err(Halt::Overtaken) if replans < MAX_REPLANS => replans += 1,
                 done => done?,
             }
@@ -212,6 +218,11 @@ impl<'a> Run<'a> {
                 Some(context) => Box::pin(self.reason(&context, iteration, recovered)).await,
                 None => Ok(()),
             },
+            Step::Note { repetitions } => self.note_repetition(repetitions).await,
+            Step::Compact { reason } => match self.context().await? {
+                Some(context) => Box::pin(self.compact(&context, reason)).await,
+                None => Ok(()),
+            },
             Step::Act { calls } | Step::Settle { calls } => match self.context().await? {
                 Some(context) => Box::pin(self.act(&context, calls)).await,
                 None => Ok(()),
@@ -224,6 +235,14 @@ impl<'a> Run<'a> {
             Step::Finish(finish) => self.finish(finish).await,
             Step::Done(_) => Ok(()),
         }
+    }
+
+    async fn note_repetition(&mut self, repetitions: u32) -> Result<(), Halt> {
+        let note = format!(
+            "Note of the platform: you have made the same tool calls with the same results {repetitions} times in a row. Repeating them \
+             will not help: try something else, or tell the user what stops you."
+        );
+        self.journal.append(vec![EventData::LoopDetected { turn_id: self.key.turn, repetitions, note }]).await
     }
 
     async fn start(&mut self) -> Result<(), Halt> {
@@ -247,6 +266,8 @@ impl<'a> Run<'a> {
                     let state = self.journal.state_mut();
                     state.set_max_iterations(context.runtime_agent.max_iterations);
                     state.set_outside(context.tools.outside().clone());
+                    state.set_repetition_rule(context.rules.repetition);
+                    state.set_budget(budget(&context));
                     self.context = Some(Arc::new(context));
                 }
                 Err(ContextError::Runtime(error)) => return Err(Halt::Failed(error)),
@@ -302,13 +323,21 @@ impl<'a> Run<'a> {
         vec![EventData::TurnStarted { turn_id, input_message_id, capabilities: pins, driver }, self.activated()]
     }
 
-    fn activated(&self) -> EventData {
+    pub(super) fn activated(&self) -> EventData {
         EventData::SessionActivated { turn_id: self.key.turn, input_message_id: self.input_message_id() }
     }
 
     fn input_message_id(&self) -> MessageId {
         self.journal.state().input_message_id().expect("a run opens only with its input")
     }
+}
+
+/// When the conversation is compacted, with the figures of the turn's model.
+fn budget(context: &TurnContext) -> Option<Budget> {
+    let rule = context.rules.compaction.clone()?;
+    let agent = &context.runtime_agent;
+    let overhead = estimate_tokens(agent.system_prompt.len() + agent.tools.iter().map(tool_bytes).sum::<usize>());
+    Some(Budget { window: rule.window_tokens.unwrap_or(DEFAULT_WINDOW_TOKENS), overhead, rule })
 }
 
 fn out_of_time() -> Stop {

@@ -23,6 +23,8 @@ pub struct History {
     call_ids: HashSet<String>,
     waiting: HashMap<TurnId, WaitingInput>,
     usage: TokenUsage,
+    /// What a person has decided about all calls of a tool.
+    approvals: HashMap<String, bool>,
     through: u64,
     bytes: usize,
     /// Whether messages came from a message store instead of events.
@@ -58,8 +60,16 @@ impl History {
         let sequence = event.sequence.filter(|&sequence| sequence > self.through)?;
         self.through = sequence;
         self.note_waiting(event);
-        if let EventData::LlmGeneration { usage, .. } = &event.data {
-            self.usage += *usage;
+        match &event.data {
+            EventData::LlmGeneration { usage, .. } => self.usage += *usage,
+            EventData::ContextCompacted { usage, summary, .. } => {
+                self.usage += *usage;
+                self.bytes += summary.len() + MESSAGE_OVERHEAD_BYTES;
+            }
+            EventData::ToolApprovalDecided { tool_name, approved, always: true, .. } => {
+                self.approvals.insert(tool_name.clone(), *approved);
+            }
+            _ => {}
         }
         let (position, message) = self.conversation.add_event(event)?;
         let message = message.clone();
@@ -102,6 +112,12 @@ impl History {
     /// Whether a tool call of the session has this id.
     pub(super) fn knows_call(&self, id: &str) -> bool {
         self.call_ids.contains(id)
+    }
+
+    /// Whether a person has allowed or refused all calls of a tool; none if nobody did. Not known of
+    /// events that are folded as messages only: then the next call is asked about.
+    pub(super) fn approval_of(&self, tool: &str) -> Option<bool> {
+        self.approvals.get(tool).copied()
     }
 
     /// The input of a turn, if the log has nothing else of the turn.

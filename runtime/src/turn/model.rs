@@ -3,14 +3,17 @@
 //! removed is passed over; one that is there and cannot be used ends the search with an error, so
 //! that nobody talks to another model than the one that was chosen.
 
+use serde_json::Map;
+
 use super::context::ContextSources;
 use super::context_error::ContextError;
 use super::provenance::Contributor;
 use crate::agent::Agent;
+use crate::driver::profile::ModelProfile;
 use crate::driver::{FoundDriver, ResolvedModel};
 use crate::harness::Harness;
 use crate::id::{ModelId, OrgId, ProviderId};
-use crate::message::{Message, Role};
+use crate::message::{Controls, Message, Role};
 use crate::provider::{Model, Provider, ProviderStatus};
 use crate::session::Session;
 
@@ -24,6 +27,8 @@ pub(super) struct ChosenModel {
     pub(super) id: Option<ModelId>,
     /// Id of its provider; none for the platform's default.
     pub(super) provider_id: Option<ProviderId>,
+    /// What is known of it.
+    pub(super) profile: ModelProfile,
     /// Which layer chose it.
     pub(super) chosen_by: Contributor,
 }
@@ -50,7 +55,8 @@ pub(super) async fn choose(
         None => {
             let resolved = sources.default_model.clone();
             let driver = sources.drivers.driver(org, &resolved.provider_type).await?;
-            Ok(ChosenModel { resolved, driver, id: None, provider_id: None, chosen_by: Contributor::Platform })
+            let profile = ModelProfile::of(&resolved.provider_type, &resolved.model, &Map::new());
+            Ok(ChosenModel { resolved, driver, id: None, provider_id: None, profile, chosen_by: Contributor::Platform })
         }
     }
 }
@@ -68,10 +74,9 @@ pub(super) fn candidates<'a>(
     by_session.chain(by_agent).chain(by_harnesses)
 }
 
-/// The model that the last message of a user names.
-pub(super) fn named_by_message(messages: &[std::sync::Arc<Message>]) -> Option<ModelId> {
-    let last = messages.iter().rev().find(|message| message.role == Role::User)?;
-    last.controls.as_ref()?.model_id
+/// What the last message of a user wants.
+pub(super) fn controls_of(messages: &[std::sync::Arc<Message>]) -> Option<&Controls> {
+    messages.iter().rev().find(|message| message.role == Role::User)?.controls.as_ref()
 }
 
 async fn use_model(sources: ContextSources<'_>, org: OrgId, model: Model, chosen_by: Contributor) -> Result<ChosenModel, ContextError> {
@@ -88,7 +93,8 @@ async fn use_model(sources: ContextSources<'_>, org: OrgId, model: Model, chosen
         let (model, provider) = (model.model_id.clone(), provider.name.clone());
         ContextError::CredentialsUnreadable { model, provider, problem: error.to_string() }
     })?;
-    Ok(ChosenModel { resolved, driver: Some(driver), id: Some(model.id), provider_id: Some(provider.id), chosen_by })
+    let profile = ModelProfile::of(&provider.provider_type, &model.model_id, &model.profile);
+    Ok(ChosenModel { resolved, driver: Some(driver), id: Some(model.id), provider_id: Some(provider.id), profile, chosen_by })
 }
 
 fn check_usable(model: &Model, provider: &Provider) -> Result<(), ContextError> {

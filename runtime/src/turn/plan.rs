@@ -3,6 +3,7 @@
 use super::call::PlannedCall;
 use super::state::TurnState;
 use super::stop::{SealReason, Stop};
+use crate::event::CompactionReason;
 use crate::store::TurnEnd;
 
 /// How often a turn is taken up without coming further before it is given up.
@@ -19,6 +20,16 @@ pub enum Step {
         iteration: u32,
         /// Whether a dead process left this call behind.
         recovered: bool,
+    },
+    /// Tell the model that it repeats itself.
+    Note {
+        /// Equal steps in a row.
+        repetitions: u32,
+    },
+    /// Replace the older part of the conversation by a summary.
+    Compact {
+        /// Why.
+        reason: CompactionReason,
     },
     /// Claim and execute tool calls.
     Act {
@@ -89,7 +100,20 @@ pub fn next(state: &TurnState) -> Step {
     if state.iterations() >= state.max_iterations() {
         return Step::Finish(Finish::MaxIterations);
     }
-    Step::Reason { iteration, recovered: false }
+    before_reason(state).unwrap_or(Step::Reason { iteration, recovered: false })
+}
+
+/// What comes before a further model call.
+fn before_reason(state: &TurnState) -> Option<Step> {
+    if let Some(repetitions) = state.repetition_to_stop() {
+        let detail = format!("the model made the same calls with the same results {repetitions} times in a row");
+        return Some(Step::Finish(Finish::Stopped(Stop::Sealed { reason: SealReason::Loop, detail })));
+    }
+    if let Some(repetitions) = state.repetition_to_note() {
+        return Some(Step::Note { repetitions });
+    }
+    let reason = state.compaction_due()?;
+    Some(Step::Compact { reason })
 }
 
 /// A user who writes on does not answer; whoever comes next must not wait behind a question that

@@ -32,6 +32,7 @@ fn blank_session(harness: &Harness) -> Session {
         id: SessionId::from_uuid(uuid::Uuid::nil()),
         harness_id: harness.id,
         agent_id: None,
+        owner: None,
         title: None,
         status: SessionStatus::Started,
         system_prompt: None,

@@ -63,6 +63,9 @@ impl Run<'_> {
                 let told = self.platform.driver_host.settings.error_disclosure.text_of(&error);
                 let events = self.failed(context, &call, partial, &told);
                 self.journal.append(events).await?;
+                if error.kind == DriverErrorKind::ContextTooLong && self.journal.state_mut().note_overflow() {
+                    return Ok(());
+                }
                 let stop = Stop::Failed { error_code: error.kind.as_str().to_owned(), error: told };
                 self.journal.state_mut().stop(stop);
                 Ok(())
@@ -110,6 +113,7 @@ impl Run<'_> {
             messages: self.journal.state().messages(),
             tools: context.runtime_agent.tools.clone(),
             prompt_cache: Some(PromptCache::of_session(self.key.session)),
+            max_output_tokens: context.model_profile.limits.output,
             ..ChatRequest::default()
         }
     }

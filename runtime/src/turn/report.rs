@@ -9,6 +9,7 @@ use super::context::{ContextSources, Layers, TurnContext};
 use super::context_error::ContextError;
 use super::history::with_history;
 use super::provenance::{CapabilityProvenance, Contributor};
+use crate::capability::{Capability, redact_config};
 use crate::event::TokenUsage;
 use crate::id::{OrgId, SessionId};
 use crate::message::{ContentPart, Message, Role};
@@ -104,7 +105,7 @@ pub struct ContextReport {
 /// As [`super::inspect_turn_context`].
 pub async fn context_report(sources: ContextSources<'_>, org: OrgId, session: SessionId) -> Result<ContextReport, ContextError> {
     let layers = Layers::of_session(sources.backends, org, session).await?;
-    let look = |history: &super::History| (history.conversation().messages(), history.usage());
+    let look = |history: &super::History| (history.conversation().as_sent(), history.usage());
     let (messages, cumulative_usage) = with_history(sources.backends, org, session, look).await?;
     let context = layers.assemble(sources, org, messages, None).await?;
     Ok(ContextReport { cumulative_usage, ..context.report() })
@@ -183,7 +184,8 @@ impl TurnContext {
         settings.push(setting("max_iterations", self.runtime_agent.max_iterations.into(), &provenance.max_iterations));
         for (resolved, origin) in self.resolved_capability_configs.iter().zip(&provenance.capabilities) {
             if let (Some(config), Some(set_by)) = (&resolved.config, &origin.configured_by) {
-                settings.push(setting(&format!("config:{}", resolved.id), config.clone(), set_by));
+                let schema = self.capability(&resolved.id).and_then(Capability::config_schema);
+                settings.push(setting(&format!("config:{}", resolved.id), redact_config(schema, config), set_by));
             }
         }
         settings

@@ -102,6 +102,9 @@ fn configured(id: String, capability: Arc<dyn Capability>, wanted: &[Wanted]) ->
         let validator = compile(schema, &id, || "configuration schema".to_owned())?;
         check(&validator, &config).map_err(|problems| ContextError::ConfigInvalid { id: id.clone(), problems })?;
     }
+    if let Err(problems) = capability.validate_config(&config) {
+        return Err(ContextError::ConfigInvalid { id, problems: problems.join("; ") });
+    }
     let listed_by = wanted.map(|wanted| wanted.listed_by.clone()).unwrap_or_default();
     let configured_by = wanted.and_then(|wanted| wanted.configured_by.clone());
     Ok(ResolvedCapability { id, capability, config, listed_by, configured_by })

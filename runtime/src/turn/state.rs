@@ -6,9 +6,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::call::{CallState, PlannedCall};
+use super::compaction::{Budget, Cut};
 use super::history::History;
+use super::repetition::{Repetition, digest_of};
 use super::stop::Stop;
-use crate::event::{Event, EventData, PinnedCapability, RequestKind, RequestedCall, TokenUsage, ToolCompleted};
+use crate::capability::RepetitionRule;
+use crate::event::{CompactionReason, Event, EventData, PinnedCapability, RequestKind, RequestedCall, TokenUsage, ToolCompleted};
 use crate::id::{MessageId, TurnId};
 use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_TOOL_CALLS_PER_STEP};
 use crate::message::{Message, ToolCall};
@@ -40,6 +43,15 @@ pub struct TurnState {
     max_iterations: u32,
     outside: BTreeMap<String, RequestKind>,
     parked: bool,
+    repetition: Repetition,
+    repetition_rule: Option<RepetitionRule>,
+    budget: Option<Budget>,
+    /// Tokens of the conversation after the latest model call, as the model counts.
+    reported_tokens: u64,
+    /// Whether the model has refused the conversation as too long.
+    overflowed: bool,
+    /// Whether that was done something about since the model last answered.
+    shortened: bool,
 }
 
 impl TurnState {
@@ -81,6 +93,12 @@ impl TurnState {
             max_iterations: DEFAULT_MAX_ITERATIONS,
             outside: BTreeMap::new(),
             parked: false,
+            repetition: Repetition::default(),
+            repetition_rule: None,
+            budget: None,
+            reported_tokens: 0,
+            overflowed: false,
+            shortened: false,
         }
     }
 
@@ -106,7 +124,14 @@ impl TurnState {
                 self.driver.clone_from(driver);
             }
             EventData::ReasonStarted { .. } => self.reason_started = Some(event.ts),
-            EventData::LlmGeneration { usage, .. } => self.usage += *usage,
+            EventData::LlmGeneration { usage, success, .. } => {
+                self.usage += *usage;
+                if *success {
+                    self.reported_tokens = usage.total();
+                }
+            }
+            EventData::ContextCompacted { reason, usage, .. } => self.fold_compaction(*reason, *usage),
+            EventData::LoopDetected { .. } => self.repetition.noted = true,
             EventData::OutputMessageCompleted { message, .. } => self.fold_answer(message),
             EventData::ReasonCompleted { .. } => self.reason_started = None,
             EventData::ActStarted { tool_calls } => self.fold_act(event.ts, tool_calls),
@@ -121,6 +146,11 @@ impl TurnState {
             EventData::ToolApprovalDecided { tool_call_id, approved, .. } => {
                 if let Some(state) = self.call_mut(tool_call_id) {
                     state.approved = *approved;
+                }
+            }
+            EventData::ToolConnectionMade { tool_call_id, .. } => {
+                if let Some(state) = self.call_mut(tool_call_id) {
+                    state.approved = state.requested == Some(RequestKind::Connection);
                 }
             }
             EventData::TurnCompleted { .. } => self.ended = Some(TurnEnd::Completed),
@@ -138,7 +168,8 @@ impl TurnState {
         }
     }
 
-    /// A client that was asked to execute a call may have done so, whatever comes back.
+    /// A client that was asked to execute a call may have done so, whatever comes back. A call that
+    /// asks for a connection says that it has done nothing.
     fn fold_request(&mut self, requested: &[RequestedCall]) {
         self.parked = true;
         self.worked_until = None;
@@ -146,6 +177,12 @@ impl TurnState {
             if let Some(state) = self.call_mut(&request.tool_call.id) {
                 state.requested = Some(request.kind);
                 state.claimed |= request.kind == RequestKind::ClientSide;
+                if request.kind == RequestKind::Connection {
+                    state.claimed = false;
+                    state.approved = false;
+                    state.connection.clone_from(&request.connection_required);
+                    state.connection_requests += 1;
+                }
             }
         }
     }
@@ -177,6 +214,7 @@ impl TurnState {
         self.reason_started = None;
         self.act_started = None;
         self.final_message_id = Some(message.id);
+        self.shortened = false;
         self.calls = message.tool_calls().map(CallState::new).collect();
         self.answered = self.calls.is_empty();
     }
@@ -185,7 +223,18 @@ impl TurnState {
         self.settled_calls += 1;
         if let Some(state) = self.call_mut(&completed.tool_call_id) {
             state.success = Some(completed.success);
+            state.digest = Some(digest_of(&state.call, completed));
         }
+        if self.calls.iter().all(|state| state.success.is_some()) {
+            self.repetition.add(&self.calls);
+        }
+    }
+
+    fn fold_compaction(&mut self, reason: CompactionReason, usage: TokenUsage) {
+        self.usage += usage;
+        self.reported_tokens = 0;
+        self.overflowed = false;
+        self.shortened |= reason == CompactionReason::RequestTooLarge;
     }
 
     fn call_mut(&mut self, id: &str) -> Option<&mut CallState> {
@@ -207,6 +256,52 @@ impl TurnState {
         self.outside = outside;
     }
 
+    /// Sets what is done about steps that repeat each other; nothing until then.
+    pub(super) fn set_repetition_rule(&mut self, rule: Option<RepetitionRule>) {
+        self.repetition_rule = rule;
+    }
+
+    /// Sets when the conversation is compacted; never until then.
+    pub(super) fn set_budget(&mut self, budget: Option<Budget>) {
+        self.budget = budget;
+    }
+
+    /// Notes that the model has refused the conversation as too long. Tells whether something can be
+    /// done about that: it is compacted once then, before the model is called again.
+    pub(super) fn note_overflow(&mut self) -> bool {
+        self.overflowed = !self.shortened && self.cut(CompactionReason::RequestTooLarge).is_some();
+        self.overflowed
+    }
+
+    /// Equal steps in a row that the model is to be told of; none if it knows, or may go on.
+    pub(super) fn repetition_to_note(&self) -> Option<u32> {
+        let rule = self.repetition_rule?;
+        (self.repetition.count >= rule.note_after && !self.repetition.noted).then_some(self.repetition.count)
+    }
+
+    /// Equal steps in a row, if they are too many for the turn to go on.
+    pub(super) fn repetition_to_stop(&self) -> Option<u32> {
+        let rule = self.repetition_rule?;
+        (self.repetition.count >= rule.stop_after).then_some(self.repetition.count)
+    }
+
+    /// Why the conversation is to be compacted before the next model call.
+    pub(super) fn compaction_due(&self) -> Option<CompactionReason> {
+        let budget = self.budget.as_ref()?;
+        if !self.overflowed && !budget.may_be_reached(self.history.bytes(), self.reported_tokens) {
+            return None;
+        }
+        let reason = if self.overflowed { CompactionReason::RequestTooLarge } else { CompactionReason::ProactiveBudget };
+        let view = self.history.conversation().view_until(self.turn_id);
+        let is_due = self.overflowed || budget.is_reached(&view, self.reported_tokens);
+        (is_due && budget.cut(&view, reason).is_some()).then_some(reason)
+    }
+
+    /// What a compaction would do; none if nothing can be left out.
+    pub(super) fn cut(&self, reason: CompactionReason) -> Option<Cut> {
+        self.budget.as_ref()?.cut(&self.history.conversation().view_until(self.turn_id), reason)
+    }
+
     /// Whether a message was submitted behind this turn's.
     pub fn is_followed(&self) -> bool {
         self.history.conversation().is_followed(self.turn_id)
@@ -217,9 +312,10 @@ impl TurnState {
         self.turn_id
     }
 
-    /// The conversation that the model sees: earlier turns, this turn's input, its own messages.
+    /// The conversation that the model sees: earlier turns, this turn's input, its own messages; a
+    /// summary in place of what was compacted.
     pub fn messages(&self) -> Vec<Arc<Message>> {
-        self.history.conversation().messages_until(self.turn_id)
+        self.history.conversation().view_until(self.turn_id).messages().cloned().collect()
     }
 
     /// Sequence of the last folded event, whatever turn it belongs to.
@@ -288,12 +384,19 @@ impl TurnState {
     fn planned(&self, index: usize, state: &CallState) -> PlannedCall {
         let is_refused = index >= MAX_TOOL_CALLS_PER_STEP && state.requested.is_none();
         let kind = state.requested.or_else(|| self.outside.get(&state.call.name).copied());
+        let decided = match kind {
+            Some(RequestKind::Approval) if !state.approved => self.history.approval_of(&state.call.name),
+            _ => None,
+        };
         PlannedCall {
             index,
             call: state.call.clone(),
             claimed: state.claimed,
-            waits_for: kind.filter(|_| !state.approved && !is_refused),
+            waits_for: kind.filter(|_| !state.approved && decided.is_none() && !is_refused),
             requested: state.requested.is_some(),
+            rejected: decided == Some(false),
+            connection: state.connection.clone(),
+            connection_requests: state.connection_requests,
         }
     }
 

@@ -30,6 +30,8 @@ pub enum SealReason {
     NoProgress,
     /// It used up its time.
     Budget,
+    /// The model repeats itself.
+    Loop,
     /// A defect of the host.
     InternalError,
 }
@@ -40,6 +42,7 @@ impl SealReason {
         match self {
             Self::NoProgress => "no_progress",
             Self::Budget => "budget",
+            Self::Loop => "loop",
             Self::InternalError => "internal_error",
         }
     }

@@ -143,10 +143,13 @@ impl World {
                 let request = |planned: &PlannedCall| RequestedCall {
                     tool_call: planned.call.clone(),
                     kind: planned.waits_for.expect("only calls that wait are requested"),
+                    capability_id: None,
+                    connection_required: None,
                 };
                 vec![vec![EventData::ToolCallRequested { turn_id: OWN, tool_calls: calls.iter().map(request).collect() }]]
             }
             Step::Park => Vec::new(),
+            Step::Note { .. } | Step::Compact { .. } => panic!("there are no rules: {step:?}"),
             Step::Finish(finish) => vec![vec![Self::end(finish), EventData::SessionIdled { turn_id: OWN }]],
             Step::Done(_) => Vec::new(),
         }

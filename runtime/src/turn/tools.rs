@@ -10,6 +10,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::call::PlannedCall;
+use super::connect::asks;
 use super::context::TurnContext;
 use super::executor::Run;
 use super::journal::{Halt, LiveEvents};
@@ -32,11 +33,20 @@ enum Decision<'a> {
     Settle(Box<ToolCompleted>),
 }
 
+/// What became of one call.
+enum Settled {
+    Done(ToolCompleted),
+    /// It has done nothing, and asks its user.
+    Asks(RequestedCall),
+}
+
 /// Calls of one step on their way to their results.
 struct Batch {
     calls: Vec<PlannedCall>,
-    results: Vec<Option<ToolCompleted>>,
+    results: Vec<Option<Settled>>,
     appended: usize,
+    /// Calls that turned out to need a connection.
+    asks: Vec<RequestedCall>,
     tasks: JoinSet<ToolOutcome>,
     positions: HashMap<Id, usize>,
     cancel: CancellationToken,
@@ -54,7 +64,10 @@ impl Run<'_> {
                     let capability_id = capability_id(context, &refused.tool_name);
                     events.push(EventData::ToolCompleted(ToolCompleted { capability_id, ..*refused }));
                 }
-                (Decision::Run(_), Some(kind)) => tool_calls.push(RequestedCall { tool_call: planned.call, kind }),
+                (Decision::Run(tool), Some(kind)) => {
+                    let capability_id = Some(tool.capability.id().to_owned());
+                    tool_calls.push(RequestedCall { tool_call: planned.call, kind, capability_id, connection_required: None });
+                }
                 (Decision::Run(_), None) => {}
             }
         }
@@ -104,9 +117,10 @@ impl Run<'_> {
     /// are as they were before this step claimed them: `claimed` means by a process that died.
     fn launch(&self, context: &TurnContext, calls: Vec<PlannedCall>) -> Batch {
         let mut batch = Batch {
-            results: vec![None; calls.len()],
+            results: calls.iter().map(|_| None).collect(),
             calls,
             appended: 0,
+            asks: Vec::new(),
             tasks: JoinSet::new(),
             positions: HashMap::new(),
             cancel: CancellationToken::new(),
@@ -114,7 +128,7 @@ impl Run<'_> {
         };
         for (position, planned) in batch.calls.iter().enumerate() {
             match decide(context, planned) {
-                Decision::Settle(completed) => batch.results[position] = Some(*completed),
+                Decision::Settle(completed) => batch.results[position] = Some(Settled::Done(*completed)),
                 Decision::Run(tool) => {
                     let call = self.tool_call_context(context, tool, &planned.call, &batch.cancel);
                     let (capability, name) = (tool.capability.clone(), tool.definition.name.clone());
@@ -150,24 +164,33 @@ impl Run<'_> {
         };
         let Some(&position) = batch.positions.get(&id) else { return };
         let duration_ms = millis(batch.started, self.journal.now());
-        batch.results[position] = Some(settled(context, &batch.calls[position].call, outcome, duration_ms));
+        let planned = &batch.calls[position];
+        batch.results[position] = Some(match asks(planned, &outcome, capability_id(context, &planned.call.name)) {
+            Some(request) => Settled::Asks(request),
+            None => Settled::Done(settled(context, &planned.call, outcome, duration_ms)),
+        });
     }
 
     /// Appends the results that have no unsettled call before them, and the end of the step
-    /// together with the last one.
+    /// together with the last one. Calls that ask for a connection have no result; they are
+    /// requested then, and the planner parks the turn.
     async fn append_ready(&mut self, context: &TurnContext, batch: &mut Batch) -> Result<(), Halt> {
-        let ready: Vec<ToolCompleted> = batch.results[batch.appended..].iter_mut().map_while(Option::take).collect();
+        let ready: Vec<Settled> = batch.results[batch.appended..].iter_mut().map_while(Option::take).collect();
         if ready.is_empty() {
             return Ok(());
         }
         batch.appended += ready.len();
-        let successes = ready.iter().filter(|completed| completed.success).count();
-        let failures = ready.len() - successes;
-        let mut events: Vec<EventData> = ready
-            .into_iter()
-            .map(|completed| ToolCompleted { capability_id: capability_id(context, &completed.tool_name), ..completed })
-            .map(EventData::ToolCompleted)
-            .collect();
+        let (mut successes, mut failures, mut events) = (0, 0, Vec::with_capacity(ready.len() + 2));
+        for settled in ready {
+            match settled {
+                Settled::Done(completed) => {
+                    *(if completed.success { &mut successes } else { &mut failures }) += 1;
+                    let capability_id = capability_id(context, &completed.tool_name);
+                    events.push(EventData::ToolCompleted(ToolCompleted { capability_id, ..completed }));
+                }
+                Settled::Asks(request) => batch.asks.push(request),
+            }
+        }
         if batch.appended == batch.calls.len() {
             let (success_count, error_count) = self.journal.state().call_counts();
             let started = self.journal.state().open_act().unwrap_or(batch.started);
@@ -176,8 +199,12 @@ impl Run<'_> {
                 error_count: error_count + count(failures),
                 duration_ms: millis(started, self.journal.now()),
             });
+            let tool_calls = std::mem::take(&mut batch.asks);
+            if !tool_calls.is_empty() {
+                events.push(EventData::ToolCallRequested { turn_id: self.key.turn, tool_calls });
+            }
         }
-        self.journal.append(events).await
+        if events.is_empty() { Ok(()) } else { self.journal.append(events).await }
     }
 
     /// Gives running tools a moment to return after their cancel; the rest is dropped.
@@ -194,9 +221,15 @@ impl Run<'_> {
         }
         batch.tasks.abort_all();
         let duration_ms = millis(batch.started, self.journal.now());
+        // Nobody is asked any more; the end of the turn settles these.
+        batch.asks.clear();
         for (position, result) in batch.results.iter_mut().enumerate().skip(batch.appended) {
-            let claimed = PlannedCall { claimed: true, ..batch.calls[position].clone() };
-            result.get_or_insert_with(|| ToolCompleted { duration_ms, ..abandoned(&claimed, stop) });
+            let call = match result {
+                Some(Settled::Done(_)) => continue,
+                Some(Settled::Asks(_)) => PlannedCall { claimed: false, ..batch.calls[position].clone() },
+                None => PlannedCall { claimed: true, ..batch.calls[position].clone() },
+            };
+            *result = Some(Settled::Done(ToolCompleted { duration_ms, ..abandoned(&call, stop) }));
         }
     }
 }
@@ -231,6 +264,9 @@ fn decide<'a>(context: &'a TurnContext, planned: &PlannedCall) -> Decision<'a> {
             "invalid-arguments",
             format!("the arguments do not match the tool's input schema: {problems}; the tool was not called"),
         );
+    }
+    if planned.rejected {
+        return refuse("rejected", "a person refuses all calls of this tool in this session; the tool was not called".to_owned());
     }
     if planned.claimed && !tool.definition.effects.repeatable() {
         return Decision::Settle(Box::new(interrupted(planned)));
@@ -314,6 +350,7 @@ fn told(error: &CallError) -> String {
     match error {
         CallError::Failed(failure) => cut(&failure.to_string(), MAX_TOOL_RESULT_BYTES).to_owned(),
         CallError::Stopped(stopped) => format!("tool failed: {}", stopped.kind.as_str()),
+        CallError::ConnectionRequired { .. } => error.to_string(),
     }
 }
 

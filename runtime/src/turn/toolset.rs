@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use jsonschema::{PatternOptions, Validator};
+use moka::sync::Cache;
 use serde_json::Value;
 
 use super::context_error::ContextError;
@@ -29,7 +30,7 @@ pub struct BoundTool {
     pub config: Value,
     /// As the capability defines it.
     pub definition: ToolDefinition,
-    arguments: Validator,
+    arguments: Arc<Validator>,
 }
 
 impl BoundTool {
@@ -41,7 +42,8 @@ impl BoundTool {
         if !arguments.is_object() {
             return Err("the arguments are not a JSON object (rule \"type\")".to_owned());
         }
-        check(&self.arguments, arguments)
+        check(&self.arguments, arguments)?;
+        self.capability.check_arguments(&self.definition.name, arguments)
     }
 }
 
@@ -184,19 +186,51 @@ impl Toolset {
 }
 
 /// As [`compile_schema`], for a schema of a capability.
-pub(super) fn compile(schema: &Value, id: &str, what: impl FnOnce() -> String) -> Result<Validator, ContextError> {
+pub(super) fn compile(schema: &Value, id: &str, what: impl FnOnce() -> String) -> Result<Arc<Validator>, ContextError> {
     compile_schema(schema).map_err(|problem| ContextError::SchemaInvalid { id: id.to_owned(), what: what(), problem })
 }
 
+/// Bytes of text of the schemas that are kept compiled, all together.
+const MAX_COMPILED_BYTES: u64 = 1 << 20;
+
+/// Compiled schemas by their text. Each turn needs those of all its tools, and compiling them would
+/// take longer than everything else that a turn does. What a schema compiles to depends on its
+/// text alone, so that it does not matter whose it is.
+static COMPILED: LazyLock<Cache<String, Arc<Validator>>> = LazyLock::new(|| {
+    let bytes = |text: &String, _: &Arc<Validator>| u32::try_from(text.len()).unwrap_or(u32::MAX);
+    Cache::builder().weigher(bytes).max_capacity(MAX_COMPILED_BYTES).build()
+});
+
 /// Compiles a schema. Nothing remote is fetched, and patterns run in linear time because the
 /// schema may be a stranger's.
-pub(crate) fn compile_schema(schema: &Value) -> Result<Validator, String> {
+pub(crate) fn compile_schema(schema: &Value) -> Result<Arc<Validator>, String> {
+    let text = schema.to_string();
+    if let Some(compiled) = COMPILED.get(&text) {
+        return Ok(compiled);
+    }
+    let compiled = Arc::new(compile_anew(schema)?);
+    COMPILED.insert(text, compiled.clone());
+    Ok(compiled)
+}
+
+fn compile_anew(schema: &Value) -> Result<Validator, String> {
     let compiled = jsonschema::options().offline().with_pattern_options(PatternOptions::regex()).build(schema);
     compiled.map_err(|error| cut(&error.to_string(), MAX_FINDING_BYTES).to_owned())
 }
 
+/// Checks the configuration of a capability, `{}` if there is none: by its schema, if that can be
+/// used, then by the capability itself.
+pub(crate) fn check_config(capability: &dyn Capability, config: Option<&Value>) -> Result<(), String> {
+    let empty = Value::Object(serde_json::Map::new());
+    let config = config.unwrap_or(&empty);
+    if let Some(Ok(validator)) = capability.config_schema().map(compile_schema) {
+        check(&validator, config)?;
+    }
+    capability.validate_config(config).map_err(|problems| problems.join("; "))
+}
+
 /// Checks a value; the error lists what is wrong where, by which rule.
-pub(crate) fn check(validator: &Validator, value: &Value) -> Result<(), String> {
+pub(super) fn check(validator: &Validator, value: &Value) -> Result<(), String> {
     let findings: Vec<String> = validator
         .iter_errors(value)
         .take(MAX_FINDINGS)

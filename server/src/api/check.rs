@@ -137,11 +137,11 @@ impl Checks {
     }
 
     /// A BCP 47 language tag, by its outer form.
-    pub(crate) fn locale(&mut self, locale: Option<&str>) {
+    pub(crate) fn locale(&mut self, pointer: &str, locale: Option<&str>) {
         let Some(locale) = locale else { return };
         let subtag = |tag: &str| (1..=8).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if locale.len() > MAX_NAME_BYTES || !locale.split('-').all(subtag) {
-            self.add(Finding::at("/locale", "invalid_locale", "a locale is a BCP 47 language tag").fix("for example \"uk-UA\""));
+            self.add(Finding::at(pointer, "invalid_locale", "a locale is a BCP 47 language tag").fix("for example \"uk-UA\""));
         }
     }
 
@@ -220,9 +220,18 @@ impl Checks {
     }
 
     fn config(&mut self, pointer: &str, capability: &dyn Capability, config: Option<&Value>) {
-        let Some(schema) = capability.config_schema() else { return };
         let empty = Value::Object(serde_json::Map::new());
-        self.against_schema(&format!("{pointer}/config"), schema, config.unwrap_or(&empty));
+        let (pointer, config) = (format!("{pointer}/config"), config.unwrap_or(&empty));
+        let before = self.findings.len();
+        if let Some(schema) = capability.config_schema() {
+            self.against_schema(&pointer, schema, config);
+        }
+        if self.findings.len() > before {
+            return;
+        }
+        for problem in capability.validate_config(config).err().into_iter().flatten() {
+            self.add(Finding::at(&*pointer, "invalid_config", problem));
+        }
     }
 
     /// A value that a JSON Schema judges.
@@ -290,10 +299,10 @@ mod tests {
     #[test]
     fn locales_have_the_form_of_language_tags() {
         for locale in ["de", "uk-UA", "zh-Hans-CN"] {
-            assert!(accepts(|checks| checks.locale(Some(locale))), "{locale}");
+            assert!(accepts(|checks| checks.locale("/locale", Some(locale))), "{locale}");
         }
         for locale in ["", "de_DE", "de-", "ninecharss"] {
-            assert!(!accepts(|checks| checks.locale(Some(locale))), "{locale}");
+            assert!(!accepts(|checks| checks.locale("/locale", Some(locale))), "{locale}");
         }
     }
 }

@@ -62,12 +62,11 @@ pub(crate) struct ControlsInput {
     /// Id of the model; wins over those of session, agent and harness.
     #[schema(pattern = "^model_[0-9a-f]{32}$")]
     model_id: Option<String>,
+    /// The user's language, as a BCP 47 tag; wins over the session's.
+    locale: Option<String>,
     #[serde(default)]
     #[schema(ignore)]
     reasoning: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    locale: Unsupported,
     #[serde(default)]
     #[schema(ignore)]
     hints: Unsupported,
@@ -223,18 +222,19 @@ impl CreateMessage {
         check_content(&mut checks, &self.message.content);
         let metadata = self.metadata.as_ref().map(|metadata| serde_json::to_string(metadata).unwrap_or_default());
         checks.text("/metadata", metadata.as_deref(), MAX_METADATA_BYTES);
-        let mut model_id = None;
+        let mut wanted = Controls::default();
         if let Some(controls) = &self.controls {
             checks.unsupported(&[
                 ("/controls/reasoning", &controls.reasoning),
-                ("/controls/locale", &controls.locale),
                 ("/controls/hints", &controls.hints),
                 ("/controls/error_disclosure", &controls.error_disclosure),
             ]);
-            model_id = checks.model(app, org, "/controls/model_id", controls.model_id.as_deref()).await?;
+            checks.locale("/controls/locale", controls.locale.as_deref());
+            let model_id = checks.model(app, org, "/controls/model_id", controls.model_id.as_deref()).await?;
+            wanted = Controls { model_id, locale: controls.locale.clone() };
         }
         checks.finish()?;
-        Ok(model_id.map(|id| Controls { model_id: Some(id) }))
+        Ok((wanted != Controls::default()).then_some(wanted))
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod agents;
 pub(crate) mod capabilities;
 pub(crate) mod check;
 pub(crate) mod components;
+pub(crate) mod connections;
 pub(crate) mod context;
 pub(crate) mod custom;
 pub(crate) mod docs;
@@ -22,9 +23,11 @@ pub(crate) mod orgs;
 pub(crate) mod page;
 pub(crate) mod providers;
 pub(crate) mod resolve;
+pub(crate) mod session_secrets;
 pub(crate) mod sessions;
 pub(crate) mod sse;
 pub(crate) mod table;
+pub(crate) mod tool_approvals;
 pub(crate) mod tool_results;
 pub(crate) mod turns;
 
@@ -33,6 +36,7 @@ use std::time::Duration;
 
 use axum::Router;
 use everwit_runtime::capability::ToolServices;
+use everwit_runtime::connection::Connections;
 use everwit_runtime::driver::DriverSource;
 use everwit_runtime::engine::Engine;
 use everwit_runtime::store::{RuntimeBackends, Scope};
@@ -41,6 +45,7 @@ use tokio::sync::Semaphore;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
+use url::Url;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -71,6 +76,10 @@ pub(crate) struct AppState {
     pub(crate) tool_services: Arc<ToolServices>,
     /// Capabilities, uploaded ones included.
     pub(crate) components: Components,
+    /// Connections of users.
+    pub(crate) connections: Arc<Connections>,
+    /// Where browsers reach this server; none if it does not know.
+    pub(crate) public_url: Option<Url>,
     /// Model drivers.
     pub(crate) drivers: Arc<dyn DriverSource>,
     /// Who calls.
@@ -125,6 +134,9 @@ fn routes(guard: impl Fn(Scope, OpenApiRouter<App>) -> OpenApiRouter<App>, witho
         .merge(scoped(Scope::Write, writing(Table::new(without))))
         .merge(scoped(Scope::Admin, administration(Table::new(without))));
     let open = Table::new(without).routes(routes!(health::get_health)).routes(routes!(health::get_readiness));
+    // Who finishes a connection is known by a cookie if not by a key.
+    let callback = Table::new(without).routes(routes!(connections::finish_connection));
+    let api = api.merge(callback.finish().unwrap_or_default());
     openapi::general(without).nest("/v1", api).merge(open.finish().unwrap_or_default())
 }
 
@@ -150,6 +162,9 @@ fn reading(table: Table<'_>) -> Table<'_> {
         .routes(routes!(files::stat_file))
         .routes(routes!(files::grep_files))
         .routes(routes!(files::list_keys))
+        .routes(routes!(session_secrets::list_secrets))
+        .routes(routes!(connections::list_connections))
+        .routes(routes!(connections::list_connection_providers))
         .routes(routes!(capabilities::list_capabilities))
         .routes(routes!(capabilities::get_capability))
         .routes(routes!(providers::list_providers))
@@ -170,8 +185,10 @@ fn writing(table: Table<'_>) -> Table<'_> {
     table
         .routes(routes!(harnesses::create_harness))
         .routes(routes!(harnesses::update_harness, harnesses::archive_harness))
+        .routes(routes!(harnesses::delete_harness))
         .routes(routes!(agents::create_agent))
         .routes(routes!(agents::update_agent, agents::archive_agent))
+        .routes(routes!(agents::delete_agent))
         .routes(routes!(sessions::create_session))
         .routes(routes!(sessions::chat::get_chat_session))
         .routes(routes!(sessions::update_session, sessions::delete_session))
@@ -180,7 +197,12 @@ fn writing(table: Table<'_>) -> Table<'_> {
         .routes(routes!(files::move_file))
         .routes(routes!(turns::cancel_turn))
         .routes(routes!(tool_results::submit_tool_results))
+        .routes(routes!(tool_approvals::submit_tool_approvals))
         .routes(routes!(messages::create_message))
+        .routes(routes!(session_secrets::set_secrets))
+        .routes(routes!(connections::create_connection, connections::delete_connection))
+        .routes(routes!(connections::verify_connection))
+        .routes(routes!(connections::authorize_connection))
         .routes(routes!(components::call_tool))
         .routes(routes!(providers::test_provider))
         .routes(routes!(models::create_model))
@@ -198,4 +220,5 @@ fn administration(table: Table<'_>) -> Table<'_> {
         .routes(routes!(components::archive_component))
         .routes(routes!(providers::create_provider))
         .routes(routes!(providers::update_provider, providers::delete_provider))
+        .routes(routes!(models::sync_models))
 }

@@ -1,5 +1,6 @@
 //! List envelopes and the parameters that select a part of a list.
 
+use everwit_runtime::harness::ResourceStatus;
 use everwit_runtime::limits::{DEFAULT_PAGE, MAX_PAGE};
 use everwit_runtime::store::{Listing, Page, StoreResult};
 use serde::Serialize;
@@ -82,6 +83,39 @@ impl Search {
     /// Whether every item matches.
     pub(crate) fn is_empty(&self) -> bool {
         self.search.is_none()
+    }
+}
+
+/// Whether a list has what is archived.
+#[derive(Debug, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Archived {
+    /// Whether to list archived items too.
+    #[param(default = false)]
+    include_archived: Option<bool>,
+}
+
+impl FromParams for Archived {
+    fn from_params(params: &mut Params) -> Self {
+        Self { include_archived: params.one("include_archived", "true or false") }
+    }
+}
+
+impl Archived {
+    /// Whether an item of this status is listed.
+    pub(crate) fn lists(&self, status: ResourceStatus) -> bool {
+        status == ResourceStatus::Active || self.are_listed()
+    }
+
+    /// Whether every item is listed.
+    pub(crate) fn are_listed(&self) -> bool {
+        self.include_archived == Some(true)
+    }
+}
+
+impl<A: FromParams, B: FromParams, C: FromParams> FromParams for (A, B, C) {
+    fn from_params(params: &mut Params) -> Self {
+        (A::from_params(params), B::from_params(params), C::from_params(params))
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Module {
     Capabilities,
     /// `/v1/components`.
     Components,
+    /// `/v1/user/connections`.
+    Connections,
     /// `/docs`, and `/openapi.json`.
     Docs,
     /// The events of sessions, also as streams.
@@ -44,10 +46,11 @@ pub enum Module {
 
 impl Module {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Agents,
         Self::Capabilities,
         Self::Components,
+        Self::Connections,
         Self::Docs,
         Self::Events,
         Self::Harnesses,
@@ -67,6 +70,7 @@ impl Module {
             Self::Agents => "agents",
             Self::Capabilities => "capabilities",
             Self::Components => "components",
+            Self::Connections => "connections",
             Self::Docs => "docs",
             Self::Events => "events",
             Self::Harnesses => "harnesses",

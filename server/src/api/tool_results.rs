@@ -1,10 +1,12 @@
-//! Results of client-side tools: what a turn waits for after `tool.call_requested`.
+//! Results of client-side tools and answers to questions: what a turn waits for after
+//! `tool.call_requested`.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use everwit_runtime::engine::TurnKey;
+use everwit_runtime::id::{OrgId, SessionId};
 use everwit_runtime::session::SessionStatus;
-use everwit_runtime::turn::{AcceptedResults, ClientToolResult, ResultsDesk, ToolResultsError};
+use everwit_runtime::turn::{Accepted, ClientToolResult, OutsideDesk, OutsideError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -15,7 +17,7 @@ use super::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
 
-/// Results of client-side tools.
+/// Results of client-side tools, and answers to questions.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = SubmitToolResultsRequest)]
 #[serde(deny_unknown_fields)]
@@ -49,7 +51,7 @@ pub(crate) struct SubmitOutcome {
     status: SessionStatus,
 }
 
-/// Send results of client-side tools
+/// Send results of client-side tools and answers to questions
 ///
 /// All of them are stored or none. When nothing is missing any more, the turn goes on.
 #[utoipa::path(
@@ -72,15 +74,29 @@ pub(crate) async fn submit_tool_results(
 ) -> Result<Json<SubmitOutcome>, Problem> {
     let session = resolve::session(&app, caller.org, &reference).await?.id;
     let results = request.into_results()?;
-    let desk = ResultsDesk { backends: &app.stores, clock: &*app.moments.clock, ids: &*app.moments.ids };
-    let settled = desk.settle(caller.org, session, &results).await;
-    let AcceptedResults { turn_id, events, wakes_turn, .. } = settled.map_err(|error| refused(error, &results))?;
-    // From here on the results are stored: the turn goes on even if this process dies now.
-    if wakes_turn && let Err(error) = app.engine.submit(TurnKey { org: caller.org, session, turn: turn_id }).await {
-        tracing::warn!(%error, turn = %turn_id, "the turn waits for the next start of the server");
+    let settled = desk(&app).settle(caller.org, session, &results).await;
+    let ids: Vec<&str> = results.iter().map(|result| result.tool_call_id.as_str()).collect();
+    let accepted = settled.map_err(|error| refused(error, "tool_results", &ids))?;
+    let status = go_on(&app, caller.org, session, &accepted).await;
+    Ok(Json(SubmitOutcome { accepted: results.len(), status }))
+}
+
+/// Where results and approvals are handed in.
+pub(super) fn desk(app: &App) -> OutsideDesk<'_> {
+    OutsideDesk { backends: &app.stores, clock: &*app.moments.clock, ids: &*app.moments.ids }
+}
+
+/// Has the turn run if it waits for nothing any more; returns what the session is doing then. What
+/// was accepted is stored: the turn goes on even if this process dies now.
+pub(super) async fn go_on(app: &App, org: OrgId, session: SessionId, accepted: &Accepted) -> SessionStatus {
+    if !accepted.wakes_turn {
+        return SessionStatus::WaitingForToolResults;
     }
-    let status = if wakes_turn { SessionStatus::Active } else { SessionStatus::WaitingForToolResults };
-    Ok(Json(SubmitOutcome { accepted: events.len(), status }))
+    let turn = accepted.turn_id;
+    if let Err(error) = app.engine.submit(TurnKey { org, session, turn }).await {
+        tracing::warn!(%error, %turn, "the turn waits for the next start of the server");
+    }
+    SessionStatus::Active
 }
 
 impl SubmitToolResults {
@@ -107,28 +123,29 @@ impl SubmitToolResults {
     }
 }
 
-/// The problem of a refusal, with a finding for each result that it is about.
-fn refused(error: ToolResultsError, results: &[ClientToolResult]) -> Problem {
+/// The problem of a refusal, with a finding for each entry of the list that it is about. `ids` are
+/// the calls of the entries.
+pub(super) fn refused(error: OutsideError, list: &str, ids: &[&str]) -> Problem {
     let detail = error.to_string();
     match error {
-        ToolResultsError::NotWaiting(_) => Problem::conflict("not_waiting", detail),
-        ToolResultsError::Unknown { unknown, waiting, .. } => {
+        OutsideError::NotWaiting { .. } => Problem::conflict("not_waiting", detail),
+        OutsideError::Unknown { unknown, waiting, .. } => {
             let mut checks = Checks::default();
             let mut seen: Vec<&str> = Vec::new();
-            for (at, id) in results.iter().map(|result| result.tool_call_id.as_str()).enumerate() {
+            for (at, &id) in ids.iter().enumerate() {
                 let is_known = waiting.iter().any(|waits| waits == id);
                 if unknown.iter().any(|other| other == id) && (!is_known || seen.contains(&id)) {
-                    let detail = format!("the session does not wait for the result of {:?}, or has it already", shown(id));
+                    let detail = format!("the session does not wait for {:?}, or not any more", shown(id));
                     let fix = format!("it waits for: {}", waiting.join(", "));
-                    checks.add(Finding::at(format!("/tool_results/{at}/tool_call_id"), "unknown_tool_call", detail).fix(fix));
+                    checks.add(Finding::at(format!("/{list}/{at}/tool_call_id"), "unknown_tool_call", detail).fix(fix));
                 }
                 seen.push(id);
             }
             checks.finish().err().unwrap_or_else(|| Problem::conflict("not_waiting", detail))
         }
-        ToolResultsError::TooLong { tool_call_id, .. } => {
-            let at = results.iter().position(|result| result.tool_call_id == tool_call_id).unwrap_or(0);
-            Problem::invalid(vec![Finding::at(format!("/tool_results/{at}"), "too_long", detail)])
+        OutsideError::TooLong { tool_call_id, .. } => {
+            let at = ids.iter().position(|&id| id == tool_call_id).unwrap_or(0);
+            Problem::invalid(vec![Finding::at(format!("/{list}/{at}"), "too_long", detail)])
         }
         other => everwit_runtime::Error::from(other).into(),
     }

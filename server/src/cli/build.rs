@@ -62,12 +62,23 @@ pub(crate) fn run(args: &BuildArgs) -> Result<(), Failure> {
     } else if args.dir.join("package.json").is_file() {
         build_javascript(&args.dir)?
     } else {
-        return Err(Failure::usage(format!("{} has neither Cargo.toml nor package.json", args.dir.display())));
+        return Err(Failure::usage(no_project(&args.dir)));
     };
     let component = encode(&built)?;
     let Some((wasm, description)) = block_on(describe(&built, component))? else { return Err(Failure::silent()) };
     let output = args.output.clone().unwrap_or_else(|| format!("{}.wasm", description.id).into());
     write(&output, &wasm)
+}
+
+/// What is wrong with a directory that is no project.
+fn no_project(dir: &Path) -> String {
+    let shown = dir.display();
+    let what = match dir.metadata() {
+        Ok(found) if found.is_dir() => format!("{shown} has neither Cargo.toml nor package.json"),
+        Ok(_) => format!("{shown} is no directory"),
+        Err(error) => format!("cannot read {shown}: {error}"),
+    };
+    format!("{what}\nto fix it: name the directory of a Rust or JavaScript project")
 }
 
 pub(crate) fn run_componentize(args: &ComponentizeArgs) -> Result<(), Failure> {

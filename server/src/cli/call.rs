@@ -127,7 +127,8 @@ fn judge(what: &str, schema: &Value, value: &Map<String, Value>) -> Result<(), F
     }
     let place = |pointer: &str| if pointer.is_empty() { String::new() } else { format!("{pointer}: ") };
     let lines: Vec<String> = findings.iter().map(|finding| format!("\n  {}{}", place(&finding.pointer), finding.detail)).collect();
-    Err(Failure::usage(format!("{what} do not match the schema:{}", harmless(&lines.concat()))))
+    let fix = "everwit inspect FILE.wasm shows the schema";
+    Err(Failure::usage(format!("{what} do not match the schema:{}\nto fix it: {fix}", harmless(&lines.concat()))))
 }
 
 fn report(outcome: ToolOutcome, json: bool) -> Result<(), Failure> {

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use everwit_runtime::connection::Connection;
 use everwit_runtime::id::{OrgId, ProviderId};
 use everwit_runtime::provider::Provider;
 use everwit_runtime::secret::Cipher;
 use everwit_runtime::store::sqlite::SqliteStore;
-use everwit_runtime::store::{RuntimeBackends, RuntimeProviderStore, StoreError};
+use everwit_runtime::store::{ConnectionStore, RuntimeBackends, RuntimeProviderStore, StoreError};
 
 use super::output::{Failure, note, print};
 use crate::data_dir::DataDir;
@@ -61,7 +62,10 @@ async fn rotate_keys(dir: &DataDir, encryption: &EncryptionArgs, json: bool) -> 
     let cipher = keys.cipher()?;
     let store = Arc::new(SqliteStore::open(&dir.database()).await?);
     let stores = RuntimeBackends::from_store(store.clone());
-    let done = reseal_all(stores.provider_store.as_ref(), &cipher).await?;
+    let mut done = Progress::default();
+    reseal_providers(stores.provider_store.as_ref(), &cipher, &mut done).await?;
+    reseal_connections(stores.connection_store.as_ref(), &cipher, &mut done).await?;
+    reseal_session_secrets(stores.connection_store.as_ref(), &cipher, &mut done).await?;
     store.close().await?;
     if in_file {
         keys.finish_rotation()?;
@@ -69,7 +73,7 @@ async fn rotate_keys(dir: &DataDir, encryption: &EncryptionArgs, json: bool) -> 
     if json {
         return print(&serde_json::json!({ "examined": done.examined, "encrypted_again": done.resealed }).to_string());
     }
-    print(&format!("{} providers with credentials, {} of them encrypted again", done.examined, done.resealed))
+    print(&format!("{} rows with credentials, {} of them encrypted again", done.examined, done.resealed))
 }
 
 /// How far a rotation is.
@@ -79,17 +83,79 @@ struct Progress {
     resealed: u64,
 }
 
-async fn reseal_all(store: &dyn RuntimeProviderStore, cipher: &Cipher) -> Result<Progress, Failure> {
-    let (mut progress, mut after) = (Progress::default(), None::<(OrgId, ProviderId)>);
+impl Progress {
+    fn row(&mut self, resealed: bool) {
+        self.examined += 1;
+        self.resealed += u64::from(resealed);
+    }
+
+    fn tell(&self, what: &str) {
+        note(&format!("{what}: {} rows examined in all, {} encrypted again", self.examined, self.resealed));
+    }
+}
+
+async fn reseal_providers(store: &dyn RuntimeProviderStore, cipher: &Cipher, progress: &mut Progress) -> Result<(), Failure> {
+    let mut after = None::<(OrgId, ProviderId)>;
     loop {
         let rows = store.sealed_providers(after, ROWS_PER_STEP).await?;
-        let Some((org, last)) = rows.last() else { return Ok(progress) };
+        let Some((org, last)) = rows.last() else { return Ok(()) };
         after = Some((*org, last.id));
         for (org, provider) in rows {
-            progress.examined += 1;
-            progress.resealed += u64::from(reseal(store, cipher, org, provider).await?);
+            progress.row(reseal(store, cipher, org, provider).await?);
         }
-        note(&format!("{} examined, {} encrypted again", progress.examined, progress.resealed));
+        progress.tell("providers");
+    }
+}
+
+async fn reseal_connections(store: &dyn ConnectionStore, cipher: &Cipher, progress: &mut Progress) -> Result<(), Failure> {
+    let mut after = None;
+    loop {
+        let rows = store.sealed_connections(after, ROWS_PER_STEP).await?;
+        let Some((org, last)) = rows.last() else { return Ok(()) };
+        after = Some((*org, last.subject.clone(), last.provider.clone()));
+        for (org, connection) in rows {
+            progress.row(reseal_connection(store, cipher, org, connection).await?);
+        }
+        progress.tell("connections");
+    }
+}
+
+/// As [`reseal`].
+async fn reseal_connection(store: &dyn ConnectionStore, cipher: &Cipher, org: OrgId, connection: Connection) -> Result<bool, Failure> {
+    let (subject, provider) = (connection.subject.clone(), connection.provider.clone());
+    let mut current = Some(connection);
+    for _ in 0..MAX_RACES {
+        let Some(mut connection) = current else { return Ok(false) };
+        let resealed = connection.reseal(cipher, org);
+        if !resealed.map_err(|error| Failure::failed(format!("the connection with {provider} of {subject:?} of {org}: {error}")))? {
+            return Ok(false);
+        }
+        connection.version += 1;
+        match store.update_connection(org, connection).await {
+            Ok(()) => return Ok(true),
+            Err(StoreError::Stale { .. } | StoreError::NotFound { .. }) => {
+                current = store.get_connection(org, &subject, &provider).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::failed(format!("the connection with {provider} of {subject:?} of {org} is changed all the time; try again")))
+}
+
+async fn reseal_session_secrets(store: &dyn ConnectionStore, cipher: &Cipher, progress: &mut Progress) -> Result<(), Failure> {
+    let mut after = None;
+    loop {
+        let rows = store.sealed_session_secrets(after, ROWS_PER_STEP).await?;
+        let Some((org, last)) = rows.last() else { return Ok(()) };
+        after = Some((*org, last.session, last.name.clone()));
+        for (org, old) in rows {
+            let mut new = old.clone();
+            let failed = |error| Failure::failed(format!("secret {} of {} of {org}: {error}", old.name, old.session));
+            // One that was replaced in the meantime has the current key already.
+            let resealed = new.reseal(cipher, org).map_err(failed)? && store.swap_session_secret(org, &old, new).await?;
+            progress.row(resealed);
+        }
+        progress.tell("session secrets");
     }
 }
 

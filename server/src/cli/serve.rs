@@ -6,6 +6,7 @@ use super::block_on;
 use super::output::{Failure, Style, print};
 use crate::app::{ServerAppBuilder, ServerHandle};
 use crate::config::{ServeArgs, ServerConfig};
+use crate::error::AppError;
 use crate::lifecycle::Signals;
 use crate::telemetry;
 
@@ -20,8 +21,12 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     })
 }
 
-fn failed(error: crate::error::AppError) -> Failure {
-    Failure::failed(error.to_string())
+fn failed(error: AppError) -> Failure {
+    let fix = match &error {
+        AppError::Listen { .. } => "\nto fix it: choose another address with --listen; port 0 picks a free one",
+        _ => "",
+    };
+    Failure::failed(format!("{error}{fix}"))
 }
 
 fn announce(config: &ServerConfig, server: &ServerHandle, json: bool) -> Result<(), Failure> {

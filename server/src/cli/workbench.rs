@@ -1,8 +1,12 @@
 //! The sandbox as commands use it: with a cache of its own and stores in memory, gone with the
 //! process.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use everwit_runtime::capability::ToolServices;
 use everwit_runtime::egress::PrivateTarget;
@@ -15,6 +19,9 @@ use super::output::{Failure, Style, harmless, note};
 use crate::components::{Admission, AdmitError, CompilerCommand, Rejection, SandboxSettings, start_gateway, start_sandbox};
 use crate::moments::Moments;
 use crate::random;
+
+/// Time after which somebody who waits for a component to be compiled is told about it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A sandbox for one command.
 pub(crate) struct Workbench {
@@ -46,9 +53,17 @@ impl Workbench {
         Ok(Self { sandbox, moments, services: Arc::new(services), _cache: cache })
     }
 
-    /// Has the sandbox judge a component.
+    /// Has the sandbox judge a component, and says so if that takes long.
     pub(crate) async fn examine(&self, wasm: Vec<u8>) -> Result<Examined<Admission>, Failure> {
-        judged(self.sandbox.admit(wasm).await)
+        let size = wasm.len();
+        let mut examining = pin!(self.sandbox.admit(wasm));
+        match tokio::time::timeout(PATIENCE, examining.as_mut()).await {
+            Ok(outcome) => judged(outcome),
+            Err(_) => {
+                note(&format!("compiling {} KiB of WebAssembly …", size.div_ceil(1024)));
+                judged(examining.await)
+            }
+        }
     }
 }
 
@@ -64,9 +79,22 @@ pub(crate) fn judged<T>(outcome: Result<T, AdmitError>) -> Result<Examined<T>, F
 /// Reads a component, within the limit of uploads.
 pub(crate) fn read_wasm(path: &Path) -> Result<Vec<u8>, Failure> {
     let shown = path.display();
-    let wasm = std::fs::read(path).map_err(|error| Failure::failed(format!("cannot read {shown}: {error}")))?;
+    if path.is_dir() {
+        return Err(Failure::failed(format!(
+            "{shown} is a directory\nto fix it: everwit build {shown} -o component.wasm, and name that file"
+        )));
+    }
+    let mut wasm = Vec::new();
+    // A file can be endless, so no more is read than tells that it is too large.
+    let most = MAX_COMPONENT_BYTES as u64 + 1;
+    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut wasm));
+    read.map_err(|error| {
+        let fix = if error.kind() == ErrorKind::NotFound { "\nto fix it: make one with everwit build" } else { "" };
+        Failure::failed(format!("cannot read {shown}: {error}{fix}"))
+    })?;
     if wasm.len() > MAX_COMPONENT_BYTES {
-        return Err(Failure::failed(format!("{shown} has {} bytes; a component has at most {MAX_COMPONENT_BYTES}", wasm.len())));
+        let fix = "leave out debug information and data that a tool can be given as an argument";
+        return Err(Failure::failed(format!("{shown} is larger than the {MAX_COMPONENT_BYTES} bytes of a component\nto fix it: {fix}")));
     }
     Ok(wasm)
 }
@@ -74,7 +102,9 @@ pub(crate) fn read_wasm(path: &Path) -> Result<Vec<u8>, Failure> {
 /// Tells on stderr why a component is rejected.
 pub(crate) fn tell_rejection(path: &Path, rejection: &Rejection) {
     let style = Style::stderr();
-    note(&format!("{} {} is no acceptable component: {} problems", style.red("rejected:"), path.display(), rejection.findings.len()));
+    let count = rejection.findings.len();
+    let problems = if count == 1 { "problem" } else { "problems" };
+    note(&format!("{} {} is no acceptable component: {count} {problems}", style.red("rejected:"), path.display()));
     for finding in &rejection.findings {
         let place = finding.pointer.as_deref().map(|pointer| format!(" at {}", harmless(pointer))).unwrap_or_default();
         note(&format!("  {}{place}: {}", style.bold(&finding.code), harmless(&finding.detail)));

@@ -37,6 +37,10 @@ impl Reconciler<'_> {
         };
         match (seed, stored) {
             (Some(seed), Some(stored)) => self.refresh(seed, stored, template).await.map(Some),
+            (Some(_), None) if kind == SeedKind::Agent => {
+                self.note(kind, key, SeedAction::Kept, "the org deleted it");
+                Ok(None)
+            }
             _ => self.create(key, template).await,
         }
     }

@@ -13,9 +13,10 @@ mod rpc;
 mod subjects;
 mod threads;
 
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion};
+use criterion::{Bencher, BenchmarkId, Criterion};
 use tokio::runtime::Runtime;
 
 use bare::{Bare, Warm};
@@ -57,7 +58,7 @@ fn main() {
     let server = http::Server::start(subjects.sdk.clone(), subjects.context.clone());
     let mut rivals = Rivals {
         warm: runtime.block_on(bare.warm()),
-        peers: rpc::peers(),
+        peers: runtime.block_on(rpc::peers()),
         clients: ["echo", "call"].map(|path| (path, server.connect())),
         tenants: runtime.block_on(Tenants::new(&subjects, if is_whole { subjects::TENANTS } else { 3 })),
     };
@@ -109,12 +110,24 @@ fn measure(criterion: &mut Criterion, round: usize, (runtime, subjects, bare): (
     group.bench_function(id("quickjs"), |bencher| bencher.to_async(runtime).iter(|| subjects.slugify(&subjects.quickjs)));
     group.bench_function(id("spawn"), |bencher| bencher.iter(rpc::spawn_true));
     for (name, peer) in &mut rivals.peers {
-        group.bench_function(id(name), |bencher| bencher.iter(|| peer.round_trip()));
+        group.bench_function(id(name), |bencher| measure_peer(bencher, runtime, peer));
         let _pinned = OneCore::with(peer);
-        group.bench_function(id(&format!("{name}-one-core")), |bencher| bencher.iter(|| peer.round_trip()));
+        group.bench_function(id(&format!("{name}-one-core")), |bencher| measure_peer(bencher, runtime, peer));
     }
     for (path, client) in &mut rivals.clients {
         group.bench_function(id(&format!("axum-{path}")), |bencher| bencher.iter(|| client.post(path)));
     }
     group.finish();
+}
+
+fn measure_peer(bencher: &mut Bencher, runtime: &Runtime, peer: &mut Peer) {
+    bencher.iter_custom(|calls| {
+        runtime.block_on(async {
+            let started = Instant::now();
+            for _ in 0..calls {
+                black_box(peer.round_trip().await);
+            }
+            started.elapsed()
+        })
+    });
 }

@@ -1,10 +1,12 @@
 //! What people use instead: a process for each call, or a warm process spoken to over stdio.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 
 /// Spawns and awaits the smallest process.
 pub(crate) fn spawn_true() {
@@ -28,36 +30,48 @@ for line in sys.stdin:
     sys.stdout.flush()
 "#;
 
-/// A warm process that adds numbers.
+/// A warm process that adds numbers, and what a turn has of it: pipes that it awaits, because
+/// whoever runs many turns has no thread for each call.
 pub(crate) struct Peer {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
     line: String,
+    last: u64,
 }
 
 /// The warm processes, by name.
-pub(crate) fn peers() -> Vec<(&'static str, Peer)> {
-    vec![("node-json-rpc", Peer::start("node", &["-e", NODE])), ("python-json-rpc", Peer::start("python3", &["-c", PYTHON]))]
+pub(crate) async fn peers() -> Vec<(&'static str, Peer)> {
+    let node = Peer::start("node", &["-e", NODE]).await;
+    let python = Peer::start("python3", &["-c", PYTHON]).await;
+    vec![("node-json-rpc", node), ("python-json-rpc", python)]
 }
 
 impl Peer {
-    fn start(program: &str, arguments: &[&str]) -> Self {
-        let command = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = command.unwrap_or_else(|error| panic!("{program} does not start: {error}"));
+    async fn start(program: &str, arguments: &[&str]) -> Self {
+        let mut command = tokio::process::Command::new(program);
+        let command = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{program} does not start: {error}"));
         let stdin = child.stdin.take().expect("piped");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let mut peer = Self { child, stdin, stdout, line: String::new() };
-        peer.round_trip();
+        let mut peer = Self { child, stdin, stdout, line: String::new(), last: 0 };
+        peer.round_trip().await;
         peer
     }
 
     /// One request and its answer.
-    pub(crate) fn round_trip(&mut self) {
-        self.stdin.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"add\",\"params\":{\"a\":2.0,\"b\":3.0}}\n").expect("written");
+    pub(crate) async fn round_trip(&mut self) -> Value {
+        self.last += 1;
+        let mut request = json!({ "jsonrpc": "2.0", "id": self.last, "method": "add", "params": { "a": 2.0, "b": 3.0 } }).to_string();
+        request.push('\n');
+        self.stdin.write_all(request.as_bytes()).await.expect("written");
         self.line.clear();
-        self.stdout.read_line(&mut self.line).expect("an answer");
-        assert!(self.line.contains("\"result\""), "{}", self.line);
+        self.stdout.read_line(&mut self.line).await.expect("an answer");
+        let mut answer: Value = serde_json::from_str(&self.line).expect("JSON");
+        assert_eq!(answer["id"], self.last, "{answer}");
+        let sum = answer["result"].take();
+        assert!(sum == 5.0, "{sum}");
+        sum
     }
 }
 
@@ -71,7 +85,8 @@ pub(crate) struct OneCore {
 
 impl OneCore {
     pub(crate) fn with(peer: &Peer) -> Self {
-        let peer = Pid::from_child(&peer.child);
+        let id = peer.child.id().and_then(|id| i32::try_from(id).ok());
+        let peer = id.and_then(Pid::from_raw).expect("the peer runs");
         let before = sched_getaffinity(None).expect("Linux");
         let first = (0..CpuSet::MAX_CPU).find(|&core| before.is_set(core)).expect("this thread may run somewhere");
         let mut one = CpuSet::new();
@@ -90,12 +105,4 @@ impl Drop for OneCore {
 fn set(peer: Pid, cores: &CpuSet) {
     sched_setaffinity(None, cores).expect("the cores are among those that were allowed");
     sched_setaffinity(Some(peer), cores).expect("the peer is a child");
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // It has ended by itself if this fails, and nothing is to be done.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

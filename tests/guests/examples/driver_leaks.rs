@@ -1,7 +1,6 @@
 //! A driver that is given its key as it is, and tells it: as the model's name says.
 
-use everwit_guest::driver::{self, *};
-use everwit_guest::{Failure, Result, driver, log};
+use everwit_guest::{Failure, Result, driver, driver::*, log};
 
 #[derive(Default)]
 struct Leaks(String);
@@ -10,7 +9,6 @@ impl Driver for Leaks {
     fn describe() -> Description {
         Description::new("driver-leaks", "Leaks", "1.0.0", "Tells its key.")
     }
-
     fn begin(&mut self, config: &Config, request: &Request) -> Result<HttpRequest> {
         let key = config.api_key.clone().unwrap_or_default();
         log::warn(format_args!("my key is {key}"));
@@ -22,16 +20,13 @@ impl Driver for Leaks {
             _ => Ok(driver::get(config.url("/")?).header("authorization", key)),
         }
     }
-
     fn on_head(&mut self, _: &Head) -> Result<Framing> {
         Ok(Framing::Whole)
     }
-
     fn on_bytes(&mut self, _: &[u8]) -> Result<Vec<Event>> {
         let finish = Finish { reason: self.0.repeat(20), response_id: None, extra: Vec::new() };
         Ok(vec![Event::Finish(finish)])
     }
-
     fn on_end(&mut self) -> Result<Vec<Event>> {
         Ok(Vec::new())
     }

@@ -1,7 +1,6 @@
 //! A driver that puts its credential, or its request, where neither belongs: as the model's name says.
 
-use everwit_guest::driver::{self, *};
-use everwit_guest::{Result, driver};
+use everwit_guest::{Result, driver, driver::*};
 
 #[derive(Default)]
 struct Requests;
@@ -12,7 +11,6 @@ impl Driver for Requests {
             .credential("api-key", "header:authorization")
             .optional_credential("refresh-token", "body")
     }
-
     fn begin(&mut self, config: &Config, request: &Request) -> Result<HttpRequest> {
         let key = config.api_key.clone().unwrap_or_default();
         let good = driver::post_json(config.url("/v1")?, &serde_json::json!({ "refresh": config.refresh_token() }));
@@ -29,11 +27,9 @@ impl Driver for Requests {
             _ => good,
         })
     }
-
     fn on_head(&mut self, _: &Head) -> Result<Framing> {
         Ok(Framing::Whole)
     }
-
     fn on_end(&mut self) -> Result<Vec<Event>> {
         Ok(vec![driver::finish("stop")])
     }

@@ -21,9 +21,10 @@ fn fail(kind: String, code: &str, message: &str, retryable: bool, retry_after_ms
 
 /// Reports progress until it is asked to stop, and returns the reason; or until `steps` are done.
 #[tool(read_only)]
-fn wait(steps: Option<u64>) -> Result<String> {
+fn wait(steps: Option<u64>, note: Option<String>) -> Result<String> {
+    let note = note.as_deref().unwrap_or("waiting");
     for step in 0..steps.unwrap_or(u64::MAX) {
-        if let Some(stop) = call::stopped().or(call::progress(step, steps, Some("waiting")).err()) {
+        if let Some(stop) = call::stopped().or(call::progress(step, steps, Some(note)).err()) {
             return Ok(stop.to_string());
         }
     }

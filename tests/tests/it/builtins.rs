@@ -1,6 +1,7 @@
 //! Built-in capabilities, called as a turn calls them.
 
 mod files;
+mod instructions;
 mod small;
 mod storage;
 mod web;

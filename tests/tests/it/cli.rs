@@ -40,6 +40,41 @@ async fn the_data_directory_is_private_and_has_one_server() {
 }
 
 #[tokio::test]
+async fn what_a_server_cannot_have_is_told_with_a_way_out() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = listener.local_addr().expect("an address").to_string();
+    let refused = run(&["serve", "--listen", &taken, "--data-dir", text(&home.path().join("data"))]).await;
+    let told = stderr(&refused);
+    assert!(told.contains(&format!("cannot listen on {taken}")) && told.contains("--listen; port 0 picks a free one"), "{told}");
+    let nowhere = run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", "/proc/everwit"]).await;
+    let told = stderr(&nowhere);
+    assert!(told.contains("the data directory /proc/everwit") && told.contains("to fix it: name another one with --data-dir"), "{told}");
+    assert_eq!((code(&refused), code(&nowhere)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_wrong_file_is_named_with_what_to_do() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let (missing, prose, endless) = (home.path().join("missing.wasm"), home.path().join("prose.wasm"), Path::new("/dev/zero"));
+    std::fs::write(&prose, "(module)").expect("it is written");
+    for (args, exit, says) in [
+        (vec!["inspect", text(&missing)], 1, "make one with everwit build"),
+        (vec!["inspect", text(home.path())], 1, "is a directory\nto fix it: everwit build"),
+        (vec!["inspect", text(&prose)], 1, "1 problem\n  not_wasm"),
+        (vec!["inspect", text(endless)], 1, "larger than the 33554432 bytes"),
+        (vec!["call", text(&missing), "go"], 1, "make one with everwit build"),
+        (vec!["build", text(&missing)], 2, "cannot read"),
+        (vec!["build", text(home.path())], 2, "neither Cargo.toml nor package.json\nto fix it: name the directory"),
+        (vec!["build", text(&prose)], 2, "is no directory"),
+    ] {
+        let refused = run(&args).await;
+        assert!(stderr(&refused).contains(says), "{args:?}: {}", stderr(&refused));
+        assert_eq!((code(&refused), stdout(&refused)), (exit, String::new()), "{args:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_others_can_reach_needs_a_key() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let data = home.path().join("data");

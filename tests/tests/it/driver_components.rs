@@ -18,7 +18,11 @@ const PLANTED: &str = "planted-8d1e";
 const SMALL: Budget = Budget { fuel: 500_000_000, memory_bytes: 32 << 20, output_bytes: 8 << 20, ..Budget::COMPLETION };
 
 async fn open(name: &str) -> ComponentDriver {
-    let terms = Terms { budget: SMALL, ..Terms::default() };
+    open_with(name, SMALL).await
+}
+
+async fn open_with(name: &str, budget: Budget) -> ComponentDriver {
+    let terms = Terms { budget, ..Terms::default() };
     sandbox().open_driver(guest(name), terms).await.expect("the driver is admitted")
 }
 

@@ -1,13 +1,12 @@
 //! Providers and models over HTTP: what is kept, what is shown, what is refused, which model a
 //! turn uses, and that credentials are nowhere in the clear.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Api, Server, ServerOptions, everwit, mode, send};
+use crate::support::{Api, Server, ServerOptions, everwit, files_with, mode, send};
 
 /// Text that is in all credentials of these tests, and must be nowhere else.
 const PLANTED: &str = "planted-52cb";
@@ -246,11 +245,11 @@ async fn references_to_models_are_checked_changed_and_cleared() {
         assert_eq!(api.get(path).await.expect(200)[field], json!(model), "{path}");
         assert_eq!(api.patch(path, &json!({ field: null })).await.expect(200).get(field), None, "{path}");
     }
-    let body = json!({ "message": { "content": [{ "type": "text", "text": "x" }] }, "controls": { "model_id": "m", "locale": "de" } });
+    let body = json!({ "message": { "content": [{ "type": "text", "text": "x" }] }, "controls": { "model_id": "m", "locale": "no tag", "hints": { "x": 1 } } });
     let refused = api.post(&format!("{session}/messages"), &body).await.expect(422);
     let mut found = findings(&refused);
     found.sort();
-    let expected = [("unknown_model", "/controls/model_id"), ("unsupported", "/controls/locale")];
+    let expected = [("invalid_locale", "/controls/locale"), ("unknown_model", "/controls/model_id"), ("unsupported", "/controls/hints")];
     assert_eq!(found, expected.map(|(code, pointer)| (code.to_owned(), pointer.to_owned())));
 }
 
@@ -292,20 +291,6 @@ async fn the_stock_providers_are_seeded_once() {
     assert_eq!(server.api().delete("/v1/providers/Simulator").await.status, 204);
     let server = server.kill_and_restart().await;
     assert_eq!(names(&server.api()).await, Vec::<String>::new());
-}
-
-/// The files below a directory that contain a text.
-fn files_with(directory: &Path, text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(files_with(&path, text));
-        } else if std::fs::read(&path).expect("a file").windows(text.len()).any(|window| window == text.as_bytes()) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
 }
 
 /// Runs `everwit db rotate-keys` with an environment.

@@ -1,6 +1,9 @@
 //! What a guest call may use, and what becomes of one that wants more. Every limit has a guest
 //! that runs into it, and that guest alone ends.
 
+mod imports;
+mod places;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

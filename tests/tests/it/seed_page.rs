@@ -6,3 +6,4 @@ mod backends;
 mod composition;
 mod drivers;
 mod inside;
+mod server;

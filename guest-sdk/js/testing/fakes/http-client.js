@@ -10,8 +10,10 @@ export class Response {
     this.rest = body instanceof Uint8Array ? body : Buffer.from(typeof body === "string" ? body : JSON.stringify(body));
   }
 
+  /** The host reads `retry-after` as a date as well. */
   head() {
-    return { status: this.status, headers: this.headers };
+    const seconds = Number(this.headers.find(([name]) => name === "retry-after")?.[1] ?? NaN);
+    return { status: this.status, headers: this.headers, retryAfterMs: seconds >= 0 ? seconds * 1000 : null };
   }
 
   /** @param {number} max */

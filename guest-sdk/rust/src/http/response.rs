@@ -64,6 +64,12 @@ impl Response {
         headers.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// How long the server asks to wait before the next try: `retry-after`, whether in seconds or
+    /// as a time.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.head.retry_after_ms.map(Duration::from_millis)
+    }
+
     /// Sets how large a body may be to be read whole, in bytes; [`BODY_BYTES`] otherwise.
     #[must_use]
     pub fn limit(mut self, bytes: usize) -> Self {
@@ -75,13 +81,13 @@ impl Response {
     ///
     /// # Errors
     /// A failure of the kind that fits the status, with the beginning of the body in its
-    /// message and the server's `retry-after` in seconds, if it sent one.
+    /// message and the wait that the server asks for, if it does.
     pub fn successful(self) -> Result<Self> {
         let status = self.status();
         if (200..300).contains(&status) {
             return Ok(self);
         }
-        let pause = self.header("retry-after").and_then(|text| text.parse().ok());
+        let pause = self.retry_after();
         let body = self.limit(EXCERPT_BYTES).excerpt();
         let message = format!("the server answered {status}: {body}");
         let code = format!("http_{status}");
@@ -94,7 +100,7 @@ impl Response {
             _ => Failure::upstream(code, message).retryable(status >= 500),
         };
         Err(match pause {
-            Some(seconds) if failure.is_retryable() => failure.after(Duration::from_secs(seconds)),
+            Some(pause) if failure.is_retryable() => failure.after(pause),
             _ => failure,
         })
     }

@@ -221,8 +221,11 @@ pub(crate) struct Reading {
 
 impl From<HttpAnswer> for Reading {
     fn from(answer: HttpAnswer) -> Self {
+        // The host reads dates as well.
+        let seconds = answer.headers.iter().find(|(name, _)| name == "retry-after").and_then(|(_, value)| value.parse().ok());
+        let retry_after_ms = seconds.map(|seconds: u64| seconds * 1_000);
         Reading {
-            head: http_wit::Head { status: answer.status, headers: answer.headers },
+            head: http_wit::Head { status: answer.status, headers: answer.headers, retry_after_ms },
             body: RefCell::new(answer.body.into()),
             events: RefCell::new(answer.events.into()),
         }

@@ -14,7 +14,7 @@ use super::record::Recording;
 use super::token::Owner;
 use crate::driver::{
     Access, BoxedChatDriver, ChatDriver, ChatEvent, ChatRequest, ChatStream, Codec, DriverConfig, DriverContext, DriverError,
-    DriverErrorKind, Frame, Framing, Protocol, ReceiptSlot, ResponseHead, TokenExchange,
+    DriverErrorKind, Frame, Framing, ModelInfo, Protocol, ReceiptSlot, ResponseHead, TokenExchange,
 };
 use crate::egress::{EgressQuota, EgressResponse};
 
@@ -29,8 +29,8 @@ const UNAUTHORIZED: u16 = 401;
 
 /// A driver that is made of a protocol: it sends what the codecs of the protocol say.
 pub struct CodecDriver {
-    protocol: Arc<dyn Protocol>,
-    config: DriverConfig,
+    pub(super) protocol: Arc<dyn Protocol>,
+    pub(super) config: DriverConfig,
 }
 
 impl CodecDriver {
@@ -44,7 +44,7 @@ impl CodecDriver {
         move |config| Box::new(Self::new(protocol.clone(), config.clone()))
     }
 
-    fn base_url(&self) -> Result<String, DriverError> {
+    pub(super) fn base_url(&self) -> Result<String, DriverError> {
         let base_url = self.config.base_url.as_deref().or_else(|| self.protocol.default_base_url()).ok_or_else(|| {
             let message = format!("the driver {} has no base URL of its own; set one for the provider", self.protocol.id());
             DriverError::new(DriverErrorKind::Configuration, message)
@@ -56,10 +56,15 @@ impl CodecDriver {
 #[async_trait]
 impl ChatDriver for CodecDriver {
     async fn complete(&self, request: ChatRequest, context: DriverContext) -> Result<ChatStream, DriverError> {
-        let config = DriverConfig { base_url: Some(self.base_url()?), ..self.config.clone() };
-        let line = Line::new(&config, &context)?;
-        let attempt = Attempt { protocol: self.protocol.as_ref(), config, owner: owner_of(self, &context), line, context };
-        Ok(try_unfold(attempt.begin(&request).await?, Answering::next).boxed())
+        Ok(try_unfold(Attempt::of(self, &context)?.begin(&request).await?, Answering::next).boxed())
+    }
+
+    async fn list_models(&self, context: DriverContext) -> Result<Option<Vec<ModelInfo>>, DriverError> {
+        self.discover(&context).await
+    }
+
+    fn endpoint(&self) -> Option<String> {
+        self.base_url().ok()
     }
 }
 
@@ -83,15 +88,28 @@ fn owner_of(driver: &CodecDriver, context: &DriverContext) -> Owner {
 }
 
 /// What sending a completion needs.
-struct Attempt<'a> {
+pub(super) struct Attempt<'a> {
     protocol: &'a dyn Protocol,
     config: DriverConfig,
-    owner: Owner,
-    line: Line,
+    pub(super) owner: Owner,
+    pub(super) line: Line,
     context: DriverContext,
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
+    /// The time of the attempt begins to run.
+    pub(super) fn of(driver: &'a CodecDriver, context: &DriverContext) -> Result<Self, DriverError> {
+        let config = DriverConfig { base_url: Some(driver.base_url()?), ..driver.config.clone() };
+        let (line, owner) = (Line::new(&config, context)?, owner_of(driver, context));
+        Ok(Self { protocol: driver.protocol.as_ref(), config, owner, line, context: context.clone() })
+    }
+
+    /// What a codec is given: with an access token, if the protocol has such.
+    pub(super) async fn config(&self, quota: &mut EgressQuota) -> Result<DriverConfig, DriverError> {
+        let token = self.token(quota).await?;
+        Ok(token.map_or_else(|| self.config.clone(), |(token, _)| self.with_token(token)))
+    }
+
     /// Sends the request and waits for the head of the response. A token that was exchanged
     /// earlier and is void by now is replaced, once.
     async fn begin(&self, request: &ChatRequest) -> Result<Answering, DriverError> {

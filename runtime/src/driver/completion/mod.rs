@@ -2,6 +2,7 @@
 //! native codecs and for those of components; and around it, for all drivers, what decides over
 //! another try and holds an answer against the rules.
 
+mod discovery;
 mod exchange;
 mod framer;
 mod guard;

@@ -8,7 +8,7 @@ use crate::component::{ComponentDescription, CredentialPlace, DriverDescription,
 use crate::driver::{
     ChatRequest, CodecRequest, DriverError, DriverErrorKind, DriverId, Framing, ModelInfo, OfferedTool, ResponseHead, ToolChoice,
 };
-use crate::egress::SseEvent;
+use crate::egress::{SseEvent, retry_after_ms};
 use crate::message::{ContentPart, Message, Opaque, Role};
 use crate::sandbox::bindings::everwit::http::types as http;
 use crate::sandbox::bindings::everwit::types::chat as wit;
@@ -141,7 +141,9 @@ pub(super) fn http_request(from: http::Request) -> CodecRequest {
 }
 
 pub(super) fn head(from: &ResponseHead) -> http::Head {
-    http::Head { status: from.status, headers: from.headers.clone() }
+    let field = |name| from.headers.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
+    let retry_after_ms = retry_after_ms(field("retry-after"), field("date"));
+    http::Head { status: from.status, headers: from.headers.clone(), retry_after_ms }
 }
 
 pub(super) fn sse(from: SseEvent) -> http::Sse {

@@ -46,7 +46,8 @@ fn head_of(response: &EgressResponse) -> Head {
     let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    Head { status: response.status(), headers: response.headers().iter().map(field).collect() }
+    let headers = response.headers().iter().map(field).collect();
+    Head { status: response.status(), headers, retry_after_ms: response.retry_after_ms() }
 }
 
 fn frame(event: SseEvent) -> Sse {

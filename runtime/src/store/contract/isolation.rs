@@ -4,12 +4,14 @@
 use std::fmt::Debug;
 
 use super::case::{Case, FIRST_PAGE, ok, time};
+use super::connections::{authorization, connection, putting, secret};
 use super::files::path;
 use super::orgs::api_key;
 use super::requests::request;
 use super::setup::seed;
 use crate::agent::Agent;
 use crate::component::{Digest, Grant};
+use crate::connection::{Authorization, Connection, SessionSecret};
 use crate::event::NewEvent;
 use crate::file::{Deletion, Expected, FileWrite, GrepQuery, InitialFile};
 use crate::harness::Harness;
@@ -26,14 +28,16 @@ pub const READING_METHODS: &[&str] = &[
     "open_turns", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
     "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "is_used", "chat_session", "load_messages",
     "get_provider", "find_provider", "list_providers", "get_model", "list_models", "default_model",
+    "waiting_sessions", "get_connection", "list_connections", "get_session_secret", "list_session_secrets",
 ];
 
 /// Methods that change or remove what belongs to an org.
 #[rustfmt::skip]
 pub const CHANGING_METHODS: &[&str] = &[
-    "claim_turn", "request_cancel", "append", "answer_turn", "submit_turn", "update_harness", "update_agent", "update_session", "delete_session", "activate",
+    "claim_turn", "request_cancel", "append", "answer_turn", "submit_turn", "update_harness", "update_agent", "update_session", "delete_session", "delete_unused", "activate",
     "archive_component", "remove", "remove_key", "write_file_if_content_matches", "move_file", "delete_file", "record_messages",
     "update_provider", "update_model", "remove_model", "remove_provider",
+    "swap_session_secret", "update_connection", "remove_connection", "take_authorization",
 ];
 
 /// Methods that add to an org.
@@ -42,6 +46,7 @@ pub const ADDING_METHODS: &[&str] = &[
     "add_harness", "add_agent", "add_session", "add_version", "put", "add_key", "remember_request", "write_file", "create_directory",
     "seed_initial_file", "put_seed", "replace_chat_session",
     "add_provider", "add_model", "seed_provider", "seed_model",
+    "put_connection", "add_authorization", "change_session_secrets",
 ];
 
 /// Everything that belongs to an org, and what somebody else would need to reach for it.
@@ -64,6 +69,9 @@ struct Belongings {
     provider: Provider,
     model: Model,
     seeded: (Provider, Model),
+    connection: Connection,
+    authorization: Authorization,
+    secret: SessionSecret,
 }
 
 /// Whose chat session is asked for.
@@ -88,6 +96,9 @@ impl Belongings {
             model: Model { is_default: true, ..case.model(provider.id, "first") },
             seeded: (seeded.clone(), case.model(seeded.id, "seeded")),
             provider,
+            connection: connection(case, SUBJECT, "issues"),
+            authorization: authorization(case, SUBJECT, 7),
+            secret: secret(case, session.id, "A"),
             parked: (parked, waiting.turn_id),
             harness: case.harness("first"),
             agent: case.agent("first"),
@@ -122,6 +133,9 @@ impl Belongings {
         ok(stores.provider_store.add_model(org, own.model.clone()).await);
         ok(stores.provider_store.seed_provider(org, "provider", own.seeded.0.clone()).await);
         ok(stores.provider_store.seed_model(org, "model", own.seeded.1.clone()).await);
+        ok(stores.connection_store.put_connection(org, own.connection.clone()).await);
+        ok(stores.connection_store.add_authorization(org, own.authorization.clone(), time(0)).await);
+        ok(stores.connection_store.change_session_secrets(org, own.session.id, putting(vec![own.secret.clone()])).await);
         own
     }
 
@@ -171,6 +185,11 @@ impl Belongings {
             outcome("get_model", stores.provider_store.get_model(org, self.model.id).await),
             outcome("list_models", stores.provider_store.list_models(org, Some(self.provider.id), FIRST_PAGE).await),
             outcome("default_model", stores.provider_store.default_model(org).await),
+            outcome("waiting_sessions", stores.log.waiting_sessions(org, None, 100).await),
+            outcome("get_connection", stores.connection_store.get_connection(org, SUBJECT, "issues").await),
+            outcome("list_connections", stores.connection_store.list_connections(org, SUBJECT).await),
+            outcome("get_session_secret", stores.connection_store.get_session_secret(org, session, "A").await),
+            outcome("list_session_secrets", stores.connection_store.list_session_secrets(org, session).await),
         ]
     }
 
@@ -199,6 +218,7 @@ impl Belongings {
             outcome("update_agent", stores.agent_store.update_agent(org, Agent { version: 2, ..self.agent.clone() }).await),
             outcome("update_session", stores.session_store.update_session(org, Session { version: 2, ..self.session.clone() }).await),
             outcome("delete_session", stores.session_store.delete_session(org, session, None).await),
+            outcome("delete_unused", stores.setup_store.delete_unused(org, SeedKind::Agent, self.agent.id.uuid(), 1).await),
             outcome("activate", stores.component_store.activate(org, component, 1, activation).await),
             outcome("archive_component", stores.component_store.archive_component(org, component, time(30)).await),
             outcome("remove", stores.kv.remove(&self.scope(org), "key", Some(1)).await),
@@ -214,6 +234,13 @@ impl Belongings {
             outcome("update_model", stores.provider_store.update_model(org, Model { version: 2, ..self.model.clone() }).await),
             outcome("remove_model", stores.provider_store.remove_model(org, self.model.id, 2).await),
             outcome("remove_provider", stores.provider_store.remove_provider(org, self.provider.id, 2).await),
+            outcome("swap_session_secret", stores.connection_store.swap_session_secret(org, &self.secret, self.secret.clone()).await),
+            outcome("update_connection", {
+                let changed = Connection { version: 2, ..self.connection.clone() };
+                stores.connection_store.update_connection(org, changed).await
+            }),
+            outcome("remove_connection", stores.connection_store.remove_connection(org, SUBJECT, "issues").await),
+            outcome("take_authorization", stores.connection_store.take_authorization(org, &self.authorization.state_hash).await),
         ]
     }
 
@@ -243,6 +270,12 @@ impl Belongings {
             outcome("add_model", stores.provider_store.add_model(org, self.model.clone()).await),
             outcome("seed_provider", stores.provider_store.seed_provider(org, "provider", self.seeded.0.clone()).await),
             outcome("seed_model", stores.provider_store.seed_model(org, "model", self.seeded.1.clone()).await),
+            outcome("put_connection", stores.connection_store.put_connection(org, self.connection.clone()).await),
+            outcome("add_authorization", stores.connection_store.add_authorization(org, self.authorization.clone(), time(0)).await),
+            outcome("change_session_secrets", {
+                let changes = putting(vec![self.secret.clone()]);
+                stores.connection_store.change_session_secrets(org, self.session.id, changes).await
+            }),
         ]
     }
 }

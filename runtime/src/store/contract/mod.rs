@@ -28,6 +28,7 @@ mod append;
 pub(super) mod case;
 mod components;
 mod concurrency;
+mod connections;
 mod files;
 mod isolation;
 mod kv;
@@ -145,6 +146,7 @@ macro_rules! __store_contract_cases {
                 a_submission_wakes_the_turn
                 a_cancel_wakes_the_turn
                 of_parallel_answers_one_counts
+                waiting_sessions_are_found_in_parts
             }
             append {
                 stores_events_in_order_and_returns_them
@@ -195,6 +197,7 @@ macro_rules! __store_contract_cases {
                 the_same_bytes_are_the_same_version
                 version_numbers_grow_by_one
                 the_same_bytes_may_have_two_names
+                a_name_belongs_to_one_kind
                 wrong_bytes_for_a_digest_are_refused
                 a_taken_id_is_a_duplicate
                 lists_components_in_order_of_creation
@@ -247,6 +250,19 @@ macro_rules! __store_contract_cases {
                 an_installation_secret_is_made_once
                 the_installation_knows_whether_it_has_keys
             }
+            connections {
+                reads_back_every_field
+                a_user_has_one_connection_with_a_provider
+                an_update_of_an_old_version_or_of_nothing_is_refused
+                users_never_meet
+                a_user_has_so_many_connections
+                an_authorization_is_taken_once
+                old_authorizations_make_room
+                session_secrets_are_changed_at_once
+                a_session_has_so_many_secrets
+                session_secrets_go_with_the_session
+                sealed_rows_are_found_in_parts
+            }
             requests {
                 a_repeated_request_is_the_first_one
                 routes_and_keys_tell_requests_apart
@@ -260,6 +276,7 @@ macro_rules! __store_contract_cases {
                 settings_are_replaced_by_version
                 seeds_are_kept_by_kind_and_key
                 a_resource_is_used_by_what_needs_it
+                what_nothing_refers_to_can_be_deleted
                 a_caller_has_one_chat_session
             }
             isolation {

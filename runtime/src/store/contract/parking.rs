@@ -139,3 +139,17 @@ pub(super) async fn of_parallel_answers_one_counts(case: &Case) {
     }
     assert_eq!(case.last_sequence(session).await, 4);
 }
+
+pub(super) async fn waiting_sessions_are_found_in_parts(case: &Case) {
+    let log = &case.stores.log;
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        expected.push(case.parked().await.0);
+    }
+    case.claimed().await;
+    expected.sort_unstable();
+    assert_eq!(ok(log.waiting_sessions(case.org, None, 2).await), expected[..2]);
+    assert_eq!(ok(log.waiting_sessions(case.org, Some(expected[1]), 2).await), expected[2..]);
+    case.open_turn(expected[0]).await;
+    assert_eq!(ok(log.waiting_sessions(case.org, None, 9).await), expected[1..], "a submission woke it");
+}

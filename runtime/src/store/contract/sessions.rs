@@ -12,6 +12,7 @@ pub(super) async fn reads_back_every_field(case: &Case) {
     let full = case.session();
     let sparse = Session {
         agent_id: None,
+        owner: None,
         title: None,
         model_id: None,
         locale: None,

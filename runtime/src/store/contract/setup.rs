@@ -124,6 +124,44 @@ pub(super) async fn a_resource_is_used_by_what_needs_it(case: &Case) {
     }
 }
 
+pub(super) async fn what_nothing_refers_to_can_be_deleted(case: &Case) {
+    let stores = &case.stores;
+    let delete = async |kind, id, version| stores.setup_store.delete_unused(case.org, kind, id, version).await;
+    let harness = |name| Harness { parent_harness_id: None, ..case.harness(name) };
+    let [parent, base] = ["parent", "base"].map(harness);
+    let child = Harness { parent_harness_id: Some(parent.id), ..case.harness("child") };
+    let mut agent = case.agent("agent");
+    agent.harness_id = child.id;
+    for row in [&parent, &base, &child] {
+        ok(stores.harness_store.add_harness(case.org, row.clone()).await);
+    }
+    ok(stores.agent_store.add_agent(case.org, agent.clone()).await);
+    let session = Session { harness_id: parent.id, agent_id: Some(agent.id), ..case.session() };
+    ok(stores.session_store.add_session(case.org, session.clone(), case.started(&session)).await);
+    ok(stores.setup_store.update_org(Org { base_harness_id: Some(base.id), version: 2, ..org(case).await }).await);
+    for (kind, id, by) in [
+        (SeedKind::Agent, agent.id.uuid(), "sessions"),
+        (SeedKind::Harness, child.id.uuid(), "agents"),
+        (SeedKind::Harness, parent.id.uuid(), "harnesses that extend it"),
+        (SeedKind::Harness, base.id.uuid(), "the settings of the org"),
+    ] {
+        match delete(kind, id, 1).await {
+            Err(StoreError::InUse { by: found, .. }) => assert_eq!(found, by),
+            other => panic!("{by}: {other:?}"),
+        }
+    }
+    ok(stores.session_store.delete_session(case.org, session.id, None).await);
+    assert_refused!(delete(SeedKind::Agent, agent.id.uuid(), 2).await, StoreError::Stale { what: "agent", .. });
+    assert_refused!(stores.setup_store.delete_unused(case.other, SeedKind::Agent, agent.id.uuid(), 1).await, StoreError::NotFound { .. });
+    ok(delete(SeedKind::Agent, agent.id.uuid(), 1).await);
+    assert_none(stores.agent_store.get_agent(case.org, agent.id).await);
+    assert_refused!(delete(SeedKind::Agent, agent.id.uuid(), 1).await, StoreError::NotFound { what: "agent", .. });
+    ok(delete(SeedKind::Harness, child.id.uuid(), 1).await);
+    ok(delete(SeedKind::Harness, parent.id.uuid(), 1).await);
+    assert_none(stores.harness_store.find_harness(case.org, "parent").await);
+    ok(stores.harness_store.add_harness(case.org, harness("parent")).await);
+}
+
 pub(super) async fn a_caller_has_one_chat_session(case: &Case) {
     let store = &case.stores.setup_store;
     let [first, second] = [(); 2].map(|()| case.id(SessionId::from_uuid));

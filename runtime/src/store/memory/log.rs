@@ -110,6 +110,16 @@ impl SessionLog for MemoryStore {
         Ok(self.read(org, |tenant| tenant.sessions.table.get(session).and_then(|row| row.sequences.get(&event).copied())))
     }
 
+    async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>> {
+        Ok(self.read(org, |tenant| {
+            let waiting = tenant.sessions.table.iter().filter(|row| row.open.iter().any(|turn| turn.parked));
+            let mut ids: Vec<SessionId> = waiting.map(|row| row.session.id).filter(|id| after.is_none_or(|after| *id > after)).collect();
+            ids.sort_unstable();
+            ids.truncate(limit as usize);
+            ids
+        }))
+    }
+
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {
         let state = self.lock();
         let rows = state.tenants.iter().flat_map(|(&org, tenant)| tenant.sessions.table.iter().map(move |row| (org, row)));

@@ -3,6 +3,7 @@
 //! What belongs to an org lives in its own `Tenant`: no method can reach another's.
 
 mod component;
+mod connection;
 mod file;
 mod kv;
 mod log;
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::component::Components;
+use self::connection::Connections;
 use self::file::Files;
 use self::kv::Bucket;
 pub use self::message::MemoryMessageStore;
@@ -60,6 +62,7 @@ struct Tenant {
     requests: Requests,
     setup: Setup,
     providers: Providers,
+    connections: Connections,
 }
 
 impl MemoryStore {

@@ -131,6 +131,7 @@ impl RuntimeSessionStore for MemoryStore {
             tenant.sessions.table.remove(id);
             tenant.sessions.turns.retain(|_, turn| turn.session != id);
             tenant.files.remove(&id);
+            tenant.connections.secrets.retain(|(session, _), _| *session != id);
             let KvScope { component, bucket, .. } = KvScope::of_session(org, id);
             tenant.kv.remove(&(component, bucket));
             Ok(())

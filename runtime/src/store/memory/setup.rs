@@ -82,6 +82,36 @@ impl OrgSetupStore for MemoryStore {
         Ok(by_agent || by_child || state.orgs.get(org).is_some_and(chosen) || sessions().any(|session| session.harness_id == id))
     }
 
+    async fn delete_unused(&self, org: OrgId, kind: SeedKind, id: Uuid, expected: u64) -> StoreResult<()> {
+        let mut state = self.lock();
+        let settings = state.orgs.get(org).cloned();
+        let mut none = Tenant::default();
+        let tenant = state.tenants.get_mut(&org).unwrap_or(&mut none);
+        let mut sessions = tenant.sessions.table.iter().map(|row| &row.session);
+        match kind {
+            SeedKind::Agent => {
+                let agent = AgentId::from_uuid(id);
+                check_deletable("agent", agent, tenant.agents.get(agent).map(|agent| agent.version), expected)?;
+                refuse_used("agent", agent, &[("sessions", sessions.any(|session| session.agent_id == Some(agent)))])?;
+                tenant.agents.remove(agent);
+            }
+            SeedKind::Harness => {
+                let harness = HarnessId::from_uuid(id);
+                check_deletable("harness", harness, tenant.harnesses.get(harness).map(|harness| harness.version), expected)?;
+                let chosen = |org: Org| [org.base_harness_id, org.default_harness_id].contains(&Some(harness));
+                let uses = [
+                    ("agents", tenant.agents.iter().any(|agent| agent.harness_id == harness)),
+                    ("harnesses that extend it", tenant.harnesses.iter().any(|child| child.parent_harness_id == Some(harness))),
+                    ("the settings of the org", settings.is_some_and(chosen)),
+                    ("sessions", sessions.any(|session| session.harness_id == harness)),
+                ];
+                refuse_used("harness", harness, &uses)?;
+                tenant.harnesses.remove(harness);
+            }
+        }
+        Ok(())
+    }
+
     async fn chat_session(&self, org: OrgId, subject: &str) -> StoreResult<Option<SessionId>> {
         Ok(self.read(org, |tenant| tenant.setup.chats.get(subject).copied()))
     }
@@ -95,5 +125,20 @@ impl OrgSetupStore for MemoryStore {
                 fresh
             }
         }))
+    }
+}
+
+fn check_deletable(what: &'static str, id: impl ToString, version: Option<u64>, expected: u64) -> StoreResult<()> {
+    match version {
+        None => Err(StoreError::NotFound { what, id: id.to_string() }),
+        Some(version) if version != expected => Err(StoreError::Stale { what, id: id.to_string() }),
+        Some(_) => Ok(()),
+    }
+}
+
+fn refuse_used(what: &'static str, id: impl ToString, uses: &[(&'static str, bool)]) -> StoreResult<()> {
+    match uses.iter().find(|(_, used)| *used) {
+        Some((by, _)) => Err(StoreError::InUse { what, id: id.to_string(), by }),
+        None => Ok(()),
     }
 }

@@ -317,6 +317,20 @@ impl SessionLog for SqliteStore {
         row.map(|row| Stored::new(&row, "events", &["session_id", "sequence"]).number("sequence")).transpose()
     }
 
+    async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>> {
+        let rows = sqlx::query(concat!(
+            "SELECT DISTINCT session_id FROM turns INDEXED BY turns_parked ",
+            "WHERE org_id = ?1 AND session_id > ?2 AND outcome IS NULL AND parked = 1 ORDER BY session_id LIMIT ?3"
+        ))
+        .bind(key(org.uuid()))
+        .bind(after.map_or_else(Vec::new, |after| key(after.uuid())))
+        .bind(limit)
+        .fetch_all(&mut *self.db.reader().await?)
+        .await
+        .map_err(store_error)?;
+        rows.iter().map(|row| Stored::new(row, "turns", &["session_id"]).id("session_id", SessionId::from_uuid)).collect()
+    }
+
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {
         let rows = sqlx::query("SELECT DISTINCT org_id, session_id FROM turns WHERE outcome IS NULL")
             .fetch_all(&mut *self.db.reader().await?)

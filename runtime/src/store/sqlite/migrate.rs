@@ -76,6 +76,18 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0009_component_kind.sql"),
         checksum: "dfcff44482cb2eff5279d4b198161fdb13a80dc3cf0c074c08552edd0cf8abc8",
     },
+    Migration {
+        version: 10,
+        name: "connections",
+        sql: include_str!("migrations/0010_connections.sql"),
+        checksum: "6e1ccbbc75b14ddb13b09049e45b2107a37af581c0e327df4703ffbddecfd074",
+    },
+    Migration {
+        version: 11,
+        name: "stale_models",
+        sql: include_str!("migrations/0011_stale_models.sql"),
+        checksum: "ba2f23aec64223b2157ca0c4f9bebebc76e8d60086d38bd74872fc2a39f18765",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

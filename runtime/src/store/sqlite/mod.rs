@@ -7,6 +7,7 @@
 
 mod agent;
 mod component;
+mod connection;
 mod db;
 mod error;
 mod event;
@@ -20,6 +21,7 @@ mod provider;
 mod request;
 mod row;
 mod session;
+mod session_secret;
 mod setup;
 #[cfg(test)]
 mod tests;

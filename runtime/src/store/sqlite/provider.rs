@@ -32,7 +32,7 @@ macro_rules! select_model {
     ($tail:literal) => {
         concat!(
             "SELECT id, provider_id, model_id, display_name, capabilities, profile, enabled, is_favorite, is_default, source, ",
-            "version, created_at, updated_at FROM models ",
+            "stale, version, created_at, updated_at FROM models ",
             $tail
         )
     };
@@ -67,6 +67,7 @@ fn model(row: &SqliteRow) -> StoreResult<Model> {
         is_favorite: row.flag("is_favorite")?,
         is_default: row.flag("is_default")?,
         source: row.word("source")?,
+        stale: row.flag("stale")?,
         version: row.number("version")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
@@ -108,7 +109,8 @@ fn bind_model<'q>(query: SqliteQuery<'q>, org: OrgId, model: &'q Model) -> Store
         .bind(model.source.word())
         .bind(integer(model.version)?)
         .bind(model.created_at.as_microsecond())
-        .bind(model.updated_at.as_microsecond());
+        .bind(model.updated_at.as_microsecond())
+        .bind(model.stale);
     Ok(query)
 }
 
@@ -136,8 +138,8 @@ async fn insert_model(connection: &mut SqliteConnection, org: OrgId, model: &Mod
     make_room_for_default(connection, org, model).await?;
     let insert = sqlx::query(concat!(
         "INSERT INTO models (org_id, id, provider_id, model_id, display_name, capabilities, profile, enabled, is_favorite, ",
-        "is_default, source, version, created_at, updated_at) ",
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+        "is_default, source, version, created_at, updated_at, stale) ",
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
     ));
     let inserted = bind_model(insert, org, model)?.execute(connection).await;
     inserted.map(|_| ()).map_err(|error| model_refused(error, model))
@@ -278,8 +280,8 @@ impl RuntimeProviderStore for SqliteStore {
     async fn update_model(&self, org: OrgId, model: Model) -> StoreResult<()> {
         let update = sqlx::query(concat!(
             "UPDATE models SET provider_id = ?3, model_id = ?4, display_name = ?5, capabilities = ?6, profile = ?7, enabled = ?8, ",
-            "is_favorite = ?9, is_default = ?10, source = ?11, version = ?12, created_at = ?13, updated_at = ?14 ",
-            "WHERE org_id = ?1 AND id = ?2 AND version = ?12 - 1"
+            "is_favorite = ?9, is_default = ?10, source = ?11, version = ?12, created_at = ?13, updated_at = ?14, ",
+            "stale = ?15 WHERE org_id = ?1 AND id = ?2 AND version = ?12 - 1"
         ));
         let mut writer = self.db.writer().await;
         let mut tx = writer.begin().await?;

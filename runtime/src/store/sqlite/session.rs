@@ -18,7 +18,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, max_iterations, tags, ",
-            "version, created_at, updated_at, initial_files, model_id, tools FROM sessions ",
+            "version, created_at, updated_at, initial_files, model_id, tools, owner FROM sessions ",
             $tail
         )
     };
@@ -43,6 +43,7 @@ fn session(row: &SqliteRow) -> StoreResult<Session> {
         updated_at: row.time("updated_at")?,
         model_id: row.optional_id("model_id", ModelId::from_uuid)?,
         tools: row.json("tools")?,
+        owner: row.optional("owner")?,
     })
 }
 
@@ -54,8 +55,8 @@ impl RuntimeSessionStore for SqliteStore {
         let mut tx = writer.begin().await?;
         sqlx::query(concat!(
             "INSERT INTO sessions (org_id, id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, ",
-            "max_iterations, tags, version, created_at, updated_at, initial_files, model_id, last_sequence, fence, tools) ",
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1, 0, ?17)"
+            "max_iterations, tags, version, created_at, updated_at, initial_files, model_id, last_sequence, fence, tools, owner) ",
+            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1, 0, ?17, ?18)"
         ))
         .bind(key(org.uuid()))
         .bind(key(session.id.uuid()))
@@ -74,6 +75,7 @@ impl RuntimeSessionStore for SqliteStore {
         .bind(json(&session.initial_files)?)
         .bind(session.model_id.map(|id| key(id.uuid())))
         .bind(json(&session.tools)?)
+        .bind(&session.owner)
         .execute(&mut *tx)
         .await
         .map_err(|error| taken(error, "session", &[("sessions.id", &session.id)]))?;
@@ -98,7 +100,7 @@ impl RuntimeSessionStore for SqliteStore {
         let updated = sqlx::query(concat!(
             "UPDATE sessions SET harness_id = ?3, agent_id = ?4, title = ?5, system_prompt = ?6, capabilities = ?7, locale = ?8, ",
             "max_iterations = ?9, tags = ?10, version = ?11, created_at = ?12, updated_at = ?13, initial_files = ?14, ",
-            "model_id = ?15, tools = ?16 ",
+            "model_id = ?15, tools = ?16, owner = ?17 ",
             "WHERE org_id = ?1 AND id = ?2 AND version = ?11 - 1"
         ))
         .bind(key(org.uuid()))
@@ -117,6 +119,7 @@ impl RuntimeSessionStore for SqliteStore {
         .bind(json(&session.initial_files)?)
         .bind(session.model_id.map(|id| key(id.uuid())))
         .bind(json(&session.tools)?)
+        .bind(&session.owner)
         .execute(&mut *tx)
         .await
         .map_err(store_error)?;
@@ -149,15 +152,11 @@ impl RuntimeSessionStore for SqliteStore {
             "DELETE FROM sessions WHERE org_id = ?1 AND id = ?2",
             "DELETE FROM turns INDEXED BY turns_of_session WHERE org_id = ?1 AND session_id = ?2",
             "DELETE FROM events WHERE org_id = ?1 AND session_id = ?2",
+            "DELETE FROM session_files WHERE org_id = ?1 AND session_id = ?2",
+            "DELETE FROM session_secrets WHERE org_id = ?1 AND session_id = ?2",
         ] {
             sqlx::query(statement).bind(key(org.uuid())).bind(key(id.uuid())).execute(&mut *tx).await.map_err(store_error)?;
         }
-        sqlx::query("DELETE FROM session_files WHERE org_id = ?1 AND session_id = ?2")
-            .bind(key(org.uuid()))
-            .bind(key(id.uuid()))
-            .execute(&mut *tx)
-            .await
-            .map_err(store_error)?;
         let scope = KvScope::of_session(org, id);
         // The floors go too: the id of a session never comes back.
         for statement in [

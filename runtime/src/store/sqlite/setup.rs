@@ -5,9 +5,10 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::db::unmet;
 use super::error::store_error;
 use super::row::{Stored, Word, integer, key};
-use crate::id::{HarnessId, OrgId, SessionId};
+use crate::id::{AgentId, HarnessId, OrgId, SessionId};
 use crate::store::rules::page_limit;
 use crate::store::{Listing, Org, OrgSetupStore, Page, Seed, SeedKind, StoreError, StoreResult};
 
@@ -25,6 +26,22 @@ macro_rules! select_seed {
         concat!("SELECT kind, key, resource, digest, archived FROM seeds ", $tail)
     };
 }
+
+const DELETE_AGENT: &str = "DELETE FROM agents WHERE org_id = ?1 AND id = ?2 AND version = ?3";
+const AGENT_EXISTS: &str = "SELECT 1 FROM agents WHERE org_id = ?1 AND id = ?2";
+const DELETE_HARNESS: &str = "DELETE FROM harnesses WHERE org_id = ?1 AND id = ?2 AND version = ?3";
+const HARNESS_EXISTS: &str = "SELECT 1 FROM harnesses WHERE org_id = ?1 AND id = ?2";
+
+/// What can refer to an agent, and whether anything does.
+const AGENT_USES: &[(&str, &str)] = &[("sessions", "SELECT EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND agent_id = ?2)")];
+
+/// What can refer to a harness, and whether anything does.
+const HARNESS_USES: &[(&str, &str)] = &[
+    ("agents", "SELECT EXISTS (SELECT 1 FROM agents WHERE org_id = ?1 AND harness_id = ?2)"),
+    ("harnesses that extend it", "SELECT EXISTS (SELECT 1 FROM harnesses WHERE org_id = ?1 AND parent_harness_id = ?2)"),
+    ("the settings of the org", "SELECT EXISTS (SELECT 1 FROM orgs WHERE id = ?1 AND (base_harness_id = ?2 OR default_harness_id = ?2))"),
+    ("sessions", "SELECT EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND harness_id = ?2)"),
+];
 
 impl Word for SeedKind {
     const ALL: &'static [Self] = &[Self::Harness, Self::Agent];
@@ -198,6 +215,27 @@ impl OrgSetupStore for SqliteStore {
             .await
             .map_err(store_error)?;
         Ok(used != 0)
+    }
+
+    async fn delete_unused(&self, org: OrgId, kind: SeedKind, id: Uuid, expected: u64) -> StoreResult<()> {
+        let (what, text, uses, delete, exists) = match kind {
+            SeedKind::Agent => ("agent", AgentId::from_uuid(id).to_string(), AGENT_USES, DELETE_AGENT, AGENT_EXISTS),
+            SeedKind::Harness => ("harness", HarnessId::from_uuid(id).to_string(), HARNESS_USES, DELETE_HARNESS, HARNESS_EXISTS),
+        };
+        let mut writer = self.db.writer().await;
+        let mut tx = writer.begin().await?;
+        for (by, statement) in uses {
+            let query = sqlx::query_scalar(*statement).bind(key(org.uuid())).bind(key(id));
+            let used: i64 = query.fetch_one(&mut *tx).await.map_err(store_error)?;
+            if used != 0 {
+                return Err(StoreError::InUse { what, id: text, by });
+            }
+        }
+        let query = sqlx::query(delete).bind(key(org.uuid())).bind(key(id)).bind(integer(expected)?);
+        if query.execute(&mut *tx).await.map_err(store_error)?.rows_affected() == 0 {
+            return Err(unmet(&mut tx, exists, org, id, what, text).await);
+        }
+        tx.commit().await.map_err(store_error)
     }
 
     async fn chat_session(&self, org: OrgId, subject: &str) -> StoreResult<Option<SessionId>> {

@@ -61,6 +61,7 @@ fn an_approved_call_is_executed_without_another_model_call_and_a_rejected_one_is
         tool_call_id: id.to_owned(),
         tool_name: "tool".to_owned(),
         approved,
+        always: false,
         reason: None,
     };
     world.add(OWN, vec![decided("call_1_0", true)]);

@@ -8,12 +8,12 @@ use axum::http::StatusCode;
 use everwit_runtime::agent::Agent;
 use everwit_runtime::harness::ResourceStatus;
 use everwit_runtime::id::{AgentId, HarnessId, OrgId};
-use everwit_runtime::store::StoreError;
+use everwit_runtime::store::{SeedKind, StoreError};
 
 use crate::api::check::{Checks, shown};
 use crate::api::extract::{IfMatch, IfNoneMatch, JsonBody, Query, Tagged};
 use crate::api::idempotency::{Once, Replayed};
-use crate::api::page::{List, PageParams, Search, filtered};
+use crate::api::page::{Archived, List, PageParams, Search, filtered};
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
@@ -24,18 +24,19 @@ use body::{AgentBody, CreateAgent, UpdateAgent};
     get,
     path = "/agents",
     tag = "agents",
-    params(PageParams, Search),
+    params(PageParams, Search, Archived),
     responses((status = 200, body = List<AgentBody>)),
 )]
 pub(crate) async fn list_agents(
     State(app): State<App>,
     caller: Caller,
-    Query((page, search)): Query<(PageParams, Search)>,
+    Query((page, search, archived)): Query<(PageParams, Search, Archived)>,
 ) -> Result<Json<List<AgentBody>>, Problem> {
     let page = page.into();
     let list = |page| app.stores.agent_store.list_agents(caller.org, page);
-    let wanted = |agent: &Agent| search.matches([Some(&*agent.name), agent.display_name.as_deref(), agent.description.as_deref()]);
-    let listing = if search.is_empty() { list(page).await? } else { filtered(page, list, wanted).await? };
+    let texts = |agent: &Agent| search.matches([Some(&*agent.name), agent.display_name.as_deref(), agent.description.as_deref()]);
+    let wanted = |agent: &Agent| archived.lists(agent.status) && texts(agent);
+    let listing = if search.is_empty() && archived.are_listed() { list(page).await? } else { filtered(page, list, wanted).await? };
     Ok(Json(List::new(listing, page, Into::into)))
 }
 
@@ -172,6 +173,41 @@ pub(crate) async fn archive_agent(
         agent.status = ResourceStatus::Archived;
         store(&app, caller.org, &mut agent).await.map_err(|error| if_match.lost(error))?;
     }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Delete an archived agent
+///
+/// For good, and only if nothing refers to it any more: its sessions have to go first.
+#[utoipa::path(
+    post,
+    path = "/agents/{agent}/delete",
+    tag = "agents",
+    params(
+        ("agent" = String, Path, description = "Id or name"),
+        ("If-Match" = Option<String>, Header, description = "ETag that the agent must have"),
+    ),
+    responses(
+        (status = 204, description = "It is deleted"),
+        (status = 409, description = "Not archived, or in use"),
+        (status = 412, description = "Not at the version of If-Match"),
+    ),
+)]
+pub(crate) async fn delete_agent(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let agent = resolve::agent(&app, caller.org, &reference).await?;
+    if_match.check(agent.version)?;
+    if agent.status != ResourceStatus::Archived {
+        let detail = format!("agent {:?} is not archived; archive it first, with DELETE", agent.name);
+        return Err(Problem::conflict("not_archived", detail));
+    }
+    let setup = &app.stores.setup_store;
+    let deleted = setup.delete_unused(caller.org, SeedKind::Agent, agent.id.uuid(), agent.version).await;
+    deleted.map_err(|error| if_match.lost(error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

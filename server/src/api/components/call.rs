@@ -177,6 +177,14 @@ impl From<CallError> for CallFailure {
                 retryable: failure.retryable,
                 backtrace: Vec::new(),
             },
+            CallError::ConnectionRequired { .. } => Self {
+                stopped: false,
+                kind: error.kind().to_owned(),
+                code: None,
+                message: error.to_string(),
+                retryable: false,
+                backtrace: Vec::new(),
+            },
             CallError::Stopped(stopped) => Self {
                 stopped: true,
                 kind: stopped.kind.as_str().to_owned(),

@@ -14,6 +14,9 @@ const resolve = (schema) => (schema?.$ref ? document_.components.schemas[schema.
 const resolveResponse = (response) => (response.$ref ? document_.components.responses[refName(response)] : response);
 const refName = (schema) => schema?.$ref?.split("/").pop();
 
+// Text with the `code` in it set as such.
+const prose = (text = "") => text.split("`").map((part, at) => (at % 2 ? el("code", {}, part) : part));
+
 // The type of a schema in a few words.
 function typeOf(schema) {
   if (!schema) return "any";
@@ -55,10 +58,10 @@ function fields(schema) {
     return el("div", {}, ...variants.map((one) => el("details", {}, el("summary", {}, refName(one) ?? one.title ?? variantName(one)), fields(one))));
   }
   if (it.type === "array" || it.items) return fields(it.items);
-  if (!it.properties) return el("p", {}, el("code", {}, typeOf(it)), ` ${it.description ?? ""}`);
+  if (!it.properties) return el("p", {}, el("code", {}, typeOf(it)), " ", ...prose(it.description));
   const required = new Set(it.required ?? []);
   const rows = Object.entries(it.properties).map(([name, field]) =>
-    el("tr", {}, el("td", {}, el("code", {}, name), required.has(name) ? " *" : ""), el("td", {}, typeCell(field)), el("td", {}, field.description ?? "")));
+    el("tr", {}, el("td", {}, el("code", {}, name), required.has(name) ? " *" : ""), el("td", {}, typeCell(field)), el("td", {}, ...prose(field.description))));
   return el("table", {}, el("tbody", {}, ...rows));
 }
 
@@ -91,7 +94,7 @@ function curl(method, path, operation) {
 function parameters(operation) {
   if (!operation.parameters?.length) return [];
   const rows = operation.parameters.map((one) =>
-    el("tr", {}, el("td", {}, el("code", {}, one.name), one.required ? " *" : ""), el("td", {}, `${one.in}, ${typeOf(one.schema)}`), el("td", {}, one.description ?? "")));
+    el("tr", {}, el("td", {}, el("code", {}, one.name), one.required ? " *" : ""), el("td", {}, `${one.in}, ${typeOf(one.schema)}`), el("td", {}, ...prose(one.description))));
   return [el("h4", {}, "Parameters"), el("table", {}, el("tbody", {}, ...rows))];
 }
 
@@ -100,7 +103,7 @@ function responses(operation) {
     const response = resolveResponse(reference);
     const [type, body] = Object.entries(response.content ?? {})[0] ?? [];
     const shape = type?.startsWith("application/problem") ? el("span", {}, "Problem") : body?.schema ? typeCell(body.schema) : el("span", {}, type ?? "");
-    return el("tr", {}, el("td", {}, el("code", {}, status)), el("td", {}, shape), el("td", {}, response.description));
+    return el("tr", {}, el("td", {}, el("code", {}, status)), el("td", {}, shape), el("td", {}, ...prose(response.description)));
   });
   return [el("h4", {}, "Responses"), el("table", {}, el("tbody", {}, ...rows))];
 }
@@ -110,7 +113,7 @@ function section(method, path, operation) {
   return el("section", { class: "operation", id: operation.operationId },
     el("h3", {}, operation.summary),
     el("p", {}, el("code", {}, el("span", { class: "method" }, method.toUpperCase()), path)),
-    operation.description ? el("p", {}, operation.description) : null,
+    operation.description ? el("p", {}, ...prose(operation.description)) : null,
     operation.security ? el("p", { class: "quiet" }, `Scope: ${operation.security.map((one) => one.bearer?.[0]).find(Boolean)}`) : null,
     el("pre", {}, curl(method, path, operation)),
     ...parameters(operation),
@@ -125,7 +128,7 @@ const contents = document.getElementById("contents");
 const filter = el("input", { type: "search", placeholder: "Filter", "aria-label": "Filter operations" });
 reference.replaceChildren(
   el("h1", {}, `${document_.info.title} ${document_.info.version}`),
-  ...document_.info.description.split("\n\n").map((text) => el("p", {}, text)),
+  ...document_.info.description.split("\n\n").map((text) => el("p", {}, ...prose(text))),
   el("p", {}, el("a", { href: new URL("openapi.json", base).href }, "openapi.json")));
 contents.replaceChildren(filter);
 for (const tag of document_.tags) {

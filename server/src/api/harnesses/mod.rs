@@ -8,11 +8,12 @@ use axum::http::StatusCode;
 use everwit_runtime::harness::{Harness, ResourceStatus};
 use everwit_runtime::id::{HarnessId, OrgId};
 use everwit_runtime::limits::MAX_HARNESS_DEPTH;
+use everwit_runtime::store::SeedKind;
 
 use crate::api::check::Checks;
 use crate::api::extract::{IfMatch, JsonBody, Query, Tagged};
 use crate::api::idempotency::{Once, Replayed};
-use crate::api::page::{List, PageParams, Search, filtered};
+use crate::api::page::{Archived, List, PageParams, Search, filtered};
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
@@ -23,19 +24,19 @@ use body::{CreateHarness, HarnessBody, UpdateHarness};
     get,
     path = "/harnesses",
     tag = "harnesses",
-    params(PageParams, Search),
+    params(PageParams, Search, Archived),
     responses((status = 200, body = List<HarnessBody>)),
 )]
 pub(crate) async fn list_harnesses(
     State(app): State<App>,
     caller: Caller,
-    Query((page, search)): Query<(PageParams, Search)>,
+    Query((page, search, archived)): Query<(PageParams, Search, Archived)>,
 ) -> Result<Json<List<HarnessBody>>, Problem> {
     let page = page.into();
     let list = |page| app.stores.harness_store.list_harnesses(caller.org, page);
-    let wanted =
-        |harness: &Harness| search.matches([Some(&*harness.name), harness.display_name.as_deref(), harness.description.as_deref()]);
-    let listing = if search.is_empty() { list(page).await? } else { filtered(page, list, wanted).await? };
+    let texts = |harness: &Harness| search.matches([Some(&*harness.name), harness.display_name.as_deref(), harness.description.as_deref()]);
+    let wanted = |harness: &Harness| archived.lists(harness.status) && texts(harness);
+    let listing = if search.is_empty() && archived.are_listed() { list(page).await? } else { filtered(page, list, wanted).await? };
     Ok(Json(List::new(listing, page, Into::into)))
 }
 
@@ -154,6 +155,41 @@ pub(crate) async fn archive_harness(
         harness.status = ResourceStatus::Archived;
         store(&app, caller.org, &mut harness).await.map_err(|error| if_match.lost(error))?;
     }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Delete an archived harness
+///
+/// For good, and only if nothing refers to it any more: agents, harnesses and sessions on it have to go first.
+#[utoipa::path(
+    post,
+    path = "/harnesses/{harness}/delete",
+    tag = "harnesses",
+    params(
+        ("harness" = String, Path, description = "Id or name"),
+        ("If-Match" = Option<String>, Header, description = "ETag that the harness must have"),
+    ),
+    responses(
+        (status = 204, description = "It is deleted"),
+        (status = 409, description = "Not archived, or in use"),
+        (status = 412, description = "Not at the version of If-Match"),
+    ),
+)]
+pub(crate) async fn delete_harness(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let harness = resolve::harness(&app, caller.org, &reference).await?;
+    if_match.check(harness.version)?;
+    if harness.status != ResourceStatus::Archived {
+        let detail = format!("harness {:?} is not archived; archive it first, with DELETE", harness.name);
+        return Err(Problem::conflict("not_archived", detail));
+    }
+    let setup = &app.stores.setup_store;
+    let deleted = setup.delete_unused(caller.org, SeedKind::Harness, harness.id.uuid(), harness.version).await;
+    deleted.map_err(|error| if_match.lost(error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

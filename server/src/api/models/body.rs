@@ -1,5 +1,7 @@
 //! Models as they are sent and answered.
 
+use everwit_runtime::driver::DriverId;
+use everwit_runtime::driver::profile::facts_of;
 use everwit_runtime::id::{ModelId, ProviderId};
 use everwit_runtime::provider::{Model, ModelSource};
 use jiff::Timestamp;
@@ -95,7 +97,7 @@ pub(crate) struct ModelBody {
     display_name: String,
     /// What it can do.
     capabilities: Vec<String>,
-    /// What is known of it.
+    /// What is known of it: what the org or the vendor's list says, over what the platform knows.
     #[serde(skip_serializing_if = "Map::is_empty")]
     #[schema(value_type = Object, required = false)]
     profile: Map<String, Value>,
@@ -107,6 +109,8 @@ pub(crate) struct ModelBody {
     is_default: bool,
     /// Where the org knows it from.
     source: ModelSource,
+    /// Whether the provider's list had it once and has it no more.
+    stale: bool,
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -115,19 +119,21 @@ pub(crate) struct ModelBody {
     updated_at: Timestamp,
 }
 
-impl From<Model> for ModelBody {
-    fn from(model: Model) -> Self {
+impl ModelBody {
+    /// `driver` is the provider's.
+    pub(super) fn new(model: Model, driver: &DriverId) -> Self {
         Self {
+            profile: facts_of(driver, &model.model_id, &model.profile),
             id: model.id,
             provider_id: model.provider_id,
             model_id: model.model_id,
             display_name: model.display_name,
             capabilities: model.capabilities,
-            profile: model.profile,
             enabled: model.enabled,
             is_favorite: model.is_favorite,
             is_default: model.is_default,
             source: model.source,
+            stale: model.stale,
             created_at: model.created_at,
             updated_at: model.updated_at,
         }

@@ -1,21 +1,25 @@
 //! Models: what turns are run with.
 
 mod body;
+mod sync;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use everwit_runtime::id::{ModelId, OrgId, ProviderId};
 use everwit_runtime::provider::{Model, ModelSource};
+use everwit_runtime::store::Listing;
+use utoipa::IntoParams;
 
 use crate::api::check::{Checks, shown};
-use crate::api::extract::{IfMatch, JsonBody, Query, Tagged};
+use crate::api::extract::{FromParams, IfMatch, JsonBody, Params, Query, Tagged};
 use crate::api::idempotency::{Once, Replayed};
 use crate::api::page::{List, PageParams, Search, filtered};
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
 use body::{CreateModel, ModelBody, UpdateModel};
+pub(crate) use sync::{__path_sync_models, sync_models};
 
 /// Longest name of a model, in bytes.
 const MAX_MODEL_NAME_BYTES: usize = 256;
@@ -24,20 +28,56 @@ const MAX_MODEL_CAPABILITIES: usize = 50;
 /// Largest profile, as JSON, in bytes.
 const MAX_PROFILE_BYTES: usize = 16 << 10;
 
+/// Which models.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ModelFilter {
+    /// Only models that the org knows from there.
+    source: Option<ModelSource>,
+    /// Also models that the provider's list has no more.
+    #[param(default = false)]
+    include_stale: Option<bool>,
+    /// Only favorites.
+    #[param(default = false)]
+    favorites_only: Option<bool>,
+}
+
+impl FromParams for ModelFilter {
+    fn from_params(params: &mut Params) -> Self {
+        let source = params.one::<String>("source", "manual, discovered or predefined").and_then(|word| {
+            let parsed = serde_json::from_value(word.clone().into()).ok();
+            if parsed.is_none() {
+                let shown = shown(&word);
+                params.refuse("invalid_parameter", format!("source is {shown:?}; it must be manual, discovered or predefined"));
+            }
+            parsed
+        });
+        let mut flag = |name| params.one(name, "true or false");
+        Self { source, include_stale: flag("include_stale"), favorites_only: flag("favorites_only") }
+    }
+}
+
+impl ModelFilter {
+    fn matches(&self, model: &Model) -> bool {
+        let of_source = self.source.is_none_or(|source| source == model.source);
+        of_source && (!model.stale || self.include_stale == Some(true)) && (model.is_favorite || self.favorites_only != Some(true))
+    }
+}
+
 /// List models
 #[utoipa::path(
     get,
     path = "/models",
     tag = "models",
-    params(PageParams, Search),
+    params(PageParams, Search, ModelFilter),
     responses((status = 200, body = List<ModelBody>)),
 )]
 pub(crate) async fn list_models(
     State(app): State<App>,
     caller: Caller,
-    Query((page, search)): Query<(PageParams, Search)>,
+    Query((page, filters)): Query<(PageParams, (Search, ModelFilter))>,
 ) -> Result<Json<List<ModelBody>>, Problem> {
-    list(&app, caller.org, None, page, &search).await
+    list(&app, caller.org, None, page, &filters).await
 }
 
 /// List the models of a provider
@@ -45,17 +85,17 @@ pub(crate) async fn list_models(
     get,
     path = "/providers/{provider}/models",
     tag = "models",
-    params(("provider" = String, Path, description = "Id or name"), PageParams, Search),
+    params(("provider" = String, Path, description = "Id or name"), PageParams, Search, ModelFilter),
     responses((status = 200, body = List<ModelBody>)),
 )]
 pub(crate) async fn list_models_of_provider(
     State(app): State<App>,
     caller: Caller,
     Path(reference): Path<String>,
-    Query((page, search)): Query<(PageParams, Search)>,
+    Query((page, filters)): Query<(PageParams, (Search, ModelFilter))>,
 ) -> Result<Json<List<ModelBody>>, Problem> {
     let provider = resolve::provider(&app, caller.org, &reference).await?.id;
-    list(&app, caller.org, Some(provider), page, &search).await
+    list(&app, caller.org, Some(provider), page, &filters).await
 }
 
 async fn list(
@@ -63,13 +103,25 @@ async fn list(
     org: OrgId,
     provider: Option<ProviderId>,
     page: PageParams,
-    search: &Search,
+    (search, filter): &(Search, ModelFilter),
 ) -> Result<Json<List<ModelBody>>, Problem> {
     let page = page.into();
     let list = |page| app.stores.provider_store.list_models(org, provider, page);
-    let wanted = |model: &Model| search.matches([Some(&*model.model_id), Some(&*model.display_name)]);
-    let listing = if search.is_empty() { list(page).await? } else { filtered(page, list, wanted).await? };
-    Ok(Json(List::new(listing, page, Into::into)))
+    let wanted = |model: &Model| filter.matches(model) && search.matches([Some(&*model.model_id), Some(&*model.display_name)]);
+    let Listing { items, total } = filtered(page, list, wanted).await?;
+    let mut bodies = Vec::with_capacity(items.len());
+    for model in items {
+        bodies.push(body(app, org, model).await?);
+    }
+    Ok(Json(List { data: bodies, total, offset: page.offset.into(), limit: page.limit.into() }))
+}
+
+/// A model as it is answered.
+async fn body(app: &App, org: OrgId, model: Model) -> Result<ModelBody, Problem> {
+    let provider = app.stores.provider_store.get_provider(org, model.provider_id).await?;
+    // A provider goes with its models: this one has just gone.
+    let provider = provider.ok_or_else(|| Problem::not_found("model", &model.id.to_string()))?;
+    Ok(ModelBody::new(model, &provider.provider_type))
 }
 
 /// Add a model to a provider
@@ -88,19 +140,19 @@ pub(crate) async fn create_model(
     State(app): State<App>,
     caller: Caller,
     Path(reference): Path<String>,
-    Once { body, key }: Once<CreateModel>,
+    Once { body: request, key }: Once<CreateModel>,
 ) -> Result<(StatusCode, Replayed<Tagged<Json<ModelBody>>>), Problem> {
     let provider = resolve::provider(&app, caller.org, &reference).await?.id;
-    let mut model = body.into_model(&app, provider)?;
+    let mut model = request.into_model(&app, provider)?;
     let claimed = key.claim(&app, caller.org).await?;
     model.id = ModelId::from_uuid(claimed.id);
     if claimed.repeated
         && let Some(made) = app.stores.provider_store.get_model(caller.org, model.id).await?
     {
-        return Ok((StatusCode::CREATED, Replayed(true, Tagged(made.version, Json(made.into())))));
+        return Ok((StatusCode::CREATED, Replayed(true, Tagged(made.version, Json(body(&app, caller.org, made).await?)))));
     }
     app.stores.provider_store.add_model(caller.org, model.clone()).await?;
-    Ok((StatusCode::CREATED, Replayed(false, Tagged(model.version, Json(model.into())))))
+    Ok((StatusCode::CREATED, Replayed(false, Tagged(model.version, Json(body(&app, caller.org, model).await?)))))
 }
 
 /// Read a model
@@ -117,7 +169,7 @@ pub(crate) async fn get_model(
     Path(reference): Path<String>,
 ) -> Result<Tagged<Json<ModelBody>>, Problem> {
     let model = resolve::model(&app, caller.org, &reference).await?;
-    Ok(Tagged(model.version, Json(model.into())))
+    Ok(Tagged(model.version, Json(body(&app, caller.org, model).await?)))
 }
 
 /// Change a model
@@ -155,7 +207,7 @@ pub(crate) async fn update_model(
     model.updated_at = app.moments.now();
     let updated = app.stores.provider_store.update_model(caller.org, model.clone()).await;
     updated.map_err(|error| if_match.lost(error))?;
-    Ok(Tagged(model.version, Json(model.into())))
+    Ok(Tagged(model.version, Json(body(&app, caller.org, model).await?)))
 }
 
 /// Delete a model
@@ -202,6 +254,7 @@ impl CreateModel {
             is_favorite: self.is_favorite,
             is_default: self.is_default,
             source: ModelSource::Manual,
+            stale: false,
             version: 1,
             created_at: now,
             updated_at: now,

@@ -23,7 +23,7 @@ use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
 use body::{CreateProvider, ProviderBody, UpdateProvider};
-pub(crate) use test::{__path_test_provider, test_provider};
+pub(crate) use test::{__path_test_provider, driver, test_provider};
 
 /// Longest base URL, in bytes.
 const MAX_URL_BYTES: usize = 2_048;

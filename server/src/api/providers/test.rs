@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use everwit_runtime::Error;
-use everwit_runtime::driver::{ChatRequest, DriverContext, DriverError, DriverErrorKind, DriverId, DriverSource, ResolvedModel, complete};
+use everwit_runtime::driver::{
+    BoxedChatDriver, ChatDriver, ChatRequest, DriverContext, DriverError, DriverErrorKind, DriverId, DriverSource, ResolvedModel, complete,
+};
 use everwit_runtime::id::{MessageId, ModelId, OrgId};
 use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::message::{ContentPart, Message, Role};
@@ -14,6 +16,7 @@ use everwit_runtime::provider::{Model, Provider};
 use everwit_runtime::store::Page;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use url::Url;
 use utoipa::ToSchema;
 
 use crate::api::extract::OptionalJsonBody;
@@ -43,7 +46,7 @@ pub(crate) struct ProviderTest {
     /// Id of the driver.
     #[schema(value_type = String)]
     provider_type: DriverId,
-    /// Base URL that was used; the driver's own if absent.
+    /// Where requests went: origin and path of the base URL. Absent if nothing was sent anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
     /// Model that was asked.
@@ -73,6 +76,25 @@ struct TestError {
     kind: DriverErrorKind,
     /// A sentence without credentials.
     message: String,
+    /// What to do about it.
+    fix: &'static str,
+}
+
+impl TestError {
+    fn new(error: DriverError, model: &ResolvedModel) -> Self {
+        let fix = match error.kind {
+            DriverErrorKind::Configuration => "check provider_type, base_url and credentials of the provider",
+            DriverErrorKind::Authentication => "set another api_key; the vendor does not accept this one",
+            DriverErrorKind::RateLimited => "wait, or ask the vendor for a higher limit",
+            DriverErrorKind::ModelNotAvailable => {
+                "try another model_id; POST /v1/providers/{provider}/sync-models asks the vendor which there are"
+            }
+            DriverErrorKind::Timeout | DriverErrorKind::Unavailable => "try again later; if it stays so, check base_url",
+            DriverErrorKind::InvalidResponse => "check base_url: what answers there does not speak the driver's protocol",
+            _ => "the message says what the vendor or the driver does not accept",
+        };
+        Self { kind: error.kind, message: model.redact(&error.to_string()), fix }
+    }
 }
 
 /// Try a provider
@@ -102,34 +124,43 @@ pub(crate) async fn test_provider(
         Message { id, role: Role::User, content, metadata: serde_json::Map::new(), controls: None, created_at: app.moments.now() };
     let context = DriverContext { provider: Some(provider.id), ..DriverContext::new(caller.org, app.turns.driver_host.clone()) };
     let started = Instant::now();
-    let outcome = tokio::time::timeout(PATIENCE, first_event(app.drivers.as_ref(), &resolved, message, context)).await;
-    let outcome = outcome.unwrap_or_else(|_| {
-        let message = format!("the provider did not begin to answer within {} seconds", PATIENCE.as_secs());
-        Err(DriverError::new(DriverErrorKind::Timeout, message))
-    });
-    let error = outcome.err().map(|error| TestError { kind: error.kind, message: resolved.redact(&error.to_string()) });
+    let (outcome, endpoint) = match driver(app.drivers.as_ref(), caller.org, &resolved).await {
+        Ok(driver) => (first_event(&*driver, &resolved, message, context).await, driver.endpoint()),
+        Err(error) => (Err(error), None),
+    };
+    let error = outcome.err().map(|error| TestError::new(error, &resolved));
     Ok(Json(ProviderTest {
         status: if error.is_none() { TestStatus::Ok } else { TestStatus::Failed },
         provider_type: resolved.provider_type,
-        endpoint: resolved.base_url,
+        endpoint: endpoint.and_then(|url| without_query(&url)),
         model: resolved.model,
         latency_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         error,
     }))
 }
 
-async fn first_event(
-    drivers: &dyn DriverSource,
-    model: &ResolvedModel,
-    message: Message,
-    context: DriverContext,
-) -> Result<(), DriverError> {
-    let found = drivers.driver(context.org, &model.provider_type).await;
+/// Origin and path of a URL: queries of some vendors hold keys.
+fn without_query(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok()?;
+    Some(format!("{}{}", url.origin().ascii_serialization(), url.path().trim_end_matches('/')))
+}
+
+/// The driver of a model.
+pub(crate) async fn driver(drivers: &dyn DriverSource, org: OrgId, model: &ResolvedModel) -> Result<BoxedChatDriver, DriverError> {
+    let found = drivers.driver(org, &model.provider_type).await;
     let found = found.map_err(|error| DriverError::new(DriverErrorKind::Internal, error.to_string()))?;
     let missing = || DriverError::new(DriverErrorKind::Configuration, format!("no driver {} is registered", model.provider_type));
-    let driver = found.ok_or_else(missing)?.create(&model.driver_config());
+    Ok(found.ok_or_else(missing)?.create(&model.driver_config()))
+}
+
+/// Waits for the first event of an answer, as long as a caller will.
+async fn first_event(driver: &dyn ChatDriver, model: &ResolvedModel, message: Message, context: DriverContext) -> Result<(), DriverError> {
     let request = ChatRequest { model: model.model.clone(), messages: vec![Arc::new(message)], ..ChatRequest::default() };
-    complete(driver.as_ref(), model, request, &context).await.stream.map(drop)
+    let first = async { complete(driver, model, request, &context).await.stream.map(drop) };
+    tokio::time::timeout(PATIENCE, first).await.unwrap_or_else(|_| {
+        let message = format!("the provider did not begin to answer within {} seconds", PATIENCE.as_secs());
+        Err(DriverError::new(DriverErrorKind::Timeout, message))
+    })
 }
 
 async fn model_to_try(app: &App, org: OrgId, provider: &Provider, id: Option<ModelId>) -> Result<Model, Problem> {

@@ -123,6 +123,9 @@ pub(crate) struct SessionBody {
     /// Its agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) agent_id: Option<AgentId>,
+    /// Who it belongs to; its tools use the connections of this user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) owner_principal_id: Option<String>,
     /// Title.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) title: Option<String>,
@@ -163,6 +166,7 @@ impl SessionBody {
             organization_id: org,
             harness_id: session.harness_id,
             agent_id: session.agent_id,
+            owner_principal_id: session.owner,
             title: session.title,
             status: session.status,
             system_prompt: session.system_prompt,

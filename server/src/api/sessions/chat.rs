@@ -42,7 +42,7 @@ pub(crate) async fn get_chat_session(State(app): State<App>, caller: Caller) -> 
     let session = CreateSession::default().on_harness(&app, harness);
     let id = setup.replace_chat_session(caller.org, &caller.subject, known, session.id).await?;
     // Of two requests at once the slower one makes, or finds, the session of the faster one.
-    let session = store(&app, caller.org, Session { id, ..session }, true).await?;
+    let session = store(&app, caller.org, Session { id, owner: Some(caller.subject.to_string()), ..session }, true).await?;
     Ok(answer(StatusCode::CREATED, &caller, session))
 }
 

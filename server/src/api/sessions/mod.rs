@@ -81,7 +81,7 @@ pub(crate) async fn create_session(
     caller: Caller,
     Once { body, key }: Once<Option<CreateSession>>,
 ) -> Result<(StatusCode, Replayed<Tagged<Json<SessionBody>>>), Problem> {
-    let mut session = body.unwrap_or_default().into_session(&app, caller.org).await?;
+    let mut session = body.unwrap_or_default().into_session(&app, &caller).await?;
     let claimed = key.claim(&app, caller.org).await?;
     session.id = SessionId::from_uuid(claimed.id);
     let session = store(&app, caller.org, session, claimed.repeated).await?;
@@ -199,7 +199,8 @@ async fn store(app: &App, org: OrgId, session: Session, repeated: bool) -> Resul
 }
 
 impl CreateSession {
-    async fn into_session(self, app: &App, org: OrgId) -> Result<Session, Problem> {
+    async fn into_session(self, app: &App, caller: &Caller) -> Result<Session, Problem> {
+        let org = caller.org;
         let mut checks = Checks::default();
         self.check_unsupported(&mut checks);
         let agent = self.agent(app, org, &mut checks).await?;
@@ -209,7 +210,7 @@ impl CreateSession {
             None => resolve::base_harness(app, org).await?,
         };
         let model_id = checks.model(app, org, "/model_id", self.model_id.as_deref()).await?;
-        let session = self.build(app, harness_id, model_id, agent.map(|(id, _)| id));
+        let session = Session { owner: Some(caller.subject.to_string()), ..self.build(app, harness_id, model_id, agent.map(|(id, _)| id)) };
         checks.capabilities(app, org, &session.capabilities).await?;
         check(checks, &session)?;
         Ok(session)
@@ -221,6 +222,7 @@ impl CreateSession {
             id: SessionId::from_uuid(app.moments.uuid()),
             harness_id,
             agent_id,
+            owner: None,
             title: self.title,
             status: SessionStatus::Started,
             system_prompt: self.system_prompt,
@@ -300,7 +302,7 @@ fn check(mut checks: Checks, session: &Session) -> Result<(), Problem> {
     checks.client_tools(&session.tools);
     checks.initial_files(&session.initial_files);
     checks.tags(&session.tags);
-    checks.locale(session.locale.as_deref());
+    checks.locale("/locale", session.locale.as_deref());
     checks.max_iterations(session.max_iterations);
     checks.finish()
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::vendor::*;
 use crate::egress::support::NeverDial;
-use crate::support::log::Log;
+use crate::turns::secrets::Log;
 
 #[tokio::test(start_paused = true)]
 async fn requests_go_to_the_origin_of_the_base_url_only() {
@@ -78,7 +78,7 @@ async fn no_spelling_of_a_key_is_in_an_error_or_in_the_log() {
         STANDARD.encode(format!("me:{key}:x")),
     ];
     let log = Log::default();
-    let guard = log.capture();
+    let guard = log.listen();
     for spelling in &spelled {
         let vendor = Vendor::new([
             status(503, "", &format!("busy for {spelling}")),

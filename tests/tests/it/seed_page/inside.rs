@@ -1,13 +1,18 @@
 //! The runtime in the embedder's process: the page's quickstart, and the context before a turn.
 
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
 use everwit_runtime::driver::llmsim::LlmSimConfig;
+use everwit_runtime::driver_registry::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError};
 use everwit_runtime::harness::Harness;
 use everwit_runtime::session::Session;
 use everwit_runtime::turn::ContextError;
 use everwit_runtime::{
     BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, CapabilityRegistry, CurrentTimeCapability, DriverId,
-    DriverRegistry, InProcessRuntimeBuilder, PlatformDefinition, ResolvedModel, assemble_turn_context, inspect_turn_context,
+    DriverRegistry, InProcessRuntimeBuilder, InputMessage, PlatformDefinition, ResolvedModel, assemble_turn_context, inspect_turn_context,
 };
+use futures::{StreamExt, stream};
 
 fn simulated() -> ResolvedModel {
     ResolvedModel {
@@ -66,6 +71,56 @@ async fn a_context_can_be_loaded_before_the_first_message_and_after() {
 
     runtime.run_text_turn(session, "Hello").await.unwrap();
     assert_eq!(runtime.load_context(session).await.unwrap().messages.len(), 2);
+}
+
+/// Says "ok" and keeps what it was sent.
+#[derive(Clone, Default)]
+struct Listening(Arc<Mutex<Vec<ChatRequest>>>);
+
+#[async_trait]
+impl ChatDriver for Listening {
+    async fn complete(&self, request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
+        self.0.lock().unwrap().push(request);
+        Ok(stream::iter([Ok(ChatEvent::Text("ok".to_owned())), Ok(ChatEvent::finish("stop"))]).boxed())
+    }
+}
+
+#[tokio::test]
+async fn the_inspected_context_is_what_the_model_is_sent() {
+    let listening = Listening::default();
+    let mut drivers = DriverRegistry::new();
+    let driver = listening.clone();
+    drivers.register(DriverId::LlmSim, move |_| Box::new(driver.clone()));
+    let runtime = InProcessRuntimeBuilder::new()
+        .driver_registry(drivers)
+        .default_model(simulated())
+        .single_session(|session| session.harness("desk", "At the desk.").with_capability("session").agent("helper", "Helps."))
+        .build()
+        .await
+        .unwrap();
+    let session = runtime.default_session_id().unwrap();
+    for text in ["one", "two"] {
+        let context = runtime.load_context(session).await.unwrap();
+        runtime.run_text_turn(session, text).await.unwrap();
+        let sent = listening.0.lock().unwrap().pop().unwrap();
+        assert_eq!((&sent.model, &sent.system_prompt), (&context.runtime_agent.model, &context.runtime_agent.system_prompt));
+        assert_eq!(sent.tools, context.runtime_agent.tools);
+        let (input, before) = sent.messages.split_last().unwrap();
+        assert_eq!((before, input.text().as_str()), (&context.messages[..], text));
+    }
+}
+
+#[tokio::test]
+async fn messages_and_sessions_decide_the_locale() {
+    let builder = InProcessRuntimeBuilder::new().llm_sim(LlmSimConfig::echo());
+    let runtime = builder.single_session(|session| session.locale("de-AT")).build().await.unwrap();
+    let session = runtime.default_session_id().unwrap();
+    let locale = async || runtime.load_context(session).await.unwrap().resolved_locale;
+    assert_eq!(locale().await.as_deref(), Some("de-AT"), "the session's, before the first message");
+    runtime.run_turn(session, InputMessage::text("Olá").with_locale("pt-PT")).await.unwrap();
+    assert_eq!(locale().await.as_deref(), Some("pt-PT"), "the message's");
+    runtime.run_text_turn(session, "Servus").await.unwrap();
+    assert_eq!(locale().await.as_deref(), Some("de-AT"));
 }
 
 #[tokio::test]

@@ -23,6 +23,11 @@ impl Home {
         config
     }
 
+    /// Files of the data directory that contain a text.
+    pub(crate) fn files_with(&self, text: &str) -> Vec<String> {
+        super::files_with(&self.0.path().join("data"), text)
+    }
+
     pub(crate) fn server(&self, platform: &PlatformDefinition) -> ServerAppBuilder {
         ServerAppBuilder::new(self.config()).platform_definition(platform.clone())
     }

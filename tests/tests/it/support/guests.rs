@@ -23,7 +23,7 @@ pub(crate) fn root() -> &'static Path {
 }
 
 /// The target directory: the one that the tested binary lies in.
-fn target() -> &'static Path {
+pub(crate) fn target() -> &'static Path {
     let target = Path::new(super::EVERWIT).parent().and_then(Path::parent);
     target.expect("a binary lies in the folder of a profile, and that in the target directory")
 }
@@ -73,13 +73,17 @@ impl Resolver for Names {
 }
 
 fn make(gateway: Gateway) -> Sandbox {
+    make_for(gateway, 256)
+}
+
+fn make_for(gateway: Gateway, max_concurrent_calls: usize) -> Sandbox {
     // One cache for all test processes: its entries are keyed by content and authenticated.
     let config = SandboxConfig {
         cache_dir: root().join("target/test-artifacts"),
         cache_key: [7; 32],
         id_salt: [9; 32],
         compiler: compiler(),
-        max_concurrent_calls: 256,
+        max_concurrent_calls,
     };
     Sandbox::new(config, Arc::new(gateway), Arc::new(MemoryStore::default()), Arc::new(SystemClock)).expect("a sandbox")
 }
@@ -87,6 +91,17 @@ fn make(gateway: Gateway) -> Sandbox {
 /// A sandbox from which nothing can leave.
 pub(crate) fn sandbox() -> Sandbox {
     make(Gateway::with_transport(GatewayConfig::default(), Arc::new(Names), Arc::new(NoWay)).expect("a gateway"))
+}
+
+/// A sandbox from which nothing can leave, and that runs so many calls at once.
+pub(crate) fn sandbox_of(max_concurrent_calls: usize) -> Sandbox {
+    let gateway = Gateway::with_transport(GatewayConfig::default(), Arc::new(Names), Arc::new(NoWay));
+    make_for(gateway.expect("a gateway"), max_concurrent_calls)
+}
+
+/// A sandbox whose only way out is this gateway.
+pub(crate) fn sandbox_behind(gateway: Gateway) -> Sandbox {
+    make(gateway)
 }
 
 /// A sandbox that may reach one port of the loopback, as an operator can allow it.

@@ -4,11 +4,26 @@
 mod api;
 pub(crate) mod embedded;
 pub(crate) mod guests;
-pub(crate) mod log;
 mod server;
 mod sse;
+
+use std::path::Path;
 
 pub(crate) use api::{Answer, Api, send};
 pub(crate) use guests::guest;
 pub(crate) use server::{CANARY, EVERWIT, Server, ServerOptions, everwit, mode};
 pub(crate) use sse::{EventStream, Frame};
+
+/// The files below a directory that contain a text.
+pub(crate) fn files_with(directory: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if std::fs::read(&path).expect("a file").windows(text.len()).any(|window| window == text.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}

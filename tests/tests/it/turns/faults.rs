@@ -130,7 +130,12 @@ impl SessionLog for FaultyLog {
 
     async fn answer_turn(&self, org: OrgId, session: SessionId, answer: TurnAnswer) -> StoreResult<Vec<Event>> {
         self.check()?;
-        self.inner.answer_turn(org, session, answer).await
+        let (stores, replies) = self.judge(answer.events.len());
+        if !stores {
+            return Err(lost());
+        }
+        let stored = self.inner.answer_turn(org, session, answer).await?;
+        if replies { Ok(stored) } else { Err(lost()) }
     }
 
     async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>> {
@@ -164,6 +169,11 @@ impl SessionLog for FaultyLog {
     async fn find_event(&self, org: OrgId, session: SessionId, event: EventId) -> StoreResult<Option<u64>> {
         self.check()?;
         self.inner.find_event(org, session, event).await
+    }
+
+    async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>> {
+        self.check()?;
+        self.inner.waiting_sessions(org, after, limit).await
     }
 
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {

@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use everwit_runtime::driver::llmsim::{LlmSimConfig, ToolCallConfig};
-use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError};
+use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError, DriverRegistry};
 use everwit_runtime::event::EventData;
 use everwit_runtime::id::{OrgId, SessionId};
-use everwit_runtime::message::{ContentPart, Message, Role};
+use everwit_runtime::message::{ContentPart, Message, Role, ToolCall};
 use everwit_runtime::store::memory::MemoryMessageStore;
 use everwit_runtime::store::{LogMessages, MessageBatch, RuntimeBackends, RuntimeMessageStore, SessionMessages};
 use everwit_runtime::store::{StoreError, StoreResult, TurnEnd, contract};
 use everwit_runtime::turn::{TurnPlatform, TurnRun, TurnSignals, inspect_turn_context, session_messages};
 use everwit_runtime::{engine::TurnKey, messages_from_events};
 use futures::{StreamExt, stream};
+use serde_json::json;
 
 use super::faults::{Fault, FaultyLog};
 use super::rig::{Rig, call};
@@ -81,6 +82,47 @@ async fn the_hundredth_turn_reads_and_calls_as_much_as_the_second() {
         assert_eq!(context.messages.len(), 400);
     };
     assert_eq!(cost(&log, inspect).await, (1, 0), "nor does a look at the context read it again");
+}
+
+/// Asks for a tool as often as it is told to, and notes what the log was asked for until each call.
+#[derive(Clone)]
+struct Insisting {
+    log: Arc<FaultyLog>,
+    iterations: usize,
+    counts: Arc<Mutex<Vec<(usize, usize)>>>,
+}
+
+#[async_trait]
+impl ChatDriver for Insisting {
+    async fn complete(&self, request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
+        let mut counts = self.counts.lock().unwrap();
+        assert_eq!(request.messages.len(), 1 + 2 * counts.len(), "it is sent all that was said");
+        counts.push((self.log.calls.load(Ordering::Relaxed), self.log.events_read.load(Ordering::Relaxed)));
+        let said = match counts.len() < self.iterations {
+            true => ChatEvent::ToolCall(ToolCall::new("call", "look", json!({}))),
+            false => ChatEvent::Text("done".to_owned()),
+        };
+        Ok(stream::iter([Ok(said), Ok(ChatEvent::finish("stop"))]).boxed())
+    }
+}
+
+#[tokio::test]
+async fn the_ninetieth_iteration_reads_and_calls_as_much_as_the_second() {
+    const ITERATIONS: usize = 90;
+    let mut rig = Rig::with_driver(Recording::default()).await;
+    let log = counted(&mut rig);
+    let driver = Insisting { log: log.clone(), iterations: ITERATIONS, counts: Arc::default() };
+    let counts = driver.counts.clone();
+    let id = rig.platform.default_model.provider_type.clone();
+    let mut drivers = DriverRegistry::new();
+    drivers.register(id, move |_| Box::new(driver.clone()));
+    rig.platform.drivers = Arc::new(drivers);
+    assert_eq!(rig.ask("go").await, TurnRun::Ended(TurnEnd::Completed));
+    let counts = counts.lock().unwrap();
+    let costs: Vec<(usize, usize)> = counts.windows(2).map(|pair| (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1)).collect();
+    assert_eq!(costs.len(), ITERATIONS - 1);
+    assert!(costs.iter().all(|cost| *cost == costs[0]), "{costs:?}");
+    assert_eq!(costs[0].1, 0, "what a turn has appended it does not read");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, broadcast};
 use uuid::Uuid;
 
-pub(super) struct StandingClock;
+pub(crate) struct StandingClock;
 
 impl Clock for StandingClock {
     fn now(&self) -> Timestamp {
@@ -34,7 +34,7 @@ impl Clock for StandingClock {
 }
 
 #[derive(Default)]
-pub(super) struct CountingIds(AtomicU64);
+pub(crate) struct CountingIds(AtomicU64);
 
 impl IdSource for CountingIds {
     fn next(&self) -> Uuid {
@@ -176,11 +176,28 @@ impl Rig {
         rig
     }
 
+    /// Gives the harness further capabilities, with their configurations.
+    pub(super) async fn equip(&mut self, capabilities: impl IntoIterator<Item = (Arc<dyn Capability>, Value)>) {
+        let mut registry = CapabilityRegistry::new();
+        registry.register_arc(self.desk.clone());
+        let mut entries = vec![CapabilityConfig::new("desk")];
+        for (capability, config) in capabilities {
+            entries.push(CapabilityConfig { config: Some(config), ..CapabilityConfig::new(capability.id()) });
+            registry.register_arc(capability);
+        }
+        self.platform.capabilities = Arc::new(registry);
+        let store = &self.platform.backends.harness_store;
+        let harness = store.find_harness(self.org, "base").await.unwrap().unwrap();
+        let version = harness.version + 1;
+        store.update_harness(self.org, Harness { capabilities: entries, version, ..harness }).await.unwrap();
+    }
+
     pub(super) async fn add_session(&self, harness_id: HarnessId, change: impl FnOnce(&mut Session)) -> SessionId {
         let id = SessionId::from_uuid(self.ids.next());
         let mut session = Session {
             id,
             harness_id,
+            owner: None,
             agent_id: None,
             title: None,
             status: SessionStatus::Started,
@@ -212,13 +229,7 @@ impl Rig {
     }
 
     pub(super) async fn submit_to(&self, session: SessionId, text: &str) -> TurnKey {
-        let turn = TurnId::from_uuid(self.ids.next());
-        let id = MessageId::from_uuid(self.ids.next());
-        let content = vec![ContentPart::text(text)];
-        let message =
-            Message { id, role: Role::User, content, metadata: Default::default(), controls: None, created_at: Timestamp::UNIX_EPOCH };
-        let context = EventContext { turn_id: Some(turn), input_message_id: Some(id) };
-        let input = self.event(context, EventData::InputMessage { message });
+        let (turn, input) = input(&*self.ids, text);
         self.log().submit_turn(self.org, session, turn, input).await.unwrap();
         TurnKey { org: self.org, session, turn }
     }
@@ -329,6 +340,16 @@ pub(super) fn harness(id: u128, name: &str) -> Harness {
         created_at: Timestamp::UNIX_EPOCH,
         updated_at: Timestamp::UNIX_EPOCH,
     }
+}
+
+/// A message with a turn of its own.
+pub(super) fn input(ids: &dyn IdSource, text: &str) -> (TurnId, NewEvent) {
+    let turn = TurnId::from_uuid(ids.next());
+    let id = MessageId::from_uuid(ids.next());
+    let (content, created_at) = (vec![ContentPart::text(text)], Timestamp::UNIX_EPOCH);
+    let message = Message { id, role: Role::User, content, metadata: Default::default(), controls: None, created_at };
+    let context = EventContext { turn_id: Some(turn), input_message_id: Some(id) };
+    (turn, NewEvent { id: EventId::from_uuid(ids.next()), ts: created_at, context, data: EventData::InputMessage { message } })
 }
 
 /// A call of a desk tool.

@@ -1,24 +1,32 @@
-//! Credentials of a model are nowhere but in the hands of its driver.
+//! Credentials of a model are nowhere but in the hands of its driver, and what a capability's schema
+//! marks as a secret nowhere but in the hands of its tools.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use everwit_runtime::BuiltInCapabilityDefinition;
+use everwit_runtime::capability::{Capability, CapabilityRegistry, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput};
 use everwit_runtime::driver::{
     ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverConfig, DriverContext, DriverError, DriverErrorKind, DriverId, ProviderMetadata,
     ResolvedModel,
 };
 use everwit_runtime::driver_registry::DriverRegistry;
 use everwit_runtime::error::Error;
+use everwit_runtime::harness::CapabilityConfig;
+use everwit_runtime::message::{Role, ToolCall};
+use everwit_runtime::sandbox::{CompilerCommand, SandboxConfig};
 use everwit_runtime::turn::{TurnPlatform, assemble_turn_context, context_report, inspect_turn_context};
 use futures::{StreamExt, stream};
 use secrecy::ExposeSecret;
-use serde_json::json;
+use serde_json::{Value, json};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::rig::Rig;
-use crate::support::log::Log;
 
 /// One for each place where a provider's configuration may hold a credential.
-const PLANTED: [&str; 8] = [
+pub(crate) const PLANTED: [&str; 8] = [
     "planted-api-key-0001",
     "planted-refresh-token-0002",
     "planted-account-0003",
@@ -28,6 +36,9 @@ const PLANTED: [&str; 8] = [
     "planted-password-0007",
     "planted-query-0008",
 ];
+
+/// A secret of a capability's configuration.
+const PLANTED_CONFIG: &str = "planted-config-0009";
 
 fn planted() -> ResolvedModel {
     let [api_key, refresh, account, extra, nested, user, password, query] = PLANTED;
@@ -46,7 +57,7 @@ fn planted() -> ResolvedModel {
 
 /// How a driver fails.
 #[derive(Debug, Clone, Copy)]
-enum Failure {
+pub(crate) enum Failure {
     /// Before the first event, so that the call is tried again.
     Refusal,
     /// In the middle of its answer.
@@ -56,9 +67,11 @@ enum Failure {
 }
 
 /// A driver that repeats everything that it was given, as vendors do that quote a wrong key.
-struct Gossip {
-    config: DriverConfig,
-    failure: Failure,
+pub(crate) struct Gossip {
+    pub(crate) config: DriverConfig,
+    pub(crate) failure: Failure,
+    /// What it must have been given.
+    pub(crate) expected: &'static [&'static str],
 }
 
 impl Gossip {
@@ -73,7 +86,7 @@ impl Gossip {
             metadata.extra.as_ref().map(|extra| extra.to_string()),
         ];
         let told: Vec<String> = told.into_iter().flatten().collect();
-        for secret in PLANTED {
+        for secret in self.expected {
             assert!(told.iter().any(|text| text.contains(secret)), "the driver gets {secret}");
         }
         DriverError::new(DriverErrorKind::Unavailable, format!("the vendor refuses {}", told.join(" ")))
@@ -82,22 +95,111 @@ impl Gossip {
 
 #[async_trait]
 impl ChatDriver for Gossip {
-    async fn complete(&self, _request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
+    async fn complete(&self, request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
+        let called = request.tools.is_empty() || request.messages.iter().any(|message| message.role == Role::ToolResult);
         let half = ChatEvent::Text("half".to_owned());
         let events = match self.failure {
             Failure::Refusal => return Err(self.error()),
             Failure::BreakOff => vec![Ok(half), Err(self.error())],
-            Failure::None => vec![Ok(half), Ok(ChatEvent::finish("stop"))],
+            Failure::None if called => vec![Ok(half), Ok(ChatEvent::finish("stop"))],
+            Failure::None => {
+                let call = ToolCall::new("call_1", "open_vault", json!({}));
+                vec![Ok(half), Ok(ChatEvent::ToolCall(call)), Ok(ChatEvent::finish("tool-calls"))]
+            }
         };
         Ok(stream::iter(events).boxed())
+    }
+}
+
+/// Everything that is logged.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Collects at every level what this thread logs from now on, until the guard is dropped.
+    pub(crate) fn listen(&self) -> DefaultGuard {
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(self.clone()).finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// A capability that is configured with a key.
+struct Vault {
+    schema: Value,
+    tools: [ToolDefinition; 1],
+}
+
+impl Vault {
+    fn new() -> Self {
+        let schema = json!({ "properties": { "key": { "type": "string", "writeOnly": true }, "size": { "type": "integer" } } });
+        Self { schema, tools: [ToolDefinition::new("open_vault", "Opens the vault.", json!({ "type": "object" }))] }
+    }
+}
+
+#[async_trait]
+impl Capability for Vault {
+    fn id(&self) -> &str {
+        "vault"
+    }
+
+    fn name(&self) -> &str {
+        "Vault"
+    }
+
+    fn description(&self) -> &str {
+        "Has a key."
+    }
+
+    fn config_schema(&self) -> Option<&Value> {
+        Some(&self.schema)
+    }
+
+    fn tools(&self) -> &[ToolDefinition] {
+        &self.tools
+    }
+
+    async fn call_tool(&self, call: &ToolCallContext, _tool: &str, _arguments: Value) -> ToolOutcome {
+        assert_eq!(call.config["key"], PLANTED_CONFIG, "the tool gets its key");
+        ToolOutput::text("opened").into()
     }
 }
 
 async fn rig(failure: Failure) -> Rig {
     let mut rig = Rig::with_driver(super::history::Recording::default()).await;
     let mut drivers = DriverRegistry::new();
-    drivers.register_external("gossip", move |config| Box::new(Gossip { config: config.clone(), failure }));
-    rig.platform = TurnPlatform { drivers: Arc::new(drivers), default_model: planted(), ..rig.platform };
+    drivers.register_external("gossip", move |config| Box::new(Gossip { config: config.clone(), failure, expected: &PLANTED }));
+    let mut capabilities = CapabilityRegistry::new();
+    capabilities.register(Vault::new());
+    let (drivers, capabilities) = (Arc::new(drivers), Arc::new(capabilities));
+    rig.platform = TurnPlatform { drivers, capabilities, default_model: planted(), ..rig.platform };
+    let store = &rig.platform.backends.harness_store;
+    let mut harness = store.find_harness(rig.org, "base").await.unwrap().unwrap();
+    harness.capabilities = vec![CapabilityConfig::with_config("vault", json!({ "key": PLANTED_CONFIG, "size": 7 }))];
+    harness.version += 1;
+    store.update_harness(rig.org, harness).await.unwrap();
     rig
 }
 
@@ -115,6 +217,8 @@ async fn said(failure: Failure) -> Vec<String> {
     let context = inspect_turn_context(sources, rig.org, rig.session).await.unwrap();
     said.extend([format!("{context:?}"), format!("{context:#?}"), format!("{:?}", context.model_with_provider.driver_config())]);
     let report = context_report(sources, rig.org, rig.session).await.unwrap();
+    let size = report.settings.iter().find(|setting| setting.name == "config:vault").map(|setting| setting.value["size"].clone());
+    assert_eq!(size, Some(json!(7)), "what is no secret is told");
     said.extend([format!("{report:?}"), serde_json::to_string(&report).unwrap()]);
     let error = assemble_turn_context(sources, rig.org, rig.session, Vec::new(), None).await.unwrap_err();
     said.extend([format!("{error:?}"), error.to_string(), Error::from(error).to_string()]);
@@ -123,8 +227,8 @@ async fn said(failure: Failure) -> Vec<String> {
     said
 }
 
-fn assert_clean(what: &str, text: &str) {
-    for secret in PLANTED {
+pub(crate) fn assert_clean(what: &str, text: &str) {
+    for secret in PLANTED.into_iter().chain([PLANTED_CONFIG]) {
         assert!(!text.contains(secret), "{what} shows {secret}: {text}");
     }
 }
@@ -133,7 +237,7 @@ fn assert_clean(what: &str, text: &str) {
 async fn no_credential_is_in_anything_that_the_runtime_says() {
     for failure in [Failure::Refusal, Failure::BreakOff, Failure::None] {
         let log = Log::default();
-        let guard = log.capture();
+        let guard = log.listen();
         let said = said(failure).await;
         drop(guard);
         let logged = log.text();
@@ -145,4 +249,21 @@ async fn no_credential_is_in_anything_that_the_runtime_says() {
         assert_eq!(logged.contains("a model call failed"), failed, "{logged}");
         assert_eq!(said.iter().any(|text| text.contains("the vendor refuses [redacted]")), failed, "the rest of an error is told");
     }
+}
+
+#[test]
+fn no_debug_of_a_configuration_shows_a_secret() {
+    let sandbox = SandboxConfig {
+        cache_dir: "cache".into(),
+        cache_key: [171; 32],
+        id_salt: [172; 32],
+        compiler: CompilerCommand::default(),
+        max_concurrent_calls: 1,
+    };
+    let text = format!("{sandbox:?}");
+    assert!(!text.contains("171") && !text.contains("172"), "{text}");
+    let listed = CapabilityConfig::with_config("vault", json!({ "key": PLANTED_CONFIG }));
+    assert_clean("a list of capabilities", &format!("{listed:?}"));
+    let template = BuiltInCapabilityDefinition::with_config("vault", json!({ "key": PLANTED_CONFIG }));
+    assert_clean("a template", &format!("{template:?}"));
 }

@@ -1,0 +1,47 @@
+//! Tool calls that cannot do anything before their user connects an account.
+
+use super::call::PlannedCall;
+use super::executor::Run;
+use super::journal::Halt;
+use super::outside::OutsideDesk;
+use crate::capability::{CallError, ToolOutcome};
+use crate::event::{RequestKind, RequestedCall};
+use crate::limits::MAX_CONNECTION_REQUESTS;
+
+/// What an executed call asks its user for; none if it has its result. A call that asks again and
+/// again although the user has connected is not believed any more.
+pub(super) fn asks(planned: &PlannedCall, outcome: &ToolOutcome, capability_id: Option<String>) -> Option<RequestedCall> {
+    match &outcome.result {
+        Err(CallError::ConnectionRequired { provider }) if planned.connection_requests < MAX_CONNECTION_REQUESTS => Some(RequestedCall {
+            tool_call: planned.call.clone(),
+            kind: RequestKind::Connection,
+            capability_id,
+            connection_required: Some(provider.clone()),
+        }),
+        _ => None,
+    }
+}
+
+impl Run<'_> {
+    /// Looks once more, now that the turn is parked: a user who connected while it was on its way
+    /// there found nothing to wake. Tells whether the turn goes on.
+    pub(super) async fn connected_meanwhile(&mut self) -> Result<bool, Halt> {
+        let calls = self.journal.state().unsettled_calls();
+        if !calls.iter().any(|call| call.requested && call.waits_for == Some(RequestKind::Connection)) {
+            return Ok(false);
+        }
+        let (platform, key) = (self.platform, self.key);
+        let desk = OutsideDesk { backends: &platform.backends, clock: &*platform.clock, ids: &*platform.ids };
+        let accepted = desk.connect(key.org, key.session).await.map_err(|error| Halt::Failed(error.into()))?;
+        if !accepted.is_some_and(|accepted| accepted.wakes_turn) {
+            return Ok(false);
+        }
+        // The first append finds that the log went on, and reads what is there.
+        let activated = self.activated();
+        match self.journal.append(vec![activated.clone()]).await {
+            Err(Halt::Overtaken) => self.journal.append(vec![activated]).await?,
+            done => done?,
+        }
+        Ok(true)
+    }
+}

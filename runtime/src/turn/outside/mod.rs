@@ -1,0 +1,259 @@
+//! What people and clients say about the tool calls that a turn waits for: results, answers and
+//! approvals. It is stored as events, and the turn goes on when nothing is missing any more.
+
+mod approval;
+mod connection;
+mod result;
+
+pub use approval::{ApprovalVerdict, MAX_APPROVAL_REASON_BYTES, ToolApproval};
+pub use result::ClientToolResult;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::call::PlannedCall;
+use super::history::with_history;
+use super::state::TurnState;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::event::{Event, EventContext, EventData, NewEvent, RequestKind};
+use crate::id::{EventId, IdSource, OrgId, SessionId, TurnId};
+use crate::limits::MAX_EVENTS_PER_PAGE;
+use crate::store::{RuntimeBackends, StoreError, StoreResult, TurnAnswer};
+
+/// How often something is placed anew because the log went on meanwhile.
+const MAX_ATTEMPTS: u32 = 8;
+
+/// What was stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// The turn that it belongs to.
+    pub turn_id: TurnId,
+    /// Sequence of that turn's input.
+    pub input_sequence: u64,
+    /// The stored events.
+    pub events: Vec<Event>,
+    /// Whether the turn waits for nothing any more, so that an engine is to run it.
+    pub wakes_turn: bool,
+}
+
+/// Why nothing was stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutsideError {
+    /// No turn of the session waits for such.
+    #[error("{session} waits for no {what}; its status says when it waits, and tool.call_requested for what")]
+    NotWaiting {
+        /// The session.
+        session: SessionId,
+        /// "tool results" or "approvals".
+        what: &'static str,
+    },
+    /// The list is empty.
+    #[error("the list of {what} is empty; send at least one")]
+    Empty {
+        /// "tool results" or "approvals".
+        what: &'static str,
+    },
+    /// The turn waits for other calls.
+    #[error("{session} does not wait for {unknown:?}; it waits for {waiting:?}")]
+    Unknown {
+        /// The session.
+        session: SessionId,
+        /// The ids that it does not wait for, or that are there twice.
+        unknown: Vec<String>,
+        /// The ids that it waits for, in call order.
+        waiting: Vec<String>,
+    },
+    /// A text is too long to be kept and shown to a model.
+    #[error("what is said about {tool_call_id:?} has {bytes} bytes; at most {limit} are allowed: shorten it")]
+    TooLong {
+        /// Id of the call.
+        tool_call_id: String,
+        /// Length as text.
+        bytes: usize,
+        /// Most bytes.
+        limit: usize,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<OutsideError> for Error {
+    fn from(error: OutsideError) -> Self {
+        match error {
+            OutsideError::NotWaiting { .. } => Self::Conflict(error.to_string()),
+            OutsideError::Empty { .. } | OutsideError::Unknown { .. } => Self::Invalid(error.to_string()),
+            OutsideError::TooLong { .. } => Self::Limit(error.to_string()),
+            OutsideError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// Where results, answers and approvals are handed in.
+pub struct OutsideDesk<'a> {
+    /// The stores; their bus is told of what is stored.
+    pub backends: &'a RuntimeBackends,
+    /// Times of events.
+    pub clock: &'a dyn Clock,
+    /// Ids of events.
+    pub ids: &'a dyn IdSource,
+}
+
+/// Something that is said about one call.
+trait Statement {
+    /// What a list of them is called.
+    const WHAT: &'static str;
+
+    /// Whether it is about calls that wait for this.
+    fn suits(kind: RequestKind) -> bool;
+
+    /// Id of the call.
+    fn call_id(&self) -> &str;
+
+    /// Checks it without knowing the call.
+    fn check(&self) -> Result<(), OutsideError>;
+
+    /// It as events.
+    fn events(&self, asked: &Asked, now: Timestamp) -> Vec<EventData>;
+}
+
+/// A call that somebody was asked about.
+struct Asked {
+    planned: PlannedCall,
+    at: Timestamp,
+    capability_id: Option<String>,
+}
+
+impl OutsideDesk<'_> {
+    /// Stores results of client-side tools and answers to questions, all of them or none. Calls
+    /// without one go on waiting; after the last one the turn has to be given to an engine.
+    ///
+    /// # Errors
+    /// See [`OutsideError`].
+    pub async fn settle(&self, org: OrgId, session: SessionId, results: &[ClientToolResult]) -> Result<Accepted, OutsideError> {
+        self.place(org, session, results).await
+    }
+
+    /// Stores decisions about calls that wait for an approval, all of them or none. An allowed call
+    /// is executed exactly as it was requested, without another model call; a refused one is settled
+    /// with a sentence for the model. Calls without a decision go on waiting; after the last one
+    /// the turn has to be given to an engine.
+    ///
+    /// # Errors
+    /// See [`OutsideError`].
+    pub async fn decide(&self, org: OrgId, session: SessionId, approvals: &[ToolApproval]) -> Result<Accepted, OutsideError> {
+        self.place(org, session, approvals).await
+    }
+
+    async fn place<S: Statement>(&self, org: OrgId, session: SessionId, statements: &[S]) -> Result<Accepted, OutsideError> {
+        let what = S::WHAT;
+        if statements.is_empty() {
+            return Err(OutsideError::Empty { what });
+        }
+        statements.iter().try_for_each(Statement::check)?;
+        let mut attempt = 1;
+        loop {
+            let not_waiting = || OutsideError::NotWaiting { session, what };
+            let waiting = self.waiting(org, session).await?.ok_or_else(not_waiting)?;
+            let answer = self.answer(&waiting, session, statements)?;
+            let wakes_turn = answer.wakes_turn;
+            match self.backends.log.answer_turn(org, session, answer).await {
+                Ok(events) => {
+                    events.iter().cloned().for_each(|event| self.backends.event_bus.emit(event));
+                    let (turn_id, input_sequence) = (waiting.state.turn_id(), waiting.input_sequence);
+                    return Ok(Accepted { turn_id, input_sequence, events, wakes_turn });
+                }
+                Err(StoreError::NotFound { what: "waiting turn", .. }) => return Err(not_waiting()),
+                Err(StoreError::SequenceConflict { .. }) if attempt < MAX_ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The oldest open turn, as far as its log goes. Earlier events of the session count as well,
+    /// because they may have decided about calls of this turn.
+    async fn waiting(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Waiting>> {
+        let Some(&turn) = self.backends.log.open_turns(org, session).await?.first() else { return Ok(None) };
+        let (history, input_sequence) =
+            with_history(self.backends, org, session, |history| (history.clone(), history.conversation().start_of(turn).unwrap_or(1)))
+                .await?;
+        let mut waiting = Waiting { state: TurnState::resume(turn, history), input_sequence, requested: BTreeMap::new() };
+        let mut after = input_sequence - 1;
+        loop {
+            let page = self.backends.log.read_events(org, session, after, MAX_EVENTS_PER_PAGE).await?;
+            page.iter().for_each(|event| waiting.take(event));
+            match page.last().and_then(|event| event.sequence) {
+                Some(last) if page.len() == MAX_EVENTS_PER_PAGE => after = last,
+                _ => return Ok(Some(waiting)),
+            }
+        }
+    }
+
+    fn answer<S: Statement>(&self, waiting: &Waiting, session: SessionId, statements: &[S]) -> Result<TurnAnswer, OutsideError> {
+        let calls = waiting.match_up(session, statements)?;
+        let (state, now) = (&waiting.state, self.clock.now());
+        let context = EventContext { turn_id: Some(state.turn_id()), input_message_id: state.input_message_id() };
+        let said = statements.iter().zip(&calls).flat_map(|(statement, asked)| statement.events(asked, now));
+        let new = |data| NewEvent { id: EventId::from_uuid(self.ids.next()), ts: now, context, data };
+        let events: Vec<NewEvent> = said.map(new).collect();
+        Ok(TurnAnswer {
+            turn_id: state.turn_id(),
+            expected_sequence: state.last_sequence(),
+            wakes_turn: waiting.is_over_after(session, &events),
+            events,
+        })
+    }
+}
+
+/// A turn, and when it asked about which calls.
+struct Waiting {
+    state: TurnState,
+    input_sequence: u64,
+    requested: BTreeMap<String, (Timestamp, Option<String>)>,
+}
+
+impl Waiting {
+    fn take(&mut self, event: &Event) {
+        self.state.fold(event);
+        if let EventData::ToolCallRequested { tool_calls, .. } = &event.data
+            && event.context.turn_id == Some(self.state.turn_id())
+        {
+            let asked = tool_calls.iter().map(|request| (request.tool_call.id.clone(), (event.ts, request.capability_id.clone())));
+            self.requested.extend(asked);
+        }
+    }
+
+    /// The call of each statement.
+    fn match_up<S: Statement>(&self, session: SessionId, statements: &[S]) -> Result<Vec<Asked>, OutsideError> {
+        let mut asked: Vec<PlannedCall> = self.state.unsettled_calls();
+        asked.retain(|call| call.requested && call.waits_for.is_some_and(S::suits));
+        if asked.is_empty() {
+            return Err(OutsideError::NotWaiting { session, what: S::WHAT });
+        }
+        let waiting: Vec<String> = asked.iter().map(|planned| planned.call.id.clone()).collect();
+        let (mut calls, mut unknown) = (Vec::new(), Vec::new());
+        for statement in statements {
+            match asked.iter().position(|planned| planned.call.id == statement.call_id()) {
+                Some(at) => {
+                    let planned = asked.swap_remove(at);
+                    let (at, capability_id) = self.requested.get(&planned.call.id).cloned().unwrap_or_default();
+                    calls.push(Asked { planned, at, capability_id });
+                }
+                None => unknown.push(statement.call_id().to_owned()),
+            }
+        }
+        if unknown.is_empty() { Ok(calls) } else { Err(OutsideError::Unknown { session, unknown, waiting }) }
+    }
+
+    /// Whether nothing is asked any more once these events are stored.
+    fn is_over_after(&self, session: SessionId, events: &[NewEvent]) -> bool {
+        let mut state = self.state.clone();
+        for (event, sequence) in events.iter().cloned().zip(state.last_sequence() + 1..) {
+            state.fold(&event.at(session, Some(sequence)));
+        }
+        !state.unsettled_calls().iter().any(|call| call.requested && call.waits_for.is_some())
+    }
+}
