@@ -314,6 +314,9 @@ pub enum EventData {
         duration_ms: u64,
         /// Tokens of the summary's model call.
         usage: TokenUsage,
+        /// What a component driver used for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<Receipt>,
     },
     /// The user connected an account that a tool call asked for. The call is executed again,
     /// exactly as it was requested.

@@ -6,13 +6,14 @@ use std::fmt::Write as _;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use super::compaction::Cut;
+use super::compaction::{Cut, window};
 use super::context::TurnContext;
 use super::executor::Run;
 use super::journal::Halt;
 use super::state::millis;
 use super::stop::Stop;
 use super::toolset::cut;
+use crate::component::Receipt;
 use crate::driver::{Answer, ChatRequest, DriverContext, DriverError, DriverErrorKind, complete};
 use crate::event::{CompactionReason, CompactionStrategy, EventData, TokenUsage};
 use crate::id::MessageId;
@@ -40,6 +41,7 @@ const SYSTEM_PROMPT: &str = "You write the summary with which an assistant goes 
 struct Summary {
     text: String,
     usage: TokenUsage,
+    receipt: Option<Receipt>,
 }
 
 impl Run<'_> {
@@ -54,9 +56,9 @@ impl Run<'_> {
                 return Ok(());
             }
         };
-        let (strategy_used, usage, summary) = match summarized {
-            Some(Summary { text, usage }) => (CompactionStrategy::Summarization, usage, format!("{SUMMARY_HEADER}\n\n{text}")),
-            None => (CompactionStrategy::Trim, TokenUsage::default(), trimmed(&cut)),
+        let (strategy_used, Summary { text, usage, receipt }) = match summarized {
+            Some(summary) => (CompactionStrategy::Summarization, summary),
+            None => (CompactionStrategy::Trim, Summary { text: trimmed(&cut), usage: TokenUsage::default(), receipt: None }),
         };
         let compacted = EventData::ContextCompacted {
             turn_id,
@@ -65,9 +67,10 @@ impl Run<'_> {
             messages_before: cut.before,
             messages_dropped: cut.dropped.len(),
             first_kept_message_id: cut.first_kept,
-            summary,
+            summary: format!("{SUMMARY_HEADER}\n\n{text}"),
             duration_ms: millis(started, self.journal.now()),
             usage,
+            receipt,
         };
         self.journal.append(vec![compacted]).await
     }
@@ -76,7 +79,7 @@ impl Run<'_> {
     /// conversation that goes on without its older part is better than one that ends.
     async fn summarize(&self, context: &TurnContext, cut: &Cut) -> Result<Option<Summary>, Stop> {
         let Some(rule) = context.rules.compaction.as_ref().filter(|rule| rule.summarizes) else { return Ok(None) };
-        let window = rule.window_tokens.unwrap_or(super::compaction::DEFAULT_WINDOW_TOKENS);
+        let window = window(rule, &context.model_profile);
         let most = usize::try_from(window * TRANSCRIPT_PERCENT / 100).unwrap_or(usize::MAX).saturating_mul(BYTES_PER_TOKEN);
         let mut prompt = SYSTEM_PROMPT.to_owned();
         if let Some(instructions) = &rule.instructions {
@@ -109,6 +112,7 @@ impl Run<'_> {
         let model = &context.model_with_provider;
         let missing = || DriverError::new(DriverErrorKind::Configuration, format!("no driver {} is registered", model.provider_type));
         let driver = context.driver.as_ref().ok_or_else(missing)?.create(&model.driver_config());
+        let receipt = way.receipt.clone();
         let mut stream = complete(driver.as_ref(), model, request, way).await.stream?;
         let mut answer = Answer::of(&model.provider_type);
         while answer.finish().is_none() {
@@ -126,16 +130,18 @@ impl Run<'_> {
         if text.is_empty() {
             return Err(DriverError::new(DriverErrorKind::InvalidRequest, "the summary is empty"));
         }
-        Ok(Summary { text, usage: answer.usage() })
+        // The receipt of a component's call is left at the end of its stream.
+        drop(stream);
+        Ok(Summary { text, usage: answer.usage(), receipt: receipt.take() })
     }
 }
 
 /// What stands in place of messages of which there is no summary. An earlier summary is kept.
 fn trimmed(dropped: &Cut) -> String {
-    let earlier = dropped.dropped.first().map(|message| message.text()).filter(|text| text.starts_with(SUMMARY_HEADER));
-    let earlier = earlier.unwrap_or_else(|| SUMMARY_HEADER.to_owned());
+    let first = dropped.dropped.first().map(|message| message.text()).unwrap_or_default();
+    let earlier = first.strip_prefix(SUMMARY_HEADER).unwrap_or_default();
     let note = format!("{} messages are left out here without a summary.", dropped.dropped.len());
-    format!("{}\n\n{note}", cut(&earlier, MAX_SUMMARY_BYTES))
+    format!("{}\n\n{note}", cut(earlier.trim(), MAX_SUMMARY_BYTES)).trim_start().to_owned()
 }
 
 /// The messages as text of at most so many bytes. Long parts are shortened, more and more until it

@@ -4,13 +4,19 @@ use std::sync::Arc;
 
 use super::conversation::View;
 use crate::capability::CompactionRule;
+use crate::driver::profile::ModelProfile;
 use crate::event::CompactionReason;
 use crate::id::MessageId;
 use crate::message::{Message, Role};
 use crate::tokens::{BYTES_PER_TOKEN, estimate_tokens, message_bytes};
 
 /// Context of a model of which nothing is known, in tokens: what current models have at least.
-pub(super) const DEFAULT_WINDOW_TOKENS: u64 = 128_000;
+const DEFAULT_WINDOW_TOKENS: u64 = 128_000;
+
+/// The context of a turn's model in tokens: what the rule says, else what is known of the model.
+pub(super) fn window(rule: &CompactionRule, profile: &ModelProfile) -> u64 {
+    rule.window_tokens.or(profile.limits.context).unwrap_or(DEFAULT_WINDOW_TOKENS)
+}
 
 /// The rule of a turn with the figures of its model.
 #[derive(Debug, Clone, PartialEq)]

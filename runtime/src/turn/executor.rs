@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::store_waits;
-use super::compaction::{Budget, DEFAULT_WINDOW_TOKENS};
+use super::compaction::{Budget, window};
 use super::context::{ContextSources, TurnContext, assemble_turn_context};
 use super::context_error::ContextError;
 use super::journal::{Halt, Journal};
@@ -337,7 +337,7 @@ fn budget(context: &TurnContext) -> Option<Budget> {
     let rule = context.rules.compaction.clone()?;
     let agent = &context.runtime_agent;
     let overhead = estimate_tokens(agent.system_prompt.len() + agent.tools.iter().map(tool_bytes).sum::<usize>());
-    Some(Budget { window: rule.window_tokens.unwrap_or(DEFAULT_WINDOW_TOKENS), overhead, rule })
+    Some(Budget { window: window(&rule, &context.model_profile), overhead, rule })
 }
 
 fn out_of_time() -> Stop {

@@ -107,6 +107,7 @@ fn data(kind: u8, sequence: u64, turn_id: TurnId) -> EventData {
             summary: "earlier".to_owned(),
             duration_ms: 0,
             usage,
+            receipt: None,
         },
         _ => EventData::OutputMessageDelta { turn_id, message_id: input_message_id, delta: "live".to_owned(), offset: 0 },
     }
