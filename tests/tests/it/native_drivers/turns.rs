@@ -16,8 +16,8 @@ const OF_THE_MODEL: [&str; 3] = ["provider", "opaque", "response_id"];
 async fn log_of(wire: Wire) -> Vec<Value> {
     let vendor = StubVendor::start(wire).await;
     let calls = [
-        ("call_A1", "test_weather__get_weather", json!({ "location": "Oslo" })),
-        ("call_B2", "test_weather__get_forecast", json!({ "location": "Bergen", "days": 1 })),
+        ("call_A1", "get_weather", json!({ "location": "Oslo" })),
+        ("call_B2", "get_forecast", json!({ "location": "Bergen", "days": 1 })),
     ];
     vendor.play(Reply::answer(Answer::text(&["I ", "look."]).then_calls(&calls))).play(Reply::answer(Answer::text(&["Wet, ", "both."])));
     let mut capabilities = CapabilityRegistry::new();
@@ -45,6 +45,8 @@ async fn log_of(wire: Wire) -> Vec<Value> {
     assert_eq!((turn.iterations, turn.tool_calls_count, vendor.unplayed()), (2, 2, 0), "{wire:?}");
     let events = serde_json::to_value(runtime.events()).expect("events are JSON");
     let Value::Array(events) = events else { panic!("events are a list") };
+    let settled = events.iter().filter(|event| event["type"] == "tool.completed" && event["data"]["success"] == true);
+    assert_eq!(settled.count(), 2, "{wire:?}: both tools were called");
     let mut ids = Vec::new();
     // What is only shown live depends on how the text was cut.
     let durable = events.into_iter().filter(|event| event["sequence"].is_u64());
