@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 
+use super::accounts::{Account, SecretAccess, Spent};
 use super::bindings::everwit::types::common::Failure as WitFailure;
 use super::bindings::everwit::types::tools::CallOutput;
 use super::bindings::exports::everwit::capability::describe::Description;
@@ -77,6 +78,8 @@ pub(super) struct Circumstances<'a> {
     pub(super) budget: &'a Budget,
     pub(super) cancel: &'a CancellationToken,
     pub(super) sink: &'a Arc<dyn ToolSink>,
+    /// Whose secrets it may open; none if it is nobody's call.
+    pub(super) account: Option<&'a Account>,
 }
 
 /// What became of a call.
@@ -87,6 +90,7 @@ pub(super) struct Finished<T> {
     pub(super) output_left: u64,
     pub(super) usage: CallUsage,
     pub(super) logs: Vec<LogLine>,
+    pub(super) secrets: Spent,
 }
 
 /// What a component says about itself.
@@ -207,7 +211,8 @@ impl<'a> Call<'a> {
             http_requests: state.http.requests(),
         };
         let emitted = std::mem::take(&mut state.call.emitted);
-        Finished { result, emitted, output_left: state.call.output_left, usage, logs: state.log.take() }
+        let secrets = state.secrets.finish();
+        Finished { result, emitted, output_left: state.call.output_left, usage, logs: state.log.take(), secrets }
     }
 }
 
@@ -241,6 +246,7 @@ pub(super) fn armed(
         subject: circumstances.subject.clone(),
         org: circumstances.org,
         http: HttpAccess::default(),
+        secrets: SecretAccess::new(circumstances.account.cloned()),
         table,
         log,
     };
@@ -292,7 +298,8 @@ pub(super) async fn supervise<T>(
 
 fn refused<T>(kind: StopKind, message: &str, budget: &Budget) -> Finished<T> {
     let usage = CallUsage { fuel_limit: budget.fuel, ..CallUsage::default() };
-    Finished { result: Err(stopped(kind, message.to_owned())), emitted: Vec::new(), output_left: 0, usage, logs: Vec::new() }
+    let result = Err(stopped(kind, message.to_owned()));
+    Finished { result, emitted: Vec::new(), output_left: 0, usage, logs: Vec::new(), secrets: Spent::default() }
 }
 
 pub(super) fn stopped(kind: StopKind, message: String) -> Stopped {

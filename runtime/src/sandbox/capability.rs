@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::Sandbox;
+use super::accounts::{Account, Spent};
 use super::bindings::exports::everwit::capability::tools::Context;
 use super::call::{self, Circumstances, Finished};
 use super::convert;
@@ -13,7 +14,8 @@ use super::loaded::Loaded;
 use super::pseudonym::Pseudonyms;
 use super::state::Subject;
 use crate::capability::{
-    CallError, Capability, CapabilityRegistry, CapabilitySource, StopKind, ToolCallContext, ToolDefinition, ToolOutcome, tool_name,
+    CallError, Capability, CapabilityRegistry, CapabilitySource, LogLine, StopKind, ToolCallContext, ToolDefinition, ToolOutcome,
+    ToolOutput, tool_name,
 };
 use crate::component::{
     Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Effects, Grant, Permissions, Receipt, ToolDescription,
@@ -22,6 +24,7 @@ use crate::error::Error;
 use crate::event::PinnedCapability;
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
+use crate::message::ContentPart;
 use crate::store::ComponentStore;
 
 /// One version of a component, ready to be called.
@@ -52,7 +55,8 @@ impl ComponentCapability {
     pub(super) fn new(sandbox: Sandbox, loaded: Arc<Loaded>, description: ComponentDescription, digest: Digest, terms: Terms) -> Self {
         let Terms { version, grant, budget } = terms;
         let tools = description.tools.iter().map(|tool| definition(tool, &grant)).collect();
-        let subject = Arc::new(Subject { component: description.id.clone(), grant });
+        let secrets = description.permissions.secrets.clone();
+        let subject = Arc::new(Subject { component: description.id.clone(), grant, secrets });
         let pseudonyms = sandbox.pseudonyms(&description.id);
         Self { sandbox, loaded, description, tools, version, digest, subject, pseudonyms, budget }
     }
@@ -128,11 +132,19 @@ impl Capability for ComponentCapability {
     async fn call_tool(&self, call: &ToolCallContext, tool: &str, arguments: Value) -> ToolOutcome {
         let context = self.context(call);
         let arguments = arguments.to_string();
-        let circumstances =
-            Circumstances { org: call.org_id, subject: &self.subject, budget: &self.budget, cancel: &call.cancel, sink: &call.sink };
+        let resolver = call.services.backends.connection_resolver.clone();
+        let account = resolver.map(|resolver| Account { session: call.session_id, resolver });
+        let circumstances = Circumstances {
+            org: call.org_id,
+            subject: &self.subject,
+            budget: &self.budget,
+            cancel: &call.cancel,
+            sink: &call.sink,
+            account: account.as_ref(),
+        };
         let (services, slots) = (self.sandbox.services(), self.sandbox.slots());
         let finished = call::call_tool(services, slots, &self.loaded, circumstances, (&context, tool, &arguments)).await;
-        let Finished { result, emitted, output_left, mut usage, logs } = finished;
+        let Finished { result, emitted, output_left, mut usage, mut logs, secrets } = finished;
         let result = match result {
             Ok(Ok(output)) => {
                 let bytes = convert::output_bytes(&output);
@@ -140,12 +152,44 @@ impl Capability for ComponentCapability {
                 self.check_output(bytes as u64, output_left)
                     .and_then(|()| convert::output(output, emitted).map_err(|stop| CallError::Stopped(stop.into())))
             }
-            Ok(Err(failure)) => Err(CallError::Failed(convert::failure(failure))),
+            // It failed because of what its user has not connected yet.
+            Ok(Err(failure)) => Err(match &secrets.missing {
+                Some(provider) => CallError::ConnectionRequired { provider: provider.clone() },
+                None => CallError::Failed(convert::failure(failure)),
+            }),
             Err(stopped) => Err(CallError::Stopped(stopped)),
         };
+        let result = scrubbed(result, &mut logs, &secrets);
         let receipt = Receipt { component: self.description.id.clone(), version: self.version, digest: self.digest, usage };
         ToolOutcome { result, receipt: Some(receipt), logs }
     }
+}
+
+/// What leaves a call, without values of secrets: a server may have repeated one to the guest.
+fn scrubbed(mut result: Result<ToolOutput, CallError>, logs: &mut [LogLine], secrets: &Spent) -> Result<ToolOutput, CallError> {
+    if secrets.is_empty() {
+        return result;
+    }
+    logs.iter_mut().for_each(|line| secrets.scrub(&mut line.message));
+    match &mut result {
+        Ok(output) => {
+            for part in &mut output.parts {
+                if let ContentPart::Text { text } = part {
+                    secrets.scrub(text);
+                }
+            }
+            if let Some(structured) = &mut output.structured {
+                let mut text = structured.to_string();
+                secrets.scrub(&mut text);
+                // A value without quotes and backslashes leaves JSON what it was.
+                *structured = serde_json::from_str(&text).unwrap_or(Value::Null);
+            }
+        }
+        Err(CallError::Failed(failure)) => secrets.scrub(&mut failure.message),
+        Err(CallError::Stopped(stopped)) => secrets.scrub(&mut stopped.message),
+        Err(CallError::ConnectionRequired { .. }) => {}
+    }
+    result
 }
 
 impl ComponentCapability {

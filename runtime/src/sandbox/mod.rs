@@ -4,6 +4,7 @@
 //! process; from then on it is a [`ComponentCapability`], of which every call runs in a fresh
 //! store and instance with all limits armed before anything of the guest runs.
 
+mod accounts;
 mod admit;
 mod bindings;
 mod cache;
@@ -274,7 +275,7 @@ impl Sandbox {
 
     /// Asks a component what it is. That is nobody's call: no org, no grant, no listener.
     async fn describe(&self, loaded: &Loaded) -> Finished<Described> {
-        let subject = Arc::new(Subject { component: String::new(), grant: Grant::default() });
+        let subject = Arc::new(Subject { component: String::new(), grant: Grant::default(), secrets: Vec::new() });
         let (cancel, sink): (_, Arc<dyn ToolSink>) = (CancellationToken::new(), Arc::new(NoSink));
         let circumstances = Circumstances {
             org: OrgId::from_uuid(uuid::Uuid::nil()),
@@ -282,6 +283,7 @@ impl Sandbox {
             budget: &Budget::DESCRIBE,
             cancel: &cancel,
             sink: &sink,
+            account: None,
         };
         call::describe(&self.inner.services, &self.inner.slots, loaded, circumstances).await
     }

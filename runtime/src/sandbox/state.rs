@@ -7,13 +7,14 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::accounts::SecretAccess;
 use super::imports::{http::HttpAccess, log::LogCapture};
 use super::ledger::Ledger;
 use super::limiter::Limiter;
 use super::trap::Stop;
 use crate::capability::{StopKind, ToolSink};
 use crate::clock::Clock;
-use crate::component::Grant;
+use crate::component::{Grant, SecretPermission};
 use crate::id::OrgId;
 use crate::limits::Budget;
 use crate::message::ContentPart;
@@ -34,6 +35,7 @@ pub(super) struct CallState {
     /// For whom.
     pub(super) org: OrgId,
     pub(super) http: HttpAccess,
+    pub(super) secrets: SecretAccess,
     pub(super) table: ResourceTable,
     /// Only for components that import WASI.
     pub(super) wasi: Option<Box<WasiCtx>>,
@@ -103,6 +105,8 @@ pub(super) struct Subject {
     /// Its capability id.
     pub(super) component: String,
     pub(super) grant: Grant,
+    /// The secrets that it asks for, with host and place.
+    pub(super) secrets: Vec<SecretPermission>,
 }
 
 /// Everything outside a call that its imports can reach. One place, so that a recording can

@@ -37,4 +37,7 @@ fn get(
 capability! { id: "sleeper", title: "Sleeper", summary: "Waits for servers.", tools: [get], permissions: {
 http: [{ host: "upstream.test", methods: ["GET", "POST"], reason: "Tests" }, { host: "*.wild.test", reason: "Tests" },
     { host: "localhost", reason: "Tests" }, { host: "127.0.0.1", reason: "Tests" }],
-secrets: [{ name: "upstream-key", host: "upstream.test", place: "header:authorization", required: false }] } }
+secrets: [{ name: "upstream-key", host: "upstream.test", place: "header:authorization", required: false },
+    { name: "plain-key", host: "upstream.test:80", place: "header:authorization", required: false },
+    { name: "query-key", host: "upstream.test:80", place: "query:key", required: false },
+    { name: "unbound-key", host: "upstream.test:80", place: "query:key", required: false }] } }

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::support::{Api, Server, ServerOptions, everwit, files_with, mode, send};
 
@@ -378,4 +379,39 @@ async fn configured_keys_rotate_while_the_server_runs() {
     assert!(!works(&server.api(), &provider).await, "the old key is of no use any more");
     let refused = rotate(&server, &[("EVERWIT_ENCRYPTION_KEY", "kek-v1:c2hvcnQ=")]).await.expect_err("the key is too short");
     assert!(refused.contains("32 bytes") && !refused.contains("c2hvcnQ"), "{refused}");
+}
+
+/// More rows than one step of a rotation has, so that there is something left to do after the first.
+const MANY: usize = 250;
+
+#[tokio::test]
+async fn a_rotation_that_is_killed_goes_on_where_it_was() {
+    let key = |key: &str| vec!["--encryption-key".to_owned(), key.to_owned()];
+    let server = Server::start_with(ServerOptions { args: key(KEY_ONE), ..ServerOptions::default() }).await;
+    let api = server.api();
+    let session = api.session().await;
+    let secrets = json!({ "secrets": { "ISSUES_API_KEY": PLANTED } });
+    send(api.request(Method::PUT, &format!("/v1/sessions/{session}/storage/secrets")).json(&secrets)).await.expect(200);
+    let mut ids = Vec::new();
+    for number in 0..MANY {
+        ids.push(created(&api, "/v1/providers", &provider(&format!("p{number}"))).await);
+    }
+    let keys = [("EVERWIT_ENCRYPTION_KEY", KEY_TWO), ("EVERWIT_ENCRYPTION_KEY_PREVIOUS", KEY_ONE)];
+    let mut command = everwit();
+    command.envs(keys).args(["db", "rotate-keys", "--json", "--data-dir"]).arg(server.data_dir());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command runs");
+    let mut progress = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    let line = progress.next_line().await.expect("it tells").expect("a line");
+    assert!(line.contains("100 rows examined"), "{line}");
+    child.kill().await.expect("it is killed");
+    let done = rotate(&server, &keys).await.expect("a rotation");
+    assert_eq!(done["examined"], MANY + 1);
+    assert!(done["encrypted_again"].as_u64() <= Some(MANY as u64 + 1 - 100), "what was done stays done: {done}");
+    assert_eq!(rotate(&server, &keys).await.expect("nothing to do")["encrypted_again"], 0);
+    let server = server.kill_and_restart_with(key(KEY_TWO)).await;
+    let api = server.api();
+    for id in [&ids[0], &ids[MANY - 1]] {
+        api.post(&format!("/v1/providers/{id}/models"), &json!({ "model_id": "m" })).await.expect(201);
+        assert!(works(&api, id).await, "the new key alone opens {id}");
+    }
 }

@@ -60,7 +60,7 @@ impl Running {
         let (cancel, sink): (_, Arc<dyn ToolSink>) = (CancellationToken::new(), Arc::new(NoSink));
         // Whose completion it is makes no difference to a guest that can reach nothing.
         let org = OrgId::from_uuid(uuid::Uuid::nil());
-        let circumstances = Circumstances { org, subject, budget, cancel: &cancel, sink: &sink };
+        let circumstances = Circumstances { org, subject, budget, cancel: &cancel, sink: &sink, account: None };
         let store = armed(services, loaded, circumstances, began, deadline)
             .map_err(|error| stopped(StopKind::Internal, format!("the call could not be prepared: {error:#}")))?;
         let (budget, left) = (*budget, budget.fuel);

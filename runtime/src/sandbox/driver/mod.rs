@@ -73,7 +73,7 @@ impl ComponentDriver {
             return Err(Error::Sandbox(format!("{digest} is no driver")));
         };
         let id = description.id.parse().map_err(|error| Error::Sandbox(format!("{digest}: {error}")))?;
-        let subject = Arc::new(Subject { component: description.id.clone(), grant: Grant::default() });
+        let subject = Arc::new(Subject { component: description.id.clone(), grant: Grant::default(), secrets: Vec::new() });
         let Terms { version, budget, .. } = terms;
         let services = sandbox.services().clone();
         Ok(Self { inner: Arc::new(Inner { sandbox, services, loaded, id, description, version, digest, subject, budget }) })

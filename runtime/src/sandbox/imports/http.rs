@@ -95,6 +95,7 @@ impl client::HostResponse for CallState {
 impl client::Host for CallState {
     async fn send(&mut self, request: Request) -> wasmtime::Result<Result<Resource<Response>, Fault>> {
         self.enter(request.url.len() + fields_bytes(&request.headers) + request.body.len()).await?;
+        let url = request.url.clone();
         let request = EgressRequest {
             method: request.method,
             url: request.url,
@@ -103,11 +104,17 @@ impl client::Host for CallState {
             timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
             ..EgressRequest::default()
         };
-        let Self { budget, call, services, subject, org, http, .. } = self;
+        let Self { budget, call, services, subject, org, http, secrets, .. } = self;
         let quota = http
             .quota
             .get_or_insert_with(|| EgressQuota::new(budget.http_requests, budget.http_bytes, (call.deadline + DEADLINE_MARGIN).into()));
-        let sent = services.gateway.send(&org.to_string(), &subject.grant, request, quota).await;
+        let (scope, gateway) = (org.to_string(), &services.gateway);
+        let checked = gateway.check(&scope, &subject.grant, request);
+        let checked = checked.and_then(|mut request| secrets.put(&mut request, &url).map(|()| request));
+        let sent = match checked {
+            Ok(request) => gateway.send_checked(&scope, request, quota).await,
+            Err(error) => Err(error),
+        };
         let sent = match sent {
             Ok(response) => Ok(self.table.push(response)?),
             Err(error) => Err(fault(error)),

@@ -1,36 +1,50 @@
-//! `everwit:secrets`: handles of granted secrets. No org can store a secret yet, so every name
-//! is unavailable, and a component that asks learns what would have to be bound.
+//! `everwit:secrets`: handles of granted secrets. A grant binds the name of a secret to a
+//! connection, `connection:<provider>`; the guest gets a placeholder, see
+//! [`accounts`](crate::sandbox::accounts).
 
 use wasmtime::component::Resource;
 
+use crate::sandbox::accounts::Handle;
 use crate::sandbox::bindings::everwit::secrets::{handles, store};
 use crate::sandbox::state::CallState;
 
-/// A handle. Cannot be made as long as there is nothing to hold.
+/// A handle.
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub enum Secret {}
+pub struct Secret(Handle);
 
 impl handles::Host for CallState {}
 
 impl handles::HostSecret for CallState {
     async fn token(&mut self, secret: Resource<Secret>) -> wasmtime::Result<String> {
-        match *self.table.get(&secret)? {}
+        self.enter(0).await?;
+        let token = self.table.get(&secret)?.0.token.clone();
+        self.leave(token.len())?;
+        Ok(token)
     }
 
     async fn audience(&mut self, secret: Resource<Secret>) -> wasmtime::Result<String> {
-        match *self.table.get(&secret)? {}
+        self.enter(0).await?;
+        let audience = self.table.get(&secret)?.0.audience.clone();
+        self.leave(audience.len())?;
+        Ok(audience)
     }
 
     async fn drop(&mut self, secret: Resource<Secret>) -> wasmtime::Result<()> {
-        match self.table.delete(secret)? {}
+        self.table.delete(secret)?;
+        Ok(())
     }
 }
 
 impl store::Host for CallState {
     async fn open(&mut self, name: String) -> wasmtime::Result<Result<Resource<Secret>, store::Absent>> {
         self.enter(name.len()).await?;
+        let Self { secrets, subject, org, .. } = self;
+        let opened = match secrets.open(subject, *org, &name).await {
+            Ok(handle) => Ok(self.table.push(Secret(handle))?),
+            Err(text) => Err(store::Absent::Unavailable(text)),
+        };
         self.leave(0)?;
-        Ok(Err(store::Absent::Unavailable(format!("no secret is bound to {name:?}; bind one when activating the version"))))
+        Ok(opened)
     }
 }

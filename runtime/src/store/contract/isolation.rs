@@ -329,6 +329,8 @@ pub(super) async fn the_same_ids_can_exist_in_two_orgs(case: &Case) {
     let other = own.added_by(case, case.other).await;
     assert_eq!(own.read_by(case, case.org).await, before);
     assert_isolated(ADDING_METHODS, &own.added_by(case, case.org).await, &other, &nobody);
+    // What the owner adds a second time can take the place of the first.
+    let before = own.read_by(case, case.org).await;
     // The other org has a row of its own by now: what it changes is not the owner's.
     own.changed_by(case, case.other).await;
     assert_eq!(own.read_by(case, case.org).await, before);

@@ -88,6 +88,11 @@ fn make_for(gateway: Gateway, max_concurrent_calls: usize) -> Sandbox {
     Sandbox::new(config, Arc::new(gateway), Arc::new(MemoryStore::default()), Arc::new(SystemClock)).expect("a sandbox")
 }
 
+/// A sandbox over a gateway.
+pub(crate) fn sandbox_over(gateway: Gateway) -> Sandbox {
+    make(gateway)
+}
+
 /// A sandbox from which nothing can leave.
 pub(crate) fn sandbox() -> Sandbox {
     make(Gateway::with_transport(GatewayConfig::default(), Arc::new(Names), Arc::new(NoWay)).expect("a gateway"))

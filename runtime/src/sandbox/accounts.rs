@@ -1,0 +1,228 @@
+//! The secrets of one call: which its guest has opened, and where each may go. The guest holds a
+//! random placeholder. The value takes its place in the granted place of a request to the granted
+//! host, and a request that carries a placeholder anywhere else is refused.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use url::form_urlencoded;
+
+use super::state::Subject;
+use crate::component::{Grant, HttpPermission, HttpRequestParts, SecretPermission};
+use crate::connection::UserConnectionResolver;
+use crate::egress::{CheckedRequest, EgressError, EgressErrorKind};
+use crate::id::{OrgId, SessionId};
+
+/// What a grant writes before the id of a connection provider: `{"secrets": {"tracker": "connection:issues"}}`.
+const CONNECTION: &str = "connection:";
+/// What placeholders begin with.
+const PREFIX: &str = "everwit_secret_";
+/// Random bytes of a placeholder: nobody guesses one.
+const PLACEHOLDER_BYTES: usize = 16;
+/// Secrets that one call may open.
+const MAX_OPENED: usize = 32;
+/// What stands where a value was.
+const HIDDEN: &str = "[secret]";
+
+/// For whom a call acts, and where that user's credentials are.
+#[derive(Clone)]
+pub(super) struct Account {
+    pub(super) session: SessionId,
+    pub(super) resolver: Arc<dyn UserConnectionResolver>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct SecretAccess {
+    account: Option<Account>,
+    opened: Vec<Opened>,
+    /// The connection provider that the user has to connect with first.
+    missing: Option<String>,
+}
+
+struct Opened {
+    name: String,
+    placeholder: String,
+    value: SecretString,
+    /// The host as a grant writes it.
+    host: String,
+    place: Place,
+}
+
+#[derive(PartialEq, Eq)]
+enum Place {
+    /// The name is in lower case.
+    Header(String),
+    Query(String),
+}
+
+impl Place {
+    fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':')? {
+            ("header", name) => HeaderName::from_bytes(name.as_bytes()).ok().map(|name| Self::Header(name.as_str().to_owned())),
+            ("query", name) if !name.is_empty() => Some(Self::Query(name.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// What the guest learns of a secret that it opened.
+#[derive(Debug)]
+pub(super) struct Handle {
+    pub(super) token: String,
+    pub(super) audience: String,
+}
+
+/// What is left of the secrets when a call is over.
+#[derive(Default)]
+pub(super) struct Spent {
+    values: Vec<SecretString>,
+    /// See [`SecretAccess`].
+    pub(super) missing: Option<String>,
+}
+
+impl SecretAccess {
+    /// The secrets of a call; without an account nothing can be opened.
+    pub(super) fn new(account: Option<Account>) -> Self {
+        Self { account, ..Self::default() }
+    }
+
+    /// Opens the secret that the tenant bound to a name.
+    ///
+    /// # Errors
+    /// Why there is none, for the guest.
+    pub(super) async fn open(&mut self, subject: &Subject, org: OrgId, name: &str) -> Result<Handle, String> {
+        let unbound = || format!("no secret is bound to {name:?}; bind one when activating the version");
+        let (Some(bound), Some(asked)) = (subject.grant.secrets.get(name), subject.secrets.iter().find(|asked| asked.name == name)) else {
+            return Err(unbound());
+        };
+        let (Some(provider), Some(account)) = (bound.strip_prefix(CONNECTION), &self.account) else { return Err(unbound()) };
+        if self.opened.len() >= MAX_OPENED {
+            return Err(format!("one call opens at most {MAX_OPENED} secrets"));
+        }
+        let place = Place::parse(&asked.place).ok_or_else(|| format!("the place {:?} of {name:?} is none", asked.place))?;
+        let unusable = |error: crate::Error| format!("the secret {name:?} cannot be used right now: {error}");
+        let hosts = account.resolver.hosts(org, provider).await.map_err(unusable)?;
+        if !hosts.contains(&asked.host) {
+            return Err(format!("credentials of {provider:?} are not sent to {:?}; they are for {}", asked.host, hosts.join(", ")));
+        }
+        let Some(credential) = account.resolver.connection(org, account.session, provider).await.map_err(unusable)? else {
+            self.missing = Some(provider.to_lowercase());
+            return Err(format!("the user has to connect with {provider:?} first"));
+        };
+        self.keep(asked, place, credential.token)
+    }
+
+    fn keep(&mut self, asked: &SecretPermission, place: Place, value: SecretString) -> Result<Handle, String> {
+        let mut bytes = [0; PLACEHOLDER_BYTES];
+        getrandom::fill(&mut bytes).map_err(|_| "the system gives no randomness".to_owned())?;
+        let placeholder = format!("{PREFIX}{:032x}", u128::from_be_bytes(bytes));
+        let handle = Handle { token: placeholder.clone(), audience: format!("{} {}", asked.host, asked.place) };
+        self.opened.push(Opened { name: asked.name.clone(), placeholder, value, host: asked.host.clone(), place });
+        Ok(handle)
+    }
+
+    /// Puts the values of placeholders into a request; `url` is its URL as the guest wrote it.
+    ///
+    /// # Errors
+    /// `denied` for a placeholder on another host or in another place than its own.
+    pub(super) fn put(&self, request: &mut CheckedRequest, url: &str) -> Result<(), EgressError> {
+        self.opened.iter().try_for_each(|opened| opened.put(request, url))
+    }
+
+    /// Ends the call.
+    pub(super) fn finish(&mut self) -> Spent {
+        Spent { values: self.opened.drain(..).map(|opened| opened.value).collect(), missing: self.missing.take() }
+    }
+}
+
+impl Opened {
+    fn put(&self, request: &mut CheckedRequest, url: &str) -> Result<(), EgressError> {
+        let before_query = url.split('?').next().unwrap_or_default();
+        let in_body = request.body().windows(self.placeholder.len()).any(|window| window == self.placeholder.as_bytes());
+        let in_name = request.headers().keys().any(|name| name.as_str().contains(&self.placeholder));
+        if before_query.contains(&self.placeholder) || in_body || in_name {
+            return Err(self.misplaced(request));
+        }
+        let carried = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains(&self.placeholder));
+        let names: Vec<HeaderName> = request.headers().iter().filter(|(_, value)| carried(value)).map(|(name, _)| name.clone()).collect();
+        let in_query = request.query().is_some_and(|query| query.contains(&self.placeholder));
+        if names.is_empty() && !in_query {
+            return Ok(());
+        }
+        if !self.is_for(request) {
+            return Err(self.misplaced(request));
+        }
+        for name in names {
+            if self.place != Place::Header(name.as_str().to_owned()) {
+                return Err(self.misplaced(request));
+            }
+            for (_, value) in request.headers_mut().iter_mut().filter(|(field, _)| **field == name) {
+                *value = self.filled(value)?;
+            }
+        }
+        if in_query {
+            let query = self.filled_query(request)?;
+            request.set_query(Some(&query));
+        }
+        Ok(())
+    }
+
+    fn filled(&self, value: &HeaderValue) -> Result<HeaderValue, EgressError> {
+        let Ok(text) = value.to_str() else { return Ok(value.clone()) };
+        let filled = HeaderValue::from_str(&text.replace(&self.placeholder, self.value.expose_secret()));
+        let mut filled = filled.map_err(|_| EgressError::new(EgressErrorKind::Invalid, "the secret cannot be sent in a header field"))?;
+        filled.set_sensitive(true);
+        Ok(filled)
+    }
+
+    fn filled_query(&self, request: &CheckedRequest) -> Result<String, EgressError> {
+        let mut filled = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in form_urlencoded::parse(request.query().unwrap_or_default().as_bytes()) {
+            let carries = value.contains(&self.placeholder);
+            if name.contains(&self.placeholder) || (carries && self.place != Place::Query(name.clone().into_owned())) {
+                return Err(self.misplaced(request));
+            }
+            filled.append_pair(&name, &value.replace(&self.placeholder, self.value.expose_secret()));
+        }
+        Ok(filled.finish())
+    }
+
+    fn is_for(&self, request: &CheckedRequest) -> bool {
+        let methods = vec![request.method().to_string()];
+        let http = vec![HttpPermission { host: self.host.clone(), methods, path_prefix: None, reason: String::new() }];
+        let (host, port) = (request.host(), request.port());
+        let default_port = request.is_https() && port == 443;
+        let parts = HttpRequestParts { method: request.method().as_str(), host, port, default_port, path: "/" };
+        Grant { http, ..Grant::default() }.allows_request(&parts).is_ok()
+    }
+
+    fn misplaced(&self, request: &CheckedRequest) -> EgressError {
+        tracing::warn!(secret = self.name, host = request.host(), "a request carried a secret's placeholder where it does not belong");
+        let place = match &self.place {
+            Place::Header(name) => format!("the header field {name:?}"),
+            Place::Query(name) => format!("the query parameter {name:?}"),
+        };
+        EgressError::new(
+            EgressErrorKind::Denied,
+            format!("the secret {:?} may only be in {place} of a request to {}", self.name, self.host),
+        )
+    }
+}
+
+impl Spent {
+    /// A text that leaves the call, without values: a server may have repeated one.
+    pub(super) fn scrub(&self, text: &mut String) {
+        for value in self.values.iter().map(|value| value.expose_secret()) {
+            if text.contains(value) {
+                *text = text.replace(value, HIDDEN);
+            }
+        }
+    }
+
+    /// Whether there is nothing to hide.
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+}
