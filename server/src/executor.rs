@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use everwit_runtime::connection::Connections;
 use everwit_runtime::driver::llmsim::register_driver;
-use everwit_runtime::driver::{DriverHost, DriverId, ResolvedModel};
+use everwit_runtime::driver::{DriverHost, DriverId, ResolvedModel, StoredTokens};
 use everwit_runtime::engine::{EmbeddedEngine, Engine};
 use everwit_runtime::turn::TurnPlatform;
 use everwit_runtime::{CapabilityRegistry, PlatformDefinition};
@@ -46,6 +46,8 @@ impl Assembled {
         if let Some(script) = &config.llmsim {
             register_driver(&mut drivers, script.clone());
         }
+        let driver_host = DriverHost::new(egress.clone(), site.moments.clock.clone(), site.moments.ids.clone())
+            .with_keeper(Arc::new(StoredTokens::new(&site.stores)));
         let providers = Arc::new(platform.connection_providers().clone());
         let (clock, refreshes) = (site.moments.clock.clone(), site.refreshes.clone());
         let connections = Arc::new(Connections::new(&site.stores, providers, egress.clone(), clock, refreshes));
@@ -57,7 +59,7 @@ impl Assembled {
             default_model: default_model(),
             clock: site.moments.clock.clone(),
             ids: site.moments.ids.clone(),
-            driver_host: Arc::new(DriverHost::new(egress.clone(), site.moments.clock.clone(), site.moments.ids.clone())),
+            driver_host: Arc::new(driver_host),
             egress,
         };
         Ok(Self { platform, components, connections, turns })

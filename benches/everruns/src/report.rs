@@ -84,5 +84,7 @@ fn machine() -> String {
     let name = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':')).map_or("unknown", |(_, name)| name.trim());
     let system = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    format!("{name}, {cores} cores, {} {}", std::env::consts::OS, system.trim())
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
+    format!("{name}, {cores} cores, {} {}, load average {load} (1 of it is this program's)", std::env::consts::OS, system.trim())
 }

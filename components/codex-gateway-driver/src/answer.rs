@@ -25,8 +25,7 @@ impl Answer {
     ///
     /// # Errors
     /// What the gateway reports in it.
-    #[expect(clippy::needless_pass_by_value, reason = "an event is read once")]
-    pub(crate) fn add(&mut self, event: Value) -> Result<Vec<Event>> {
+    pub(crate) fn add(&mut self, event: &Value) -> Result<Vec<Event>> {
         let delta = || event["delta"].as_str().unwrap_or_default().to_owned();
         let at = event["output_index"].as_u64().unwrap_or(0);
         Ok(match event["type"].as_str().unwrap_or_default() {
@@ -40,7 +39,7 @@ impl Answer {
             "response.output_item.done" => self.item_done(at, &event["item"])?,
             "response.completed" | "response.incomplete" => self.end(&event["response"]),
             "response.failed" => return Err(reported(&event["response"]["error"])),
-            "error" => return Err(reported(&event)),
+            "error" => return Err(reported(event)),
             _ => Vec::new(),
         })
     }

@@ -55,7 +55,7 @@ impl Driver for Codex {
     }
 
     fn on_sse(&mut self, frame: &Sse) -> Result<Vec<Event>> {
-        self.answer.add(serde_json::from_str(&frame.data).map_err(driver::unreadable)?)
+        self.answer.add(&serde_json::from_str(&frame.data).map_err(driver::unreadable)?)
     }
 
     fn on_end(&mut self) -> Result<Vec<Event>> {

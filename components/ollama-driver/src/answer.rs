@@ -81,14 +81,14 @@ impl Answer {
             if line.prompt_eval_count.is_some() || line.eval_count.is_some() {
                 events.push(Event::Usage(driver::usage(line.prompt_eval_count.unwrap_or(0), line.eval_count.unwrap_or(0))));
             }
-            events.push(driver::finish(self.reason(line.done_reason)));
+            events.push(driver::finish(self.reason(line.done_reason.as_deref())));
         }
         Ok(events)
     }
 
     /// The server says "stop" after tool calls, too.
-    fn reason(&self, said: Option<String>) -> String {
-        match said.as_deref() {
+    fn reason(&self, said: Option<&str>) -> String {
+        match said {
             Some("stop") | None if self.calls > 0 => "tool-calls".to_owned(),
             None => "stop".to_owned(),
             Some(other) => other.to_owned(),

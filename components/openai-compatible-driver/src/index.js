@@ -2,7 +2,7 @@
  * Any server that speaks OpenAI's Chat Completions with server-sent events: vLLM, llama.cpp,
  * LM Studio, LiteLLM and many vendors. The base URL says which.
  */
-import { driver, incomplete, parseJson, refusal } from "@everwit/guest";
+import { driver, Failure, incomplete, parseJson, refusal } from "@everwit/guest";
 import { Answer } from "./answer.js";
 import { toBody } from "./request.js";
 
@@ -30,7 +30,7 @@ export const { meta, codec, discovery } = driver({
       },
       onSse: (frame) => answer.add(frame.data),
       onBytes: (body) => {
-        throw refused >= 300 ? refusal(refused, reasonOf(body)) : notAStream();
+        throw refused >= 300 ? refusalOf(refused, body) : notAStream();
       },
       onEnd: () => answer.end(),
     };
@@ -38,7 +38,7 @@ export const { meta, codec, discovery } = driver({
   discovery: {
     begin: (config) => ({ url: config.url("/models"), headers: headers(config) }),
     decode(status, body) {
-      if (status !== 200) throw refusal(status, reasonOf(body));
+      if (status !== 200) throw refusalOf(status, body);
       const { data } = parseJson(body);
       if (!Array.isArray(data)) throw notAStream();
       return data.map(({ id }) => ({ id }));
@@ -54,6 +54,26 @@ function notAStream() {
   const failure = incomplete();
   failure.message = "the server answers with something else than Chat Completions: is the base URL right, with its /v1?";
   return failure;
+}
+
+/** Codes of the protocol that say more than the status. */
+const CODES = {
+  context_length_exceeded: ["invalid-arguments", "context_too_long"],
+  insufficient_quota: ["denied", "quota_exhausted"],
+  model_not_found: ["not-found", "model_not_available"],
+};
+
+function refusalOf(status, body) {
+  const known = CODES[errorOf(body)?.code];
+  return known ? new Failure(known[0], reasonOf(body), { code: known[1] }) : refusal(status, reasonOf(body));
+}
+
+function errorOf(body) {
+  try {
+    return parseJson(body).error;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Servers say why as `{"error": {"message"}}`, `{"error": ".."}`, `{"message"}` or `{"detail"}`. */

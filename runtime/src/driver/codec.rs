@@ -37,7 +37,7 @@ impl fmt::Debug for CodecRequest {
 }
 
 /// The head of a response.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ResponseHead {
     /// Status code.
     pub status: u16,

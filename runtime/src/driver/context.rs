@@ -2,29 +2,15 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
-use super::{DriverError, DriverErrorKind};
+use super::completion::{Line, Tokens};
+use super::{CodecRequest, DriverConfig, DriverError, DriverSettings, ExchangeRecorder, TokenKeeper};
 use crate::clock::Clock;
-use crate::component::{Grant, HttpPermission, Receipt};
-use crate::egress::{EgressQuota, EgressRequest, EgressResponse, Gateway};
+use crate::component::Receipt;
+use crate::egress::{EgressResponse, Gateway};
 use crate::id::{IdSource, OrgId, ProviderId};
-
-/// Requests that one completion may make: its own, and what comes before it, such as an exchange
-/// of tokens.
-const MAX_REQUESTS: u32 = 8;
-/// Bytes of all request and response bodies of one completion. A conversation with many pictures
-/// goes in, and an answer has its own limit.
-const MAX_BODY_BYTES: u64 = 128 << 20;
-/// A completion is over after this long, in seconds; less than a turn, so that the turn can say
-/// so.
-const MAX_COMPLETION_SECONDS: u64 = 1_200;
-/// Pause between two pieces of a response. Models that think do not send anything for long.
-const IDLE: Duration = Duration::from_secs(120);
 
 /// What all drivers of a platform share.
 pub struct DriverHost {
@@ -34,12 +20,37 @@ pub struct DriverHost {
     pub clock: Arc<dyn Clock>,
     /// The one source of ids and randomness.
     pub ids: Arc<dyn IdSource>,
+    /// How completions are run.
+    pub settings: DriverSettings,
+    /// Keeps refresh tokens that vendors replace; none lets them be lost with the process.
+    pub keeper: Option<Arc<dyn TokenKeeper>>,
+    /// Takes recordings of exchanges.
+    pub recorder: Option<Arc<dyn ExchangeRecorder>>,
+    pub(super) tokens: Tokens,
 }
 
 impl DriverHost {
-    /// A host.
+    /// A host with the default settings.
     pub fn new(egress: Arc<Gateway>, clock: Arc<dyn Clock>, ids: Arc<dyn IdSource>) -> Self {
-        Self { egress, clock, ids }
+        Self { egress, clock, ids, settings: DriverSettings::default(), keeper: None, recorder: None, tokens: Tokens::default() }
+    }
+
+    /// The same with other settings.
+    #[must_use]
+    pub fn with_settings(self, settings: DriverSettings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// The same with a keeper of refresh tokens.
+    #[must_use]
+    pub fn with_keeper(self, keeper: Arc<dyn TokenKeeper>) -> Self {
+        Self { keeper: Some(keeper), ..self }
+    }
+
+    /// The same with a recorder of exchanges.
+    #[must_use]
+    pub fn with_recorder(self, recorder: Arc<dyn ExchangeRecorder>) -> Self {
+        Self { recorder: Some(recorder), ..self }
     }
 }
 
@@ -87,39 +98,14 @@ impl DriverContext {
         Self { org, provider: None, cancel: CancellationToken::new(), host, receipt: ReceiptSlot::default() }
     }
 
-    /// What one completion may use of the network.
-    pub fn quota(&self) -> EgressQuota {
-        EgressQuota::new(MAX_REQUESTS, MAX_BODY_BYTES, Instant::now() + Duration::from_secs(MAX_COMPLETION_SECONDS))
-    }
-
-    /// Sends a request to the origin of `base_url` and waits for the head of its response.
+    /// Sends a request of a driver that is written by hand to the origin of the configuration's
+    /// base URL, within its timeouts, and waits for the head of the response.
     ///
     /// # Errors
-    /// `Configuration` for another origin, or an address that is never reachable; otherwise what
-    /// went wrong on the way.
-    pub async fn send(&self, base_url: &str, request: EgressRequest, quota: &mut EgressQuota) -> Result<EgressResponse, DriverError> {
-        let grant = grant_of_origin(base_url, &request.url)?;
-        let idle_timeout = request.idle_timeout.or(Some(IDLE));
-        let request = EgressRequest { idle_timeout, ..request };
-        Ok(self.host.egress.send(&self.org.to_string(), &grant, request, quota).await?)
+    /// `Configuration` without a base URL, for another origin, or for an address that is never
+    /// reachable; otherwise what went wrong on the way.
+    pub async fn send(&self, config: &DriverConfig, request: CodecRequest) -> Result<EgressResponse, DriverError> {
+        let line = Line::new(config, self)?;
+        line.send(request, None, &mut line.quota()).await
     }
-}
-
-/// The grant of everything at one origin, if the request goes there.
-fn grant_of_origin(base_url: &str, url: &str) -> Result<Grant, DriverError> {
-    let base = Url::parse(base_url).ok().filter(|base| matches!(base.scheme(), "http" | "https"));
-    let base = base.ok_or_else(|| DriverError::new(DriverErrorKind::Configuration, "the base URL is no http or https URL"))?;
-    let elsewhere = || {
-        let message = format!("the driver wants to send a request to another origin than {}", base.origin().ascii_serialization());
-        DriverError::new(DriverErrorKind::Configuration, message)
-    };
-    let target = Url::parse(url).map_err(|_| DriverError::new(DriverErrorKind::Configuration, "the driver made a URL that is none"))?;
-    if target.origin() != base.origin() {
-        return Err(elsewhere());
-    }
-    let (Some(host), Some(port)) = (base.host_str(), base.port_or_known_default()) else { return Err(elsewhere()) };
-    let host = if base.scheme() == "https" && port == 443 { host.to_owned() } else { format!("{host}:{port}") };
-    let methods = ["GET", "POST", "PUT", "PATCH", "DELETE"].map(str::to_owned).to_vec();
-    let permission = HttpPermission { host, methods, path_prefix: None, reason: String::new() };
-    Ok(Grant { http: vec![permission], ..Grant::default() })
 }

@@ -61,6 +61,27 @@ impl DriverErrorKind {
     }
 }
 
+impl DriverErrorKind {
+    /// What it means, for whoever may know no more.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Configuration => "the model is not configured correctly",
+            Self::Authentication => "the model provider does not accept the credentials",
+            Self::RateLimited => "the model gets too many requests; try again later",
+            Self::QuotaExhausted => "the account at the model provider has no credit left",
+            Self::ModelNotAvailable => "the model is not available",
+            Self::ContextTooLong => "the conversation is too long for the model",
+            Self::InvalidRequest => "the model provider refuses the request",
+            Self::Timeout => "the model did not answer in time",
+            Self::InvalidResponse => "the answer of the model could not be read",
+            Self::AnswerTooLarge => "the answer of the model is too large",
+            Self::Unavailable => "the model provider is not available",
+            Self::Cancelled => "the model call was cancelled",
+            Self::Internal => "the driver of the model failed",
+        }
+    }
+}
+
 /// A failed completion.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}{}", vendor_words(.vendor_message))]

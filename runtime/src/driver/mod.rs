@@ -14,23 +14,28 @@ mod config;
 mod context;
 mod error;
 mod id;
+mod keeper;
 pub mod llmsim;
 pub mod profile;
 mod redact;
 mod registry;
+mod settings;
 mod source;
+mod spelling;
 
 pub use answer::{Answer, MAX_ANSWER_BYTES, MAX_CALLS_PER_ANSWER};
 pub use chat::{
     BoxedChatDriver, ChatDriver, ChatEvent, ChatRequest, ChatStream, Finish, OfferedTool, PromptCache, ResponseFormat, ToolChoice,
 };
 pub use codec::{Access, Codec, CodecRequest, Discovery, Frame, Framing, ModelInfo, Protocol, ResponseHead, TokenExchange};
-pub use completion::CodecDriver;
 #[cfg(feature = "sandbox")]
 pub(crate) use completion::Framer;
+pub use completion::{CodecDriver, ExchangeRecorder, RecordedExchange, Started, complete};
 pub use config::{DriverConfig, ProviderMetadata, ResolvedModel};
 pub use context::{DriverContext, DriverHost, ReceiptSlot};
 pub use error::{DriverError, DriverErrorKind};
 pub use id::{BlankDriverId, DriverId};
+pub use keeper::{StoredTokens, TokenKeeper};
 pub use registry::{DriverRegistry, RegisterError};
+pub use settings::{CompletionTimeouts, DriverSettings, ErrorDisclosure, RetryPolicy};
 pub use source::{DriverSource, FoundDriver};

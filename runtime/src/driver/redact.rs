@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 use url::Url;
 
+use super::spelling::spellings;
 use super::{DriverConfig, DriverError, ProviderMetadata, ResolvedModel};
 use crate::provider::Provider;
 
@@ -21,10 +22,9 @@ impl ResolvedModel {
         self.driver_config().redact(text)
     }
 
-    /// An error of a driver without the model's credentials.
+    /// As [`DriverConfig::redact_error`].
     pub fn redact_error(&self, error: DriverError) -> DriverError {
-        let vendor_message = error.vendor_message.as_deref().map(|message| self.redact(message));
-        DriverError { message: self.redact(&error.message), vendor_message, ..error }
+        self.driver_config().redact_error(error)
     }
 }
 
@@ -32,10 +32,16 @@ impl DriverConfig {
     /// A text of a driver or a vendor without the credentials: vendors repeat keys in their
     /// refusals, and drivers repeat vendors.
     pub fn redact(&self, text: &str) -> String {
-        let mut secrets = self.secrets();
+        let mut secrets: Vec<String> = self.secrets().iter().flat_map(|secret| spellings(secret)).collect();
         // The longest first, so that a secret that is part of another leaves no rest of it.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED))
+    }
+
+    /// An error of a driver without the credentials.
+    pub fn redact_error(&self, error: DriverError) -> DriverError {
+        let vendor_message = error.vendor_message.as_deref().map(|message| self.redact(message));
+        DriverError { message: self.redact(&error.message), vendor_message, ..error }
     }
 
     fn secrets(&self) -> Vec<String> {

@@ -1,31 +1,23 @@
-//! One request and its response over one connection.
-//!
-//! The connection is polled by whoever waits for the response, not by a task of its own: dropping
-//! the response, or the future that waits for it, closes the socket.
+//! A response, read piece by piece under the caps of its call.
 
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::ready;
 use http::header::{DATE, HeaderMap, RETRY_AFTER};
-use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::pool::{Connected, Place, Pool};
 use super::quota::Meter;
-use super::{ByteStream, EgressError, EgressErrorKind, SseDecoder, SseEvent};
-
-/// Status line and header fields of a response, in bytes; its trailers count apart.
-pub const MAX_RESPONSE_HEAD_BYTES: usize = 64 << 10;
-/// Header fields of a response.
-pub const MAX_RESPONSE_FIELDS: usize = 128;
+use super::wire::broken;
+use super::{EgressError, EgressErrorKind, SseDecoder, SseEvent};
 
 /// When a request has to be over.
 #[derive(Debug, Clone, Copy)]
@@ -49,63 +41,6 @@ impl Deadline {
     }
 }
 
-type Connection = http1::Connection<TokioIo<Box<dyn ByteStream>>, Full<Bytes>>;
-
-/// A connection that carries one request; none once it is closed.
-struct Wire {
-    connection: Option<Pin<Box<Connection>>>,
-    // Dropped early, it would tell the connection that nobody waits any more.
-    _sender: http1::SendRequest<Full<Bytes>>,
-}
-
-impl Wire {
-    /// Moves bytes. An error of the connection also arrives at whoever waits for the response.
-    fn drive(&mut self, context: &mut Context<'_>) {
-        if let Some(connection) = &mut self.connection
-            && connection.as_mut().poll(context).is_ready()
-        {
-            self.connection = None;
-        }
-    }
-}
-
-/// Sends a request and waits for the head of its response.
-///
-/// # Errors
-/// `limit` for too large a head, `protocol` for anything else.
-pub(super) async fn exchange(
-    stream: Box<dyn ByteStream>,
-    request: http::Request<Full<Bytes>>,
-    host: &str,
-) -> Result<Exchanged, EgressError> {
-    // The defaults refuse HTTP/0.9, folded lines and spaces before colons.
-    let (mut sender, connection) = http1::Builder::new()
-        .max_headers(MAX_RESPONSE_FIELDS)
-        .max_header_size(MAX_RESPONSE_HEAD_BYTES)
-        .max_buf_size(MAX_RESPONSE_HEAD_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| broken(&error, host))?;
-    let mut response = Box::pin(sender.send_request(request));
-    let mut wire = Wire { connection: Some(Box::pin(connection)), _sender: sender };
-    let response = poll_fn(|context| {
-        wire.drive(context);
-        response.as_mut().poll(context)
-    })
-    .await
-    .map_err(|error| broken(&error, host))?;
-    if response.status().is_informational() {
-        return Err(EgressError::new(EgressErrorKind::Protocol, format!("{host} switches to another protocol")).after_sending());
-    }
-    Ok(Exchanged { wire, response })
-}
-
-/// A response whose head has arrived.
-pub(super) struct Exchanged {
-    wire: Wire,
-    response: http::Response<Incoming>,
-}
-
 /// What a response needs to be read under the caps of its call.
 pub(super) struct Caps {
     pub(super) meter: Meter,
@@ -114,12 +49,20 @@ pub(super) struct Caps {
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
+/// What a response arrives on.
+pub(super) struct Line {
+    pub(super) connected: Connected,
+    /// Where the connection goes once the response has been read.
+    pub(super) home: Option<(Arc<Pool>, Place)>,
+}
+
 /// A response whose body is read piece by piece. Nothing is decompressed and no redirect
-/// is followed. Dropping it closes the connection.
+/// is followed. Dropping it before its end closes the connection.
 pub struct EgressResponse {
     head: http::response::Parts,
     body: Incoming,
-    wire: Wire,
+    /// None once the body has ended or failed.
+    line: Option<Line>,
     caps: Caps,
     host: String,
     pending: Bytes,
@@ -134,10 +77,9 @@ impl fmt::Debug for EgressResponse {
 }
 
 impl EgressResponse {
-    pub(super) fn new(exchanged: Exchanged, host: String, caps: Caps) -> Self {
-        let Exchanged { wire, response } = exchanged;
+    pub(super) fn new(response: http::Response<Incoming>, line: Line, host: String, caps: Caps) -> Self {
         let (head, body) = response.into_parts();
-        Self { head, body, wire, caps, host, pending: Bytes::new(), events: SseDecoder::default(), failed: None }
+        Self { head, body, line: Some(line), caps, host, pending: Bytes::new(), events: SseDecoder::default(), failed: None }
     }
 
     /// Status code.
@@ -195,13 +137,16 @@ impl EgressResponse {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let (wire, body) = (&mut self.wire, &mut self.body);
+        let (Some(line), body) = (&mut self.line, &mut self.body) else { return Ok(None) };
         let data = poll_fn(|context| {
-            wire.drive(context);
+            line.connected.wire.drive(context);
             poll_data(body, context)
         });
         let data = match self.caps.deadline.within("the next piece of the response", self.caps.idle, data).await {
-            Ok(None) => return Ok(None),
+            Ok(None) => {
+                self.end();
+                return Ok(None);
+            }
             Ok(Some(Ok(data))) => self.caps.meter.take(data.len()).map(|()| data),
             Ok(Some(Err(error))) => Err(broken(&error, &self.host)),
             Err(error) => Err(error),
@@ -209,10 +154,16 @@ impl EgressResponse {
         data.map(Some).map_err(|error| self.fail(error))
     }
 
+    fn end(&mut self) {
+        if let Some(Line { connected, home: Some((pool, place)) }) = self.line.take() {
+            pool.put(place, connected);
+        }
+    }
+
     fn fail(&mut self, error: EgressError) -> EgressError {
         let error = error.after_sending();
         self.pending = Bytes::new();
-        self.wire.connection = None;
+        self.line = None;
         self.failed = Some(error.clone());
         error
     }
@@ -230,24 +181,6 @@ fn poll_data(body: &mut Incoming, context: &mut Context<'_>) -> Poll<Option<hype
             },
         }
     }
-}
-
-/// What hyper calls a head beyond the limits. Its predicate for that is compiled only along with its
-/// server, which a runtime has no use for.
-const HEAD_TOO_LARGE: &str = "message head is too large";
-
-/// In our words: what hyper says may repeat what the server sent.
-fn broken(error: &hyper::Error, host: &str) -> EgressError {
-    let error = if error.is_parse() && error.to_string() == HEAD_TOO_LARGE {
-        EgressError::limit(format!(
-            "the head of the response of {host} has more than {MAX_RESPONSE_HEAD_BYTES} bytes or {MAX_RESPONSE_FIELDS} fields"
-        ))
-    } else if error.is_parse() {
-        EgressError::new(EgressErrorKind::Protocol, format!("the answer of {host} is not HTTP/1.1"))
-    } else {
-        EgressError::new(EgressErrorKind::Protocol, format!("the connection to {host} broke before the response was complete"))
-    };
-    error.after_sending()
 }
 
 /// As [`EgressResponse::retry_after_ms`], for the fields `Retry-After` and `Date` of a response.

@@ -5,20 +5,25 @@
 //! variables unless it is told not to, and asks a custom resolver about names only, never
 //! about address literals. Here the only code that can open a connection is one call of a
 //! [`Connector`], and it is handed an address that was judged three lines before. HTTP/2 would buy
-//! nothing for a connection of one request, and HTTP/1.1 is spoken everywhere.
+//! little for connections that carry one request at a time, and HTTP/1.1 is spoken everywhere.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
 use tokio::time::Instant;
 use url::Host;
 
-use super::exchange::{Caps, Deadline, exchange};
+use super::exchange::{Caps, Deadline, Line};
 use super::lanes::Lanes;
+use super::pool::{Connected, Place, Pool};
 use super::request::CheckedRequest;
 use super::tls::Tls;
+use super::wire::{Wire, broken};
 use super::{
     ByteStream, Connector, EgressError, EgressErrorKind, EgressQuota, EgressRequest, EgressResponse, PrivateTarget, Refusal, Resolver,
     SystemResolver, TcpConnector, judge,
@@ -74,6 +79,7 @@ pub struct Gateway {
     private_targets: Vec<PrivateTarget>,
     timeouts: Timeouts,
     lanes: Lanes,
+    pool: Arc<Pool>,
     tls: Tls,
     resolver: Arc<dyn Resolver>,
     connector: Arc<dyn Connector>,
@@ -96,7 +102,7 @@ impl Gateway {
     pub fn with_transport(config: GatewayConfig, resolver: Arc<dyn Resolver>, connector: Arc<dyn Connector>) -> Result<Self, Error> {
         let GatewayConfig { private_targets, extra_roots, timeouts, in_flight_per_scope } = config;
         let tls = Tls::new(extra_roots.as_deref())?;
-        Ok(Self { private_targets, timeouts, lanes: Lanes::new(in_flight_per_scope), tls, resolver, connector })
+        Ok(Self { private_targets, timeouts, lanes: Lanes::new(in_flight_per_scope), pool: Arc::default(), tls, resolver, connector })
     }
 
     /// Sends a request and waits for the head of its response; a redirect is a response like any
@@ -140,23 +146,77 @@ impl Gateway {
             Some(own) => Deadline(own.min(quota.deadline())),
             None => Deadline(quota.deadline()),
         };
-        let connect = self.timeouts.connect;
-        let entering = deadline.within("a place among the requests of this scope", connect, self.lanes.enter(scope));
+        let timeouts = request.timeouts.unwrap_or(self.timeouts);
+        let entering = deadline.within("a place among the requests of this scope", timeouts.connect, self.lanes.enter(scope));
         let permit = entering.await.map_err(|error| if deadline.left().is_zero() { error } else { busy() })?;
         let addresses = self.addresses(scope, &request, deadline).await?;
-        let stream = self.dial(&addresses, &request, deadline).await?;
-        let stream = match request.is_https() {
-            true => deadline.within("the TLS handshake", connect, Box::pin(self.tls.wrap(request.host(), stream))).await??,
-            false => stream,
-        };
-        let first_byte = if request.timeout.is_some() { Duration::MAX } else { self.timeouts.first_byte };
-        let exchanged = deadline.within("the head of the response", first_byte, exchange(stream, outgoing, request.host()));
-        let exchanged = exchanged.await.map_err(EgressError::after_sending)??;
-        let idle = request.idle_timeout.unwrap_or(self.timeouts.idle);
-        let caps = Caps { meter: quota.meter(), deadline, idle, _permit: permit };
-        let response = EgressResponse::new(exchanged, request.host().to_owned(), caps);
+        let (response, line) = self.exchange(scope, &request, outgoing, &addresses, deadline).await?;
+        let caps = Caps { meter: quota.meter(), deadline, idle: timeouts.idle, _permit: permit };
+        let response = EgressResponse::new(response, line, request.host().to_owned(), caps);
         tracing::debug!(scope, method = %request.method(), url = request.shown_url(), status = response.status(), "egress");
         Ok(response)
+    }
+
+    /// How many connections wait for another request.
+    pub fn idle_connections(&self) -> usize {
+        self.pool.len()
+    }
+
+    /// Sends the request and waits for the head of the response: on an idle connection if there is
+    /// one that may be used, and otherwise, or if that turns out to be closed, on a new one.
+    async fn exchange(
+        &self,
+        scope: &str,
+        request: &CheckedRequest,
+        outgoing: http::Request<Full<Bytes>>,
+        addresses: &[IpAddr],
+        deadline: Deadline,
+    ) -> Result<(http::Response<Incoming>, Line), EgressError> {
+        let place = Place::of(scope, request);
+        if let Some(mut idle) = place.as_ref().and_then(|place| self.pool.take(place, addresses)) {
+            match self.head(&mut idle, request, outgoing.clone(), deadline).await? {
+                Ok(response) => return Ok((response, self.line(idle, place))),
+                Err(error) if error.is_parse() => return Err(broken(&error, request.host())),
+                Err(_) => tracing::debug!(scope, url = request.shown_url(), "an idle connection was closed; connecting again"),
+            }
+        }
+        let mut connected = self.connect(addresses, request, deadline).await?;
+        let response = self.head(&mut connected, request, outgoing, deadline).await?.map_err(|error| broken(&error, request.host()))?;
+        Ok((response, self.line(connected, place)))
+    }
+
+    fn line(&self, connected: Connected, place: Option<Place>) -> Line {
+        Line { connected, home: place.map(|place| (self.pool.clone(), place)) }
+    }
+
+    async fn head(
+        &self,
+        connected: &mut Connected,
+        request: &CheckedRequest,
+        outgoing: http::Request<Full<Bytes>>,
+        deadline: Deadline,
+    ) -> Result<hyper::Result<http::Response<Incoming>>, EgressError> {
+        let timeouts = request.timeouts.unwrap_or(self.timeouts);
+        let first_byte = if request.timeout.is_some() { Duration::MAX } else { timeouts.first_byte };
+        let head = deadline.within("the head of the response", first_byte, connected.wire.exchange(outgoing)).await;
+        match head.map_err(EgressError::after_sending)? {
+            Ok(response) if response.status().is_informational() => {
+                let message = format!("{} switches to another protocol", request.host());
+                Err(EgressError::new(EgressErrorKind::Protocol, message).after_sending())
+            }
+            head => Ok(head),
+        }
+    }
+
+    /// A new connection to one of the addresses.
+    async fn connect(&self, addresses: &[IpAddr], request: &CheckedRequest, deadline: Deadline) -> Result<Connected, EgressError> {
+        let limit = request.timeouts.unwrap_or(self.timeouts).connect;
+        let (stream, address) = self.dial(addresses, request, limit, deadline).await?;
+        let stream = match request.is_https() {
+            true => deadline.within("the TLS handshake", limit, Box::pin(self.tls.wrap(request.host(), stream))).await??,
+            false => stream,
+        };
+        Ok(Connected { wire: Wire::over(stream, request.host()).await?, address, since: Instant::now() })
     }
 
     /// The addresses that may be dialled for a request. One that may not be refuses them all: a
@@ -167,7 +227,8 @@ impl Gateway {
             Host::Ipv4(address) => vec![IpAddr::V4(address)],
             Host::Ipv6(address) => vec![IpAddr::V6(address)],
             Host::Domain(name) => {
-                let answer = deadline.within("resolving the name", self.timeouts.connect, self.resolver.resolve(name)).await?;
+                let limit = request.timeouts.unwrap_or(self.timeouts).connect;
+                let answer = deadline.within("resolving the name", limit, self.resolver.resolve(name)).await?;
                 let error = || EgressError::new(EgressErrorKind::Dns, format!("{name} does not resolve"));
                 answer.ok().filter(|addresses| !addresses.is_empty()).ok_or_else(error)?
             }
@@ -190,16 +251,22 @@ impl Gateway {
     }
 
     /// Tries addresses one after the other, each with its share of the time that is left.
-    async fn dial(&self, addresses: &[IpAddr], request: &CheckedRequest, deadline: Deadline) -> Result<Box<dyn ByteStream>, EgressError> {
+    async fn dial(
+        &self,
+        addresses: &[IpAddr],
+        request: &CheckedRequest,
+        limit: Duration,
+        deadline: Deadline,
+    ) -> Result<(Box<dyn ByteStream>, IpAddr), EgressError> {
         let addresses = &addresses[..addresses.len().min(MAX_DIAL_ATTEMPTS)];
-        let until = Instant::now() + self.timeouts.connect.min(deadline.left());
+        let until = Instant::now() + limit.min(deadline.left());
         let mut last = EgressError::new(EgressErrorKind::Connect, "there is no address to connect to");
         for (tried, &address) in addresses.iter().enumerate() {
             let left = until.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
             let attempt = self.connector.connect(SocketAddr::new(address, request.port()));
             match deadline.within("connecting", share, attempt).await {
-                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Ok(stream)) => return Ok((stream, address)),
                 Ok(Err(error)) => last = no_connection(request, &error),
                 Err(error) => last = error,
             }

@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, header};
 use http_body_util::Full;
 use url::{Host, Url};
 
-use super::{EgressError, headers};
+use super::{EgressError, ReuseKey, Timeouts, headers};
 use crate::component::{Grant, HttpRequestParts};
 
 /// Length of a URL, in bytes.
@@ -38,9 +38,12 @@ pub struct EgressRequest {
     /// Time for the whole request, body of the response included; within the call's own. If set,
     /// the gateway's limit for the first byte does not apply.
     pub timeout: Option<Duration>,
-    /// Longest pause between two pieces of the response's body, instead of the gateway's
-    /// own. For callers on the host, such as streams of models that think for long.
-    pub idle_timeout: Option<Duration>,
+    /// How long to wait for what, instead of the gateway's own. For callers on the host, such as
+    /// streams of models that think for long.
+    pub timeouts: Option<Timeouts>,
+    /// Lets the request use an idle connection of an earlier one with the same key, and leave its
+    /// own behind. None means a connection for this request alone.
+    pub reuse: Option<ReuseKey>,
 }
 
 impl fmt::Debug for EgressRequest {
@@ -63,7 +66,8 @@ pub struct CheckedRequest {
     headers: HeaderMap,
     body: Bytes,
     pub(super) timeout: Option<Duration>,
-    pub(super) idle_timeout: Option<Duration>,
+    pub(super) timeouts: Option<Timeouts>,
+    pub(super) reuse: Option<ReuseKey>,
 }
 
 impl fmt::Debug for CheckedRequest {
@@ -89,8 +93,8 @@ impl CheckedRequest {
             path: url.path(),
         })?;
         let headers = headers::check(&request.headers)?;
-        let EgressRequest { body, timeout, idle_timeout, .. } = request;
-        Ok(Self { url, port, method, headers, body, timeout, idle_timeout })
+        let EgressRequest { body, timeout, timeouts, reuse, .. } = request;
+        Ok(Self { url, port, method, headers, body, timeout, timeouts, reuse })
     }
 
     /// Whether it goes over TLS.
@@ -149,7 +153,8 @@ impl CheckedRequest {
         text.get(..SHOWN_URL_BYTES).unwrap_or(text)
     }
 
-    /// What goes over the wire: origin form, our `Host`, and no second request on the connection.
+    /// What goes over the wire: origin form, our `Host`, and no second request on a connection that
+    /// is not to be used again.
     pub(super) fn to_http(&self) -> Result<http::Request<Full<Bytes>>, EgressError> {
         let target = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
         let target: PathAndQuery =
@@ -162,9 +167,11 @@ impl CheckedRequest {
         *request.headers_mut() = self.headers.clone();
         let headers = request.headers_mut();
         headers.insert(header::HOST, host);
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        for framing in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
-            headers.remove(framing);
+        for hop_by_hop in [header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
+            headers.remove(hop_by_hop);
+        }
+        if self.reuse.is_none() {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         headers.entry(USER_AGENT).or_insert(OWN_USER_AGENT);
         Ok(request)

@@ -14,7 +14,7 @@ use super::runtime::{InProcessRuntime, Parts};
 use super::seed::Ground;
 use crate::clock::{Clock, SystemClock};
 use crate::driver::llmsim::register_driver;
-use crate::driver::{DriverHost, DriverId, DriverRegistry, ResolvedModel};
+use crate::driver::{DriverHost, DriverId, DriverRegistry, ResolvedModel, StoredTokens};
 use crate::egress::{Gateway, GatewayConfig};
 use crate::id::{IdSource, RandomIds};
 use crate::store::RuntimeBackends;
@@ -62,12 +62,13 @@ pub(super) async fn build(builder: InProcessRuntimeBuilder) -> Result<InProcessR
     let Some(default_model) = default_model.filter(|_| problems.is_empty()) else { return Err(BuildError::Invalid(problems)) };
     seeds.store(&ground).await?;
 
+    let driver_host = DriverHost::new(egress.clone(), clock.clone(), ids.clone()).with_keeper(Arc::new(StoredTokens::new(&backends)));
     let platform = TurnPlatform {
         capabilities: Arc::new(definition.capability_registry().clone()),
         drivers: Arc::new(definition.driver_registry().clone()),
         backends,
         default_model,
-        driver_host: Arc::new(DriverHost::new(egress.clone(), clock.clone(), ids.clone())),
+        driver_host: Arc::new(driver_host),
         clock,
         ids,
         egress,

@@ -101,7 +101,7 @@ mod open {
                     continue;
                 }
                 match open(sandbox, &definition).await {
-                    Ok(Opened::Capability(component)) => self.add_opened(at, component, &mut problems),
+                    Ok(Opened::Capability(component)) => self.add_opened(at, *component, &mut problems),
                     Ok(Opened::Driver(driver)) => self.add_driver(at, driver, &mut problems),
                     Err(problem) => problems.push(problem),
                 }
@@ -138,7 +138,7 @@ mod open {
     }
 
     enum Opened {
-        Capability(ComponentCapability),
+        Capability(Box<ComponentCapability>),
         Driver(ComponentDriver),
     }
 
@@ -158,7 +158,9 @@ mod open {
         let failed = |error: crate::error::Error| refused(vec![error.to_string()]);
         let bytes = || async { Ok(wasm.to_vec()) };
         match description.kind() {
-            ComponentKind::Capability => sandbox.component(digest, description, terms, bytes).await.map(Opened::Capability).map_err(failed),
+            ComponentKind::Capability => {
+                sandbox.component(digest, description, terms, bytes).await.map(Box::new).map(Opened::Capability).map_err(failed)
+            }
             ComponentKind::Driver => sandbox.driver(digest, description, terms, bytes).await.map(Opened::Driver).map_err(failed),
         }
     }

@@ -10,12 +10,11 @@ use super::compaction::{Cut, window};
 use super::context::TurnContext;
 use super::executor::Run;
 use super::journal::Halt;
-use super::reason::wait_before_next_try;
 use super::state::millis;
 use super::stop::Stop;
 use super::toolset::cut;
 use crate::component::Receipt;
-use crate::driver::{Answer, ChatRequest, DriverContext, DriverError, DriverErrorKind};
+use crate::driver::{Answer, ChatRequest, DriverContext, DriverError, DriverErrorKind, complete};
 use crate::event::{CompactionReason, CompactionStrategy, EventData, TokenUsage};
 use crate::id::MessageId;
 use crate::message::{ContentPart, Message, Role};
@@ -95,34 +94,26 @@ impl Run<'_> {
         let driver_context = DriverContext { provider: context.resolved_provider_id, cancel, ..DriverContext::new(self.key.org, host) };
         let model = context.model_with_provider.model.clone();
         let request = ChatRequest { model, system_prompt: prompt, messages: vec![message.into()], ..ChatRequest::default() };
-        let mut tries = 1;
-        loop {
-            let error = tokio::select! {
-                stop = self.interrupted() => return Err(stop),
-                written = self.write_summary(context, request.clone(), driver_context.clone()) => match written {
-                    Ok(summary) => return Ok(Some(summary)),
-                    Err(error) => error,
-                },
-            };
-            let shown = context.model_with_provider.redact(&error.message);
-            let Some(wait) = wait_before_next_try(&error, tries) else {
-                tracing::warn!(error = shown, "a conversation could not be summarised; its older part is left out without a summary");
-                return Ok(None);
-            };
-            tracing::info!(error = shown, ?wait, "a conversation could not be summarised; trying again");
-            tokio::select! {
-                stop = self.interrupted() => return Err(stop),
-                () = tokio::time::sleep(wait) => tries += 1,
+        let written = tokio::select! {
+            stop = self.interrupted() => return Err(stop),
+            written = self.write_summary(context, request, &driver_context) => written,
+        };
+        match written {
+            Ok(summary) => Ok(Some(summary)),
+            Err(error) => {
+                let error = context.model_with_provider.redact_error(error);
+                tracing::warn!(%error, "a conversation could not be summarised; its older part is left out without a summary");
+                Ok(None)
             }
         }
     }
 
-    async fn write_summary(&self, context: &TurnContext, request: ChatRequest, way: DriverContext) -> Result<Summary, DriverError> {
+    async fn write_summary(&self, context: &TurnContext, request: ChatRequest, way: &DriverContext) -> Result<Summary, DriverError> {
         let model = &context.model_with_provider;
         let missing = || DriverError::new(DriverErrorKind::Configuration, format!("no driver {} is registered", model.provider_type));
         let driver = context.driver.as_ref().ok_or_else(missing)?.create(&model.driver_config());
         let receipt = way.receipt.clone();
-        let mut stream = driver.complete(request, way).await?;
+        let mut stream = complete(driver.as_ref(), model, request, way).await.stream?;
         let mut answer = Answer::of(&model.provider_type);
         while answer.finish().is_none() {
             match stream.next().await.transpose()? {

@@ -134,9 +134,10 @@ fn routes(guard: impl Fn(Scope, OpenApiRouter<App>) -> OpenApiRouter<App>, witho
         .merge(scoped(Scope::Write, writing(Table::new(without))))
         .merge(scoped(Scope::Admin, administration(Table::new(without))));
     let open = Table::new(without).routes(routes!(health::get_health)).routes(routes!(health::get_readiness));
-    // Who finishes a connection is known by a cookie if not by a key.
-    let callback = Table::new(without).routes(routes!(connections::finish_connection));
-    let api = api.merge(callback.finish().unwrap_or_default());
+    // Who finishes a connection is known by a cookie if not by a key: nothing guards the route but itself.
+    let mut callback = Table::new(without).routes(routes!(connections::finish_connection)).finish().unwrap_or_default();
+    openapi::require(callback.get_openapi_mut(), Scope::Write);
+    let api = api.merge(callback);
     openapi::general(without).nest("/v1", api).merge(open.finish().unwrap_or_default())
 }
 

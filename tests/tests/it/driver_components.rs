@@ -4,6 +4,7 @@
 mod conformance;
 mod hostile;
 mod turns;
+mod vendors;
 
 use everwit_runtime::driver::{ChatRequest, DriverConfig};
 use everwit_runtime::limits::Budget;

@@ -48,3 +48,26 @@ async fn a_turn_shows_nothing_of_the_environment() {
     assert!(!events.contains(CANARY), "{events}");
     assert!(!server.log().contains(CANARY), "{}", server.log());
 }
+
+#[tokio::test]
+async fn no_driver_takes_its_credentials_from_the_environment() {
+    let server = Server::start().await;
+    let api = server.api();
+    for driver in ["openai", "openai_completions", "openrouter", "azure_openai", "anthropic", "gemini", "bedrock"] {
+        // Were a key found, the gateway would still refuse to go there.
+        let provider = json!({ "name": driver, "provider_type": driver, "base_url": "https://127.0.0.1:1/v1" });
+        let provider = api.post("/v1/providers", &provider).await.expect(201);
+        assert_eq!(provider["driver_registered"], true, "{driver}");
+        let models = format!("/v1/providers/{}/models", provider["id"].as_str().expect("an id"));
+        let model = api.post(&models, &json!({ "model_id": "m" })).await.expect(201);
+        let session = api.session_with(&json!({ "model_id": model["id"] })).await;
+        let mut stream = api.stream(&session, "").await;
+        api.say(&session, "hello").await;
+        let frames = stream.until("session.idled").await;
+        let failed = frames.iter().find(|frame| frame.event == "turn.failed").expect("there is no key");
+        let failed = failed.data.to_string();
+        assert!(failed.contains("\"error_code\":\"configuration\""), "{driver}: {failed}");
+        assert!(!failed.contains(CANARY), "{failed}");
+    }
+    assert!(!server.log().contains(CANARY), "{}", server.log());
+}

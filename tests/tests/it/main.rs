@@ -15,6 +15,7 @@ mod build;
 mod builtins;
 mod cli;
 mod compile;
+mod completion;
 mod connections;
 mod contracts;
 mod crash;

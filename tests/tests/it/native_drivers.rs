@@ -31,19 +31,19 @@ fn id(wire: Wire) -> DriverId {
 }
 
 /// A gateway that reaches one stub vendor and nothing else.
-fn gateway(vendor: &StubVendor) -> Gateway {
+pub(crate) fn gateway(vendor: &StubVendor) -> Gateway {
     let address = vendor.address();
     let target = PrivateTarget::net(address.ip().into(), address.port());
     Gateway::new(GatewayConfig { private_targets: vec![target], ..GatewayConfig::default() }).expect("the configuration is valid")
 }
 
-fn context(gateway: Gateway) -> DriverContext {
+pub(crate) fn context(gateway: Gateway) -> DriverContext {
     let clock = Arc::new(SystemClock);
     let host = DriverHost::new(Arc::new(gateway), clock.clone(), Arc::new(RandomIds::new(clock)));
     DriverContext::new(OrgId::from_uuid(uuid::Uuid::from_u128(1)), Arc::new(host))
 }
 
-fn config(vendor: &StubVendor) -> DriverConfig {
+pub(crate) fn config(vendor: &StubVendor) -> DriverConfig {
     DriverConfig { api_key: Some(vendor.wire().key().into()), base_url: Some(vendor.base_url()), metadata: None }
 }
 
@@ -85,7 +85,7 @@ fn tool(name: &str) -> OfferedTool {
 }
 
 /// A question to a model that has two tools.
-fn question(wire: Wire) -> ChatRequest {
+pub(crate) fn question(wire: Wire) -> ChatRequest {
     ChatRequest {
         model: wire.model().to_owned(),
         system_prompt: "You are brief.".to_owned(),

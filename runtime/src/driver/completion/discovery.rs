@@ -2,9 +2,8 @@
 
 use bytes::BytesMut;
 
-use super::CodecDriver;
+use super::exchange::{Attempt, CodecDriver};
 use crate::driver::{DriverContext, DriverError, DriverErrorKind, ModelInfo};
-use crate::egress::EgressRequest;
 
 /// Longest list, in bytes. One of several hundred models with descriptions has about 500 KiB.
 const MAX_LIST_BYTES: usize = 4 << 20;
@@ -16,18 +15,10 @@ impl CodecDriver {
     /// As for a completion.
     pub(super) async fn discover(&self, context: &DriverContext) -> Result<Option<Vec<ModelInfo>>, DriverError> {
         let Some(mut discovery) = self.protocol.discovery().await? else { return Ok(None) };
-        let base_url = self.base_url()?;
-        let mut config = self.config.clone();
-        config.base_url = Some(base_url.to_owned());
-        let request = discovery.begin(&config).await?;
-        let request = EgressRequest {
-            method: request.method,
-            url: request.url,
-            headers: request.headers,
-            body: request.body,
-            ..EgressRequest::default()
-        };
-        let mut response = context.send(base_url, request, &mut context.quota()).await?;
+        let attempt = Attempt::of(self, context)?;
+        let mut quota = attempt.line.quota();
+        let request = discovery.begin(&attempt.config(&mut quota).await?).await?;
+        let mut response = attempt.line.send(request, Some(attempt.owner), &mut quota).await?;
         let mut body = BytesMut::new();
         while let Some(piece) = response.chunk(MAX_LIST_BYTES).await? {
             if body.len() + piece.len() > MAX_LIST_BYTES {

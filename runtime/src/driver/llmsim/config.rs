@@ -1,11 +1,13 @@
 //! What the simulator is told to do; can be read from a JSON file.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::driver::{DriverError, DriverErrorKind};
+use crate::event::TokenUsage;
 
 /// Configuration of the simulator.
 ///
@@ -29,8 +31,32 @@ pub struct LlmSimConfig {
     /// Wait between two words, in milliseconds. Models whose name ends in `-latency` have one of
     /// [`super::DEFAULT_LATENCY_MS`] if this is 0.
     pub latency_per_token_ms: u64,
+    /// Up to so much longer, by chance: the seed and the place in the conversation decide, so
+    /// that the same run waits the same.
+    pub latency_jitter_ms: u64,
     /// Wait before the first word, in milliseconds.
     pub response_delay_ms: u64,
+    /// What the model thinks before each answer, streamed like text, with a signature at its end.
+    pub thinking: Option<String>,
+    /// Token counts of each answer; none counts words.
+    pub usage: Option<TokenUsage>,
+    /// Decides over everything that happens by chance. 0 makes filler begin with its first word.
+    pub seed: u64,
+    /// Words in one event, at least 1; more of them make less work of the same answer.
+    pub words_per_event: WordsPerEvent,
+    /// Streams the arguments of tool calls piece by piece, as most vendors do.
+    pub stream_arguments: bool,
+}
+
+/// How many words one event has: 1 unless something else is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WordsPerEvent(pub NonZeroUsize);
+
+impl Default for WordsPerEvent {
+    fn default() -> Self {
+        Self(NonZeroUsize::MIN)
+    }
 }
 
 /// Where answers come from.
@@ -97,10 +123,23 @@ pub enum SimTurn {
         /// The calls.
         tool_calls: Vec<SimToolCall>,
     },
+    /// Thinking, then text and tool calls, as far as there are any.
+    Thinking {
+        /// What the model thinks.
+        thinking: String,
+        /// The text.
+        #[serde(default)]
+        text: String,
+        /// The calls.
+        #[serde(default)]
+        tool_calls: Vec<SimToolCall>,
+    },
     /// An error instead of an answer.
     Error(SimError),
     /// Half of a text, then the stream breaks off.
     CutOff(String),
+    /// Text that ends because the answer may not be longer.
+    Length(String),
 }
 
 /// A tool call of a script.
@@ -148,6 +187,12 @@ pub enum SimError {
     },
     /// No answer in time.
     Timeout,
+    /// The vendor does not accept the credentials.
+    Authentication,
+    /// The account has no credit left.
+    QuotaExhausted,
+    /// The conversation is larger than the model's context.
+    ContextTooLong,
     /// The vendor refuses the request.
     InvalidRequest,
     /// What the vendor sends is no answer.
@@ -164,6 +209,9 @@ impl SimError {
                 DriverError { retry_after_ms: *retry_after_ms, ..error }
             }
             Self::Timeout => DriverError::new(DriverErrorKind::Timeout, "simulated: no answer in time"),
+            Self::Authentication => DriverError::new(DriverErrorKind::Authentication, "simulated: the credentials are not accepted"),
+            Self::QuotaExhausted => DriverError::new(DriverErrorKind::QuotaExhausted, "simulated: the account has no credit left"),
+            Self::ContextTooLong => DriverError::new(DriverErrorKind::ContextTooLong, "simulated: the conversation is too long"),
             Self::InvalidRequest => DriverError::new(DriverErrorKind::InvalidRequest, "simulated: the request is refused"),
             Self::InvalidResponse => DriverError::new(DriverErrorKind::InvalidResponse, "simulated: the answer makes no sense"),
             Self::Other(message) => DriverError::new(DriverErrorKind::Unavailable, message.clone()),
@@ -276,6 +324,48 @@ impl LlmSimConfig {
     #[must_use]
     pub fn with_response_delay(mut self, delay: Duration) -> Self {
         self.response_delay_ms = millis(delay);
+        self
+    }
+
+    /// Waits up to so much longer between two words, by whole milliseconds.
+    #[must_use]
+    pub fn with_latency_jitter(mut self, jitter: Duration) -> Self {
+        self.latency_jitter_ms = millis(jitter);
+        self
+    }
+
+    /// Thinks this before each answer.
+    #[must_use]
+    pub fn with_thinking(mut self, thinking: impl Into<String>) -> Self {
+        self.thinking = Some(thinking.into());
+        self
+    }
+
+    /// Reports these token counts for each answer.
+    #[must_use]
+    pub fn with_usage(mut self, usage: TokenUsage) -> Self {
+        self.usage = Some(usage);
+        self
+    }
+
+    /// Has another seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sends so many words in one event.
+    #[must_use]
+    pub fn with_words_per_event(mut self, words: NonZeroUsize) -> Self {
+        self.words_per_event = WordsPerEvent(words);
+        self
+    }
+
+    /// Streams the arguments of tool calls.
+    #[must_use]
+    pub fn with_streamed_arguments(mut self) -> Self {
+        self.stream_arguments = true;
         self
     }
 

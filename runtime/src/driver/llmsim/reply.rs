@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::config::{LlmSimConfig, OnExhausted, ResponseConfig, Script, SimToolCall, SimTurn, ToolCallConfig};
 use super::interactive;
 use crate::driver::{ChatRequest, DriverError, DriverErrorKind};
-use crate::message::{ContentPart, Message, Role, ToolCall};
+use crate::message::{ContentPart, Message, Role};
 
 const LOREM: &str =
     "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore et dolore magna aliqua";
@@ -15,9 +15,29 @@ const LOREM: &str =
 /// An answer before it is streamed.
 #[derive(Debug, Default)]
 pub(super) struct Reply {
+    pub(super) thinking: Option<String>,
     pub(super) text: String,
-    pub(super) calls: Vec<ToolCall>,
-    pub(super) cut_off: bool,
+    pub(super) calls: Vec<SentCall>,
+    pub(super) end: End,
+}
+
+/// How an answer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum End {
+    #[default]
+    Complete,
+    /// The stream breaks off in the middle of the text.
+    CutOff,
+    /// It is as long as it may be.
+    Length,
+}
+
+/// A call as the model writes it: its arguments may be anything.
+#[derive(Debug)]
+pub(super) struct SentCall {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) arguments: String,
 }
 
 /// How many model calls a conversation has seen, which is the position of the next one in a
@@ -66,7 +86,7 @@ impl Reply {
 
     pub(super) fn calls(text: impl Into<String>, calls: &[SimToolCall], position: usize) -> Self {
         let calls = calls.iter().enumerate().map(|(index, call)| tool_call(call, position, index)).collect();
-        Self { text: text.into(), calls, cut_off: false }
+        Self { text: text.into(), calls, ..Self::default() }
     }
 
     /// The answer to a request.
@@ -79,10 +99,7 @@ impl Reply {
             ResponseConfig::Interactive => Ok(interactive::reply(request, position)),
             ResponseConfig::Fixed(text) => Ok(Self::text(text)),
             ResponseConfig::Echo => Ok(Self::text(last_user_text(&request.messages))),
-            ResponseConfig::Lorem(words) => {
-                let words: Vec<&str> = LOREM.split(' ').cycle().take(*words).collect();
-                Ok(Self::text(words.join(" ")))
-            }
+            ResponseConfig::Lorem(words) => Ok(Self::text(lorem(config.seed, position, *words))),
             ResponseConfig::Sequence(texts) if texts.is_empty() => Err(empty_script()),
             ResponseConfig::Sequence(texts) => Ok(Self::text(&texts[position % texts.len()])),
             ResponseConfig::Scripted(script) => scripted(script, position),
@@ -126,8 +143,12 @@ fn scripted(script: &Script, position: usize) -> Result<Reply, DriverError> {
         SimTurn::Assistant(text) => Ok(Reply::text(text)),
         SimTurn::ToolCalls(calls) => Ok(Reply::calls("", calls, position)),
         SimTurn::Mixed { text, tool_calls } => Ok(Reply::calls(text, tool_calls, position)),
+        SimTurn::Thinking { thinking, text, tool_calls } => {
+            Ok(Reply { thinking: Some(thinking.clone()), ..Reply::calls(text, tool_calls, position) })
+        }
         SimTurn::Error(error) => Err(error.to_error()),
-        SimTurn::CutOff(text) => Ok(Reply { cut_off: true, ..Reply::text(text) }),
+        SimTurn::CutOff(text) => Ok(Reply { end: End::CutOff, ..Reply::text(text) }),
+        SimTurn::Length(text) => Ok(Reply { end: End::Length, ..Reply::text(text) }),
     }
 }
 
@@ -135,13 +156,36 @@ fn empty_script() -> DriverError {
     DriverError::new(DriverErrorKind::Configuration, "simulated: there is nothing to answer with")
 }
 
-/// Ids count through the conversation, so that they stay unique in it. Arguments that are not
-/// JSON are passed on as a string, as drivers of real vendors do.
-fn tool_call(call: &SimToolCall, position: usize, index: usize) -> ToolCall {
-    let arguments = match &call.raw_arguments {
-        Some(raw) => serde_json::from_str(raw).unwrap_or_else(|_| Value::String(raw.clone())),
-        None => call.arguments.clone(),
-    };
+/// Ids count through the conversation, so that they stay unique in it.
+fn tool_call(call: &SimToolCall, position: usize, index: usize) -> SentCall {
+    let arguments = call.raw_arguments.clone().unwrap_or_else(|| call.arguments.to_string());
     let id = call.id.clone().unwrap_or_else(|| format!("call_{}_{}", position + 1, index + 1));
-    ToolCall::new(id, &call.name, arguments)
+    SentCall { id, name: call.name.clone(), arguments }
+}
+
+/// Filler: in order without a seed, and shuffled by it and the place in the conversation otherwise.
+fn lorem(seed: u64, position: usize, words: usize) -> String {
+    let known: Vec<&str> = LOREM.split(' ').collect();
+    let mut chance = Chance::new(seed, position);
+    let mut word = |at: usize| if seed == 0 { known[at % known.len()] } else { known[chance.below(known.len() as u64) as usize] };
+    (0..words).map(&mut word).collect::<Vec<_>>().join(" ")
+}
+
+/// Numbers that look random and are the same in each run: SplitMix64.
+#[derive(Debug, Clone)]
+pub(super) struct Chance(u64);
+
+impl Chance {
+    pub(super) fn new(seed: u64, position: usize) -> Self {
+        Self(seed ^ (position as u64).wrapping_mul(0xd134_2543_de82_ef95))
+    }
+
+    /// A number below `limit`, which is not 0.
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
 }

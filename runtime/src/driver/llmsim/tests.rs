@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::TryStreamExt;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::driver::{DriverHost, OfferedTool};
+use crate::driver::{Answer, DriverHost, OfferedTool};
 use crate::egress::{Gateway, GatewayConfig};
 use crate::id::{MessageId, OrgId, RandomIds};
 use crate::message::{ContentPart, Message, Role, ToolCall};
@@ -53,18 +53,30 @@ fn nowhere() -> DriverContext {
 }
 
 async fn ask(config: &LlmSimConfig, messages: &[Arc<Message>]) -> Result<(String, Vec<ToolCall>), DriverError> {
-    let mut stream = LlmSim::new(config.clone()).complete(request(messages), nowhere()).await?;
+    let answer = answer(config, messages).await?;
+    assert!(answer.usage().input_tokens > 0);
+    assert_eq!(answer.finish().unwrap().reason, if answer.calls() == 0 { "stop" } else { "tool-calls" });
     let (mut text, mut calls) = (String::new(), Vec::new());
-    while let Some(event) = stream.next().await {
-        match event? {
-            ChatEvent::Text(more) => text.push_str(&more),
-            ChatEvent::ToolCall(call) => calls.push(call),
-            ChatEvent::Usage(usage) => assert!(usage.input_tokens > 0),
-            ChatEvent::Finish(finish) => assert_eq!(finish.reason, if calls.is_empty() { "stop" } else { "tool-calls" }),
+    for part in answer.into_content() {
+        match part {
+            ContentPart::Text { text: more } => text.push_str(&more),
+            ContentPart::ToolCall(call) => calls.push(call),
             other => panic!("unexpected: {other:?}"),
         }
     }
     Ok((text, calls))
+}
+
+async fn answer(config: &LlmSimConfig, messages: &[Arc<Message>]) -> Result<Answer, DriverError> {
+    let mut answer = Answer::of(&DriverId::LlmSim);
+    for event in events(config, messages).await? {
+        answer.push(event)?;
+    }
+    Ok(answer)
+}
+
+async fn events(config: &LlmSimConfig, messages: &[Arc<Message>]) -> Result<Vec<ChatEvent>, DriverError> {
+    LlmSim::new(config.clone()).complete(request(messages), nowhere()).await?.try_collect().await
 }
 
 async fn text(config: &LlmSimConfig, messages: &[Arc<Message>]) -> String {
@@ -89,6 +101,9 @@ async fn errors_have_their_kinds() {
     for (error, kind) in [
         (SimError::RateLimit { retry_after_ms: Some(7) }, DriverErrorKind::RateLimited),
         (SimError::Timeout, DriverErrorKind::Timeout),
+        (SimError::Authentication, DriverErrorKind::Authentication),
+        (SimError::QuotaExhausted, DriverErrorKind::QuotaExhausted),
+        (SimError::ContextTooLong, DriverErrorKind::ContextTooLong),
         (SimError::InvalidRequest, DriverErrorKind::InvalidRequest),
         (SimError::InvalidResponse, DriverErrorKind::InvalidResponse),
         (SimError::Other("down".to_owned()), DriverErrorKind::Unavailable),
@@ -205,4 +220,64 @@ async fn latency_is_simulated() {
     let config = LlmSimConfig::fixed("one two three").with_latency(Duration::from_millis(10)).with_response_delay(Duration::from_secs(1));
     text(&config, &[user("go")]).await;
     assert_eq!(started.elapsed(), Duration::from_millis(1_030));
+}
+
+#[tokio::test]
+async fn it_thinks_before_it_answers() {
+    let script = [SimTurn::Thinking { thinking: "Let me see.".to_owned(), text: "Two.".to_owned(), tool_calls: vec![] }];
+    let fixed = LlmSimConfig::fixed("Two.").with_thinking("Let me see.");
+    for config in [LlmSimConfig::scripted(script), fixed] {
+        let answer = answer(&config, &[user("1 + 1?")]).await.unwrap();
+        let [ContentPart::Reasoning { text, opaque: Some(opaque) }, ContentPart::Text { text: said }] = answer.content() else {
+            panic!("{answer:?}")
+        };
+        assert_eq!((text.as_str(), opaque.data.as_str(), said.as_str()), ("Let me see.", "sim-signature-1", "Two."));
+        assert_eq!(answer.finish().unwrap().response_id.as_deref(), Some("sim_1"));
+    }
+}
+
+#[tokio::test]
+async fn arguments_can_be_streamed_and_say_the_same() {
+    let calls = vec![SimToolCall::new("a__x", json!({"text": "größe und mehr"})), SimToolCall::raw("a__y", "{\"n\": ")];
+    let config = LlmSimConfig::scripted([SimTurn::ToolCalls(calls)]);
+    let streamed = config.clone().with_streamed_arguments();
+    let input = [user("go")];
+    assert_eq!(ask(&config, &input).await.unwrap(), ask(&streamed, &input).await.unwrap());
+    let deltas = |events: Vec<ChatEvent>| events.iter().filter(|event| matches!(event, ChatEvent::ToolCallDelta { index: 0, .. })).count();
+    assert_eq!(deltas(events(&config, &input).await.unwrap()), 0);
+    assert!(deltas(events(&streamed, &input).await.unwrap()) > 2);
+}
+
+#[tokio::test]
+async fn token_counts_and_the_end_can_be_set() {
+    let usage = TokenUsage { input_tokens: 1, output_tokens: 2, cache_read_tokens: 3, cache_creation_tokens: 4, reasoning_tokens: 5 };
+    let config = LlmSimConfig::scripted([SimTurn::Length("as far as".to_owned())]).with_usage(usage);
+    let answer = answer(&config, &[user("go")]).await.unwrap();
+    assert_eq!((answer.usage(), answer.finish().unwrap().reason.as_str()), (usage, "length"));
+}
+
+#[tokio::test]
+async fn chance_follows_from_the_seed_and_the_place() {
+    let lorem = |seed| LlmSimConfig::lorem(30).with_seed(seed);
+    let (first, second) = ([user("1")], [user("1"), agent("a"), user("2")]);
+    assert_eq!(text(&lorem(7), &first).await, text(&lorem(7), &first).await);
+    assert_ne!(text(&lorem(7), &first).await, text(&lorem(8), &first).await);
+    assert_ne!(text(&lorem(7), &first).await, text(&lorem(7), &second).await);
+    let few = lorem(7).with_words_per_event(10.try_into().unwrap());
+    assert_eq!(text(&few, &first).await, text(&lorem(7), &first).await);
+    assert_eq!(events(&few, &first).await.unwrap().len(), 3 + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn jitter_stays_within_its_bounds_and_is_the_same_in_each_run() {
+    let took = async |seed| {
+        let started = tokio::time::Instant::now();
+        let config = LlmSimConfig::lorem(20).with_latency(Duration::from_millis(10)).with_latency_jitter(Duration::from_millis(5));
+        answer(&config.with_seed(seed), &[user("go")]).await.unwrap();
+        started.elapsed().as_millis()
+    };
+    let (one, again, other) = (took(1).await, took(1).await, took(2).await);
+    assert_eq!(one, again);
+    assert_ne!(one, other);
+    assert!((200..=300).contains(&one), "{one}");
 }

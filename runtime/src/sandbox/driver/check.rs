@@ -74,10 +74,9 @@ impl EventCheck {
         }))
     }
 
-    /// The frame's events are all there.
-    pub(super) fn end_of_frame(&mut self) -> Result<(), String> {
+    /// The next events are those of another frame.
+    pub(super) fn begin_frame(&mut self) {
         self.in_frame = 0;
-        Ok(())
     }
 
     fn begin_call(&mut self, index: u32) -> Result<(), String> {

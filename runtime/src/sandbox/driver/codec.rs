@@ -5,9 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::check::EventCheck;
-use super::credentials::{Credentials, fault};
+use super::credentials::fault;
 use super::instance::Running;
-use super::{Inner, convert, halted};
+use super::session::Session;
+use super::{Inner, convert};
 use crate::capability::Stopped;
 use crate::component::Receipt;
 use crate::driver::{ChatEvent, ChatRequest, Codec, CodecRequest, DriverConfig, DriverError, Frame, Framing, ResponseHead};
@@ -37,76 +38,50 @@ pub(super) use step;
 
 /// One completion of a driver component.
 pub(super) struct ComponentCodec {
-    driver: Arc<Inner>,
-    running: Running,
+    session: Session,
     guest: wit::Guest,
-    credentials: Option<Credentials>,
     check: EventCheck,
 }
 
 impl ComponentCodec {
     pub(super) fn new(driver: Arc<Inner>, running: Running, guest: wit::Guest) -> Self {
-        Self { driver, running, guest, credentials: None, check: EventCheck::default() }
-    }
-
-    /// The guest's answer, or why there is none, without credentials.
-    fn answer<T>(&self, result: Result<Result<T, Failure>, Stopped>) -> Result<T, DriverError> {
-        let error = match result {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(failure)) => convert::failure(failure),
-            Err(why) => halted(&why),
-        };
-        let vendor_message = error.vendor_message.as_deref().map(|said| self.scrub(said));
-        Err(DriverError { message: self.scrub(&error.message), vendor_message, ..error })
-    }
-
-    fn scrub(&self, text: &str) -> String {
-        self.credentials.as_ref().map_or_else(|| text.to_owned(), |credentials| credentials.scrub(text))
+        Self { session: Session::new(driver, running), guest, check: EventCheck::default() }
     }
 
     fn events(&mut self, result: Result<Result<Vec<Event>, Failure>, Stopped>) -> Result<Vec<ChatEvent>, DriverError> {
-        let events = self.answer(result)?;
+        let events = self.session.answer(result)?;
         let mut checked = Vec::with_capacity(events.len().min(super::check::MAX_EVENTS_PER_FRAME));
         let mut bytes = 0;
+        self.check.begin_frame();
         for event in events {
             bytes += convert::event_bytes(&event);
             match self.check.admit(event) {
                 Ok(Some(event)) => checked.push(event),
                 Ok(None) => {}
-                Err(problem) => return Err(fault(self.scrub(&problem))),
+                Err(problem) => return Err(fault(self.session.scrub(&problem))),
             }
         }
-        self.check.end_of_frame().map_err(|problem| fault(self.scrub(&problem)))?;
-        self.running.returned(bytes);
+        self.session.running.returned(bytes);
         Ok(checked)
-    }
-}
-
-impl Drop for ComponentCodec {
-    fn drop(&mut self) {
-        self.driver.tell(&self.running, |text| self.scrub(text));
     }
 }
 
 #[async_trait]
 impl Codec for ComponentCodec {
     async fn begin(&mut self, config: &DriverConfig, request: &ChatRequest) -> Result<CodecRequest, DriverError> {
-        let (credentials, config) = Credentials::new(self.driver.driver()?, config)?;
-        self.credentials = Some(credentials);
-        let request = convert::request(request, &self.driver.id);
+        let config = self.session.configure(config)?;
+        let request = convert::request(request, &self.session.driver.id);
         let guest = &self.guest;
-        let result = step!(self.running, convert::request_bytes(&request), |store| guest.call_begin(store, &config, &request));
-        let request = self.answer(result)?;
-        let request = convert::http_request(request);
-        self.running.returned(request.body.len());
-        self.credentials.as_ref().map_or_else(|| Err(fault("it has no credentials")), |credentials| credentials.complete(request))
+        let result = step!(self.session.running, convert::request_bytes(&request), |store| guest.call_begin(store, &config, &request));
+        let request = self.session.answer(result)?;
+        self.session.complete(convert::http_request(request))
     }
 
     async fn on_head(&mut self, head: &ResponseHead) -> Result<Framing, DriverError> {
         let head = convert::head(head);
         let guest = &self.guest;
-        let result = step!(self.running, 0, |store| guest.call_on_head(store, &head));
-        self.answer(result).map(convert::framing)
+        let result = step!(self.session.running, 0, |store| guest.call_on_head(store, &head));
+        self.session.answer(result).map(convert::framing)
     }
 
     async fn on_frame(&mut self, frame: Frame) -> Result<Vec<ChatEvent>, DriverError> {
@@ -114,20 +89,20 @@ impl Codec for ComponentCodec {
         let result = match frame {
             Frame::Sse(event) => {
                 let event = convert::sse(event);
-                step!(self.running, event.data.len(), |store| guest.call_on_sse(store, &event))
+                step!(self.session.running, event.data.len(), |store| guest.call_on_sse(store, &event))
             }
-            Frame::Bytes(bytes) => step!(self.running, bytes.len(), |store| guest.call_on_bytes(store, &bytes)),
+            Frame::Bytes(bytes) => step!(self.session.running, bytes.len(), |store| guest.call_on_bytes(store, &bytes)),
         };
         self.events(result)
     }
 
     async fn on_end(&mut self) -> Result<Vec<ChatEvent>, DriverError> {
         let guest = &self.guest;
-        let result = step!(self.running, 0, |store| guest.call_on_end(store));
+        let result = step!(self.session.running, 0, |store| guest.call_on_end(store));
         self.events(result)
     }
 
     fn receipt(&self) -> Option<Receipt> {
-        Some(self.driver.receipt(&self.running))
+        Some(self.session.driver.receipt(&self.session.running))
     }
 }

@@ -165,6 +165,7 @@ pub(super) fn failure(from: Failure) -> DriverError {
     let from = shared::failure(from);
     let kind = match (from.code.as_str(), from.kind.as_str()) {
         ("configuration", _) => DriverErrorKind::Configuration,
+        ("quota_exhausted", _) => DriverErrorKind::QuotaExhausted,
         ("authentication", _) | (_, "denied") => DriverErrorKind::Authentication,
         ("rate_limited", _) | (_, "rate-limited") => DriverErrorKind::RateLimited,
         ("model_not_available", _) | (_, "not-found") => DriverErrorKind::ModelNotAvailable,

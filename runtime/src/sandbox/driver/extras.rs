@@ -8,12 +8,11 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::codec::step;
-use super::credentials::{Credentials, fault};
+use super::credentials::fault;
 use super::instance::Running;
-use super::{Inner, convert, halted};
-use crate::capability::Stopped;
+use super::session::Session;
+use super::{Inner, convert};
 use crate::driver::{Access, CodecRequest, Discovery, DriverConfig, DriverError, ModelInfo, TokenExchange};
-use crate::sandbox::bindings::everwit::types::common::Failure;
 use crate::sandbox::bindings::exports::everwit::driver::{discovery, token_exchange};
 use crate::sandbox::call::supervise;
 
@@ -22,37 +21,10 @@ const MAX_MODELS: usize = 10_000;
 /// Bytes of an access or refresh token.
 const MAX_TOKEN_BYTES: usize = 16 << 10;
 
-/// An instance with the credentials that it was given.
-struct Session {
-    driver: Arc<Inner>,
-    running: Running,
-    credentials: Option<Credentials>,
-}
-
-impl Session {
-    fn scrub(&self, text: &str) -> String {
-        self.credentials.as_ref().map_or_else(|| text.to_owned(), |credentials| credentials.scrub(text))
-    }
-
-    fn answer<T>(&self, result: Result<Result<T, Failure>, Stopped>) -> Result<T, DriverError> {
-        let error = match result {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(failure)) => convert::failure(failure),
-            Err(why) => halted(&why),
-        };
-        let vendor_message = error.vendor_message.as_deref().map(|said| self.scrub(said));
-        Err(DriverError { message: self.scrub(&error.message), vendor_message, ..error })
-    }
-
-    fn complete(&self, request: CodecRequest) -> Result<CodecRequest, DriverError> {
-        self.credentials.as_ref().map_or_else(|| Err(fault("it has no credentials")), |credentials| credentials.complete(request))
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.driver.tell(&self.running, |text| self.scrub(text));
-    }
+/// An error without any words of the guest.
+fn untold(error: DriverError) -> DriverError {
+    let message = format!("the exchange of tokens failed: {}", error.kind.as_str());
+    DriverError { message, vendor_message: None, ..error }
 }
 
 /// Asks a vendor for its models, through a component.
@@ -63,7 +35,7 @@ pub(super) struct ComponentDiscovery {
 
 impl ComponentDiscovery {
     pub(super) fn new(driver: Arc<Inner>, running: Running, guest: discovery::Guest) -> Self {
-        Self { session: Session { driver, running, credentials: None }, guest }
+        Self { session: Session::new(driver, running), guest }
     }
 }
 
@@ -71,10 +43,10 @@ impl ComponentDiscovery {
 impl Discovery for ComponentDiscovery {
     async fn begin(&mut self, config: &DriverConfig) -> Result<CodecRequest, DriverError> {
         let Self { session, guest } = self;
-        let (credentials, config) = Credentials::new(session.driver.driver()?, config)?;
-        session.credentials = Some(credentials);
+        let config = session.configure(config)?;
         let result = step!(session.running, 0, |store| guest.call_begin(store, &config));
-        session.complete(convert::http_request(session.answer(result)?))
+        let request = session.answer(result)?;
+        session.complete(convert::http_request(request))
     }
 
     async fn decode(&mut self, status: u16, body: &[u8]) -> Result<Vec<ModelInfo>, DriverError> {
@@ -96,7 +68,7 @@ pub(super) struct ComponentExchange {
 
 impl ComponentExchange {
     pub(super) fn new(driver: Arc<Inner>, running: Running, guest: token_exchange::Guest) -> Self {
-        Self { session: Session { driver, running, credentials: None }, guest }
+        Self { session: Session::new(driver, running), guest }
     }
 }
 
@@ -104,16 +76,19 @@ impl ComponentExchange {
 impl TokenExchange for ComponentExchange {
     async fn begin(&mut self, config: &DriverConfig) -> Result<CodecRequest, DriverError> {
         let Self { session, guest } = self;
-        let (credentials, config) = Credentials::new(session.driver.driver()?, config)?;
-        session.credentials = Some(credentials);
+        let config = session.configure(config)?;
         let result = step!(session.running, 0, |store| guest.call_begin(store, &config));
-        session.complete(convert::http_request(session.answer(result)?))
+        let request = session.answer(result)?;
+        session.complete(convert::http_request(request))
     }
 
     async fn decode(&mut self, status: u16, body: &[u8]) -> Result<Access, DriverError> {
         let Self { session, guest } = self;
         let result = step!(session.running, body.len(), |store| guest.call_decode(store, status, body));
-        let access = session.answer(result)?;
+        // The answer holds a token that nobody knows yet, so that it cannot be taken out of the guest's
+        // words: none of them are told.
+        session.running.take_logs();
+        let access = session.answer(result).map_err(untold)?;
         let token = |text: String| match text.len() {
             1..=MAX_TOKEN_BYTES => Ok(SecretString::from(text)),
             bytes => Err(fault(format!("a token of the exchange has {bytes} bytes; it must have 1 to {MAX_TOKEN_BYTES}"))),

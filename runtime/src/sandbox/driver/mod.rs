@@ -12,6 +12,7 @@ mod convert;
 mod credentials;
 mod extras;
 mod instance;
+mod session;
 mod source;
 
 use std::sync::Arc;

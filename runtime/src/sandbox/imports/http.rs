@@ -102,7 +102,7 @@ impl client::Host for CallState {
             headers: request.headers,
             body: request.body.into(),
             timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
-            idle_timeout: None,
+            ..EgressRequest::default()
         };
         let Self { budget, call, services, subject, org, http, secrets, .. } = self;
         let quota = http

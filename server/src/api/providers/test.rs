@@ -7,14 +7,13 @@ use axum::Json;
 use axum::extract::{Path, State};
 use everwit_runtime::Error;
 use everwit_runtime::driver::{
-    BoxedChatDriver, ChatDriver, ChatRequest, DriverContext, DriverError, DriverErrorKind, DriverId, DriverSource, ResolvedModel,
+    BoxedChatDriver, ChatDriver, ChatRequest, DriverContext, DriverError, DriverErrorKind, DriverId, DriverSource, ResolvedModel, complete,
 };
 use everwit_runtime::id::{MessageId, ModelId, OrgId};
 use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::message::{ContentPart, Message, Role};
 use everwit_runtime::provider::{Model, Provider};
 use everwit_runtime::store::Page;
-use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use url::Url;
@@ -157,13 +156,11 @@ pub(crate) async fn driver(drivers: &dyn DriverSource, org: OrgId, model: &Resol
 /// Waits for the first event of an answer, as long as a caller will.
 async fn first_event(driver: &dyn ChatDriver, model: &ResolvedModel, message: Message, context: DriverContext) -> Result<(), DriverError> {
     let request = ChatRequest { model: model.model.clone(), messages: vec![Arc::new(message)], ..ChatRequest::default() };
-    let first = async { driver.complete(request, context).await?.next().await.transpose() };
-    let first = tokio::time::timeout(PATIENCE, first).await.unwrap_or_else(|_| {
+    let first = async { complete(driver, model, request, &context).await.stream.map(drop) };
+    tokio::time::timeout(PATIENCE, first).await.unwrap_or_else(|_| {
         let message = format!("the provider did not begin to answer within {} seconds", PATIENCE.as_secs());
         Err(DriverError::new(DriverErrorKind::Timeout, message))
-    });
-    let empty = || DriverError::new(DriverErrorKind::InvalidResponse, "the answer was empty");
-    first?.map(|_| ()).ok_or_else(empty)
+    })
 }
 
 async fn model_to_try(app: &App, org: OrgId, provider: &Provider, id: Option<ModelId>) -> Result<Model, Problem> {

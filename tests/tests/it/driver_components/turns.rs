@@ -54,7 +54,7 @@ async fn an_embedder_ships_a_driver_as_a_file() {
         .component_compiler(compiler())
         .component_file(file.path(), Grant::default(), Budget::COMPLETION)
         .egress(Arc::new(public(Pipe::answering(response(&text("Grüße."))))))
-        .default_model(model("Ollama", "http://ollama.example"))
+        .default_model(model("ollama", "http://ollama.example"))
         .single_session(|single| single.harness("helper", "You help."))
         .build()
         .await

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use everwit_runtime::egress::{
     EgressErrorKind, EgressQuota, EgressRequest, GatewayConfig, MAX_REQUEST_FIELDS, MAX_RESPONSE_FIELDS, MAX_RESPONSE_HEAD_BYTES,
-    MAX_SSE_LINE_BYTES,
+    MAX_SSE_LINE_BYTES, Timeouts,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
@@ -118,7 +118,7 @@ async fn a_request_has_its_own_time_within_the_call() {
     assert_eq!(send(60, EgressRequest { timeout: Some(Duration::MAX), ..slow.clone() }).await, 60.0);
     assert_eq!(send(0, slow).await, 0.0);
 
-    let patient = EgressRequest { idle_timeout: Some(seconds(25)), ..get("http://a.test/") };
+    let patient = EgressRequest { timeouts: Some(Timeouts { idle: seconds(25), ..Timeouts::default() }), ..get("http://a.test/") };
     let gateway = public(dripping(HEAD, b"a".to_vec(), seconds(20)));
     let mut response = gateway.send("org", &grant(&["a.test:80"]), patient, &mut quota()).await.unwrap();
     assert_eq!(response.chunk(1).await.unwrap().unwrap(), "a");

@@ -8,6 +8,7 @@ use everwit_runtime::driver_registry::{
     BoxedChatDriver, ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverConfig, DriverContext, DriverError, DriverErrorKind,
     ProviderMetadata, RegisterError,
 };
+use everwit_runtime::llmsim_driver::LlmSimConfig;
 use everwit_runtime::{DriverId, DriverRegistry, InProcessRuntimeBuilder, ResolvedModel};
 use futures::{StreamExt, stream};
 use secrecy::ExposeSecret;
@@ -134,6 +135,23 @@ fn built_in_ids_are_those_of_the_page_and_unknown_ones_round_trip() {
         assert_eq!(wire, text);
         assert_eq!(serde_json::from_value::<DriverId>(wire).unwrap(), id);
     }
+}
+
+#[test]
+fn built_in_drivers_are_registered_one_by_one_or_all_at_once() {
+    let mut some = DriverRegistry::new();
+    everwit_runtime::drivers::openai::register_driver(&mut some);
+    everwit_runtime::drivers::anthropic::register_driver(&mut some);
+    assert_eq!(some.ids().collect::<Vec<_>>(), [&DriverId::OpenAi, &DriverId::Anthropic]);
+    assert!(panics(|| everwit_runtime::drivers::openai::register_driver(&mut some)), "a second registration surfaces");
+    some.register_or_replace(DriverId::OpenAi, answering("replaced"));
+
+    let mut all = DriverRegistry::new();
+    everwit_runtime::drivers::register_all(&mut all);
+    everwit_runtime::llmsim_driver::register_driver(&mut all, LlmSimConfig::echo());
+    let page = ["openai", "openrouter", "azure_openai", "openai_completions", "anthropic", "gemini", "bedrock", "llmsim"];
+    assert!(page.iter().all(|id| all.has(&id.parse().unwrap())), "all ids of the page have a driver");
+    assert_eq!(all.ids().count(), page.len());
 }
 
 #[test]

@@ -20,10 +20,17 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// What every server of the tests finds in its environment: credentials and a proxy that nothing
 /// may ever use or show.
-pub(crate) const POISON: [(&str, &str); 5] = [
+pub(crate) const POISON: [(&str, &str); 12] = [
     ("OPENAI_API_KEY", CANARY),
+    ("ANTHROPIC_API_KEY", CANARY),
+    ("GEMINI_API_KEY", CANARY),
+    ("GOOGLE_API_KEY", CANARY),
+    ("OPENROUTER_API_KEY", CANARY),
+    ("AZURE_OPENAI_API_KEY", CANARY),
     ("AWS_ACCESS_KEY_ID", CANARY),
     ("AWS_SECRET_ACCESS_KEY", CANARY),
+    ("AWS_SESSION_TOKEN", CANARY),
+    ("AWS_BEARER_TOKEN_BEDROCK", CANARY),
     ("HTTPS_PROXY", "http://canary-7f3a.invalid:1"),
     ("HTTP_PROXY", "http://canary-7f3a.invalid:1"),
 ];

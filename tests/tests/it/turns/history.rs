@@ -26,6 +26,11 @@ use super::rig::{Rig, call};
 pub(super) struct Recording(Arc<Mutex<Vec<ChatRequest>>>);
 
 impl Recording {
+    /// What it was asked.
+    pub(super) fn requests(&self) -> Vec<ChatRequest> {
+        self.0.lock().unwrap().clone()
+    }
+
     /// The texts of the conversation that was sent last.
     fn last(&self) -> Vec<String> {
         let requests = self.0.lock().unwrap();

@@ -6,13 +6,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everwit_runtime::driver::llmsim::{LlmSimConfig, SimError, SimTurn};
-use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError, DriverErrorKind};
+use everwit_runtime::driver::{
+    ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError, DriverErrorKind, DriverHost, DriverId, DriverRegistry,
+    DriverSettings, ErrorDisclosure,
+};
 use everwit_runtime::engine::Engine;
-use everwit_runtime::event::EventData;
+use everwit_runtime::event::{EventData, Retries};
+use everwit_runtime::message::ContentPart;
 use everwit_runtime::store::TurnEnd;
 use everwit_runtime::turn::TurnRun;
 use futures::{StreamExt, stream};
 
+use super::history::Recording;
 use super::rig::{Rig, call, heard};
 
 /// Fails so many times, before or after the first event of its answer, then says "back".
@@ -144,6 +149,121 @@ async fn text_is_shown_live_in_batches_with_offsets() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn thinking_is_shown_live_apart_from_the_text_and_kept_with_the_answer() {
+    let thinking = "one two three four five six seven eight nine ten";
+    let config = LlmSimConfig::fixed("so it is").with_thinking(thinking).with_latency(Duration::from_millis(30));
+    let rig = Rig::new(config).await;
+    let mut listener = rig.listen();
+    rig.ask("go").await;
+    let (mut thought, mut said, mut order) = (String::new(), String::new(), Vec::new());
+    while let Ok(event) = listener.try_recv() {
+        match &event.data {
+            EventData::ReasonThinkingDelta { delta, offset, .. } => {
+                assert_eq!((*offset, event.sequence), (thought.len() as u64, None));
+                thought.push_str(delta);
+            }
+            EventData::ReasonThinkingCompleted { length, .. } => assert_eq!(*length, thinking.len() as u64),
+            EventData::OutputMessageDelta { delta, .. } => said.push_str(delta),
+            EventData::ReasonThinkingStarted { .. } | EventData::OutputMessageStarted { .. } => {}
+            _ => continue,
+        }
+        order.push(event.data.name());
+    }
+    order.dedup();
+    assert_eq!((thought.as_str(), said.as_str()), (thinking, "so it is"));
+    let expected = ["output.message.started", "reason.thinking.started", "reason.thinking.delta", "reason.thinking.completed"];
+    assert_eq!(order, [&expected[..], &["output.message.delta"]].concat());
+    let answer = rig.conversation().await.pop().expect("there is an answer").1;
+    let [ContentPart::Reasoning { text, opaque: Some(opaque) }, ContentPart::Text { .. }] = &answer[..] else { panic!("{answer:?}") };
+    assert_eq!((text.as_str(), opaque.driver.as_str()), (thinking, "llmsim"));
+}
+
+/// What a driver left in the conversation goes back to it, and to no other.
+#[tokio::test]
+async fn opaque_values_go_back_to_the_driver_that_made_them() {
+    let mut rig = Rig::new(LlmSimConfig::fixed("so it is").with_thinking("hm")).await;
+    rig.ask("go").await;
+    for (id, comes_back) in [(DriverId::LlmSim, true), (DriverId::External("other".to_owned()), false)] {
+        let recording = Recording::default();
+        let mut drivers = DriverRegistry::new();
+        let driver = recording.clone();
+        drivers.register(id.clone(), move |_| Box::new(driver.clone()));
+        rig.platform.drivers = Arc::new(drivers);
+        rig.platform.default_model.provider_type = id;
+        rig.ask("again").await;
+        let asked = recording.requests();
+        let reasoning = asked[0].messages.iter().flat_map(|message| &message.content).find_map(|part| match part {
+            ContentPart::Reasoning { text, opaque } => Some((text.as_str(), opaque.is_some())),
+            _ => None,
+        });
+        assert_eq!(reasoning, Some(("hm", comes_back)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tries_of_a_call_are_recorded() {
+    let rig = Rig::with_driver(Flaky::new(DriverErrorKind::Unavailable, 2)).await;
+    rig.ask("go").await;
+    let retries = rig.events().await.into_iter().find_map(|event| match event.data {
+        EventData::LlmGeneration { retry, .. } => Some(retry),
+        _ => None,
+    });
+    assert_eq!(retries, Some(Some(Retries { attempts: 3, total_wait_ms: 1_500 })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_are_told_as_much_as_the_platform_discloses() {
+    let error = DriverError::from_status(400, "no such field at org-7");
+    for (error_disclosure, told) in [
+        (ErrorDisclosure::Generic, "the model provider refuses the request"),
+        (ErrorDisclosure::Standard, "the vendor answered with status 400"),
+        (ErrorDisclosure::Detailed, "the vendor answered with status 400; the vendor says: no such field at org-7"),
+    ] {
+        let mut rig = Rig::with_driver(Flaky { error: error.clone(), ..Flaky::new(DriverErrorKind::InvalidRequest, 1) }).await;
+        let (egress, clock, ids) = (rig.platform.egress.clone(), rig.platform.clock.clone(), rig.platform.ids.clone());
+        let settings = DriverSettings { error_disclosure, ..DriverSettings::default() };
+        rig.platform.driver_host = Arc::new(DriverHost::new(egress, clock, ids).with_settings(settings));
+        rig.ask("go").await;
+        let texts: Vec<String> = rig
+            .events()
+            .await
+            .into_iter()
+            .filter_map(|event| match event.data {
+                EventData::LlmGeneration { error, .. } | EventData::ReasonCompleted { error, .. } => error,
+                EventData::TurnFailed { error, error_code, .. } => {
+                    assert_eq!(error_code, "invalid_request");
+                    Some(error)
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(texts, [told; 3], "{error_disclosure:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_cut_off_is_not_made_and_the_model_is_told() {
+    #[derive(Clone)]
+    struct Cut;
+    #[async_trait]
+    impl ChatDriver for Cut {
+        async fn complete(&self, request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
+            let is_first = request.messages.len() == 1;
+            let start = ChatEvent::ToolCallStart { index: 0, id: "c".to_owned(), name: "look".to_owned() };
+            let part = ChatEvent::ToolCallDelta { index: 0, arguments: "{\"n\": 1}".to_owned() };
+            let cut = vec![start, part, ChatEvent::finish("length")];
+            let events = if is_first { cut } else { vec![ChatEvent::Text("sorry".to_owned()), ChatEvent::finish("stop")] };
+            Ok(stream::iter(events.into_iter().map(Ok)).boxed())
+        }
+    }
+    let rig = Rig::with_driver(Cut).await;
+    assert_eq!(rig.ask("go").await, TurnRun::Ended(TurnEnd::Completed));
+    let results = rig.results().await;
+    assert_eq!(results[0].error.as_deref(), Some("the arguments are not a JSON object: they were cut off; the tool was not called"));
+    assert_eq!((rig.desk.calls.lock().unwrap().len(), rig.last_text().await.as_str()), (0, "sorry"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancel_reaches_a_model_call() {
     let rig = Rig::new(LlmSimConfig::lorem(1_000).with_latency(Duration::from_secs(1))).await;
     let mut listener = rig.listen();
@@ -184,6 +304,9 @@ async fn simulated_errors_end_turns_with_their_codes() {
     for (error, expected) in [
         (SimError::RateLimit { retry_after_ms: None }, "rate_limited"),
         (SimError::Timeout, "timeout"),
+        (SimError::Authentication, "authentication"),
+        (SimError::QuotaExhausted, "quota_exhausted"),
+        (SimError::ContextTooLong, "context_too_long"),
         (SimError::InvalidRequest, "invalid_request"),
         (SimError::InvalidResponse, "invalid_response"),
         (SimError::Other("down".to_owned()), "unavailable"),

@@ -64,13 +64,7 @@ fn data(kind: u8, sequence: u64, turn_id: TurnId) -> EventData {
         10 => EventData::ToolStarted { tool_call: call(), capability_id: None },
         11 => EventData::ToolCompleted(completed(call(), sequence)),
         12 => EventData::ActCompleted { success_count: 1, error_count: 0, duration_ms: 0 },
-        13 => {
-            let kinds = [RequestKind::ClientSide, RequestKind::Approval, RequestKind::Connection];
-            let kind = kinds[usize::try_from(sequence % 3).expect("it is small")];
-            let connection_required = (kind == RequestKind::Connection).then(|| "issues".to_owned());
-            let request = RequestedCall { tool_call: call(), kind, capability_id: None, connection_required };
-            EventData::ToolCallRequested { turn_id, tool_calls: vec![request] }
-        }
+        13 => requested(turn_id, call(), sequence),
         14 => EventData::ToolApprovalDecided {
             tool_call_id: call().id,
             tool_name: call().name,
@@ -78,15 +72,7 @@ fn data(kind: u8, sequence: u64, turn_id: TurnId) -> EventData {
             always: sequence.is_multiple_of(3),
             reason: None,
         },
-        15 => EventData::TurnCompleted {
-            turn_id,
-            iterations: 1,
-            tool_call_count: 0,
-            reason: "answered".to_owned(),
-            final_message_id: None,
-            duration_ms: 0,
-            usage,
-        },
+        15 => answered(turn_id, usage),
         16 => {
             let error_code = DriverErrorKind::RateLimited.as_str().to_owned();
             EventData::TurnFailed { turn_id, error: "no answer".to_owned(), error_code, usage }
@@ -110,6 +96,26 @@ fn data(kind: u8, sequence: u64, turn_id: TurnId) -> EventData {
             receipt: None,
         },
         _ => EventData::OutputMessageDelta { turn_id, message_id: input_message_id, delta: "live".to_owned(), offset: 0 },
+    }
+}
+
+fn requested(turn_id: TurnId, tool_call: ToolCall, sequence: u64) -> EventData {
+    let kinds = [RequestKind::ClientSide, RequestKind::Approval, RequestKind::Connection];
+    let kind = kinds[usize::try_from(sequence % 3).expect("it is small")];
+    let connection_required = (kind == RequestKind::Connection).then(|| "issues".to_owned());
+    let request = RequestedCall { tool_call, kind, capability_id: None, connection_required };
+    EventData::ToolCallRequested { turn_id, tool_calls: vec![request] }
+}
+
+fn answered(turn_id: TurnId, usage: TokenUsage) -> EventData {
+    EventData::TurnCompleted {
+        turn_id,
+        iterations: 1,
+        tool_call_count: 0,
+        reason: "answered".to_owned(),
+        final_message_id: None,
+        duration_ms: 0,
+        usage,
     }
 }
 

@@ -1,0 +1,79 @@
+//! The spellings in which a secret appears in what others write: as it is, in JSON, in URLs and
+//! in base64, on its own or in the middle of something longer.
+
+use std::fmt::Write as _;
+
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+/// Shortest part of base64 that is taken for a secret, in characters; shorter ones would take
+/// ordinary words out of messages.
+const MIN_BASE64: usize = 8;
+
+/// All spellings of a secret.
+pub(super) fn spellings(secret: &str) -> Vec<String> {
+    let json = serde_json::Value::from(secret).to_string();
+    let mut spellings = vec![secret.to_owned(), json[1..json.len() - 1].to_owned()];
+    spellings.extend(percent(secret));
+    for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+        spellings.extend((0..3).map(|shift| base64_core(&engine, secret, shift)).filter(|core| core.len() >= MIN_BASE64));
+    }
+    spellings.sort();
+    spellings.dedup();
+    spellings
+}
+
+/// Percent-encoded but for the unreserved characters, with the digits in either case.
+fn percent(secret: &str) -> [String; 2] {
+    let (mut upper, mut lower) = (String::with_capacity(secret.len()), String::with_capacity(secret.len()));
+    for byte in secret.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            upper.push(char::from(byte));
+            lower.push(char::from(byte));
+        } else {
+            // Writing into a text does not fail.
+            let _ = write!(upper, "%{byte:02X}");
+            let _ = write!(lower, "%{byte:02x}");
+        }
+    }
+    [upper, lower]
+}
+
+/// The characters that the secret alone decides, if `shift` bytes stand before it in the encoded
+/// text, modulo three: `user:secret` is encoded as a whole.
+fn base64_core(engine: &impl base64::Engine, secret: &str, shift: usize) -> String {
+    let padded = [&[0; 2][..shift], secret.as_bytes()].concat();
+    let encoded = engine.encode(&padded);
+    let first = (shift * 8).div_ceil(6);
+    let last = padded.len() * 8 / 6;
+    encoded.get(first..last).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_found_in_whatever_it_was_put_into() {
+        let secret = "sk-\"7+/ü?>~";
+        let found = |text: &str| spellings(secret).iter().any(|spelling| text.contains(spelling.as_str()));
+        assert!(found(&format!("key {secret}.")));
+        assert!(found(&serde_json::json!({ "key": secret }).to_string()));
+        assert!(found(&url::form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>()));
+        assert!(found("?key=sk-%227%2b%2f%c3%bc%3f%3e~"));
+        for before in ["", "u", "us", "user:"] {
+            for after in ["", ":", ":x", ":xy"] {
+                let text = format!("{before}{secret}{after}");
+                assert!(found(&STANDARD_NO_PAD.encode(&text)), "{text}");
+                assert!(found(&URL_SAFE_NO_PAD.encode(&text)), "{text}");
+            }
+        }
+        assert!(!found("sk-7 is another key"));
+    }
+
+    #[test]
+    fn short_secrets_do_not_take_words_out() {
+        assert!(spellings("abcdef").iter().all(|spelling| spelling == "abcdef" || spelling.len() >= MIN_BASE64));
+    }
+}
