@@ -55,7 +55,7 @@ pub enum ConnectionMethod {
     ApiKey(ConnectionFormSchema),
     /// The third party asks the user: OAuth 2 with an authorization code and PKCE.
     #[serde(rename = "oauth")]
-    OAuth(OAuthSettings),
+    OAuth(Box<OAuthSettings>),
 }
 
 /// What a provider found out about an account.
