@@ -27,7 +27,7 @@ pub struct Answer {
     finish: Option<Finish>,
     calls: usize,
     open_calls: BTreeMap<u32, OpenCall>,
-    /// Calls by their index, the open ones and the others.
+    /// How many calls have an index by now: whole ones count as well.
     indices: usize,
     bytes: usize,
 }
@@ -157,6 +157,7 @@ impl Answer {
         }
         // A driver cannot speak in the name of another.
         call.opaque = call.opaque.map(|opaque| self.own(opaque.data));
+        self.indices += 1;
         self.count_call()?;
         self.push_part(ContentPart::ToolCall(call))
     }
@@ -318,6 +319,8 @@ mod tests {
         let events = [start(0), start(1), delta(1, "{\"n\":"), delta(0, "{\"a\": [1"), delta(1, "2}"), end(1), delta(0, "]}"), end(0)];
         assert_eq!(arguments(events), [json!({"a": [1]}), json!({"n": 2})]);
         assert_eq!(arguments([start(0), delta(0, " "), end(0)]), [json!({})], "no arguments");
+        let whole = ChatEvent::ToolCall(ToolCall::new("w", "look", json!({"w": 1})));
+        assert_eq!(arguments([whole, start(1), end(1)]), [json!({"w": 1}), json!({})], "whole calls count");
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(super) fn spellings(secret: &str) -> Vec<String> {
     let json = serde_json::Value::from(secret).to_string();
     let mut spellings = vec![secret.to_owned(), json[1..json.len() - 1].to_owned()];
     spellings.extend(percent(secret));
+    spellings.push(url::form_urlencoded::byte_serialize(secret.as_bytes()).collect());
     for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
         spellings.extend((0..3).map(|shift| base64_core(&engine, secret, shift)).filter(|core| core.len() >= MIN_BASE64));
     }
