@@ -86,7 +86,7 @@ impl Catalog {
         let mut features = Vec::new();
         let mut add = |has: bool, feature: &str| {
             if has {
-                features.push(feature.to_owned())
+                features.push(feature.to_owned());
             }
         };
         match self {

@@ -71,7 +71,7 @@ fn every_length_has_its_limit() {
         ("invalid_length", "/tools/0/title", 128, |it, n| it.tools[0].title = "x".repeat(n)),
         ("invalid_length", "/tools/0/description", 4 << 10, |it, n| it.tools[0].description = "x".repeat(n)),
         ("schema_too_large", "/tools/0/output_schema", 16 << 10, |it, n| {
-            it.tools[0].output_schema = Some(json!({ "title": "x".repeat(n - 12) }))
+            it.tools[0].output_schema = Some(json!({ "title": "x".repeat(n - 12) }));
         }),
         ("too_many_entries", "/tools/0/extra", 16, |it, n| it.tools[0].extra = vec![("k".to_owned(), String::new()); n]),
         ("too_many_entries", "/dependencies", 64, |it, n| it.dependencies = vec!["other".to_owned(); n]),
