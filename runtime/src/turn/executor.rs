@@ -261,7 +261,7 @@ impl<'a> Run<'a> {
     /// stopped with the reason then.
     async fn context(&mut self) -> Result<Option<Arc<TurnContext>>, Halt> {
         if self.context.is_none() {
-            match self.assemble().await {
+            match Box::pin(self.assemble()).await {
                 Ok(context) => {
                     let state = self.journal.state_mut();
                     state.set_max_iterations(context.runtime_agent.max_iterations);

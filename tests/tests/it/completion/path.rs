@@ -186,7 +186,7 @@ struct Tape(Mutex<Vec<RecordedExchange>>);
 
 impl ExchangeRecorder for Tape {
     fn record(&self, exchange: RecordedExchange) {
-        self.0.lock().unwrap().push(exchange);
+        lock(&self.0).push(exchange);
     }
 }
 

@@ -38,7 +38,7 @@ async fn nobody_uses_the_connection_of_somebody_else() {
         |rig| rig.model.base_url = Some("http://plain.test:8080/v1/".to_owned()),
         |rig| {
             rig.model.provider_metadata =
-                Some(everwit_runtime::driver::ProviderMetadata { account_id: Some("b".into()), ..Default::default() })
+                Some(everwit_runtime::driver::ProviderMetadata { account_id: Some("b".into()), ..Default::default() });
         },
     ];
     for (at, change) in changes.into_iter().enumerate() {

@@ -89,7 +89,7 @@ struct Kept(Mutex<Vec<(String, String)>>);
 #[async_trait]
 impl TokenKeeper for Kept {
     async fn replace(&self, _: OrgId, _: ProviderId, old: &SecretString, new: &SecretString) -> Result<(), Error> {
-        self.0.lock().unwrap().push((old.expose_secret().to_owned(), new.expose_secret().to_owned()));
+        lock(&self.0).push((old.expose_secret().to_owned(), new.expose_secret().to_owned()));
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! A vendor that answers as it is told, and the codec that understands it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -52,7 +52,7 @@ impl Vendor {
 
     /// The requests as they came over the wire.
     pub(super) fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
+        lock(&self.requests).clone()
     }
 
     /// How many connections were opened.
@@ -62,13 +62,18 @@ impl Vendor {
 
     /// How many connections were closed by the other side.
     pub(super) fn closed(&self) -> usize {
-        *self.closed.lock().unwrap()
+        *lock(&self.closed)
     }
 
     /// Replies that nobody has asked for.
     pub(super) fn left(&self) -> usize {
-        self.replies.lock().unwrap().len()
+        lock(&self.replies).len()
     }
+}
+
+/// What is behind a lock of the tests.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nothing panics while it holds a lock")
 }
 
 async fn serve(
@@ -80,11 +85,11 @@ async fn serve(
     loop {
         let request = read_request(&mut stream).await;
         if request.is_empty() {
-            *closed.lock().unwrap() += 1;
+            *lock(&closed) += 1;
             return;
         }
-        requests.lock().unwrap().push(request);
-        let reply = replies.lock().unwrap().pop_front().expect("the test expects this request");
+        lock(&requests).push(request);
+        let reply = lock(&replies).pop_front().expect("the test expects this request");
         for act in reply {
             match act {
                 // A client that has seen enough closes; that is its right.

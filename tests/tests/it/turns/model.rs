@@ -260,7 +260,8 @@ async fn a_call_that_was_cut_off_is_not_made_and_the_model_is_told() {
     assert_eq!(rig.ask("go").await, TurnRun::Ended(TurnEnd::Completed));
     let results = rig.results().await;
     assert_eq!(results[0].error.as_deref(), Some("the arguments are not a JSON object: they were cut off; the tool was not called"));
-    assert_eq!((rig.desk.calls.lock().unwrap().len(), rig.last_text().await.as_str()), (0, "sorry"));
+    assert!(rig.desk.calls.lock().unwrap().is_empty());
+    assert_eq!(rig.last_text().await, "sorry");
 }
 
 #[tokio::test(start_paused = true)]
