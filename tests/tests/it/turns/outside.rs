@@ -39,7 +39,11 @@ async fn asked(rig: &Rig) -> Vec<RequestedCall> {
         match event.data {
             EventData::ToolCallRequested { tool_calls, .. } => asked.extend(tool_calls),
             EventData::ToolCompleted(completed) => asked.retain(|asked| asked.tool_call.id != completed.tool_call_id),
-            EventData::ToolApprovalDecided { tool_call_id, .. } => asked.retain(|asked| asked.tool_call.id != tool_call_id),
+            // A lasting decision is one about all calls of the tool that wait.
+            EventData::ToolApprovalDecided { tool_call_id, tool_name, always, .. } => asked.retain(|asked| {
+                let is_of_tool = asked.kind == RequestKind::Approval && asked.tool_call.name == tool_name;
+                asked.tool_call.id != tool_call_id && !(always && is_of_tool)
+            }),
             _ => {}
         }
     }
