@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use everwit_runtime::component::{Digest, Grant};
+use everwit_runtime::driver::ProviderMetadata;
 use everwit_runtime::limits::Budget;
 use everwit_runtime::{DriverId, InProcessRuntimeBuilder, ResolvedModel};
 use serde_json::{Value, json};
@@ -70,6 +71,80 @@ async fn an_embedder_ships_a_driver_as_a_file() {
     assert_eq!((&generation["receipt"]["component"], &generation["provider"]), (&json!("ollama"), &json!("ollama")), "{generation}");
     assert!(generation["receipt"]["fuel"].as_u64().is_some_and(|fuel| fuel > 0), "{generation}");
     assert_eq!(generation["receipt"]["digest"], json!(Digest::of(&guest("ollama-driver"))));
+}
+
+/// A gateway in this process: it gives these answers in order, and keeps what it was asked.
+fn gateway_answering(answers: Vec<String>) -> (Arc<Pipe>, Arc<Mutex<Vec<String>>>) {
+    let (answers, asked) = (Arc::new(Mutex::new(VecDeque::from(answers))), Arc::new(Mutex::new(Vec::new())));
+    let kept = asked.clone();
+    let pipe = Pipe::new(move |mut stream| {
+        let (answers, asked) = (answers.clone(), kept.clone());
+        async move {
+            let request = read_request(&mut stream).await;
+            let answer = {
+                asked.lock().expect("nothing panics while it holds the lock").push(request);
+                answers.lock().expect("nothing panics while it holds the lock").pop_front().expect("an answer is left")
+            };
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (pipe, asked)
+}
+
+/// The model of the page that everything here is modelled after: no API key, but what a sign-in left.
+#[tokio::test]
+async fn a_stored_sign_in_is_exchanged_for_a_token_that_the_completions_use() {
+    let answer = |media_type: &str, body: &str| {
+        format!("HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    };
+    let said = |text: &str| {
+        let delta = json!({ "type": "response.output_text.delta", "output_index": 0, "delta": text });
+        let end = json!({ "type": "response.completed", "response": { "id": "resp_1", "status": "completed" } });
+        answer("text/event-stream", &format!("data: {delta}\n\ndata: {end}\n\n"))
+    };
+    let tokens = json!({ "access_token": "access-of-the-test", "expires_in": 3600, "token_type": "Bearer" });
+    let (pipe, asked) = gateway_answering(vec![answer("application/json", &tokens.to_string()), said("Hello."), said("Again.")]);
+    let oauth = ProviderMetadata {
+        refresh_token: Some("refresh-of-the-test".into()),
+        account_id: Some("account-of-the-test".to_owned()),
+        extra: None,
+    };
+    let model = ResolvedModel {
+        model: "gpt-5-codex".to_owned(),
+        provider_type: DriverId::External("openai-codex".to_owned()),
+        api_key: None,
+        base_url: Some("http://gateway.example/codex".to_owned()),
+        provider_metadata: Some(oauth),
+    };
+    let runtime = InProcessRuntimeBuilder::new()
+        .component_compiler(compiler())
+        .component_bytes(guest("codex-gateway-driver"), Grant::default(), Budget::COMPLETION)
+        .egress(Arc::new(public(pipe)))
+        .default_model(model)
+        .single_session(|single| single.harness("helper", "You help."))
+        .build()
+        .await
+        .expect("it is built");
+    let session = runtime.default_session_id().expect("a session");
+    for expected in ["Hello.", "Again."] {
+        let answer = runtime.run_text_turn(session, "Hi").await.expect("the turn runs");
+        assert_eq!((answer.response.as_str(), answer.error), (expected, None));
+    }
+    let asked = asked.lock().expect("nothing panics while it holds the lock").clone();
+    let [exchange, first, second] = &asked[..] else { panic!("one exchange and two completions: {asked:#?}") };
+    assert!(
+        exchange.starts_with("POST /codex/oauth/token ") && exchange.contains("\"refresh_token\":\"refresh-of-the-test\""),
+        "{exchange}"
+    );
+    for completion in [first, second] {
+        assert!(completion.starts_with("POST /codex/responses "), "{completion}");
+        assert!(completion.contains("authorization: Bearer access-of-the-test"), "{completion}");
+        assert!(completion.contains("chatgpt-account-id: account-of-the-test"), "{completion}");
+        assert!(!completion.contains("refresh-of-the-test"), "{completion}");
+    }
+    let events = serde_json::to_string(&runtime.events()).expect("JSON");
+    assert!(!events.contains("-of-the-test"), "{events}");
 }
 
 /// A vendor on the loopback. The first answer waits until it is let go.
