@@ -19,10 +19,12 @@ const DRIVER_IMPORTS = ["everwit:host/log", "everwit:host/clock", "everwit:host/
  * @param {string[]} imports the interfaces that it imports, without versions
  */
 export function checkModule(guest, imports) {
+  const isDriver = definedExports.includes("codec");
+  const maker = isDriver ? "driver()" : "capability()";
   const problems = definedExports
     .filter((name) => guest[name] === undefined)
-    .map((name) => `export "${name}" of what capability() or driver() returns: the definition has it`);
-  if (definedExports.includes("codec")) {
+    .map((name) => `export "${name}" of what ${maker} returns: the definition has it`);
+  if (isDriver) {
     const powers = imports.filter((name) => name.startsWith("everwit:") && !DRIVER_IMPORTS.includes(name));
     problems.push(...powers.map((name) => `a driver cannot use ${name}: it translates, and the host talks`));
     if (problems.length > 0) throw new TypeError(`this driver cannot be built:\n- ${problems.join("\n- ")}`);
