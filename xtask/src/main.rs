@@ -6,6 +6,7 @@
 mod bench;
 mod components;
 mod demo;
+mod postgres;
 mod process;
 mod project;
 mod steps;
@@ -27,6 +28,7 @@ cargo xtask COMMAND
   bench [NAME]                     run the benchmarks, or one of them; `everruns` runs by name only
   ci                               dependency checks, then `test`; installs cargo-deny if it is missing
   bless [FILTER]                   accept changed contracts and snapshots; review the diff afterwards
+  postgres COMMAND…                run a command, such as `cargo nextest run`, beside a PostgreSQL server for the tests
   vendor-clients                   install the vendors' own clients, which the tests run; `test` does it by itself
   wasm-target [--debian]           add Rust's wasm32-unknown-unknown target; `components` does it by itself
   help                             this text
@@ -57,6 +59,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["components"] => components::run_command(),
         ["bench", names @ ..] if names.len() < 2 => bench::run_command(names.first().copied()),
         ["bless", filters @ ..] if filters.len() < 2 => test::bless(filters.first().copied()),
+        ["postgres", command @ ..] => postgres::run_command(command),
         ["vendor-clients"] => vendor_clients::run_command(),
         ["wasm-target"] => wasm_target::ensure().map(drop),
         ["wasm-target", "--debian"] => wasm_target::from_debian().map(drop),

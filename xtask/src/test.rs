@@ -3,13 +3,14 @@
 use std::process::{Command, Stdio};
 
 use crate::components;
+use crate::postgres::{Cluster, VARIABLE};
 use crate::process::{Result, run};
 use crate::project::{Project, cargo};
 use crate::steps::Steps;
 use crate::tools::has_cargo_command;
 use crate::vendor_clients;
 
-const TEST_STEPS: usize = 13 + components::STEPS;
+const TEST_STEPS: usize = 14 + components::STEPS;
 
 /// Examples of the runtime, by their targets.
 const RUNTIME_EXAMPLES: [&str; 3] = ["in_process_runtime", "inspect_context", "external_driver"];
@@ -39,7 +40,9 @@ pub(crate) fn ci() -> Result<()> {
 /// Accepts the contracts and snapshots as they are now, of all tests or those that match `filter`.
 pub(crate) fn bless(filter: Option<&str>) -> Result<()> {
     let project = Project::find()?;
+    let cluster = Cluster::start(&project)?;
     let mut tests = project.cargo(&["test"]);
+    tests.env(VARIABLE, cluster.url());
     tests.args(["--package", "everwit-tests", "--test", "it"]).args(filter);
     run(tests.env("EVERWIT_BLESS", "1").env("INSTA_UPDATE", "always"))
 }
@@ -54,7 +57,9 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     })?;
     components::build(&project, steps)?;
     steps.run("installing the clients of model vendors", || vendor_clients::install(&project))?;
-    steps.run("running tests", || host_tests(&project))?;
+    let cluster = steps.run("starting PostgreSQL", || Cluster::start(&project))?;
+    steps.run("running tests", || host_tests(&project, &cluster.url()))?;
+    drop(cluster);
     steps.run("running the examples", || examples(&project))?;
     steps.run("checking a program that embeds the runtime alone", || embedder(&project))?;
     steps.run("running documentation tests", || run(project.cargo(&["test"]).args(["--workspace", "--doc", "--quiet"])))?;
@@ -97,12 +102,12 @@ fn dependencies(project: &Project) -> Result<()> {
 }
 
 /// nextest where it is installed: it runs each test in a process of its own, with time limits.
-fn host_tests(project: &Project) -> Result<()> {
+fn host_tests(project: &Project, postgres: &str) -> Result<()> {
     if has_cargo_command("nextest") {
-        return run(project.cargo(&["nextest", "run"]).args(["--workspace"]));
+        return run(project.cargo(&["nextest", "run"]).args(["--workspace"]).env(VARIABLE, postgres));
     }
     eprintln!("cargo-nextest is not installed, so cargo's own runner is used");
-    run(project.cargo(&["test"]).args(["--workspace", "--lib", "--bins", "--tests"]))
+    run(project.cargo(&["test"]).args(["--workspace", "--lib", "--bins", "--tests"]).env(VARIABLE, postgres))
 }
 
 /// On this machine's own target, where the SDK has doubles for the host.

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::process::{Error, Result, read};
+use crate::process::{Error, Result, read, run};
 
 /// A program and the oldest version that works.
 pub(crate) struct Tool {
@@ -46,6 +46,22 @@ impl Tool {
 pub(crate) fn has_cargo_command(name: &str) -> bool {
     let status = Command::new("cargo").args([name, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
+}
+
+/// Installs packages of Debian, as root or with a sudo that asks for nothing.
+pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
+    let by_hand = format!("apt-get update && apt-get install -y --no-install-recommends {}", packages.join(" "));
+    let root = read(Command::new("id").arg("-u"))?.trim() == "0";
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new(if root { "env" } else { "sudo" });
+        if !root {
+            command.args(["--non-interactive", "env"]);
+        }
+        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(arguments);
+        run(&mut command).map_err(|error| error.fix(format!("run as root: {by_hand}")))
+    };
+    apt(&["update", "-qq"])?;
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages].concat())
 }
 
 /// The first `MAJOR.MINOR` in a text like "v20.20.2" or "curl 7.88.1 (x86_64)".

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{Error, Result, at, read, run};
-use crate::tools::version;
+use crate::tools::{apt_install, version};
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -105,7 +105,7 @@ impl Debian {
 
     fn make(&self) -> Result<Toolchain> {
         if !packages_are_installed() {
-            install_packages()?;
+            apt_install(&DEBIAN_PACKAGES)?;
         }
         if !packages_are_installed() {
             let what = format!("Debian's {} is older than Rust {}, which guests need", DEBIAN_PACKAGES[0], env!("CARGO_PKG_RUST_VERSION"));
@@ -188,18 +188,4 @@ fn packages_are_installed() -> bool {
     let installed = read(Command::new(DEBIAN_RUSTC).arg("--version"));
     let least = version(concat!(env!("CARGO_PKG_RUST_VERSION"), ".0"));
     Path::new(DEBIAN_SOURCES).exists() && installed.is_ok_and(|installed| version(&installed) >= least)
-}
-
-fn install_packages() -> Result<()> {
-    let by_hand = format!("apt-get update && apt-get install -y --no-install-recommends {}", DEBIAN_PACKAGES.join(" "));
-    let root = read(Command::new("id").arg("-u"))?.trim() == "0";
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new(if root { "apt-get" } else { "sudo" });
-        if !root {
-            command.args(["--non-interactive", "apt-get"]);
-        }
-        run(command.args(arguments)).map_err(|error| error.fix(format!("run as root: {by_hand}")))
-    };
-    apt(&["update", "-qq"])?;
-    apt(&["install", "-y", "-qq", "--no-install-recommends", DEBIAN_PACKAGES[0], DEBIAN_PACKAGES[1]])
 }

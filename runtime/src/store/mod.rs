@@ -1,8 +1,10 @@
 //! Persistence. Small object-safe traits; every method is one transaction, takes the org, and
-//! sees nothing of another org. `memory` and `sqlite` implement all of them, and pass the same
+//! sees nothing of another org. `memory`, `sqlite` and `postgres` implement all of them, and pass the same
 //! contract suite. Times are kept to the microsecond.
 
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -14,8 +16,12 @@ mod connection;
 mod error;
 mod file;
 mod kv;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod lock;
 mod log;
 mod message;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod migration;
 mod org;
 mod provider;
 mod request;

@@ -58,12 +58,14 @@ impl Checks {
         }
     }
 
-    /// A text with a limit in bytes.
+    /// A text with a limit in bytes and without U+0000, which not every database can store.
     pub(crate) fn text(&mut self, pointer: &str, text: Option<&str>, limit: usize) {
-        if let Some(text) = text
-            && text.len() > limit
-        {
+        let Some(text) = text else { return };
+        if text.len() > limit {
             self.add(Finding::at(pointer, "too_long", format!("{} bytes; at most {limit} are allowed", text.len())));
+        }
+        if text.contains('\0') {
+            self.add(Finding::at(pointer, "invalid_text", "it has the character U+0000").fix("remove that character"));
         }
     }
 

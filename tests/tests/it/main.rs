@@ -27,6 +27,7 @@ mod environment;
 mod in_process;
 mod models;
 mod native_drivers;
+mod postgres;
 mod providers;
 mod readme;
 mod sandbox;

@@ -11,6 +11,8 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::support::postgres as server;
+
 async fn open_memory() -> (RuntimeBackends, ()) {
     (RuntimeBackends::from_store(Arc::new(MemoryStore::default())), ())
 }
@@ -21,8 +23,15 @@ async fn open_sqlite() -> (RuntimeBackends, TempDir) {
     (RuntimeBackends::from_store(Arc::new(store)), directory)
 }
 
+/// Cases share one database: each works in orgs of its own.
+async fn open_postgres() -> (RuntimeBackends, ()) {
+    let database = server::shared_database("contract").await;
+    (RuntimeBackends::from_store(Arc::new(server::open(&database).await)), ())
+}
+
 everwit_runtime::store_contract_tests!(memory, crate::stores::open_memory);
 everwit_runtime::store_contract_tests!(sqlite, crate::stores::open_sqlite);
+everwit_runtime::store_contract_tests!(postgres, crate::stores::open_postgres);
 
 async fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(path).await.expect("a database")

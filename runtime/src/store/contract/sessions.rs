@@ -19,7 +19,7 @@ pub(super) async fn reads_back_every_field(case: &Case) {
         initial_files: Vec::new(),
         tags: Vec::new(),
         capabilities: Vec::new(),
-        system_prompt: Some("\u{0}".to_owned()),
+        system_prompt: Some("\u{1}".to_owned()),
         max_iterations: Some(7),
         ..case.session()
     };

@@ -4,19 +4,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{
-    Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
+use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
-use uuid::Uuid;
 
 use super::error::{is_busy, store_error};
 use super::migrate::migrate;
-use super::row::key;
-use crate::id::OrgId;
-use crate::store::rules::page_limit;
-use crate::store::{Listing, Page, StoreError, StoreResult};
+use crate::store::lock::Lock;
+use crate::store::{StoreError, StoreResult};
 
 /// How long a statement waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,38 +65,13 @@ impl Db {
         }
     }
 
-    /// A page of what belongs to an org. `count` has the org as `?1`; `rows` has the limit as
-    /// `?2` and the offset as `?3` besides. One transaction, so that the items and their number
-    /// are of the same moment.
-    pub(super) async fn list<T>(
-        &self,
-        org: OrgId,
-        page: Page,
-        count: &'static str,
-        rows: &'static str,
-        read: fn(&SqliteRow) -> StoreResult<T>,
-    ) -> StoreResult<Listing<T>> {
-        let mut reader = self.reader().await?;
-        let mut tx = reader.begin().await.map_err(store_error)?;
-        let total: i64 = sqlx::query_scalar(count).bind(key(org.uuid())).fetch_one(&mut *tx).await.map_err(store_error)?;
-        let rows = sqlx::query(rows)
-            .bind(key(org.uuid()))
-            .bind(page_limit(page))
-            .bind(page.offset)
-            .fetch_all(&mut *tx)
-            .await
-            .map_err(store_error)?;
-        tx.commit().await.map_err(store_error)?;
-        Ok(Listing { items: rows.iter().map(read).collect::<StoreResult<_>>()?, total: total.unsigned_abs() })
-    }
-
     /// A connection that only reads.
     pub(super) async fn reader(&self) -> StoreResult<PoolConnection<Sqlite>> {
         self.readers.acquire().await.map_err(store_error)
     }
 
-    /// The right to write; waits for the writers before.
-    pub(super) async fn writer(&self) -> Writer<'_> {
+    /// The right to write; waits for the writers before, whatever they write.
+    pub(super) async fn writer(&self, _: Lock<'_>) -> Writer<'_> {
         Writer { options: &self.options, connection: self.writer.lock().await }
     }
 }
@@ -123,24 +93,6 @@ impl Writer<'_> {
             *connection = connect(self.options).await.map_err(store_error)?;
         }
         connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)
-    }
-}
-
-/// Why an update by version met no row: the row is absent, or has another version. `exists`
-/// selects it with the org as `?1` and the id as `?2`.
-pub(super) async fn unmet(
-    connection: &mut SqliteConnection,
-    exists: &'static str,
-    org: OrgId,
-    id: Uuid,
-    what: &'static str,
-    label: String,
-) -> StoreError {
-    let found = sqlx::query_scalar::<_, i64>(exists).bind(key(org.uuid())).bind(key(id)).fetch_optional(connection).await;
-    match found {
-        Ok(Some(_)) => StoreError::Stale { what, id: label },
-        Ok(None) => StoreError::NotFound { what, id: label },
-        Err(error) => store_error(error),
     }
 }
 

@@ -6,19 +6,8 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::store_error;
+use crate::store::migration::{Migration, pending};
 use crate::store::{StoreError, StoreResult};
-
-/// One step of the schema.
-pub(super) struct Migration {
-    /// Number, from 1, without gaps.
-    pub(super) version: i64,
-    /// What it does.
-    pub(super) name: &'static str,
-    /// Statements.
-    pub(super) sql: &'static str,
-    /// SHA-256 of `sql` in lower-case hex.
-    pub(super) checksum: &'static str,
-}
 
 /// All migrations in order.
 pub(super) const MIGRATIONS: &[Migration] = &[
@@ -98,8 +87,7 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> StoreResult<()
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)?;
     claim_file(&mut tx).await?;
     let known = applied(&mut tx).await?;
-    let pending = check_applied(&known)?;
-    for migration in pending {
+    for migration in pending(MIGRATIONS, &known)? {
         sqlx::raw_sql(migration.sql).execute(&mut *tx).await.map_err(store_error)?;
         sqlx::query("INSERT INTO migrations (version, name, checksum) VALUES (?1, ?2, ?3)")
             .bind(migration.version)
@@ -134,25 +122,4 @@ async fn claim_file(connection: &mut SqliteConnection) -> StoreResult<()> {
 
 async fn applied(connection: &mut SqliteConnection) -> StoreResult<Vec<(i64, String)>> {
     sqlx::query_as("SELECT version, checksum FROM migrations ORDER BY version").fetch_all(connection).await.map_err(store_error)
-}
-
-/// The migrations that are still to do, after a look at those that were done.
-fn check_applied(applied: &[(i64, String)]) -> StoreResult<&'static [Migration]> {
-    let newest = applied.last().map_or(0, |(version, _)| *version);
-    if applied.len() > MIGRATIONS.len() {
-        return Err(StoreError::Incompatible(format!(
-            "the database has schema {newest}, this version of the program knows schemas up to {}; use a newer version",
-            MIGRATIONS.len()
-        )));
-    }
-    let (done, pending) = MIGRATIONS.split_at(applied.len());
-    for (migration, (version, checksum)) in done.iter().zip(applied) {
-        if (migration.version, migration.checksum) != (*version, checksum.as_str()) {
-            return Err(StoreError::Incompatible(format!(
-                "schema {version} of the database is not schema {} ({}) of this version of the program",
-                migration.version, migration.name
-            )));
-        }
-    }
-    Ok(pending)
 }

@@ -3,26 +3,15 @@
 //! Every write is one `BEGIN IMMEDIATE` transaction on the only writing connection, and is on
 //! the disk when its method returns (write-ahead log, `synchronous=FULL`). Reads run beside it
 //! on a few connections that cannot write. Several processes may open the same file.
-//! SQL stands next to the row that it fills; each file here is one aggregate.
+//! The aggregates are in `sql`, shared with PostgreSQL.
 
-mod agent;
-mod component;
-mod connection;
+#[macro_use]
+mod dialect;
 mod db;
 mod error;
-mod event;
-mod file;
-mod harness;
-mod kv;
-mod log;
 mod migrate;
-mod org;
-mod provider;
-mod request;
-mod row;
-mod session;
-mod session_secret;
-mod setup;
+#[path = "../sql/mod.rs"]
+mod sql;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +19,8 @@ use std::path::Path;
 
 use self::db::Db;
 use super::StoreResult;
+
+use SqliteStore as Store;
 
 /// Keeps everything in a SQLite file.
 pub struct SqliteStore {

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use super::super::SqliteStore;
 use super::Bench;
 use crate::store::contract::case::{assert_refused, ok, time};
+use crate::store::lock::Lock;
 use crate::store::{OrgStore, StoreError};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -23,7 +24,7 @@ async fn a_full_disk_stores_nothing_and_is_recovered_from() {
 }
 
 async fn set_pages(bench: &Bench, sql: &'static str) {
-    let mut writer = bench.store.db.writer().await;
+    let mut writer = bench.store.db.writer(Lock::Installation).await;
     let mut tx = ok(writer.begin().await);
     sqlx::raw_sql(sql).execute(&mut *tx).await.expect("a setting");
     tx.commit().await.expect("a commit");
@@ -35,7 +36,7 @@ async fn a_transaction_that_sqlite_ended_is_recovered_from() {
     let (session, claim) = bench.case.claimed().await;
     {
         // What SQLite does by itself after some I/O errors, unseen by the driver.
-        let mut writer = bench.store.db.writer().await;
+        let mut writer = bench.store.db.writer(Lock::Installation).await;
         let mut tx = ok(writer.begin().await);
         sqlx::raw_sql("ROLLBACK").execute(&mut *tx).await.expect("the end of the transaction");
     }

@@ -1,12 +1,11 @@
 //! The schema: append-only events, migrations.
 
-use sha2::{Digest, Sha256};
-
 use super::super::SqliteStore;
 use super::super::migrate::MIGRATIONS;
 use super::{Bench, raw};
 use crate::store::StoreError;
 use crate::store::contract::case::{assert_refused, ok, refusal};
+use crate::store::migration::assert_unedited;
 
 /// Tables that belong to the installation; every other table has an org first.
 const TABLES_WITHOUT_ORG: [&str; 4] = ["blobs", "installation_secrets", "migrations", "orgs"];
@@ -64,23 +63,7 @@ async fn every_table_of_an_org_has_the_org_in_front_of_its_keys() {
 
 #[test]
 fn a_released_migration_is_never_edited() {
-    for (migration, number) in MIGRATIONS.iter().zip(1..) {
-        let checksum: String = Sha256::digest(migration.sql).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(migration.version, number, "{}", migration.name);
-        assert_eq!(migration.checksum, checksum, "migration {number} ({}) was edited; add another one instead", migration.name);
-    }
-}
-
-#[test]
-fn every_migration_file_is_embedded() {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/sqlite/migrations");
-    let mut files: Vec<String> = std::fs::read_dir(directory)
-        .expect("the migrations")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-        .collect();
-    files.sort();
-    let embedded: Vec<String> = MIGRATIONS.iter().map(|migration| format!("{:04}_{}.sql", migration.version, migration.name)).collect();
-    assert_eq!(files, embedded);
+    assert_unedited(MIGRATIONS, "sqlite");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,13 +2,11 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
 
-use super::SqliteStore;
 use super::error::{store_error, taken};
 use super::row::{Stored, Word, integer, json, key};
 use super::session_secret as secrets;
+use super::{DbQuery, DbRow, Lock, Store};
 use crate::connection::{Authorization, Connection, ConnectionStatus, ConnectionType, SessionSecret};
 use crate::id::{OrgId, SessionId};
 use crate::limits::{MAX_AUTHORIZATIONS, MAX_CONNECTIONS};
@@ -47,7 +45,7 @@ impl Word for ConnectionStatus {
     }
 }
 
-fn connection(row: &SqliteRow) -> StoreResult<Connection> {
+fn connection(row: &DbRow) -> StoreResult<Connection> {
     let row = Stored::new(row, "connections", &["subject", "provider"]);
     Ok(Connection {
         subject: row.required("subject")?,
@@ -65,7 +63,7 @@ fn connection(row: &SqliteRow) -> StoreResult<Connection> {
     })
 }
 
-fn authorization(row: &SqliteRow) -> StoreResult<Authorization> {
+fn authorization(row: &DbRow) -> StoreResult<Authorization> {
     let row = Stored::new(row, "connection_authorizations", &["provider"]);
     let hash = |column| {
         let bytes: Vec<u8> = row.required(column)?;
@@ -83,10 +81,8 @@ fn authorization(row: &SqliteRow) -> StoreResult<Authorization> {
     })
 }
 
-type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
-
-/// Binds every column but the version: the org as `?1`, then in the order of the statements below.
-fn bind<'q>(query: SqliteQuery<'q>, org: OrgId, connection: &'q Connection) -> StoreResult<SqliteQuery<'q>> {
+/// Binds every column but the version: the org as `$1`, then in the order of the statements below.
+fn bind<'q>(query: DbQuery<'q>, org: OrgId, connection: &'q Connection) -> StoreResult<DbQuery<'q>> {
     Ok(query
         .bind(key(org.uuid()))
         .bind(&connection.subject)
@@ -103,14 +99,14 @@ fn bind<'q>(query: SqliteQuery<'q>, org: OrgId, connection: &'q Connection) -> S
 }
 
 #[async_trait]
-impl ConnectionStore for SqliteStore {
+impl ConnectionStore for Store {
     async fn put_connection(&self, org: OrgId, connection: Connection) -> StoreResult<u64> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Connections(org)).await;
         let mut tx = writer.begin().await?;
         let put = sqlx::query(concat!(
             "INSERT INTO connections (org_id, subject, provider, connection_type, status, provider_username, provider_metadata, ",
             "scopes, credential, expires_at, connected_at, updated_at, version) ",
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 1) ON CONFLICT (org_id, subject, provider) DO UPDATE SET ",
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1) ON CONFLICT (org_id, subject, provider) DO UPDATE SET ",
             "connection_type = excluded.connection_type, status = excluded.status, provider_username = excluded.provider_username, ",
             "provider_metadata = excluded.provider_metadata, scopes = excluded.scopes, credential = excluded.credential, ",
             "expires_at = excluded.expires_at, connected_at = excluded.connected_at, updated_at = excluded.updated_at, ",
@@ -118,8 +114,8 @@ impl ConnectionStore for SqliteStore {
         ));
         bind(put, org, &connection)?.execute(&mut *tx).await.map_err(store_error)?;
         let row = sqlx::query(concat!(
-            "SELECT subject, provider, version, (SELECT count(*) FROM connections WHERE org_id = ?1 AND subject = ?2) AS connections ",
-            "FROM connections WHERE org_id = ?1 AND subject = ?2 AND provider = ?3"
+            "SELECT subject, provider, version, (SELECT count(*) FROM connections WHERE org_id = $1 AND subject = $2) AS connections ",
+            "FROM connections WHERE org_id = $1 AND subject = $2 AND provider = $3"
         ))
         .bind(key(org.uuid()))
         .bind(&connection.subject)
@@ -137,33 +133,35 @@ impl ConnectionStore for SqliteStore {
     }
 
     async fn update_connection(&self, org: OrgId, connection: Connection) -> StoreResult<()> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Connections(org)).await;
         let mut tx = writer.begin().await?;
         let update = sqlx::query(concat!(
-            "UPDATE connections SET connection_type = ?4, status = ?5, provider_username = ?6, provider_metadata = ?7, scopes = ?8, ",
-            "credential = ?9, expires_at = ?10, connected_at = ?11, updated_at = ?12, version = ?13 ",
-            "WHERE org_id = ?1 AND subject = ?2 AND provider = ?3 AND version = ?13 - 1"
+            "UPDATE connections SET connection_type = $4, status = $5, provider_username = $6, provider_metadata = $7, scopes = $8, ",
+            "credential = $9, expires_at = $10, connected_at = $11, updated_at = $12, version = $13 ",
+            "WHERE org_id = $1 AND subject = $2 AND provider = $3 AND version = $13 - 1"
         ));
         let update = bind(update, org, &connection)?.bind(integer(connection.version)?);
         if update.execute(&mut *tx).await.map_err(store_error)?.rows_affected() == 0 {
             let id = connection.provider.clone();
-            let exists: Option<i64> = sqlx::query_scalar("SELECT 1 FROM connections WHERE org_id = ?1 AND subject = ?2 AND provider = ?3")
+            let exists = "SELECT EXISTS (SELECT 1 FROM connections WHERE org_id = $1 AND subject = $2 AND provider = $3)";
+            let exists: bool = sqlx::query_scalar(exists)
                 .bind(key(org.uuid()))
                 .bind(&connection.subject)
                 .bind(&connection.provider)
-                .fetch_optional(&mut *tx)
+                .fetch_one(&mut *tx)
                 .await
                 .map_err(store_error)?;
-            return Err(match exists {
-                Some(_) => StoreError::Stale { what: "connection", id },
-                None => StoreError::NotFound { what: "connection", id },
+            return Err(if exists {
+                StoreError::Stale { what: "connection", id }
+            } else {
+                StoreError::NotFound { what: "connection", id }
             });
         }
         tx.commit().await.map_err(store_error)
     }
 
     async fn get_connection(&self, org: OrgId, subject: &str, provider: &str) -> StoreResult<Option<Connection>> {
-        let row = sqlx::query(select_connection!("WHERE org_id = ?1 AND subject = ?2 AND provider = ?3"))
+        let row = sqlx::query(select_connection!("WHERE org_id = $1 AND subject = $2 AND provider = $3"))
             .bind(key(org.uuid()))
             .bind(subject)
             .bind(provider)
@@ -174,7 +172,7 @@ impl ConnectionStore for SqliteStore {
     }
 
     async fn list_connections(&self, org: OrgId, subject: &str) -> StoreResult<Vec<Connection>> {
-        let rows = sqlx::query(select_connection!("WHERE org_id = ?1 AND subject = ?2 ORDER BY provider"))
+        let rows = sqlx::query(select_connection!("WHERE org_id = $1 AND subject = $2 ORDER BY provider"))
             .bind(key(org.uuid()))
             .bind(subject)
             .fetch_all(&mut *self.db.reader().await?)
@@ -184,9 +182,9 @@ impl ConnectionStore for SqliteStore {
     }
 
     async fn remove_connection(&self, org: OrgId, subject: &str, provider: &str) -> StoreResult<bool> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Connections(org)).await;
         let mut tx = writer.begin().await?;
-        let removed = sqlx::query("DELETE FROM connections WHERE org_id = ?1 AND subject = ?2 AND provider = ?3")
+        let removed = sqlx::query("DELETE FROM connections WHERE org_id = $1 AND subject = $2 AND provider = $3")
             .bind(key(org.uuid()))
             .bind(subject)
             .bind(provider)
@@ -198,9 +196,9 @@ impl ConnectionStore for SqliteStore {
     }
 
     async fn add_authorization(&self, org: OrgId, authorization: Authorization, now: Timestamp) -> StoreResult<()> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Connections(org)).await;
         let mut tx = writer.begin().await?;
-        sqlx::query("DELETE FROM connection_authorizations WHERE org_id = ?1 AND expires_at <= ?2")
+        sqlx::query("DELETE FROM connection_authorizations WHERE org_id = $1 AND expires_at <= $2")
             .bind(key(org.uuid()))
             .bind(now.as_microsecond())
             .execute(&mut *tx)
@@ -208,7 +206,7 @@ impl ConnectionStore for SqliteStore {
             .map_err(store_error)?;
         sqlx::query(concat!(
             "INSERT INTO connection_authorizations (org_id, state_hash, browser_hash, subject, provider, verifier, redirect_uri, ",
-            "return_to, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+            "return_to, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
         ))
         .bind(key(org.uuid()))
         .bind(&authorization.state_hash[..])
@@ -223,8 +221,8 @@ impl ConnectionStore for SqliteStore {
         .await
         .map_err(|error| taken(error, "authorization", &[("connection_authorizations.state_hash", &authorization.provider)]))?;
         sqlx::query(concat!(
-            "DELETE FROM connection_authorizations WHERE org_id = ?1 AND subject = ?2 AND position NOT IN ",
-            "(SELECT position FROM connection_authorizations WHERE org_id = ?1 AND subject = ?2 ORDER BY position DESC LIMIT ?3)"
+            "DELETE FROM connection_authorizations WHERE org_id = $1 AND subject = $2 AND position NOT IN ",
+            "(SELECT position FROM connection_authorizations WHERE org_id = $1 AND subject = $2 ORDER BY position DESC LIMIT $3)"
         ))
         .bind(key(org.uuid()))
         .bind(&authorization.subject)
@@ -236,10 +234,10 @@ impl ConnectionStore for SqliteStore {
     }
 
     async fn take_authorization(&self, org: OrgId, state_hash: &[u8; 32]) -> StoreResult<Option<Authorization>> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Connections(org)).await;
         let mut tx = writer.begin().await?;
         let row = sqlx::query(concat!(
-            "DELETE FROM connection_authorizations WHERE org_id = ?1 AND state_hash = ?2 ",
+            "DELETE FROM connection_authorizations WHERE org_id = $1 AND state_hash = $2 ",
             "RETURNING state_hash, browser_hash, subject, provider, verifier, redirect_uri, return_to, expires_at"
         ))
         .bind(key(org.uuid()))
@@ -267,15 +265,15 @@ impl ConnectionStore for SqliteStore {
     async fn sealed_connections(&self, after: Option<(OrgId, String, String)>, limit: u32) -> StoreResult<Vec<(OrgId, Connection)>> {
         let (org, subject, provider) = after.map_or_else(Default::default, |(org, subject, provider)| (key(org.uuid()), subject, provider));
         let rows =
-            sqlx::query(select_connection!("WHERE (org_id, subject, provider) > (?1, ?2, ?3) ORDER BY org_id, subject, provider LIMIT ?4"))
+            sqlx::query(select_connection!("WHERE (org_id, subject, provider) > ($1, $2, $3) ORDER BY org_id, subject, provider LIMIT $4"))
                 .bind(org)
                 .bind(subject)
                 .bind(provider)
-                .bind(limit)
+                .bind(i64::from(limit))
                 .fetch_all(&mut *self.db.reader().await?)
                 .await
                 .map_err(store_error)?;
-        let read = |row: &SqliteRow| Ok((Stored::new(row, "connections", &["subject"]).id("org_id", OrgId::from_uuid)?, connection(row)?));
+        let read = |row: &DbRow| Ok((Stored::new(row, "connections", &["subject"]).id("org_id", OrgId::from_uuid)?, connection(row)?));
         rows.iter().map(read).collect()
     }
 

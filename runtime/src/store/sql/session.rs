@@ -1,13 +1,13 @@
 //! Sessions. Their status, `last_sequence` and `fence` are written by the log only.
 
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
 
-use super::SqliteStore;
-use super::db::unmet;
+use super::dialect::DEFER_FOREIGN_KEYS;
 use super::error::{store_error, taken};
 use super::event::insert_events;
+use super::read::{list, unmet};
 use super::row::{Stored, Word, integer, json, key};
+use super::{DbRow, Lock, Store};
 use crate::event::{Event, NewEvent};
 use crate::id::{AgentId, HarnessId, ModelId, OrgId, SessionId};
 use crate::session::Session;
@@ -24,7 +24,7 @@ macro_rules! select {
     };
 }
 
-fn session(row: &SqliteRow) -> StoreResult<Session> {
+fn session(row: &DbRow) -> StoreResult<Session> {
     let row = Stored::new(row, "sessions", &["id"]);
     Ok(Session {
         id: row.id("id", SessionId::from_uuid)?,
@@ -48,15 +48,15 @@ fn session(row: &SqliteRow) -> StoreResult<Session> {
 }
 
 #[async_trait]
-impl RuntimeSessionStore for SqliteStore {
+impl RuntimeSessionStore for Store {
     async fn add_session(&self, org: OrgId, session: Session, started: NewEvent) -> StoreResult<Event> {
         check_events(std::slice::from_ref(&started))?;
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Session(org, session.id)).await;
         let mut tx = writer.begin().await?;
         sqlx::query(concat!(
             "INSERT INTO sessions (org_id, id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, ",
             "max_iterations, tags, version, created_at, updated_at, initial_files, model_id, last_sequence, fence, tools, owner) ",
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 1, 0, ?17, ?18)"
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, 0, $17, $18)"
         ))
         .bind(key(org.uuid()))
         .bind(key(session.id.uuid()))
@@ -67,7 +67,7 @@ impl RuntimeSessionStore for SqliteStore {
         .bind(&session.system_prompt)
         .bind(json(&session.capabilities)?)
         .bind(&session.locale)
-        .bind(session.max_iterations)
+        .bind(session.max_iterations.map(i64::from))
         .bind(json(&session.tags)?)
         .bind(integer(session.version)?)
         .bind(session.created_at.as_microsecond())
@@ -85,7 +85,7 @@ impl RuntimeSessionStore for SqliteStore {
     }
 
     async fn get_session(&self, org: OrgId, id: SessionId) -> StoreResult<Option<Session>> {
-        let row = sqlx::query(select!("WHERE org_id = ?1 AND id = ?2"))
+        let row = sqlx::query(select!("WHERE org_id = $1 AND id = $2"))
             .bind(key(org.uuid()))
             .bind(key(id.uuid()))
             .fetch_optional(&mut *self.db.reader().await?)
@@ -95,13 +95,13 @@ impl RuntimeSessionStore for SqliteStore {
     }
 
     async fn update_session(&self, org: OrgId, session: Session) -> StoreResult<()> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Session(org, session.id)).await;
         let mut tx = writer.begin().await?;
         let updated = sqlx::query(concat!(
-            "UPDATE sessions SET harness_id = ?3, agent_id = ?4, title = ?5, system_prompt = ?6, capabilities = ?7, locale = ?8, ",
-            "max_iterations = ?9, tags = ?10, version = ?11, created_at = ?12, updated_at = ?13, initial_files = ?14, ",
-            "model_id = ?15, tools = ?16, owner = ?17 ",
-            "WHERE org_id = ?1 AND id = ?2 AND version = ?11 - 1"
+            "UPDATE sessions SET harness_id = $3, agent_id = $4, title = $5, system_prompt = $6, capabilities = $7, locale = $8, ",
+            "max_iterations = $9, tags = $10, version = $11, created_at = $12, updated_at = $13, initial_files = $14, ",
+            "model_id = $15, tools = $16, owner = $17 ",
+            "WHERE org_id = $1 AND id = $2 AND version = $11 - 1"
         ))
         .bind(key(org.uuid()))
         .bind(key(session.id.uuid()))
@@ -111,7 +111,7 @@ impl RuntimeSessionStore for SqliteStore {
         .bind(&session.system_prompt)
         .bind(json(&session.capabilities)?)
         .bind(&session.locale)
-        .bind(session.max_iterations)
+        .bind(session.max_iterations.map(i64::from))
         .bind(json(&session.tags)?)
         .bind(integer(session.version)?)
         .bind(session.created_at.as_microsecond())
@@ -124,18 +124,19 @@ impl RuntimeSessionStore for SqliteStore {
         .await
         .map_err(store_error)?;
         if updated.rows_affected() == 0 {
-            let exists = "SELECT 1 FROM sessions WHERE org_id = ?1 AND id = ?2";
+            let exists = "SELECT EXISTS (SELECT 1 FROM sessions WHERE org_id = $1 AND id = $2)";
             return Err(unmet(&mut tx, exists, org, session.id.uuid(), "session", session.id.to_string()).await);
         }
         tx.commit().await.map_err(store_error)
     }
 
     async fn delete_session(&self, org: OrgId, id: SessionId, expected: Option<u64>) -> StoreResult<()> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Session(org, id)).await;
         let mut tx = writer.begin().await?;
         let row = sqlx::query(concat!(
-            "SELECT id, version, (SELECT count(*) FROM turns INDEXED BY turns_open ",
-            "WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL) AS open_turns FROM sessions WHERE org_id = ?1 AND id = ?2"
+            "SELECT id, version, (SELECT count(*) FROM turns",
+            indexed_by!("turns_open"),
+            " WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL) AS open_turns FROM sessions WHERE org_id = $1 AND id = $2"
         ))
         .bind(key(org.uuid()))
         .bind(key(id.uuid()))
@@ -147,21 +148,21 @@ impl RuntimeSessionStore for SqliteStore {
         check_deletion(id, expected, row.number("version")?, row.number("open_turns")?)?;
         // The trigger lets events go only if their session is gone already, so that the foreign
         // keys of events can be checked only at the end.
-        sqlx::query("PRAGMA defer_foreign_keys = ON").execute(&mut *tx).await.map_err(store_error)?;
+        sqlx::query(DEFER_FOREIGN_KEYS).execute(&mut *tx).await.map_err(store_error)?;
         for statement in [
-            "DELETE FROM sessions WHERE org_id = ?1 AND id = ?2",
-            "DELETE FROM turns INDEXED BY turns_of_session WHERE org_id = ?1 AND session_id = ?2",
-            "DELETE FROM events WHERE org_id = ?1 AND session_id = ?2",
-            "DELETE FROM session_files WHERE org_id = ?1 AND session_id = ?2",
-            "DELETE FROM session_secrets WHERE org_id = ?1 AND session_id = ?2",
+            "DELETE FROM sessions WHERE org_id = $1 AND id = $2",
+            concat!("DELETE FROM turns", indexed_by!("turns_of_session"), " WHERE org_id = $1 AND session_id = $2"),
+            "DELETE FROM events WHERE org_id = $1 AND session_id = $2",
+            "DELETE FROM session_files WHERE org_id = $1 AND session_id = $2",
+            "DELETE FROM session_secrets WHERE org_id = $1 AND session_id = $2",
         ] {
             sqlx::query(statement).bind(key(org.uuid())).bind(key(id.uuid())).execute(&mut *tx).await.map_err(store_error)?;
         }
         let scope = KvScope::of_session(org, id);
         // The floors go too: the id of a session never comes back.
         for statement in [
-            "DELETE FROM kv WHERE org_id = ?1 AND component = ?2 AND bucket = ?3",
-            "DELETE FROM kv_floors WHERE org_id = ?1 AND component = ?2 AND bucket = ?3",
+            "DELETE FROM kv WHERE org_id = $1 AND component = $2 AND bucket = $3",
+            "DELETE FROM kv_floors WHERE org_id = $1 AND component = $2 AND bucket = $3",
         ] {
             let delete = sqlx::query(statement).bind(key(org.uuid())).bind(&scope.component).bind(&scope.bucket);
             delete.execute(&mut *tx).await.map_err(store_error)?;
@@ -170,8 +171,8 @@ impl RuntimeSessionStore for SqliteStore {
     }
 
     async fn list_sessions(&self, org: OrgId, page: Page) -> StoreResult<Listing<Session>> {
-        let count = "SELECT count(*) FROM sessions WHERE org_id = ?1";
-        let rows = select!("WHERE org_id = ?1 ORDER BY position LIMIT ?2 OFFSET ?3");
-        self.db.list(org, page, count, rows, session).await
+        let count = "SELECT count(*) FROM sessions WHERE org_id = $1";
+        let rows = select!("WHERE org_id = $1 ORDER BY position LIMIT $2 OFFSET $3");
+        list(&self.db, org, page, (count, rows), session).await
     }
 }

@@ -1,12 +1,11 @@
 //! The log of a session and its queue of turns.
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::SqliteStore;
 use super::error::store_error;
 use super::event::{events_after, insert_events};
 use super::row::{Stored, Word, integer, key};
+use super::{DbConnection, DbRow, Lock, Store};
 use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::limits::MAX_EVENTS_PER_PAGE;
@@ -31,15 +30,19 @@ impl Head {
     }
 }
 
-async fn head(connection: &mut SqliteConnection, org: OrgId, session: SessionId) -> StoreResult<Head> {
+async fn head(connection: &mut DbConnection, org: OrgId, session: SessionId) -> StoreResult<Head> {
     // The index is named because it has the open turns only; left alone, the planner takes the
     // primary key and counts through every turn that the org ever had.
     let row = sqlx::query(concat!(
         "SELECT id, status, last_sequence, fence, ",
-        "(SELECT count(*) FROM turns INDEXED BY turns_open WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL) AS open_turns, ",
-        "coalesce((SELECT parked FROM turns INDEXED BY turns_open WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL ",
-        "ORDER BY input_sequence LIMIT 1), 0) AS parked ",
-        "FROM sessions WHERE org_id = ?1 AND id = ?2"
+        "(SELECT count(*) FROM turns",
+        indexed_by!("turns_open"),
+        " WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL) AS open_turns, ",
+        "coalesce((SELECT parked FROM turns",
+        indexed_by!("turns_open"),
+        " WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL ",
+        "ORDER BY input_sequence LIMIT 1), FALSE) AS parked ",
+        "FROM sessions WHERE org_id = $1 AND id = $2"
     ))
     .bind(key(org.uuid()))
     .bind(key(session.uuid()))
@@ -59,7 +62,7 @@ async fn head(connection: &mut SqliteConnection, org: OrgId, session: SessionId)
 
 /// Records where the log ends now, and when its last event happened.
 async fn set_head(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     org: OrgId,
     session: SessionId,
     status: SessionStatus,
@@ -67,8 +70,8 @@ async fn set_head(
 ) -> StoreResult<()> {
     // Without a new event both values are null and the columns stay as they are.
     sqlx::query(concat!(
-        "UPDATE sessions SET status = ?3, last_sequence = coalesce(?4, last_sequence), updated_at = coalesce(?5, updated_at) ",
-        "WHERE org_id = ?1 AND id = ?2"
+        "UPDATE sessions SET status = $3, last_sequence = coalesce($4, last_sequence), updated_at = coalesce($5, updated_at) ",
+        "WHERE org_id = $1 AND id = $2"
     ))
     .bind(key(org.uuid()))
     .bind(key(session.uuid()))
@@ -81,10 +84,10 @@ async fn set_head(
     Ok(())
 }
 
-async fn insert_turn(connection: &mut SqliteConnection, org: OrgId, turn: TurnId, input: &Event) -> StoreResult<()> {
+async fn insert_turn(connection: &mut DbConnection, org: OrgId, turn: TurnId, input: &Event) -> StoreResult<()> {
     sqlx::query(concat!(
         "INSERT INTO turns (org_id, id, session_id, input_sequence, attempt, cancel_requested, outcome) ",
-        "VALUES (?1, ?2, ?3, ?4, 0, 0, NULL)"
+        "VALUES ($1, $2, $3, $4, 0, FALSE, NULL)"
     ))
     .bind(key(org.uuid()))
     .bind(key(turn.uuid()))
@@ -96,8 +99,8 @@ async fn insert_turn(connection: &mut SqliteConnection, org: OrgId, turn: TurnId
     Ok(())
 }
 
-async fn end_turn(connection: &mut SqliteConnection, org: OrgId, session: SessionId, turn: TurnId, end: TurnEnd) -> StoreResult<()> {
-    let ended = sqlx::query("UPDATE turns SET outcome = ?4 WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL")
+async fn end_turn(connection: &mut DbConnection, org: OrgId, session: SessionId, turn: TurnId, end: TurnEnd) -> StoreResult<()> {
+    let ended = sqlx::query("UPDATE turns SET outcome = $4 WHERE org_id = $1 AND session_id = $2 AND id = $3 AND outcome IS NULL")
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
         .bind(key(turn.uuid()))
@@ -112,8 +115,8 @@ async fn end_turn(connection: &mut SqliteConnection, org: OrgId, session: Sessio
 }
 
 /// Parks an open turn, or wakes it; false if it is not open.
-async fn set_parked(connection: &mut SqliteConnection, org: OrgId, session: SessionId, turn: TurnId, parked: bool) -> StoreResult<bool> {
-    let set = sqlx::query("UPDATE turns SET parked = ?4 WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL")
+async fn set_parked(connection: &mut DbConnection, org: OrgId, session: SessionId, turn: TurnId, parked: bool) -> StoreResult<bool> {
+    let set = sqlx::query("UPDATE turns SET parked = $4 WHERE org_id = $1 AND session_id = $2 AND id = $3 AND outcome IS NULL")
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
         .bind(key(turn.uuid()))
@@ -125,8 +128,8 @@ async fn set_parked(connection: &mut SqliteConnection, org: OrgId, session: Sess
 }
 
 /// Wakes the parked turn of a session, if it has one.
-async fn wake_session(connection: &mut SqliteConnection, org: OrgId, session: SessionId) -> StoreResult<()> {
-    sqlx::query("UPDATE turns SET parked = 0 WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL AND parked = 1")
+async fn wake_session(connection: &mut DbConnection, org: OrgId, session: SessionId) -> StoreResult<()> {
+    sqlx::query("UPDATE turns SET parked = FALSE WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL AND parked = TRUE")
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
         .execute(connection)
@@ -135,8 +138,8 @@ async fn wake_session(connection: &mut SqliteConnection, org: OrgId, session: Se
     Ok(())
 }
 
-async fn is_parked(connection: &mut SqliteConnection, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
-    let parked = sqlx::query("SELECT 1 FROM turns WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL AND parked = 1")
+async fn is_parked(connection: &mut DbConnection, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
+    let parked = sqlx::query("SELECT 1 FROM turns WHERE org_id = $1 AND session_id = $2 AND id = $3 AND outcome IS NULL AND parked = TRUE")
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
         .bind(key(turn.uuid()))
@@ -147,8 +150,8 @@ async fn is_parked(connection: &mut SqliteConnection, org: OrgId, session: Sessi
 }
 
 /// The input of a turn that was submitted before, whether it has ended or not.
-async fn submitted_input(connection: &mut SqliteConnection, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<Option<Event>> {
-    let row = sqlx::query("SELECT id, session_id, input_sequence FROM turns WHERE org_id = ?1 AND id = ?2")
+async fn submitted_input(connection: &mut DbConnection, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<Option<Event>> {
+    let row = sqlx::query("SELECT id, session_id, input_sequence FROM turns WHERE org_id = $1 AND id = $2")
         .bind(key(org.uuid()))
         .bind(key(turn.uuid()))
         .fetch_optional(&mut *connection)
@@ -164,7 +167,7 @@ async fn submitted_input(connection: &mut SqliteConnection, org: OrgId, session:
     input.map(Some).ok_or_else(|| row.corrupt("input_sequence", format!("there is no event {sequence}")))
 }
 
-fn claimed(row: &SqliteRow, fence: u64) -> StoreResult<Claim> {
+fn claimed(row: &DbRow, fence: u64) -> StoreResult<Claim> {
     let row = Stored::new(row, "turns", &["id"]);
     Ok(Claim {
         turn_id: row.id("id", TurnId::from_uuid)?,
@@ -175,10 +178,10 @@ fn claimed(row: &SqliteRow, fence: u64) -> StoreResult<Claim> {
 }
 
 #[async_trait]
-impl SessionLog for SqliteStore {
+impl SessionLog for Store {
     async fn submit_turn(&self, org: OrgId, session: SessionId, turn: TurnId, input: NewEvent) -> StoreResult<Submitted> {
         check_events(std::slice::from_ref(&input))?;
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Session(org, session)).await;
         let mut tx = writer.begin().await?;
         let head = head(&mut tx, org, session).await?;
         if let Some(event) = submitted_input(&mut tx, org, session, turn).await? {
@@ -195,13 +198,13 @@ impl SessionLog for SqliteStore {
     }
 
     async fn claim_turn(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Claim>> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Session(org, session)).await;
         let mut tx = writer.begin().await?;
         // The subquery takes the first entry of the partial index of open turns.
         let oldest = sqlx::query(concat!(
-            "UPDATE turns SET attempt = attempt + 1 WHERE org_id = ?1 AND id = (",
-            "SELECT id FROM turns WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL ORDER BY input_sequence LIMIT 1) ",
-            "AND parked = 0 ",
+            "UPDATE turns SET attempt = attempt + 1 WHERE org_id = $1 AND id = (",
+            "SELECT id FROM turns WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL ORDER BY input_sequence LIMIT 1) ",
+            "AND parked = FALSE ",
             "RETURNING id, attempt, cancel_requested"
         ))
         .bind(key(org.uuid()))
@@ -210,7 +213,7 @@ impl SessionLog for SqliteStore {
         .await
         .map_err(store_error)?;
         let Some(oldest) = oldest else { return Ok(None) };
-        let owned = sqlx::query("UPDATE sessions SET fence = fence + 1 WHERE org_id = ?1 AND id = ?2 RETURNING id, fence")
+        let owned = sqlx::query("UPDATE sessions SET fence = fence + 1 WHERE org_id = $1 AND id = $2 RETURNING id, fence")
             .bind(key(org.uuid()))
             .bind(key(session.uuid()))
             .fetch_one(&mut *tx)
@@ -222,10 +225,10 @@ impl SessionLog for SqliteStore {
     }
 
     async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Session(org, session)).await;
         let mut tx = writer.begin().await?;
         let marked = sqlx::query(
-            "UPDATE turns SET cancel_requested = 1, parked = 0 WHERE org_id = ?1 AND session_id = ?2 AND id = ?3 AND outcome IS NULL",
+            "UPDATE turns SET cancel_requested = TRUE, parked = FALSE WHERE org_id = $1 AND session_id = $2 AND id = $3 AND outcome IS NULL",
         )
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
@@ -244,7 +247,7 @@ impl SessionLog for SqliteStore {
 
     async fn answer_turn(&self, org: OrgId, session: SessionId, answer: TurnAnswer) -> StoreResult<Vec<Event>> {
         check_events(&answer.events)?;
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Session(org, session)).await;
         let mut tx = writer.begin().await?;
         let before = head(&mut tx, org, session).await?;
         if !is_parked(&mut tx, org, session, answer.turn_id).await? {
@@ -262,7 +265,7 @@ impl SessionLog for SqliteStore {
     }
 
     async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>> {
-        let rows = sqlx::query("SELECT id FROM turns WHERE org_id = ?1 AND session_id = ?2 AND outcome IS NULL ORDER BY input_sequence")
+        let rows = sqlx::query("SELECT id FROM turns WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL ORDER BY input_sequence")
             .bind(key(org.uuid()))
             .bind(key(session.uuid()))
             .fetch_all(&mut *self.db.reader().await?)
@@ -273,7 +276,7 @@ impl SessionLog for SqliteStore {
 
     async fn append(&self, org: OrgId, session: SessionId, append: Append) -> StoreResult<Vec<Event>> {
         check_events(&append.events)?;
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Session(org, session)).await;
         let mut tx = writer.begin().await?;
         let before = head(&mut tx, org, session).await?;
         check_writer(append.fence, before.fence, append.expected_sequence, before.last_sequence)?;
@@ -297,7 +300,7 @@ impl SessionLog for SqliteStore {
     }
 
     async fn last_sequence(&self, org: OrgId, session: SessionId) -> StoreResult<u64> {
-        let row = sqlx::query("SELECT id, last_sequence FROM sessions WHERE org_id = ?1 AND id = ?2")
+        let row = sqlx::query("SELECT id, last_sequence FROM sessions WHERE org_id = $1 AND id = $2")
             .bind(key(org.uuid()))
             .bind(key(session.uuid()))
             .fetch_optional(&mut *self.db.reader().await?)
@@ -307,7 +310,7 @@ impl SessionLog for SqliteStore {
     }
 
     async fn find_event(&self, org: OrgId, session: SessionId, event: EventId) -> StoreResult<Option<u64>> {
-        let row = sqlx::query("SELECT session_id, sequence FROM events WHERE org_id = ?1 AND session_id = ?2 AND id = ?3")
+        let row = sqlx::query("SELECT session_id, sequence FROM events WHERE org_id = $1 AND session_id = $2 AND id = $3")
             .bind(key(org.uuid()))
             .bind(key(session.uuid()))
             .bind(key(event.uuid()))
@@ -319,12 +322,15 @@ impl SessionLog for SqliteStore {
 
     async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>> {
         let rows = sqlx::query(concat!(
-            "SELECT DISTINCT session_id FROM turns INDEXED BY turns_parked ",
-            "WHERE org_id = ?1 AND session_id > ?2 AND outcome IS NULL AND parked = 1 ORDER BY session_id LIMIT ?3"
+            "SELECT DISTINCT session_id FROM turns",
+            indexed_by!("turns_parked"),
+            " WHERE org_id = $1 AND session_id > $2 AND outcome IS NULL AND parked = ",
+            yes!(),
+            " ORDER BY session_id LIMIT $3"
         ))
         .bind(key(org.uuid()))
-        .bind(after.map_or_else(Vec::new, |after| key(after.uuid())))
-        .bind(limit)
+        .bind(after.map(|after| key(after.uuid())).unwrap_or_default())
+        .bind(i64::from(limit))
         .fetch_all(&mut *self.db.reader().await?)
         .await
         .map_err(store_error)?;

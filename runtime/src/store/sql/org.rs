@@ -4,11 +4,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::SqliteStore;
 use super::error::{store_error, taken};
 use super::row::{Stored, Word, key};
+use super::{DbConnection, DbRow, Lock, Store};
 use crate::id::{KeyId, OrgId};
 use crate::store::rules::DEFAULT_ORG_NAME;
 use crate::store::{ApiKey, OrgStore, StoreError, StoreResult};
@@ -19,7 +18,7 @@ macro_rules! select_key {
     };
 }
 
-fn api_key(row: &SqliteRow) -> StoreResult<ApiKey> {
+fn api_key(row: &DbRow) -> StoreResult<ApiKey> {
     let row = Stored::new(row, "api_keys", &["id"]);
     let hash: Vec<u8> = row.required("secret_hash")?;
     Ok(ApiKey {
@@ -32,13 +31,13 @@ fn api_key(row: &SqliteRow) -> StoreResult<ApiKey> {
     })
 }
 
-async fn org_by_name(connection: &mut SqliteConnection, name: &str) -> StoreResult<Option<OrgId>> {
-    let row = sqlx::query("SELECT id FROM orgs WHERE name = ?1").bind(name).fetch_optional(connection).await.map_err(store_error)?;
+async fn org_by_name(connection: &mut DbConnection, name: &str) -> StoreResult<Option<OrgId>> {
+    let row = sqlx::query("SELECT id FROM orgs WHERE name = $1").bind(name).fetch_optional(connection).await.map_err(store_error)?;
     row.map(|row| Stored::new(&row, "orgs", &["id"]).id("id", OrgId::from_uuid)).transpose()
 }
 
-async fn insert_org(connection: &mut SqliteConnection, id: OrgId, name: &str, now: Timestamp) -> StoreResult<()> {
-    sqlx::query("INSERT INTO orgs (id, name, created_at, updated_at) VALUES (?1, ?2, ?3, ?3)")
+async fn insert_org(connection: &mut DbConnection, id: OrgId, name: &str, now: Timestamp) -> StoreResult<()> {
+    sqlx::query("INSERT INTO orgs (id, name, created_at, updated_at) VALUES ($1, $2, $3, $3)")
         .bind(key(id.uuid()))
         .bind(name)
         .bind(now.as_microsecond())
@@ -49,9 +48,9 @@ async fn insert_org(connection: &mut SqliteConnection, id: OrgId, name: &str, no
 }
 
 #[async_trait]
-impl OrgStore for SqliteStore {
+impl OrgStore for Store {
     async fn default_org(&self, id: OrgId, now: Timestamp) -> StoreResult<OrgId> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Installation).await;
         let mut tx = writer.begin().await?;
         if let Some(known) = org_by_name(&mut tx, DEFAULT_ORG_NAME).await? {
             return Ok(known);
@@ -62,19 +61,19 @@ impl OrgStore for SqliteStore {
     }
 
     async fn add_org(&self, id: OrgId, name: &str, now: Timestamp) -> StoreResult<()> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Installation).await;
         let mut tx = writer.begin().await?;
         insert_org(&mut tx, id, name, now).await?;
         tx.commit().await.map_err(store_error)
     }
 
     async fn add_key(&self, api_key: ApiKey) -> StoreResult<()> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Installation).await;
         let mut tx = writer.begin().await?;
         // Selecting from orgs inserts nothing, instead of failing, if the org does not exist.
         let inserted = sqlx::query(concat!(
             "INSERT INTO api_keys (org_id, id, name, scope, secret_hash, created_at) ",
-            "SELECT id, ?2, ?3, ?4, ?5, ?6 FROM orgs WHERE id = ?1"
+            "SELECT id, $2, $3, $4, $5, $6 FROM orgs WHERE id = $1"
         ))
         .bind(key(api_key.org.uuid()))
         .bind(key(api_key.id.uuid()))
@@ -92,7 +91,7 @@ impl OrgStore for SqliteStore {
     }
 
     async fn find_key(&self, secret_hash: &[u8; 32]) -> StoreResult<Option<ApiKey>> {
-        let row = sqlx::query(select_key!("WHERE secret_hash = ?1"))
+        let row = sqlx::query(select_key!("WHERE secret_hash = $1"))
             .bind(&secret_hash[..])
             .fetch_optional(&mut *self.db.reader().await?)
             .await
@@ -107,7 +106,7 @@ impl OrgStore for SqliteStore {
     }
 
     async fn list_keys(&self, org: OrgId) -> StoreResult<Vec<ApiKey>> {
-        let rows = sqlx::query(select_key!("WHERE org_id = ?1 ORDER BY position"))
+        let rows = sqlx::query(select_key!("WHERE org_id = $1 ORDER BY position"))
             .bind(key(org.uuid()))
             .fetch_all(&mut *self.db.reader().await?)
             .await
@@ -116,9 +115,9 @@ impl OrgStore for SqliteStore {
     }
 
     async fn remove_key(&self, org: OrgId, id: KeyId) -> StoreResult<bool> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Installation).await;
         let mut tx = writer.begin().await?;
-        let removed = sqlx::query("DELETE FROM api_keys WHERE org_id = ?1 AND id = ?2")
+        let removed = sqlx::query("DELETE FROM api_keys WHERE org_id = $1 AND id = $2")
             .bind(key(org.uuid()))
             .bind(key(id.uuid()))
             .execute(&mut *tx)
@@ -129,15 +128,15 @@ impl OrgStore for SqliteStore {
     }
 
     async fn installation_secret(&self, name: &str, value: SecretString) -> StoreResult<SecretString> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Installation).await;
         let mut tx = writer.begin().await?;
-        sqlx::query("INSERT INTO installation_secrets (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING")
+        sqlx::query("INSERT INTO installation_secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
             .bind(name)
             .bind(value.expose_secret())
             .execute(&mut *tx)
             .await
             .map_err(store_error)?;
-        let row = sqlx::query("SELECT name, value FROM installation_secrets WHERE name = ?1")
+        let row = sqlx::query("SELECT name, value FROM installation_secrets WHERE name = $1")
             .bind(name)
             .fetch_one(&mut *tx)
             .await

@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::SqliteStore;
+use super::dialect::Key;
 use super::error::store_error;
+use super::read::snapshot;
 use super::row::{Stored, key};
+use super::{DbConnection, DbRow, Lock, Store};
 use crate::component::Digest;
 use crate::file::{Deletion, FilePath, FileStat, FileWrite, SessionFile};
 use crate::id::{OrgId, SessionId};
@@ -19,13 +20,13 @@ macro_rules! select {
         concat!(
             "SELECT path, is_directory, is_readonly, size, content_hash, created_at, updated_at",
             $more,
-            " FROM session_files WHERE org_id = ?1 AND session_id = ?2 ",
+            " FROM session_files WHERE org_id = $1 AND session_id = $2 ",
             $tail
         )
     };
 }
 
-fn stat(row: &SqliteRow) -> StoreResult<FileStat> {
+fn stat(row: &DbRow) -> StoreResult<FileStat> {
     let row = Stored::new(row, "session_files", &["path"]);
     let is_directory = row.flag("is_directory")?;
     Ok(FileStat {
@@ -41,13 +42,13 @@ fn stat(row: &SqliteRow) -> StoreResult<FileStat> {
 
 /// The files of one session, over a connection.
 struct Files<'a> {
-    connection: &'a mut SqliteConnection,
-    org: Vec<u8>,
-    session: Vec<u8>,
+    connection: &'a mut DbConnection,
+    org: Key,
+    session: Key,
 }
 
 impl<'a> Files<'a> {
-    fn new(connection: &'a mut SqliteConnection, org: OrgId, session: SessionId) -> Self {
+    fn new(connection: &'a mut DbConnection, org: OrgId, session: SessionId) -> Self {
         Self { connection, org: key(org.uuid()), session: key(session.uuid()) }
     }
 
@@ -55,7 +56,7 @@ impl<'a> Files<'a> {
         if path.is_root() {
             return Ok(Some(FileStat::root()));
         }
-        let row = sqlx::query(select!("", "AND path = ?3"))
+        let row = sqlx::query(select!("", "AND path = $3"))
             .bind(&self.org)
             .bind(&self.session)
             .bind(path.as_str())
@@ -67,7 +68,7 @@ impl<'a> Files<'a> {
 
     /// Everything below a directory. "0" is the character behind "/", so the range is exact.
     async fn below(&mut self, path: &FilePath) -> StoreResult<Vec<FileStat>> {
-        let rows = sqlx::query(select!("", "AND path > ?3 || '/' AND path < ?3 || '0' ORDER BY path"))
+        let rows = sqlx::query(select!("", "AND path > $3 || '/' AND path < $3 || '0' ORDER BY path"))
             .bind(&self.org)
             .bind(&self.session)
             .bind(path.prefix())
@@ -89,8 +90,10 @@ impl<'a> Files<'a> {
     async fn usage(&mut self) -> StoreResult<Usage> {
         // The named index holds all that it needs; without it the statement fails.
         let row = sqlx::query(concat!(
-            "SELECT ?2 AS session_id, count(*) AS entries, coalesce(sum(size), 0) AS bytes ",
-            "FROM session_files INDEXED BY session_files_size WHERE org_id = ?1 AND session_id = ?2"
+            "SELECT $2 AS session_id, count(*) AS entries, CAST(coalesce(sum(size), 0) AS BIGINT) AS bytes ",
+            "FROM session_files",
+            indexed_by!("session_files_size"),
+            " WHERE org_id = $1 AND session_id = $2"
         ))
         .bind(&self.org)
         .bind(&self.session)
@@ -104,7 +107,7 @@ impl<'a> Files<'a> {
     async fn put(&mut self, stat: &FileStat, content: &[u8], now: Timestamp) -> StoreResult<()> {
         sqlx::query(concat!(
             "INSERT INTO session_files (org_id, session_id, path, is_directory, is_readonly, size, content_hash, created_at, ",
-            "updated_at, content) VALUES (?1, ?2, ?3, ?4, ?5, length(?8), ?6, ?7, ?7, ?8) ",
+            "updated_at, content) VALUES ($1, $2, $3, $4, $5, length($8), $6, $7, $7, $8) ",
             "ON CONFLICT (org_id, session_id, path) DO UPDATE SET is_readonly = excluded.is_readonly, size = excluded.size, ",
             "content_hash = excluded.content_hash, updated_at = excluded.updated_at, content = excluded.content"
         ))
@@ -168,8 +171,8 @@ impl<'a> Files<'a> {
         let below = self.below(path).await?;
         check_deletion(path, own.as_ref(), &below, how)?;
         let deleted = sqlx::query(concat!(
-            "DELETE FROM session_files WHERE org_id = ?1 AND session_id = ?2 ",
-            "AND (path = ?3 OR (path > ?3 || '/' AND path < ?3 || '0'))"
+            "DELETE FROM session_files WHERE org_id = $1 AND session_id = $2 ",
+            "AND (path = $3 OR (path > $3 || '/' AND path < $3 || '0'))"
         ))
         .bind(&self.org)
         .bind(&self.session)
@@ -190,9 +193,9 @@ impl<'a> Files<'a> {
         self.add_directories(missing, now).await?;
         // substr and length both count characters.
         sqlx::query(concat!(
-            "UPDATE session_files SET path = ?4 || substr(path, length(?3) + 1), ",
-            "updated_at = CASE path WHEN ?3 THEN ?5 ELSE updated_at END ",
-            "WHERE org_id = ?1 AND session_id = ?2 AND (path = ?3 OR (path > ?3 || '/' AND path < ?3 || '0'))"
+            "UPDATE session_files SET path = $4 || substr(path, length($3) + 1), ",
+            "updated_at = CASE path WHEN $3 THEN $5 ELSE updated_at END ",
+            "WHERE org_id = $1 AND session_id = $2 AND (path = $3 OR (path > $3 || '/' AND path < $3 || '0'))"
         ))
         .bind(&self.org)
         .bind(&self.session)
@@ -207,12 +210,12 @@ impl<'a> Files<'a> {
 }
 
 #[async_trait]
-impl RuntimeFileStore for SqliteStore {
+impl RuntimeFileStore for Store {
     async fn read_file(&self, org: OrgId, session: SessionId, path: &FilePath) -> StoreResult<Option<SessionFile>> {
         if path.is_root() {
             return Err(problem(path, FileProblem::IsDirectory));
         }
-        let row = sqlx::query(select!(", content", "AND path = ?3"))
+        let row = sqlx::query(select!(", content", "AND path = $3"))
             .bind(key(org.uuid()))
             .bind(key(session.uuid()))
             .bind(path.as_str())
@@ -238,7 +241,7 @@ impl RuntimeFileStore for SqliteStore {
 
     async fn list_directory(&self, org: OrgId, session: SessionId, path: &FilePath, recursive: bool) -> StoreResult<Vec<FileStat>> {
         let mut reader = self.db.reader().await?;
-        let mut tx = sqlx::Connection::begin(&mut *reader).await.map_err(store_error)?;
+        let mut tx = snapshot(&mut reader).await?;
         let mut files = Files::new(&mut tx, org, session);
         let stat = files.stat(path).await?.ok_or_else(|| absent(path))?;
         if !stat.is_directory {
@@ -251,7 +254,7 @@ impl RuntimeFileStore for SqliteStore {
     }
 
     async fn write_file(&self, org: OrgId, session: SessionId, path: &FilePath, write: FileWrite) -> StoreResult<FileStat> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Files(org, session)).await;
         let mut tx = writer.begin().await?;
         let stat = Files::new(&mut tx, org, session).write(path, &write).await?;
         tx.commit().await.map_err(store_error)?;
@@ -259,7 +262,7 @@ impl RuntimeFileStore for SqliteStore {
     }
 
     async fn create_directory(&self, org: OrgId, session: SessionId, path: &FilePath, now: Timestamp) -> StoreResult<FileStat> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Files(org, session)).await;
         let mut tx = writer.begin().await?;
         let stat = Files::new(&mut tx, org, session).create_directory(path, now).await?;
         tx.commit().await.map_err(store_error)?;
@@ -267,7 +270,7 @@ impl RuntimeFileStore for SqliteStore {
     }
 
     async fn delete_file(&self, org: OrgId, session: SessionId, path: &FilePath, how: Deletion) -> StoreResult<u64> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Files(org, session)).await;
         let mut tx = writer.begin().await?;
         let deleted = Files::new(&mut tx, org, session).delete(path, how).await?;
         tx.commit().await.map_err(store_error)?;
@@ -275,7 +278,7 @@ impl RuntimeFileStore for SqliteStore {
     }
 
     async fn move_file(&self, org: OrgId, session: SessionId, from: &FilePath, to: &FilePath, now: Timestamp) -> StoreResult<FileStat> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Files(org, session)).await;
         let mut tx = writer.begin().await?;
         let stat = Files::new(&mut tx, org, session).move_file(from, to, now).await?;
         tx.commit().await.map_err(store_error)?;

@@ -1,33 +1,34 @@
 //! Secrets of sessions.
 
-use sqlx::sqlite::SqliteRow;
-
-use super::db::Db;
+use super::Db;
 use super::error::store_error;
 use super::row::{Stored, json, key};
+use super::{DbRow, Lock};
 use crate::connection::SessionSecret;
 use crate::id::{OrgId, SessionId};
 use crate::limits::MAX_SESSION_SECRETS;
 use crate::store::rules::too_many_secrets;
 use crate::store::{SecretChanges, StoreError, StoreResult};
 
-fn secret(row: &SqliteRow) -> StoreResult<SessionSecret> {
+fn secret(row: &DbRow) -> StoreResult<SessionSecret> {
     let row = Stored::new(row, "session_secrets", &["session_id", "name"]);
     Ok(SessionSecret { session: row.id("session_id", SessionId::from_uuid)?, name: row.required("name")?, value: row.json("value")? })
 }
 
 pub(super) async fn change(db: &Db, org: OrgId, session: SessionId, changes: SecretChanges) -> StoreResult<u64> {
-    let mut writer = db.writer().await;
+    let mut writer = db.writer(Lock::Session(org, session)).await;
     let mut tx = writer.begin().await?;
-    let exists: Option<i64> = sqlx::query_scalar("SELECT 1 FROM sessions WHERE org_id = ?1 AND id = ?2")
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sessions WHERE org_id = $1 AND id = $2)")
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
-        .fetch_optional(&mut *tx)
+        .fetch_one(&mut *tx)
         .await
         .map_err(store_error)?;
-    exists.ok_or_else(|| StoreError::NotFound { what: "session", id: session.to_string() })?;
+    if !exists {
+        return Err(StoreError::NotFound { what: "session", id: session.to_string() });
+    }
     for name in &changes.remove {
-        sqlx::query("DELETE FROM session_secrets WHERE org_id = ?1 AND session_id = ?2 AND name = ?3")
+        sqlx::query("DELETE FROM session_secrets WHERE org_id = $1 AND session_id = $2 AND name = $3")
             .bind(key(org.uuid()))
             .bind(key(session.uuid()))
             .bind(name)
@@ -35,12 +36,12 @@ pub(super) async fn change(db: &Db, org: OrgId, session: SessionId, changes: Sec
             .await
             .map_err(store_error)?;
     }
-    let count = "SELECT count(*) FROM session_secrets WHERE org_id = ?1 AND session_id = ?2";
+    let count = "SELECT count(*) FROM session_secrets WHERE org_id = $1 AND session_id = $2";
     let mut counts = Vec::with_capacity(2);
     for secrets in [&[][..], &changes.put[..]] {
         for secret in secrets {
             sqlx::query(concat!(
-                "INSERT INTO session_secrets (org_id, session_id, name, value) VALUES (?1, ?2, ?3, ?4) ",
+                "INSERT INTO session_secrets (org_id, session_id, name, value) VALUES ($1, $2, $3, $4) ",
                 "ON CONFLICT (org_id, session_id, name) DO UPDATE SET value = excluded.value"
             ))
             .bind(key(org.uuid()))
@@ -63,7 +64,7 @@ pub(super) async fn change(db: &Db, org: OrgId, session: SessionId, changes: Sec
 }
 
 pub(super) async fn get(db: &Db, org: OrgId, session: SessionId, name: &str) -> StoreResult<Option<SessionSecret>> {
-    let row = sqlx::query("SELECT session_id, name, value FROM session_secrets WHERE org_id = ?1 AND session_id = ?2 AND name = ?3")
+    let row = sqlx::query("SELECT session_id, name, value FROM session_secrets WHERE org_id = $1 AND session_id = $2 AND name = $3")
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
         .bind(name)
@@ -74,7 +75,7 @@ pub(super) async fn get(db: &Db, org: OrgId, session: SessionId, name: &str) -> 
 }
 
 pub(super) async fn list(db: &Db, org: OrgId, session: SessionId) -> StoreResult<Vec<String>> {
-    sqlx::query_scalar("SELECT name FROM session_secrets WHERE org_id = ?1 AND session_id = ?2 ORDER BY name")
+    sqlx::query_scalar("SELECT name FROM session_secrets WHERE org_id = $1 AND session_id = $2 ORDER BY name")
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
         .fetch_all(&mut *db.reader().await?)
@@ -87,23 +88,23 @@ pub(super) async fn sealed(db: &Db, after: Option<(OrgId, SessionId, String)>, l
     let (org, session, name) = after.unwrap_or_default();
     let rows = sqlx::query(concat!(
         "SELECT org_id, session_id, name, value FROM session_secrets ",
-        "WHERE (org_id, session_id, name) > (?1, ?2, ?3) ORDER BY org_id, session_id, name LIMIT ?4"
+        "WHERE (org_id, session_id, name) > ($1, $2, $3) ORDER BY org_id, session_id, name LIMIT $4"
     ))
     .bind(org)
     .bind(session)
     .bind(name)
-    .bind(limit)
+    .bind(i64::from(limit))
     .fetch_all(&mut *db.reader().await?)
     .await
     .map_err(store_error)?;
-    let read = |row: &SqliteRow| Ok((Stored::new(row, "session_secrets", &["name"]).id("org_id", OrgId::from_uuid)?, secret(row)?));
+    let read = |row: &DbRow| Ok((Stored::new(row, "session_secrets", &["name"]).id("org_id", OrgId::from_uuid)?, secret(row)?));
     rows.iter().map(read).collect()
 }
 
 pub(super) async fn swap(db: &Db, org: OrgId, old: &SessionSecret, new: SessionSecret) -> StoreResult<bool> {
-    let mut writer = db.writer().await;
+    let mut writer = db.writer(Lock::Session(org, old.session)).await;
     let mut tx = writer.begin().await?;
-    let swapped = sqlx::query("UPDATE session_secrets SET value = ?5 WHERE org_id = ?1 AND session_id = ?2 AND name = ?3 AND value = ?4")
+    let swapped = sqlx::query("UPDATE session_secrets SET value = $5 WHERE org_id = $1 AND session_id = $2 AND name = $3 AND value = $4")
         .bind(key(org.uuid()))
         .bind(key(old.session.uuid()))
         .bind(&old.name)

@@ -1,10 +1,11 @@
 //! Events as rows: how they are written, all of an append at once, and read.
 
 use serde_json::json;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::dialect::INSERT_EVENTS;
 use super::error::{store_error, taken};
 use super::row::{Stored, integer, json as json_text, key};
+use super::{DbConnection, DbRow};
 use crate::event::{Event, EventContext, NewEvent};
 use crate::id::{EventId, MessageId, OrgId, SessionId, TurnId};
 use crate::store::StoreResult;
@@ -16,7 +17,7 @@ macro_rules! select {
     };
 }
 
-fn event(row: &SqliteRow) -> StoreResult<Event> {
+fn event(row: &DbRow) -> StoreResult<Event> {
     let row = Stored::new(row, "events", &["session_id", "sequence"]);
     Ok(Event {
         id: row.id("id", EventId::from_uuid)?,
@@ -33,7 +34,7 @@ fn event(row: &SqliteRow) -> StoreResult<Event> {
 
 /// Writes events behind sequence `last` in one statement, however many there are.
 pub(super) async fn insert_events(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     org: OrgId,
     session: SessionId,
     last: u64,
@@ -42,19 +43,15 @@ pub(super) async fn insert_events(
     let ids: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
     let rows = events.iter().map(row).collect::<StoreResult<Vec<_>>>()?;
     // The rows travel as one JSON array, a number of parameters that does not depend on them;
-    // ids are hex in it because JSON has no bytes. `key` is the index in the array, from 0.
-    sqlx::query(concat!(
-        "INSERT INTO events (org_id, session_id, sequence, id, ts, turn_id, input_message_id, data) ",
-        "SELECT ?1, ?2, ?3 + key, unhex(value ->> 0), value ->> 1, unhex(value ->> 2), unhex(value ->> 3), value ->> 4 ",
-        "FROM json_each(?4) ORDER BY key"
-    ))
-    .bind(key(org.uuid()))
-    .bind(key(session.uuid()))
-    .bind(integer(last + 1)?)
-    .bind(json_text(&rows)?)
-    .execute(connection)
-    .await
-    .map_err(|error| taken(error, "event", &[("events.id", &ids.join(", "))]))?;
+    // ids are hex in it because JSON has no bytes.
+    sqlx::query(INSERT_EVENTS)
+        .bind(key(org.uuid()))
+        .bind(key(session.uuid()))
+        .bind(integer(last + 1)?)
+        .bind(json_text(&rows)?)
+        .execute(connection)
+        .await
+        .map_err(|error| taken(error, "event", &[("events.id", &ids.join(", "))]))?;
     let stored = (last + 1..).zip(events);
     Ok(stored.map(|(sequence, event)| NewEvent { ts: whole_micros(event.ts), ..event }.at(session, Some(sequence))).collect())
 }
@@ -73,13 +70,13 @@ fn row(event: &NewEvent) -> StoreResult<serde_json::Value> {
 
 /// Events after a sequence, in order.
 pub(super) async fn events_after(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     org: OrgId,
     session: SessionId,
     after: u64,
     limit: usize,
 ) -> StoreResult<Vec<Event>> {
-    let rows = sqlx::query(select!("WHERE org_id = ?1 AND session_id = ?2 AND sequence > ?3 ORDER BY sequence LIMIT ?4"))
+    let rows = sqlx::query(select!("WHERE org_id = $1 AND session_id = $2 AND sequence > $3 ORDER BY sequence LIMIT $4"))
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
         // No sequence is beyond the largest integer, so nothing is after what does not fit.

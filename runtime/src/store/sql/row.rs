@@ -6,20 +6,17 @@ use std::fmt::Display;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{Decode, Row, Type};
 use uuid::Uuid;
 
+pub(super) use super::dialect::key;
+use super::dialect::{Flag, Key, truth, uuid};
+use super::{Database, DbRow};
 use crate::component::ComponentKind;
 use crate::harness::ResourceStatus;
 use crate::provider::{ModelSource, ProviderStatus};
 use crate::session::SessionStatus;
 use crate::store::{Scope, StoreError, StoreResult, TurnEnd};
-
-/// A UUID as it is stored.
-pub(super) fn key(id: Uuid) -> Vec<u8> {
-    id.as_bytes().to_vec()
-}
 
 /// A count or version as it is stored.
 pub(super) fn integer(value: u64) -> StoreResult<i64> {
@@ -122,21 +119,21 @@ impl Word for TurnEnd {
 
 /// A row that was read, with what is needed to say where it is.
 pub(super) struct Stored<'r> {
-    row: &'r SqliteRow,
+    row: &'r DbRow,
     table: &'static str,
     keys: &'static [&'static str],
 }
 
 impl<'r> Stored<'r> {
     /// A row of `table` that the selected columns `keys` identify within its org.
-    pub(super) fn new(row: &'r SqliteRow, table: &'static str, keys: &'static [&'static str]) -> Self {
+    pub(super) fn new(row: &'r DbRow, table: &'static str, keys: &'static [&'static str]) -> Self {
         Self { row, table, keys }
     }
 
     /// A value that may be null.
     pub(super) fn optional<T>(&self, column: &'static str) -> StoreResult<Option<T>>
     where
-        T: Decode<'r, Sqlite> + Type<Sqlite>,
+        T: Decode<'r, Database> + Type<Database>,
     {
         self.row.try_get(column).map_err(|error| self.corrupt(column, error))
     }
@@ -144,7 +141,7 @@ impl<'r> Stored<'r> {
     /// A value. A null is refused here, because the driver reads it as zero or empty.
     pub(super) fn required<T>(&self, column: &'static str) -> StoreResult<T>
     where
-        T: Decode<'r, Sqlite> + Type<Sqlite>,
+        T: Decode<'r, Database> + Type<Database>,
     {
         self.optional(column)?.ok_or_else(|| self.corrupt(column, "it is null"))
     }
@@ -156,9 +153,8 @@ impl<'r> Stored<'r> {
 
     /// An id or null.
     pub(super) fn optional_id<T>(&self, column: &'static str, from: fn(Uuid) -> T) -> StoreResult<Option<T>> {
-        let Some(bytes) = self.optional::<Vec<u8>>(column)? else { return Ok(None) };
-        let uuid = Uuid::from_slice(&bytes).map_err(|error| self.corrupt(column, error))?;
-        Ok(Some(from(uuid)))
+        let Some(key) = self.optional::<Key>(column)? else { return Ok(None) };
+        uuid(key).map(|uuid| Some(from(uuid))).map_err(|error| self.corrupt(column, error))
     }
 
     /// A time.
@@ -183,13 +179,9 @@ impl<'r> Stored<'r> {
         T::try_from(number).map(Some).map_err(|error| self.corrupt(column, format!("{number}: {error}")))
     }
 
-    /// 0 or 1.
+    /// True or false.
     pub(super) fn flag(&self, column: &'static str) -> StoreResult<bool> {
-        match self.required::<i64>(column)? {
-            0 => Ok(false),
-            1 => Ok(true),
-            other => Err(self.corrupt(column, format!("{other} is neither 0 nor 1"))),
-        }
+        truth(self.required::<Flag>(column)?).map_err(|error| self.corrupt(column, error))
     }
 
     /// JSON.
@@ -229,6 +221,9 @@ impl<'r> Stored<'r> {
         }
         if let Ok(text) = self.row.try_get::<&str, _>(column) {
             return format!("{text:?}");
+        }
+        if let Ok(Ok(id)) = self.row.try_get::<Key, _>(column).map(uuid) {
+            return id.simple().to_string();
         }
         match self.row.try_get::<&[u8], _>(column) {
             Ok(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),

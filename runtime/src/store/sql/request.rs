@@ -3,18 +3,18 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::SqliteStore;
 use super::error::store_error;
 use super::row::{Stored, key};
+use super::{Lock, Store};
 use crate::id::OrgId;
 use crate::store::{NewRequest, RememberedRequest, RequestStore, StoreError, StoreResult};
 
 #[async_trait]
-impl RequestStore for SqliteStore {
+impl RequestStore for Store {
     async fn remember_request(&self, org: OrgId, request: NewRequest) -> StoreResult<RememberedRequest> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Request(org, &request.route, &request.key)).await;
         let mut tx = writer.begin().await?;
-        sqlx::query("DELETE FROM requests WHERE org_id = ?1 AND arrived_at < ?2")
+        sqlx::query("DELETE FROM requests WHERE org_id = $1 AND arrived_at < $2")
             .bind(key(org.uuid()))
             .bind(request.forget_before.as_microsecond())
             .execute(&mut *tx)
@@ -23,7 +23,7 @@ impl RequestStore for SqliteStore {
         // Selecting from orgs inserts nothing, instead of failing, if the org does not exist.
         let inserted = sqlx::query(concat!(
             "INSERT INTO requests (org_id, route, request_key, fingerprint, id, arrived_at) ",
-            "SELECT id, ?2, ?3, ?4, ?5, ?6 FROM orgs WHERE id = ?1 ",
+            "SELECT id, $2, $3, $4, $5, $6 FROM orgs WHERE id = $1 ",
             "ON CONFLICT (org_id, route, request_key) DO NOTHING"
         ))
         .bind(key(org.uuid()))
@@ -35,7 +35,7 @@ impl RequestStore for SqliteStore {
         .execute(&mut *tx)
         .await
         .map_err(store_error)?;
-        let row = sqlx::query("SELECT request_key, fingerprint, id FROM requests WHERE org_id = ?1 AND route = ?2 AND request_key = ?3")
+        let row = sqlx::query("SELECT request_key, fingerprint, id FROM requests WHERE org_id = $1 AND route = $2 AND request_key = $3")
             .bind(key(org.uuid()))
             .bind(&request.route)
             .bind(&request.key)

@@ -1,22 +1,21 @@
 //! What orgs are set up with.
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
-use super::SqliteStore;
-use super::db::unmet;
 use super::error::store_error;
+use super::read::unmet;
 use super::row::{Stored, Word, integer, key};
+use super::{DbConnection, DbRow, Lock, Store};
 use crate::id::{AgentId, HarnessId, OrgId, SessionId};
 use crate::store::rules::page_limit;
 use crate::store::{Listing, Org, OrgSetupStore, Page, Seed, SeedKind, StoreError, StoreResult};
 
 macro_rules! select_org {
-    ($tail:literal) => {
+    ($($tail:tt)*) => {
         concat!(
             "SELECT id, name, base_harness_id, default_harness_id, default_is_seeded, version, created_at, updated_at FROM orgs ",
-            $tail
+            $($tail)*
         )
     };
 }
@@ -27,20 +26,20 @@ macro_rules! select_seed {
     };
 }
 
-const DELETE_AGENT: &str = "DELETE FROM agents WHERE org_id = ?1 AND id = ?2 AND version = ?3";
-const AGENT_EXISTS: &str = "SELECT 1 FROM agents WHERE org_id = ?1 AND id = ?2";
-const DELETE_HARNESS: &str = "DELETE FROM harnesses WHERE org_id = ?1 AND id = ?2 AND version = ?3";
-const HARNESS_EXISTS: &str = "SELECT 1 FROM harnesses WHERE org_id = ?1 AND id = ?2";
+const DELETE_AGENT: &str = "DELETE FROM agents WHERE org_id = $1 AND id = $2 AND version = $3";
+const AGENT_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM agents WHERE org_id = $1 AND id = $2)";
+const DELETE_HARNESS: &str = "DELETE FROM harnesses WHERE org_id = $1 AND id = $2 AND version = $3";
+const HARNESS_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM harnesses WHERE org_id = $1 AND id = $2)";
 
 /// What can refer to an agent, and whether anything does.
-const AGENT_USES: &[(&str, &str)] = &[("sessions", "SELECT EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND agent_id = ?2)")];
+const AGENT_USES: &[(&str, &str)] = &[("sessions", "SELECT EXISTS (SELECT 1 FROM sessions WHERE org_id = $1 AND agent_id = $2)")];
 
 /// What can refer to a harness, and whether anything does.
 const HARNESS_USES: &[(&str, &str)] = &[
-    ("agents", "SELECT EXISTS (SELECT 1 FROM agents WHERE org_id = ?1 AND harness_id = ?2)"),
-    ("harnesses that extend it", "SELECT EXISTS (SELECT 1 FROM harnesses WHERE org_id = ?1 AND parent_harness_id = ?2)"),
-    ("the settings of the org", "SELECT EXISTS (SELECT 1 FROM orgs WHERE id = ?1 AND (base_harness_id = ?2 OR default_harness_id = ?2))"),
-    ("sessions", "SELECT EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND harness_id = ?2)"),
+    ("agents", "SELECT EXISTS (SELECT 1 FROM agents WHERE org_id = $1 AND harness_id = $2)"),
+    ("harnesses that extend it", "SELECT EXISTS (SELECT 1 FROM harnesses WHERE org_id = $1 AND parent_harness_id = $2)"),
+    ("the settings of the org", "SELECT EXISTS (SELECT 1 FROM orgs WHERE id = $1 AND (base_harness_id = $2 OR default_harness_id = $2))"),
+    ("sessions", "SELECT EXISTS (SELECT 1 FROM sessions WHERE org_id = $1 AND harness_id = $2)"),
 ];
 
 impl Word for SeedKind {
@@ -54,7 +53,7 @@ impl Word for SeedKind {
     }
 }
 
-fn read_org(row: &SqliteRow) -> StoreResult<Org> {
+fn read_org(row: &DbRow) -> StoreResult<Org> {
     let row = Stored::new(row, "orgs", &["id"]);
     Ok(Org {
         id: row.id("id", OrgId::from_uuid)?,
@@ -68,7 +67,7 @@ fn read_org(row: &SqliteRow) -> StoreResult<Org> {
     })
 }
 
-fn read_seed(row: &SqliteRow) -> StoreResult<Seed> {
+fn read_seed(row: &DbRow) -> StoreResult<Seed> {
     let row = Stored::new(row, "seeds", &["kind", "key"]);
     Ok(Seed {
         kind: row.word("kind")?,
@@ -79,21 +78,21 @@ fn read_seed(row: &SqliteRow) -> StoreResult<Seed> {
     })
 }
 
-async fn require_org(connection: &mut SqliteConnection, org: OrgId) -> StoreResult<()> {
-    let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM orgs WHERE id = ?1")
+async fn require_org(connection: &mut DbConnection, org: OrgId) -> StoreResult<()> {
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM orgs WHERE id = $1)")
         .bind(key(org.uuid()))
-        .fetch_optional(connection)
+        .fetch_one(connection)
         .await
         .map_err(store_error)?;
-    found.map(|_| ()).ok_or_else(|| missing(org))
+    if exists { Ok(()) } else { Err(missing(org)) }
 }
 
 fn missing(org: OrgId) -> StoreError {
     StoreError::NotFound { what: "org", id: org.to_string() }
 }
 
-async fn chat_session(connection: &mut SqliteConnection, org: OrgId, subject: &str) -> StoreResult<Option<SessionId>> {
-    let row = sqlx::query("SELECT subject, session_id FROM chat_sessions WHERE org_id = ?1 AND subject = ?2")
+async fn chat_session(connection: &mut DbConnection, org: OrgId, subject: &str) -> StoreResult<Option<SessionId>> {
+    let row = sqlx::query("SELECT subject, session_id FROM chat_sessions WHERE org_id = $1 AND subject = $2")
         .bind(key(org.uuid()))
         .bind(subject)
         .fetch_optional(connection)
@@ -103,14 +102,13 @@ async fn chat_session(connection: &mut SqliteConnection, org: OrgId, subject: &s
 }
 
 #[async_trait]
-impl OrgSetupStore for SqliteStore {
+impl OrgSetupStore for Store {
     async fn list_orgs(&self, page: Page) -> StoreResult<Listing<Org>> {
         let mut reader = self.db.reader().await?;
         let total: i64 = sqlx::query_scalar("SELECT count(*) FROM orgs").fetch_one(&mut *reader).await.map_err(store_error)?;
-        // The table has no position; its rows are in order of creation by their rowid.
-        let rows = sqlx::query(select_org!("ORDER BY rowid LIMIT ?1 OFFSET ?2"))
-            .bind(page_limit(page))
-            .bind(page.offset)
+        let rows = sqlx::query(select_org!("ORDER BY ", position_of_org!(), " LIMIT $1 OFFSET $2"))
+            .bind(i64::from(page_limit(page)))
+            .bind(i64::from(page.offset))
             .fetch_all(&mut *reader)
             .await
             .map_err(store_error)?;
@@ -118,7 +116,7 @@ impl OrgSetupStore for SqliteStore {
     }
 
     async fn get_org(&self, id: OrgId) -> StoreResult<Option<Org>> {
-        let row = sqlx::query(select_org!("WHERE id = ?1"))
+        let row = sqlx::query(select_org!("WHERE id = $1"))
             .bind(key(id.uuid()))
             .fetch_optional(&mut *self.db.reader().await?)
             .await
@@ -127,11 +125,11 @@ impl OrgSetupStore for SqliteStore {
     }
 
     async fn update_org(&self, changed: Org) -> StoreResult<()> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(changed.id)).await;
         let mut tx = writer.begin().await?;
         let updated = sqlx::query(concat!(
-            "UPDATE orgs SET base_harness_id = ?2, default_harness_id = ?3, default_is_seeded = ?4, version = ?5, updated_at = ?6 ",
-            "WHERE id = ?1 AND version = ?5 - 1"
+            "UPDATE orgs SET base_harness_id = $2, default_harness_id = $3, default_is_seeded = $4, version = $5, updated_at = $6 ",
+            "WHERE id = $1 AND version = $5 - 1"
         ))
         .bind(key(changed.id.uuid()))
         .bind(changed.base_harness_id.map(|id| key(id.uuid())))
@@ -150,7 +148,7 @@ impl OrgSetupStore for SqliteStore {
     }
 
     async fn list_seeds(&self, org: OrgId) -> StoreResult<Vec<Seed>> {
-        let rows = sqlx::query(select_seed!("WHERE org_id = ?1 ORDER BY kind, key"))
+        let rows = sqlx::query(select_seed!("WHERE org_id = $1 ORDER BY kind, key"))
             .bind(key(org.uuid()))
             .fetch_all(&mut *self.db.reader().await?)
             .await
@@ -161,7 +159,7 @@ impl OrgSetupStore for SqliteStore {
     }
 
     async fn find_seed(&self, org: OrgId, kind: SeedKind, template: &str) -> StoreResult<Option<Seed>> {
-        let row = sqlx::query(select_seed!("WHERE org_id = ?1 AND kind = ?2 AND key = ?3"))
+        let row = sqlx::query(select_seed!("WHERE org_id = $1 AND kind = $2 AND key = $3"))
             .bind(key(org.uuid()))
             .bind(kind.word())
             .bind(template)
@@ -172,17 +170,17 @@ impl OrgSetupStore for SqliteStore {
     }
 
     async fn put_seed(&self, org: OrgId, seed: Seed) -> StoreResult<bool> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         require_org(&mut tx, org).await?;
-        let removed = sqlx::query("DELETE FROM seeds WHERE org_id = ?1 AND kind = ?2 AND key = ?3")
+        let removed = sqlx::query("DELETE FROM seeds WHERE org_id = $1 AND kind = $2 AND key = $3")
             .bind(key(org.uuid()))
             .bind(seed.kind.word())
             .bind(&seed.key)
             .execute(&mut *tx)
             .await
             .map_err(store_error)?;
-        sqlx::query("INSERT INTO seeds (org_id, kind, key, resource, digest, archived) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+        sqlx::query("INSERT INTO seeds (org_id, kind, key, resource, digest, archived) VALUES ($1, $2, $3, $4, $5, $6)")
             .bind(key(org.uuid()))
             .bind(seed.kind.word())
             .bind(&seed.key)
@@ -200,21 +198,21 @@ impl OrgSetupStore for SqliteStore {
         // Asked only for templates that a platform removed, so that sessions need no index for it.
         let statement = match kind {
             SeedKind::Harness => concat!(
-                "SELECT EXISTS (SELECT 1 FROM agents WHERE org_id = ?1 AND harness_id = ?2 AND status = 'active') ",
-                "OR EXISTS (SELECT 1 FROM harnesses WHERE org_id = ?1 AND parent_harness_id = ?2 AND status = 'active') ",
-                "OR EXISTS (SELECT 1 FROM orgs WHERE id = ?1 ",
-                "AND (base_harness_id = ?2 OR default_harness_id = ?2 AND default_is_seeded = 0)) ",
-                "OR EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND harness_id = ?2)"
+                "SELECT EXISTS (SELECT 1 FROM agents WHERE org_id = $1 AND harness_id = $2 AND status = 'active') ",
+                "OR EXISTS (SELECT 1 FROM harnesses WHERE org_id = $1 AND parent_harness_id = $2 AND status = 'active') ",
+                "OR EXISTS (SELECT 1 FROM orgs WHERE id = $1 ",
+                "AND (base_harness_id = $2 OR default_harness_id = $2 AND default_is_seeded = FALSE)) ",
+                "OR EXISTS (SELECT 1 FROM sessions WHERE org_id = $1 AND harness_id = $2)"
             ),
-            SeedKind::Agent => "SELECT EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND agent_id = ?2)",
+            SeedKind::Agent => "SELECT EXISTS (SELECT 1 FROM sessions WHERE org_id = $1 AND agent_id = $2)",
         };
-        let used: i64 = sqlx::query_scalar(statement)
+        let used: bool = sqlx::query_scalar(statement)
             .bind(key(org.uuid()))
             .bind(key(id))
             .fetch_one(&mut *self.db.reader().await?)
             .await
             .map_err(store_error)?;
-        Ok(used != 0)
+        Ok(used)
     }
 
     async fn delete_unused(&self, org: OrgId, kind: SeedKind, id: Uuid, expected: u64) -> StoreResult<()> {
@@ -222,12 +220,12 @@ impl OrgSetupStore for SqliteStore {
             SeedKind::Agent => ("agent", AgentId::from_uuid(id).to_string(), AGENT_USES, DELETE_AGENT, AGENT_EXISTS),
             SeedKind::Harness => ("harness", HarnessId::from_uuid(id).to_string(), HARNESS_USES, DELETE_HARNESS, HARNESS_EXISTS),
         };
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         for (by, statement) in uses {
             let query = sqlx::query_scalar(*statement).bind(key(org.uuid())).bind(key(id));
-            let used: i64 = query.fetch_one(&mut *tx).await.map_err(store_error)?;
-            if used != 0 {
+            let used: bool = query.fetch_one(&mut *tx).await.map_err(store_error)?;
+            if used {
                 return Err(StoreError::InUse { what, id: text, by });
             }
         }
@@ -243,7 +241,7 @@ impl OrgSetupStore for SqliteStore {
     }
 
     async fn replace_chat_session(&self, org: OrgId, subject: &str, stale: Option<SessionId>, fresh: SessionId) -> StoreResult<SessionId> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         require_org(&mut tx, org).await?;
         match chat_session(&mut tx, org, subject).await? {
@@ -251,7 +249,7 @@ impl OrgSetupStore for SqliteStore {
             _ => {}
         }
         sqlx::query(concat!(
-            "INSERT INTO chat_sessions (org_id, subject, session_id) VALUES (?1, ?2, ?3) ",
+            "INSERT INTO chat_sessions (org_id, subject, session_id) VALUES ($1, $2, $3) ",
             "ON CONFLICT (org_id, subject) DO UPDATE SET session_id = excluded.session_id"
         ))
         .bind(key(org.uuid()))

@@ -3,11 +3,11 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
-use super::SqliteStore;
 use super::error::{store_error, taken};
+use super::read::list;
 use super::row::{Stored, json, key};
+use super::{DbConnection, DbRow, Lock, Store};
 use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant};
 use crate::id::{ComponentId, OrgId};
 use crate::limits::Budget;
@@ -30,7 +30,7 @@ macro_rules! select_version {
     };
 }
 
-fn component(row: &SqliteRow) -> StoreResult<Component> {
+fn component(row: &DbRow) -> StoreResult<Component> {
     let row = Stored::new(row, "components", &["id"]);
     Ok(Component {
         id: row.id("id", ComponentId::from_uuid)?,
@@ -44,7 +44,7 @@ fn component(row: &SqliteRow) -> StoreResult<Component> {
     })
 }
 
-fn version(row: &SqliteRow) -> StoreResult<ComponentVersion> {
+fn version(row: &DbRow) -> StoreResult<ComponentVersion> {
     let row = Stored::new(row, "component_versions", &["component_id", "version"]);
     Ok(ComponentVersion {
         component_id: row.id("component_id", ComponentId::from_uuid)?,
@@ -60,8 +60,8 @@ fn version(row: &SqliteRow) -> StoreResult<ComponentVersion> {
     })
 }
 
-async fn component_by_name(connection: &mut SqliteConnection, org: OrgId, name: &str) -> StoreResult<Option<Component>> {
-    let row = sqlx::query(select_component!("WHERE org_id = ?1 AND name = ?2"))
+async fn component_by_name(connection: &mut DbConnection, org: OrgId, name: &str) -> StoreResult<Option<Component>> {
+    let row = sqlx::query(select_component!("WHERE org_id = $1 AND name = $2"))
         .bind(key(org.uuid()))
         .bind(name)
         .fetch_optional(connection)
@@ -71,12 +71,12 @@ async fn component_by_name(connection: &mut SqliteConnection, org: OrgId, name: 
 }
 
 async fn version_by_digest(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     org: OrgId,
     id: ComponentId,
     digest: Digest,
 ) -> StoreResult<Option<ComponentVersion>> {
-    let row = sqlx::query(select_version!("WHERE org_id = ?1 AND component_id = ?2 AND digest = ?3"))
+    let row = sqlx::query(select_version!("WHERE org_id = $1 AND component_id = $2 AND digest = $3"))
         .bind(key(org.uuid()))
         .bind(key(id.uuid()))
         .bind(digest.to_string())
@@ -87,7 +87,7 @@ async fn version_by_digest(
 }
 
 async fn insert_component(
-    connection: &mut SqliteConnection,
+    connection: &mut DbConnection,
     org: OrgId,
     id: ComponentId,
     description: &ComponentDescription,
@@ -95,7 +95,7 @@ async fn insert_component(
 ) -> StoreResult<()> {
     sqlx::query(concat!(
         "INSERT INTO components (org_id, id, name, kind, active_version, latest_version, created_at, updated_at, archived_at) ",
-        "VALUES (?1, ?2, ?3, ?4, NULL, 0, ?5, ?5, NULL)"
+        "VALUES ($1, $2, $3, $4, NULL, 0, $5, $5, NULL)"
     ))
     .bind(key(org.uuid()))
     .bind(key(id.uuid()))
@@ -109,9 +109,9 @@ async fn insert_component(
 }
 
 /// Counts the component's versions up by one and returns it.
-async fn next_version(connection: &mut SqliteConnection, org: OrgId, id: ComponentId, now: Timestamp) -> StoreResult<Component> {
+async fn next_version(connection: &mut DbConnection, org: OrgId, id: ComponentId, now: Timestamp) -> StoreResult<Component> {
     let row = sqlx::query(concat!(
-        "UPDATE components SET latest_version = latest_version + 1, updated_at = ?3 WHERE org_id = ?1 AND id = ?2 ",
+        "UPDATE components SET latest_version = latest_version + 1, updated_at = $3 WHERE org_id = $1 AND id = $2 ",
         "RETURNING id, name, kind, active_version, latest_version, created_at, updated_at, archived_at"
     ))
     .bind(key(org.uuid()))
@@ -123,9 +123,9 @@ async fn next_version(connection: &mut SqliteConnection, org: OrgId, id: Compone
     component(&row)
 }
 
-async fn insert_blob(connection: &mut SqliteConnection, digest: Digest, bytes: Vec<u8>) -> StoreResult<()> {
+async fn insert_blob(connection: &mut DbConnection, digest: Digest, bytes: Vec<u8>) -> StoreResult<()> {
     // Another org, or another component of this one, may have brought the same bytes.
-    sqlx::query("INSERT INTO blobs (digest, bytes) VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING")
+    sqlx::query("INSERT INTO blobs (digest, bytes) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING")
         .bind(digest.to_string())
         .bind(bytes)
         .execute(connection)
@@ -134,14 +134,14 @@ async fn insert_blob(connection: &mut SqliteConnection, digest: Digest, bytes: V
     Ok(())
 }
 
-async fn insert_version(connection: &mut SqliteConnection, org: OrgId, version: &ComponentVersion) -> StoreResult<()> {
+async fn insert_version(connection: &mut DbConnection, org: OrgId, version: &ComponentVersion) -> StoreResult<()> {
     sqlx::query(concat!(
         "INSERT INTO component_versions (org_id, component_id, version, digest, size, description, imports, granted, budget, created_at) ",
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
     ))
     .bind(key(org.uuid()))
     .bind(key(version.component_id.uuid()))
-    .bind(version.version)
+    .bind(i64::from(version.version))
     .bind(version.digest.to_string())
     .bind(super::row::integer(version.size)?)
     .bind(json(&version.description)?)
@@ -166,13 +166,13 @@ async fn checked(bytes: Vec<u8>, check: impl FnOnce(&[u8]) -> StoreResult<()> + 
 }
 
 #[async_trait]
-impl ComponentStore for SqliteStore {
+impl ComponentStore for Store {
     async fn add_version(&self, org: OrgId, new: NewVersion) -> StoreResult<StoredVersion> {
         let digest = new.digest;
         let size = new.wasm.len() as u64;
         let wasm = checked(new.wasm, move |bytes| check_digest(bytes, digest)).await?;
         let now = whole_micros(new.now);
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         let id = match component_by_name(&mut tx, org, &new.description.id).await? {
             Some(component) => {
@@ -208,7 +208,7 @@ impl ComponentStore for SqliteStore {
     }
 
     async fn get_component(&self, org: OrgId, id: ComponentId) -> StoreResult<Option<Component>> {
-        let row = sqlx::query(select_component!("WHERE org_id = ?1 AND id = ?2"))
+        let row = sqlx::query(select_component!("WHERE org_id = $1 AND id = $2"))
             .bind(key(org.uuid()))
             .bind(key(id.uuid()))
             .fetch_optional(&mut *self.db.reader().await?)
@@ -222,16 +222,16 @@ impl ComponentStore for SqliteStore {
     }
 
     async fn list_components(&self, org: OrgId, page: Page) -> StoreResult<Listing<Component>> {
-        let count = "SELECT count(*) FROM components WHERE org_id = ?1";
-        let rows = select_component!("WHERE org_id = ?1 ORDER BY position LIMIT ?2 OFFSET ?3");
-        self.db.list(org, page, count, rows, component).await
+        let count = "SELECT count(*) FROM components WHERE org_id = $1";
+        let rows = select_component!("WHERE org_id = $1 ORDER BY position LIMIT $2 OFFSET $3");
+        list(&self.db, org, page, (count, rows), component).await
     }
 
     async fn get_version(&self, org: OrgId, id: ComponentId, number: u32) -> StoreResult<Option<ComponentVersion>> {
-        let row = sqlx::query(select_version!("WHERE org_id = ?1 AND component_id = ?2 AND version = ?3"))
+        let row = sqlx::query(select_version!("WHERE org_id = $1 AND component_id = $2 AND version = $3"))
             .bind(key(org.uuid()))
             .bind(key(id.uuid()))
-            .bind(number)
+            .bind(i64::from(number))
             .fetch_optional(&mut *self.db.reader().await?)
             .await
             .map_err(store_error)?;
@@ -243,13 +243,13 @@ impl ComponentStore for SqliteStore {
         // also how many there are.
         let newest = self.get_component(org, id).await?.map_or(0, |component| component.latest_version);
         let rows = sqlx::query(select_version!(
-            "WHERE org_id = ?1 AND component_id = ?2 AND version <= ?3 ORDER BY version DESC LIMIT ?4 OFFSET ?5"
+            "WHERE org_id = $1 AND component_id = $2 AND version <= $3 ORDER BY version DESC LIMIT $4 OFFSET $5"
         ))
         .bind(key(org.uuid()))
         .bind(key(id.uuid()))
-        .bind(newest)
-        .bind(page_limit(page))
-        .bind(page.offset)
+        .bind(i64::from(newest))
+        .bind(i64::from(page_limit(page)))
+        .bind(i64::from(page.offset))
         .fetch_all(&mut *self.db.reader().await?)
         .await
         .map_err(store_error)?;
@@ -258,8 +258,8 @@ impl ComponentStore for SqliteStore {
 
     async fn read_wasm(&self, org: OrgId, digest: Digest) -> StoreResult<Option<Vec<u8>>> {
         let row = sqlx::query(concat!(
-            "SELECT digest, bytes FROM blobs WHERE digest = ?2 ",
-            "AND EXISTS (SELECT 1 FROM component_versions WHERE org_id = ?1 AND digest = ?2)"
+            "SELECT digest, bytes FROM blobs WHERE digest = $2 ",
+            "AND EXISTS (SELECT 1 FROM component_versions WHERE org_id = $1 AND digest = $2)"
         ))
         .bind(key(org.uuid()))
         .bind(digest.to_string())
@@ -274,27 +274,27 @@ impl ComponentStore for SqliteStore {
     }
 
     async fn activate(&self, org: OrgId, id: ComponentId, number: u32, activation: Activation) -> StoreResult<Component> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         let row = sqlx::query(concat!(
-            "UPDATE components SET active_version = ?3, archived_at = NULL, updated_at = ?4 WHERE org_id = ?1 AND id = ?2 ",
+            "UPDATE components SET active_version = $3, archived_at = NULL, updated_at = $4 WHERE org_id = $1 AND id = $2 ",
             "RETURNING id, name, kind, active_version, latest_version, created_at, updated_at, archived_at"
         ))
         .bind(key(org.uuid()))
         .bind(key(id.uuid()))
-        .bind(number)
+        .bind(i64::from(number))
         .bind(activation.now.as_microsecond())
         .fetch_optional(&mut *tx)
         .await
         .map_err(store_error)?
         .ok_or_else(|| missing(id))?;
         let granted = sqlx::query(concat!(
-            "UPDATE component_versions SET granted = ?4, budget = ?5, activated_at = ?6 ",
-            "WHERE org_id = ?1 AND component_id = ?2 AND version = ?3"
+            "UPDATE component_versions SET granted = $4, budget = $5, activated_at = $6 ",
+            "WHERE org_id = $1 AND component_id = $2 AND version = $3"
         ))
         .bind(key(org.uuid()))
         .bind(key(id.uuid()))
-        .bind(number)
+        .bind(i64::from(number))
         .bind(json(&activation.grant)?)
         .bind(json(&activation.budget)?)
         .bind(activation.now.as_microsecond())
@@ -309,11 +309,11 @@ impl ComponentStore for SqliteStore {
     }
 
     async fn archive_component(&self, org: OrgId, id: ComponentId, now: Timestamp) -> StoreResult<Component> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         // One that is archived already keeps its time.
         let row = sqlx::query(concat!(
-            "UPDATE components SET archived_at = coalesce(archived_at, ?3) WHERE org_id = ?1 AND id = ?2 ",
+            "UPDATE components SET archived_at = coalesce(archived_at, $3) WHERE org_id = $1 AND id = $2 ",
             "RETURNING id, name, kind, active_version, latest_version, created_at, updated_at, archived_at"
         ))
         .bind(key(org.uuid()))

@@ -2,21 +2,19 @@
 
 use async_trait::async_trait;
 use sqlx::Row as _;
-use sqlx::query::Query;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
-use super::SqliteStore;
-use super::db::unmet;
 use super::error::{store_error, taken};
+use super::read::{list, snapshot, unmet};
 use super::row::{Stored, Word, integer, json, key};
+use super::{DbConnection, DbQuery, DbRow, Lock, Store};
 use crate::id::{ModelId, OrgId, ProviderId};
 use crate::provider::{Model, Provider};
 use crate::store::rules::page_limit;
 use crate::store::{Listing, Page, RuntimeProviderStore, Seeded, StoreError, StoreResult};
 
-const PROVIDER_EXISTS: &str = "SELECT 1 FROM providers WHERE org_id = ?1 AND id = ?2";
-const MODEL_EXISTS: &str = "SELECT 1 FROM models WHERE org_id = ?1 AND id = ?2";
+const PROVIDER_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM providers WHERE org_id = $1 AND id = $2)";
+const MODEL_EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM models WHERE org_id = $1 AND id = $2)";
 
 macro_rules! select_provider {
     ($tail:literal) => {
@@ -29,16 +27,16 @@ macro_rules! select_provider {
 }
 
 macro_rules! select_model {
-    ($tail:literal) => {
+    ($($tail:tt)*) => {
         concat!(
             "SELECT id, provider_id, model_id, display_name, capabilities, profile, enabled, is_favorite, is_default, source, ",
             "stale, version, created_at, updated_at FROM models ",
-            $tail
+            $($tail)*
         )
     };
 }
 
-fn provider(row: &SqliteRow) -> StoreResult<Provider> {
+fn provider(row: &DbRow) -> StoreResult<Provider> {
     let row = Stored::new(row, "providers", &["id"]);
     Ok(Provider {
         id: row.id("id", ProviderId::from_uuid)?,
@@ -54,7 +52,7 @@ fn provider(row: &SqliteRow) -> StoreResult<Provider> {
     })
 }
 
-fn model(row: &SqliteRow) -> StoreResult<Model> {
+fn model(row: &DbRow) -> StoreResult<Model> {
     let row = Stored::new(row, "models", &["id"]);
     Ok(Model {
         id: row.id("id", ModelId::from_uuid)?,
@@ -74,10 +72,8 @@ fn model(row: &SqliteRow) -> StoreResult<Model> {
     })
 }
 
-type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
-
-/// Binds every column: the org as `?1`, then in the order of the statements below.
-fn bind_provider<'q>(query: SqliteQuery<'q>, org: OrgId, provider: &'q Provider) -> StoreResult<SqliteQuery<'q>> {
+/// Binds every column: the org as `$1`, then in the order of the statements below.
+fn bind_provider<'q>(query: DbQuery<'q>, org: OrgId, provider: &'q Provider) -> StoreResult<DbQuery<'q>> {
     let query = query
         .bind(key(org.uuid()))
         .bind(key(provider.id.uuid()))
@@ -93,8 +89,8 @@ fn bind_provider<'q>(query: SqliteQuery<'q>, org: OrgId, provider: &'q Provider)
     Ok(query)
 }
 
-/// Binds every column: the org as `?1`, then in the order of the statements below.
-fn bind_model<'q>(query: SqliteQuery<'q>, org: OrgId, model: &'q Model) -> StoreResult<SqliteQuery<'q>> {
+/// Binds every column: the org as `$1`, then in the order of the statements below.
+fn bind_model<'q>(query: DbQuery<'q>, org: OrgId, model: &'q Model) -> StoreResult<DbQuery<'q>> {
     let query = query
         .bind(key(org.uuid()))
         .bind(key(model.id.uuid()))
@@ -125,34 +121,36 @@ fn model_refused(error: sqlx::Error, model: &Model) -> StoreError {
     taken(error, "model", &[("models.model_id", &model.model_id), ("models.id", &model.id)])
 }
 
-async fn insert_provider(connection: &mut SqliteConnection, org: OrgId, provider: &Provider) -> StoreResult<()> {
+async fn insert_provider(connection: &mut DbConnection, org: OrgId, provider: &Provider) -> StoreResult<()> {
     let insert = sqlx::query(concat!(
         "INSERT INTO providers (org_id, id, name, provider_type, base_url, status, api_key, provider_metadata, version, ",
-        "created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+        "created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
     ));
     let inserted = bind_provider(insert, org, provider)?.execute(connection).await;
     inserted.map(|_| ()).map_err(|error| provider_refused(error, provider))
 }
 
-async fn insert_model(connection: &mut SqliteConnection, org: OrgId, model: &Model) -> StoreResult<()> {
+async fn insert_model(connection: &mut DbConnection, org: OrgId, model: &Model) -> StoreResult<()> {
     make_room_for_default(connection, org, model).await?;
     let insert = sqlx::query(concat!(
         "INSERT INTO models (org_id, id, provider_id, model_id, display_name, capabilities, profile, enabled, is_favorite, ",
         "is_default, source, version, created_at, updated_at, stale) ",
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
     ));
     let inserted = bind_model(insert, org, model)?.execute(connection).await;
     inserted.map(|_| ()).map_err(|error| model_refused(error, model))
 }
 
 /// Takes the default away from another model if this one is to be it.
-async fn make_room_for_default(connection: &mut SqliteConnection, org: OrgId, model: &Model) -> StoreResult<()> {
+async fn make_room_for_default(connection: &mut DbConnection, org: OrgId, model: &Model) -> StoreResult<()> {
     if !model.is_default {
         return Ok(());
     }
     sqlx::query(concat!(
-        "UPDATE models SET is_default = 0, version = version + 1, updated_at = ?3 ",
-        "WHERE org_id = ?1 AND is_default = 1 AND id <> ?2"
+        "UPDATE models SET is_default = FALSE, version = version + 1, updated_at = $3 ",
+        "WHERE org_id = $1 AND is_default = ",
+        yes!(),
+        " AND id <> $2"
     ))
     .bind(key(org.uuid()))
     .bind(key(model.id.uuid()))
@@ -164,8 +162,8 @@ async fn make_room_for_default(connection: &mut SqliteConnection, org: OrgId, mo
 }
 
 /// The id that a seed has; None if it is claimed for `id` now.
-async fn claim_seed(connection: &mut SqliteConnection, org: OrgId, seed: &str, id: Uuid) -> StoreResult<Option<Uuid>> {
-    let known = sqlx::query("SELECT seed, id FROM provider_seeds WHERE org_id = ?1 AND seed = ?2")
+async fn claim_seed(connection: &mut DbConnection, org: OrgId, seed: &str, id: Uuid) -> StoreResult<Option<Uuid>> {
+    let known = sqlx::query("SELECT seed, id FROM provider_seeds WHERE org_id = $1 AND seed = $2")
         .bind(key(org.uuid()))
         .bind(seed)
         .fetch_optional(&mut *connection)
@@ -174,7 +172,7 @@ async fn claim_seed(connection: &mut SqliteConnection, org: OrgId, seed: &str, i
     if let Some(row) = known {
         return Stored::new(&row, "provider_seeds", &["seed"]).id("id", |id| id).map(Some);
     }
-    sqlx::query("INSERT INTO provider_seeds (org_id, seed, id) VALUES (?1, ?2, ?3)")
+    sqlx::query("INSERT INTO provider_seeds (org_id, seed, id) VALUES ($1, $2, $3)")
         .bind(key(org.uuid()))
         .bind(seed)
         .bind(key(id))
@@ -184,9 +182,9 @@ async fn claim_seed(connection: &mut SqliteConnection, org: OrgId, seed: &str, i
     Ok(None)
 }
 
-impl SqliteStore {
-    /// Removes a row if it has a version; `delete` and `exists` have the org as `?1` and the id
-    /// as `?2`, `delete` has the version as `?3`.
+impl Store {
+    /// Removes a row if it has a version; `delete` and `exists` have the org as `$1` and the id
+    /// as `$2`, `delete` has the version as `$3`.
     async fn remove_versioned(
         &self,
         (delete, exists): (&'static str, &'static str),
@@ -195,7 +193,7 @@ impl SqliteStore {
         version: u64,
         (what, label): (&'static str, String),
     ) -> StoreResult<()> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         let delete = sqlx::query(delete).bind(key(org.uuid())).bind(key(id)).bind(integer(version)?);
         if delete.execute(&mut *tx).await.map_err(store_error)?.rows_affected() == 0 {
@@ -206,16 +204,16 @@ impl SqliteStore {
 }
 
 #[async_trait]
-impl RuntimeProviderStore for SqliteStore {
+impl RuntimeProviderStore for Store {
     async fn add_provider(&self, org: OrgId, provider: Provider) -> StoreResult<()> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         insert_provider(&mut tx, org, &provider).await?;
         tx.commit().await.map_err(store_error)
     }
 
     async fn get_provider(&self, org: OrgId, id: ProviderId) -> StoreResult<Option<Provider>> {
-        let row = sqlx::query(select_provider!("WHERE org_id = ?1 AND id = ?2"))
+        let row = sqlx::query(select_provider!("WHERE org_id = $1 AND id = $2"))
             .bind(key(org.uuid()))
             .bind(key(id.uuid()))
             .fetch_optional(&mut *self.db.reader().await?)
@@ -225,7 +223,7 @@ impl RuntimeProviderStore for SqliteStore {
     }
 
     async fn find_provider(&self, org: OrgId, name: &str) -> StoreResult<Option<Provider>> {
-        let row = sqlx::query(select_provider!("WHERE org_id = ?1 AND name = ?2"))
+        let row = sqlx::query(select_provider!("WHERE org_id = $1 AND name = $2"))
             .bind(key(org.uuid()))
             .bind(name)
             .fetch_optional(&mut *self.db.reader().await?)
@@ -236,10 +234,10 @@ impl RuntimeProviderStore for SqliteStore {
 
     async fn update_provider(&self, org: OrgId, provider: Provider) -> StoreResult<()> {
         let update = sqlx::query(concat!(
-            "UPDATE providers SET name = ?3, provider_type = ?4, base_url = ?5, status = ?6, api_key = ?7, provider_metadata = ?8, ",
-            "version = ?9, created_at = ?10, updated_at = ?11 WHERE org_id = ?1 AND id = ?2 AND version = ?9 - 1"
+            "UPDATE providers SET name = $3, provider_type = $4, base_url = $5, status = $6, api_key = $7, provider_metadata = $8, ",
+            "version = $9, created_at = $10, updated_at = $11 WHERE org_id = $1 AND id = $2 AND version = $9 - 1"
         ));
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         let updated = bind_provider(update, org, &provider)?.execute(&mut *tx).await;
         if updated.map_err(|error| provider_refused(error, &provider))?.rows_affected() == 0 {
@@ -250,25 +248,25 @@ impl RuntimeProviderStore for SqliteStore {
     }
 
     async fn remove_provider(&self, org: OrgId, id: ProviderId, version: u64) -> StoreResult<()> {
-        let delete = "DELETE FROM providers WHERE org_id = ?1 AND id = ?2 AND version = ?3";
+        let delete = "DELETE FROM providers WHERE org_id = $1 AND id = $2 AND version = $3";
         self.remove_versioned((delete, PROVIDER_EXISTS), org, id.uuid(), version, ("provider", id.to_string())).await
     }
 
     async fn list_providers(&self, org: OrgId, page: Page) -> StoreResult<Listing<Provider>> {
-        let count = "SELECT count(*) FROM providers WHERE org_id = ?1";
-        let rows = select_provider!("WHERE org_id = ?1 ORDER BY position LIMIT ?2 OFFSET ?3");
-        self.db.list(org, page, count, rows, provider).await
+        let count = "SELECT count(*) FROM providers WHERE org_id = $1";
+        let rows = select_provider!("WHERE org_id = $1 ORDER BY position LIMIT $2 OFFSET $3");
+        list(&self.db, org, page, (count, rows), provider).await
     }
 
     async fn add_model(&self, org: OrgId, model: Model) -> StoreResult<()> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         insert_model(&mut tx, org, &model).await?;
         tx.commit().await.map_err(store_error)
     }
 
     async fn get_model(&self, org: OrgId, id: ModelId) -> StoreResult<Option<Model>> {
-        let row = sqlx::query(select_model!("WHERE org_id = ?1 AND id = ?2"))
+        let row = sqlx::query(select_model!("WHERE org_id = $1 AND id = $2"))
             .bind(key(org.uuid()))
             .bind(key(id.uuid()))
             .fetch_optional(&mut *self.db.reader().await?)
@@ -279,11 +277,11 @@ impl RuntimeProviderStore for SqliteStore {
 
     async fn update_model(&self, org: OrgId, model: Model) -> StoreResult<()> {
         let update = sqlx::query(concat!(
-            "UPDATE models SET provider_id = ?3, model_id = ?4, display_name = ?5, capabilities = ?6, profile = ?7, enabled = ?8, ",
-            "is_favorite = ?9, is_default = ?10, source = ?11, version = ?12, created_at = ?13, updated_at = ?14, ",
-            "stale = ?15 WHERE org_id = ?1 AND id = ?2 AND version = ?12 - 1"
+            "UPDATE models SET provider_id = $3, model_id = $4, display_name = $5, capabilities = $6, profile = $7, enabled = $8, ",
+            "is_favorite = $9, is_default = $10, source = $11, version = $12, created_at = $13, updated_at = $14, ",
+            "stale = $15 WHERE org_id = $1 AND id = $2 AND version = $12 - 1"
         ));
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         make_room_for_default(&mut tx, org, &model).await?;
         let updated = bind_model(update, org, &model)?.execute(&mut *tx).await;
@@ -294,30 +292,30 @@ impl RuntimeProviderStore for SqliteStore {
     }
 
     async fn remove_model(&self, org: OrgId, id: ModelId, version: u64) -> StoreResult<()> {
-        let delete = "DELETE FROM models WHERE org_id = ?1 AND id = ?2 AND version = ?3";
+        let delete = "DELETE FROM models WHERE org_id = $1 AND id = $2 AND version = $3";
         self.remove_versioned((delete, MODEL_EXISTS), org, id.uuid(), version, ("model", id.to_string())).await
     }
 
     async fn list_models(&self, org: OrgId, of: Option<ProviderId>, page: Page) -> StoreResult<Listing<Model>> {
         let Some(of) = of else {
-            let count = "SELECT count(*) FROM models WHERE org_id = ?1";
-            let rows = select_model!("WHERE org_id = ?1 ORDER BY position LIMIT ?2 OFFSET ?3");
-            return self.db.list(org, page, count, rows, model).await;
+            let count = "SELECT count(*) FROM models WHERE org_id = $1";
+            let rows = select_model!("WHERE org_id = $1 ORDER BY position LIMIT $2 OFFSET $3");
+            return list(&self.db, org, page, (count, rows), model).await;
         };
         let mut reader = self.db.reader().await?;
-        let mut tx = sqlx::Connection::begin(&mut *reader).await.map_err(store_error)?;
-        let total: i64 = sqlx::query("SELECT count(*) FROM models WHERE org_id = ?1 AND provider_id = ?2")
+        let mut tx = snapshot(&mut reader).await?;
+        let total: i64 = sqlx::query("SELECT count(*) FROM models WHERE org_id = $1 AND provider_id = $2")
             .bind(key(org.uuid()))
             .bind(key(of.uuid()))
             .fetch_one(&mut *tx)
             .await
             .and_then(|row| row.try_get(0))
             .map_err(store_error)?;
-        let rows = sqlx::query(select_model!("WHERE org_id = ?1 AND provider_id = ?2 ORDER BY position LIMIT ?3 OFFSET ?4"))
+        let rows = sqlx::query(select_model!("WHERE org_id = $1 AND provider_id = $2 ORDER BY position LIMIT $3 OFFSET $4"))
             .bind(key(org.uuid()))
             .bind(key(of.uuid()))
-            .bind(page_limit(page))
-            .bind(page.offset)
+            .bind(i64::from(page_limit(page)))
+            .bind(i64::from(page.offset))
             .fetch_all(&mut *tx)
             .await
             .map_err(store_error)?;
@@ -326,7 +324,7 @@ impl RuntimeProviderStore for SqliteStore {
     }
 
     async fn default_model(&self, org: OrgId) -> StoreResult<Option<Model>> {
-        let row = sqlx::query(select_model!("WHERE org_id = ?1 AND is_default = 1"))
+        let row = sqlx::query(select_model!("WHERE org_id = $1 AND is_default = ", yes!()))
             .bind(key(org.uuid()))
             .fetch_optional(&mut *self.db.reader().await?)
             .await
@@ -335,7 +333,7 @@ impl RuntimeProviderStore for SqliteStore {
     }
 
     async fn seed_provider(&self, org: OrgId, seed: &str, provider: Provider) -> StoreResult<Seeded<ProviderId>> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         if let Some(id) = claim_seed(&mut tx, org, seed, provider.id.uuid()).await? {
             return Ok(Seeded::Before(ProviderId::from_uuid(id)));
@@ -346,7 +344,7 @@ impl RuntimeProviderStore for SqliteStore {
     }
 
     async fn seed_model(&self, org: OrgId, seed: &str, model: Model) -> StoreResult<Seeded<ModelId>> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         if let Some(id) = claim_seed(&mut tx, org, seed, model.id.uuid()).await? {
             return Ok(Seeded::Before(ModelId::from_uuid(id)));
@@ -358,12 +356,12 @@ impl RuntimeProviderStore for SqliteStore {
 
     async fn sealed_providers(&self, after: Option<(OrgId, ProviderId)>, limit: u32) -> StoreResult<Vec<(OrgId, Provider)>> {
         let rows = sqlx::query(select_provider!(
-            "WHERE (api_key IS NOT NULL OR provider_metadata IS NOT NULL) AND (?1 IS NULL OR (org_id, id) > (?1, ?2)) \
-             ORDER BY org_id, id LIMIT ?3"
+            "WHERE (api_key IS NOT NULL OR provider_metadata IS NOT NULL) AND ($1 IS NULL OR (org_id, id) > ($1, $2)) \
+             ORDER BY org_id, id LIMIT $3"
         ))
         .bind(after.map(|(org, _)| key(org.uuid())))
         .bind(after.map(|(_, id)| key(id.uuid())))
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&mut *self.db.reader().await?)
         .await
         .map_err(store_error)?;

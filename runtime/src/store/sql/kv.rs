@@ -1,11 +1,10 @@
 //! Key-value data of components.
 
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteConnection;
 
-use super::SqliteStore;
 use super::error::store_error;
 use super::row::{Stored, integer, key as id};
+use super::{DbConnection, Lock, Store};
 use crate::store::rules::{check_kv_bucket, check_kv_key, check_kv_value, check_kv_version, next_kv_version};
 use crate::store::{KvEntry, KvScope, KvStore, StoreResult};
 
@@ -23,15 +22,17 @@ struct Before {
     bytes: u64,
 }
 
-async fn before(connection: &mut SqliteConnection, scope: &KvScope, key: &str) -> StoreResult<Before> {
+async fn before(connection: &mut DbConnection, scope: &KvScope, key: &str) -> StoreResult<Before> {
     // An aggregate without GROUP BY returns one row even for an empty bucket. The named index
     // holds all that it needs, so that no value is read; without it the statement fails.
     let row = sqlx::query(concat!(
-        "SELECT ?3 AS bucket, count(*) AS keys, coalesce(sum(size), 0) AS bytes, ",
-        "coalesce((SELECT version FROM kv WHERE org_id = ?1 AND component = ?2 AND bucket = ?3 AND key = ?4), 0) AS version, ",
-        "coalesce((SELECT size FROM kv WHERE org_id = ?1 AND component = ?2 AND bucket = ?3 AND key = ?4), 0) AS size, ",
-        "coalesce((SELECT version FROM kv_floors WHERE org_id = ?1 AND component = ?2 AND bucket = ?3), 0) AS floor ",
-        "FROM kv INDEXED BY kv_size WHERE org_id = ?1 AND component = ?2 AND bucket = ?3"
+        "SELECT $3 AS bucket, count(*) AS keys, CAST(coalesce(sum(size), 0) AS BIGINT) AS bytes, ",
+        "coalesce((SELECT version FROM kv WHERE org_id = $1 AND component = $2 AND bucket = $3 AND key = $4), 0) AS version, ",
+        "coalesce((SELECT size FROM kv WHERE org_id = $1 AND component = $2 AND bucket = $3 AND key = $4), 0) AS size, ",
+        "coalesce((SELECT version FROM kv_floors WHERE org_id = $1 AND component = $2 AND bucket = $3), 0) AS floor ",
+        "FROM kv",
+        indexed_by!("kv_size"),
+        " WHERE org_id = $1 AND component = $2 AND bucket = $3"
     ))
     .bind(id(scope.org.uuid()))
     .bind(&scope.component)
@@ -59,11 +60,11 @@ fn end_of(prefix: &str) -> Option<Vec<u8>> {
 }
 
 #[async_trait]
-impl KvStore for SqliteStore {
+impl KvStore for Store {
     async fn get(&self, scope: &KvScope, key: &str) -> StoreResult<Option<KvEntry>> {
         let row = sqlx::query(concat!(
             "SELECT bucket, key, value, version FROM kv ",
-            "WHERE org_id = ?1 AND component = ?2 AND bucket = ?3 AND key = ?4"
+            "WHERE org_id = $1 AND component = $2 AND bucket = $3 AND key = $4"
         ))
         .bind(id(scope.org.uuid()))
         .bind(&scope.component)
@@ -80,7 +81,7 @@ impl KvStore for SqliteStore {
     async fn put(&self, scope: &KvScope, key: &str, value: Vec<u8>, expected: Option<u64>) -> StoreResult<u64> {
         check_kv_key(key)?;
         check_kv_value(&value)?;
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Bucket(scope)).await;
         let mut tx = writer.begin().await?;
         let before = before(&mut tx, scope, key).await?;
         check_kv_version(key, expected, before.version)?;
@@ -90,7 +91,7 @@ impl KvStore for SqliteStore {
         let version = next_kv_version(before.version, before.floor);
         sqlx::query(concat!(
             "INSERT INTO kv (org_id, component, bucket, key, value, version, size) ",
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6, length(?4) + length(?5)) ON CONFLICT (org_id, component, bucket, key) ",
+            "VALUES ($1, $2, $3, $4, $5, $6, length($4) + length($5)) ON CONFLICT (org_id, component, bucket, key) ",
             "DO UPDATE SET value = excluded.value, version = excluded.version, size = excluded.size"
         ))
         .bind(id(scope.org.uuid()))
@@ -107,7 +108,7 @@ impl KvStore for SqliteStore {
     }
 
     async fn remove(&self, scope: &KvScope, key: &str, expected: Option<u64>) -> StoreResult<()> {
-        let mut writer = self.db.writer().await;
+        let mut writer = self.db.writer(Lock::Bucket(scope)).await;
         let mut tx = writer.begin().await?;
         let version = before(&mut tx, scope, key).await?.version;
         check_kv_version(key, expected, version)?;
@@ -115,8 +116,9 @@ impl KvStore for SqliteStore {
             return Ok(());
         }
         sqlx::query(concat!(
-            "INSERT INTO kv_floors (org_id, component, bucket, version) VALUES (?1, ?2, ?3, ?4) ",
-            "ON CONFLICT (org_id, component, bucket) DO UPDATE SET version = max(version, excluded.version)"
+            "INSERT INTO kv_floors (org_id, component, bucket, version) VALUES ($1, $2, $3, $4) ",
+            "ON CONFLICT (org_id, component, bucket) DO UPDATE ",
+            "SET version = CASE WHEN excluded.version > kv_floors.version THEN excluded.version ELSE kv_floors.version END"
         ))
         .bind(id(scope.org.uuid()))
         .bind(&scope.component)
@@ -125,7 +127,7 @@ impl KvStore for SqliteStore {
         .execute(&mut *tx)
         .await
         .map_err(store_error)?;
-        sqlx::query("DELETE FROM kv WHERE org_id = ?1 AND component = ?2 AND bucket = ?3 AND key = ?4")
+        sqlx::query("DELETE FROM kv WHERE org_id = $1 AND component = $2 AND bucket = $3 AND key = $4")
             .bind(id(scope.org.uuid()))
             .bind(&scope.component)
             .bind(&scope.bucket)
@@ -140,8 +142,8 @@ impl KvStore for SqliteStore {
         // A null bound is no bound. The prefix is a range of bytes rather than a pattern, so
         // that no character in it has a meaning and the primary key answers it.
         let rows = sqlx::query(concat!(
-            "SELECT bucket, key FROM kv WHERE org_id = ?1 AND component = ?2 AND bucket = ?3 ",
-            "AND key >= ?4 AND (?5 IS NULL OR key < ?5) AND (?6 IS NULL OR key > ?6) ORDER BY key LIMIT ?7"
+            "SELECT bucket, key FROM kv WHERE org_id = $1 AND component = $2 AND bucket = $3 ",
+            "AND key >= $4 AND ($5 IS NULL OR key < $5) AND ($6 IS NULL OR key > $6) ORDER BY key LIMIT $7"
         ))
         .bind(id(scope.org.uuid()))
         .bind(&scope.component)
@@ -149,7 +151,7 @@ impl KvStore for SqliteStore {
         .bind(prefix.as_bytes())
         .bind(end_of(prefix))
         .bind(after.map(str::as_bytes))
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(&mut *self.db.reader().await?)
         .await
         .map_err(store_error)?;

@@ -1,0 +1,83 @@
+//! The pool of connections, and how a write begins.
+
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgPool, PgPoolOptions, Postgres};
+use sqlx::{AssertSqlSafe, Transaction};
+
+use super::error::{is_connection_lost, store_error};
+use super::migrate::migrate;
+use super::url::PostgresUrl;
+use crate::store::StoreResult;
+use crate::store::lock::Lock;
+
+/// How long a call waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a write waits for those before it; shorter than what callers of HTTP wait.
+const LOCK_TIMEOUT: &str = "10s";
+/// How long the database works on one statement. None of ours takes a tenth of it.
+const STATEMENT_TIMEOUT: &str = "30s";
+/// How long the database keeps the transaction of a process that stopped in the middle of it.
+const IDLE_TRANSACTION_TIMEOUT: &str = "30s";
+/// Prepared statements of a connection; more than there are, so that each is prepared once.
+const STATEMENTS: usize = 512;
+
+/// The connections of one store.
+pub(super) struct Db {
+    pool: PgPool,
+}
+
+impl Db {
+    pub(super) async fn open(url: &PostgresUrl, max_connections: u32) -> StoreResult<Self> {
+        let options = url.options().application_name("everwit").statement_cache_capacity(STATEMENTS).options([
+            ("lock_timeout", LOCK_TIMEOUT),
+            ("statement_timeout", STATEMENT_TIMEOUT),
+            ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_TIMEOUT),
+        ]);
+        let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = pool.connect_with(options).await.map_err(store_error)?;
+        migrate(&mut *pool.acquire().await.map_err(store_error)?).await?;
+        Ok(Self { pool })
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// A connection to read with.
+    pub(super) async fn reader(&self) -> StoreResult<PoolConnection<Postgres>> {
+        self.pool.acquire().await.map_err(store_error)
+    }
+
+    /// The right to write what a lock covers.
+    pub(super) async fn writer(&self, lock: Lock<'_>) -> Writer<'_> {
+        Writer { pool: &self.pool, lock: lock.number() }
+    }
+}
+
+/// The right to write; waits for others with the same lock when it begins.
+pub(super) struct Writer<'a> {
+    pool: &'a PgPool,
+    lock: i64,
+}
+
+impl Writer<'_> {
+    /// Begins a transaction that holds the lock from its start. Each later statement sees what
+    /// was committed before it, so what it reads under the lock stays true until the commit.
+    /// Dropping it without a commit undoes it.
+    pub(super) async fn begin(&mut self) -> StoreResult<Transaction<'static, Postgres>> {
+        // Nothing has happened yet, so that trying again cannot do anything twice.
+        match self.try_begin().await {
+            Err(error) if is_connection_lost(&error) => self.try_begin().await,
+            outcome => outcome,
+        }
+        .map_err(store_error)
+    }
+
+    async fn try_begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        // One message to the database for both statements.
+        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({})", self.lock);
+        self.pool.begin_with(AssertSqlSafe(begin)).await
+    }
+}

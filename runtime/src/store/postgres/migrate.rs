@@ -1,0 +1,73 @@
+//! The schema of this database: see [`crate::store::migration`].
+
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+
+use super::error::store_error;
+use crate::store::migration::{Migration, pending};
+use crate::store::{StoreError, StoreResult};
+
+/// All migrations in order.
+pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "initial",
+    sql: include_str!("migrations/0001_initial.sql"),
+    checksum: "dfac2a772b103a48c4b7b746d1bdcd72db6d5dde20b93efb2c2f69506c5a5342",
+}];
+
+/// Begins the transaction of a migration. Processes that start at once wait for each other: the
+/// number is "EVWT", and no other lock of ours is that small.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(1163286356)";
+
+/// Brings the schema up to date.
+pub(super) async fn migrate(connection: &mut PgConnection) -> StoreResult<()> {
+    let mut tx = connection.begin_with(BEGIN).await.map_err(store_error)?;
+    claim_schema(&mut tx).await?;
+    let known: Vec<(i64, String)> = sqlx::query_as("SELECT version, checksum FROM everwit_migrations ORDER BY version")
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(store_error)?;
+    for migration in pending(MIGRATIONS, &known)? {
+        sqlx::raw_sql(migration.sql).execute(&mut *tx).await.map_err(store_error)?;
+        sqlx::query("INSERT INTO everwit_migrations (version, name, checksum) VALUES ($1, $2, $3)")
+            .bind(migration.version)
+            .bind(migration.name)
+            .bind(migration.checksum)
+            .execute(&mut *tx)
+            .await
+            .map_err(store_error)?;
+    }
+    tx.commit().await.map_err(store_error)
+}
+
+/// Makes an empty schema ours and refuses that of another program.
+async fn claim_schema(connection: &mut PgConnection) -> StoreResult<()> {
+    let (ours, tables): (bool, i64) = sqlx::query_as(concat!(
+        "SELECT count(*) FILTER (WHERE tablename = 'everwit_migrations') > 0, count(*) ",
+        "FROM pg_catalog.pg_tables WHERE schemaname = current_schema()"
+    ))
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(store_error)?;
+    if ours {
+        return Ok(());
+    }
+    if tables != 0 {
+        return Err(StoreError::Incompatible("its schema has tables of another program; give Everwit a database of its own".to_owned()));
+    }
+    sqlx::raw_sql("CREATE TABLE everwit_migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL)")
+        .execute(&mut *connection)
+        .await
+        .map_err(store_error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MIGRATIONS;
+
+    #[test]
+    fn a_released_migration_is_never_edited() {
+        crate::store::migration::assert_unedited(MIGRATIONS, "postgres");
+    }
+}

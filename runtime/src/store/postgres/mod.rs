@@ -1,0 +1,48 @@
+//! The store in a PostgreSQL database: durable, for many processes on many machines.
+//!
+//! Every write is one transaction that holds an advisory lock of what it changes (see
+//! [`Lock`](super::lock::Lock)), and is committed when its method returns. Reads take whatever
+//! connection is free. A call that could not begin because its connection was gone is tried
+//! once more on another one; a call that may have taken effect never is, and its caller is told
+//! `Unavailable`. The aggregates are in `sql`, shared with SQLite.
+
+#[macro_use]
+mod dialect;
+mod db;
+mod error;
+mod migrate;
+#[cfg_attr(feature = "sqlite", expect(clippy::duplicate_mod, reason = "the folder is compiled once for each database, see its header"))]
+#[path = "../sql/mod.rs"]
+mod sql;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod url;
+
+use self::db::Db;
+use super::StoreResult;
+use PostgresStore as Store;
+
+pub use self::url::PostgresUrl;
+
+/// Keeps everything in a PostgreSQL database.
+pub struct PostgresStore {
+    db: Db,
+}
+
+impl PostgresStore {
+    /// Connects to the database, which must exist, and brings its schema up to date: that of the
+    /// first entry of the user's search path, `public` by default. `max_connections` (at least 1)
+    /// is how many connections this store opens at most; calls wait for a free one.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be reached or does not let the user in,
+    /// `Incompatible` if it was written by a newer version or by another program.
+    pub async fn open(url: &PostgresUrl, max_connections: u32) -> StoreResult<Self> {
+        Ok(Self { db: Db::open(url, max_connections).await? })
+    }
+
+    /// Waits for what is running and closes all connections. Calls after it are `Unavailable`.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}
