@@ -9,7 +9,7 @@ use crate::steps::Steps;
 use crate::tools::has_cargo_command;
 use crate::vendor_clients;
 
-const TEST_STEPS: usize = 13 + components::STEPS;
+const TEST_STEPS: usize = 14 + components::STEPS;
 
 /// Examples of the runtime, by their targets.
 const RUNTIME_EXAMPLES: [&str; 3] = ["in_process_runtime", "inspect_context", "external_driver"];
@@ -50,12 +50,13 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     steps.run("checking dependencies", || dependencies(&project))?;
     // With the tests and so with their features, or the next step would compile much of it again.
     steps.run("building everwit and the tests", || {
-        run(project.cargo(&["build"]).args(["--workspace", "--bins", "--tests", "--examples"]))
+        run(project.cargo(&["build"]).args(["--workspace", "--bins", "--tests", "--examples", "--benches"]))
     })?;
     components::build(&project, steps)?;
     steps.run("installing the clients of model vendors", || vendor_clients::install(&project))?;
     steps.run("running tests", || host_tests(&project))?;
     steps.run("running the examples", || examples(&project))?;
+    steps.run("running each benchmark once", || benchmarks(&project))?;
     steps.run("checking a program that embeds the runtime alone", || embedder(&project))?;
     steps.run("running documentation tests", || run(project.cargo(&["test"]).args(["--workspace", "--doc", "--quiet"])))?;
     steps.run("testing the Rust guest SDK", || rust_guest_tests(&project, &["--lib", "--bins", "--tests"]))?;
@@ -73,6 +74,12 @@ fn examples(project: &Project) -> Result<()> {
     }
     let component = project.target.join("components/data-lens.wasm");
     run(Command::new(built.join("weekend-concierge")).arg(component).stdout(Stdio::null()))
+}
+
+/// That they still work; they measure nothing in this form.
+fn benchmarks(project: &Project) -> Result<()> {
+    let mut benches = project.cargo(&["test"]);
+    run(benches.args(["--workspace", "--bench", "*", "--", "--test"]).stdout(Stdio::null()))
 }
 
 /// A crate outside the workspace, with nothing but the runtime and none of its features.
