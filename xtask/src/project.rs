@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::process::{Error, Result, read, run};
 
+/// A target that needs test dependencies and compiles in a second.
+const SMALLEST_EXAMPLE: &str = "in_process_runtime";
+
 /// The checkout and its build directory.
 pub(crate) struct Project {
     /// Root of the host workspace.
@@ -42,9 +45,12 @@ impl Project {
         cargo(&self.root, subcommand)
     }
 
-    /// Builds the server and author tool alone, without the tests.
+    /// Builds the server and author tool, without the tests.
+    ///
+    /// An example comes along because cargo adds the features of test dependencies to everything as
+    /// soon as one target needs them: so all commands of this crate share one build of the dependencies.
     pub(crate) fn build_everwit(&self) -> Result<()> {
-        run(self.cargo(&["build"]).args(["--package", "everwit-server", "--bin", "everwit"]))
+        run(self.cargo(&["build"]).args(["--workspace", "--bin", "everwit", "--example", SMALLEST_EXAMPLE]))
     }
 
     /// Path of the `everwit` binary.

@@ -53,7 +53,7 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     steps.run("checking dependencies", || dependencies(&project))?;
     // With the tests and so with their features, or the next step would compile much of it again.
     steps.run("building everwit and the tests", || {
-        run(project.cargo(&["build"]).args(["--workspace", "--bins", "--tests", "--examples"]))
+        run(project.cargo(&["build"]).args(["--workspace", "--bins", "--tests", "--examples", "--benches"]))
     })?;
     components::build(&project, steps)?;
     steps.run("installing the clients of model vendors", || vendor_clients::install(&project))?;
@@ -61,6 +61,7 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     steps.run("running tests", || host_tests(&project, &cluster.url()))?;
     drop(cluster);
     steps.run("running the examples", || examples(&project))?;
+    steps.run("running each benchmark once", || benchmarks(&project))?;
     steps.run("checking a program that embeds the runtime alone", || embedder(&project))?;
     steps.run("running documentation tests", || run(project.cargo(&["test"]).args(["--workspace", "--doc", "--quiet"])))?;
     steps.run("testing the Rust guest SDK", || rust_guest_tests(&project, &["--lib", "--bins", "--tests"]))?;
@@ -78,6 +79,12 @@ fn examples(project: &Project) -> Result<()> {
     }
     let component = project.target.join("components/data-lens.wasm");
     run(Command::new(built.join("weekend-concierge")).arg(component).stdout(Stdio::null()))
+}
+
+/// That they still work; they measure nothing in this form.
+fn benchmarks(project: &Project) -> Result<()> {
+    let mut benches = project.cargo(&["test"]);
+    run(benches.args(["--workspace", "--bench", "*", "--", "--test"]).stdout(Stdio::null()))
 }
 
 /// A crate outside the workspace, with nothing but the runtime and none of its features.
