@@ -1,6 +1,7 @@
 //! Persistence. Small object-safe traits; every method is one transaction, takes the org, and
-//! sees nothing of another org. `memory`, `sqlite` and `postgres` implement all of them, and pass the same
-//! contract suite. Times are kept to the microsecond.
+//! sees nothing of another org. `memory`, `sqlite` and `postgres` implement all of them, and pass
+//! the same contract suite. Times are kept to the microsecond. Texts are without U+0000, but for
+//! keys of key-value data and what is stored as JSON: PostgreSQL refuses others as `Invalid`.
 
 pub mod memory;
 #[cfg(feature = "postgres")]

@@ -17,9 +17,9 @@ const DEFAULT_PORT: u16 = 5432;
 /// no password.
 ///
 /// Host, user and database must be named: what PostgreSQL's own clients take from variables and
-/// files of the user is not read. Special characters are written as `%XX`. Parameters:
+/// files of the user is not read. Special characters are written as `%XX`; a host that begins with
+/// a slash, as in `%2Frun%2Fpostgresql`, is the directory of a socket. Parameters:
 ///
-/// - `host=/DIRECTORY`: where the socket is, in place of a host name.
 /// - `sslmode`: `disable`, `prefer`, `require`, `verify-ca` or `verify-full`. Default: the
 ///   connection to another machine is encrypted, to a certificate in its name (`verify-full`); that
 ///   within this machine is encrypted if the server can (`prefer`).
@@ -48,7 +48,7 @@ impl fmt::Display for PostgresUrl {
         let Self(options) = self;
         let database = options.get_database().unwrap_or_default();
         match options.get_socket() {
-            Some(socket) => write!(f, "postgres://{}@/{database}?host={}", options.get_username(), socket.display()),
+            Some(socket) => write!(f, "the database {database} of {} behind {}", options.get_username(), socket.display()),
             None => write!(f, "postgres://{}@{}:{}/{database}", options.get_username(), options.get_host(), options.get_port()),
         }
     }
@@ -85,21 +85,19 @@ fn parse(text: &str) -> Result<PgConnectOptions, String> {
         .database(&database)
         .port(url.port().unwrap_or(DEFAULT_PORT));
     // An IPv6 address has brackets in a URL only.
-    let host = url.host_str().map(|host| host.trim_start_matches('[').trim_end_matches(']').to_owned());
-    let (mut host, mut mode) = (host.filter(|host| !host.is_empty()), None);
+    let host = named("host", url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']'))?;
+    let mut mode = None;
     for (name, value) in url.query_pairs() {
         match name.as_ref() {
-            "host" if value.starts_with('/') => host = Some(value.into_owned()),
             "sslmode" => mode = Some(value.parse().map_err(|_| format!("has no sslmode {value:?}"))?),
             "sslrootcert" => options = options.ssl_root_cert(value.as_ref()),
             "sslcert" => options = options.ssl_client_cert(value.as_ref()),
             "sslkey" => options = options.ssl_client_key(value.as_ref()),
             _ => {
-                return Err(format!("has the parameter {name:?}, which is none of host=/DIRECTORY, sslmode, sslrootcert, sslcert, sslkey"));
+                return Err(format!("has the parameter {name:?}, which is none of sslmode, sslrootcert, sslcert, sslkey"));
             }
         }
     }
-    let host = host.ok_or("names no host")?;
     let default = if is_this_machine(&host) { PgSslMode::Prefer } else { PgSslMode::VerifyFull };
     let options = options.ssl_mode(mode.unwrap_or(default));
     Ok(if host.starts_with('/') { options.socket(host) } else { options.host(&host) })
@@ -129,7 +127,7 @@ mod tests {
         assert_eq!((options.get_username(), options.get_host(), options.get_port()), ("j@ne", "db.example", 6543));
         assert_eq!(options.get_database(), Some("ever wit"));
         assert_eq!(parsed("postgresql://u@h/d").get_port(), 5432);
-        assert_eq!(parsed("postgres://u@/d?host=/run/postgresql").get_socket(), Some(&"/run/postgresql".into()));
+        assert_eq!(parsed("postgres://u@%2Frun%2Fpostgresql/d").get_socket(), Some(&"/run/postgresql".into()));
     }
 
     #[test]
@@ -138,7 +136,7 @@ mod tests {
         for here in ["localhost", "127.0.0.1", "[::1]"] {
             assert_eq!(mode(&format!("postgres://u@{here}/d")), "Prefer", "{here}");
         }
-        assert_eq!(mode("postgres://u@/d?host=/run"), "Prefer");
+        assert_eq!(mode("postgres://u@%2Frun/d"), "Prefer");
         for there in ["10.0.0.1", "db.example", "localhost.example"] {
             assert_eq!(mode(&format!("postgres://u@{there}/d")), "VerifyFull", "{there}");
         }
@@ -151,7 +149,7 @@ mod tests {
             ("mysql://u:secret@h/d", "begins with \"mysql\""),
             ("postgres://:secret@h/d", "names no user"),
             ("postgres://u:secret@h", "names no database"),
-            ("postgres://u:secret@/d", "names no host"),
+            ("postgres://u:secret@/d", "empty host"),
             ("postgres://u:secret@h/d?sslmode=maybe", "no sslmode \"maybe\""),
             ("postgres://u:secret@h/d?passfile=x", "the parameter \"passfile\""),
             ("postgres://u:secret@h:port/d", "cannot be read"),

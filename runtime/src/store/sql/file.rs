@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::dialect::Key;
 use super::error::store_error;
 use super::read::snapshot;
 use super::row::{Stored, key};
@@ -43,13 +42,13 @@ fn stat(row: &DbRow) -> StoreResult<FileStat> {
 /// The files of one session, over a connection.
 struct Files<'a> {
     connection: &'a mut DbConnection,
-    org: Key,
-    session: Key,
+    org: OrgId,
+    session: SessionId,
 }
 
 impl<'a> Files<'a> {
     fn new(connection: &'a mut DbConnection, org: OrgId, session: SessionId) -> Self {
-        Self { connection, org: key(org.uuid()), session: key(session.uuid()) }
+        Self { connection, org, session }
     }
 
     async fn stat(&mut self, path: &FilePath) -> StoreResult<Option<FileStat>> {
@@ -57,8 +56,8 @@ impl<'a> Files<'a> {
             return Ok(Some(FileStat::root()));
         }
         let row = sqlx::query(select!("", "AND path = $3"))
-            .bind(&self.org)
-            .bind(&self.session)
+            .bind(key(self.org.uuid()))
+            .bind(key(self.session.uuid()))
             .bind(path.as_str())
             .fetch_optional(&mut *self.connection)
             .await
@@ -69,8 +68,8 @@ impl<'a> Files<'a> {
     /// Everything below a directory. "0" is the character behind "/", so the range is exact.
     async fn below(&mut self, path: &FilePath) -> StoreResult<Vec<FileStat>> {
         let rows = sqlx::query(select!("", "AND path > $3 || '/' AND path < $3 || '0' ORDER BY path"))
-            .bind(&self.org)
-            .bind(&self.session)
+            .bind(key(self.org.uuid()))
+            .bind(key(self.session.uuid()))
             .bind(path.prefix())
             .fetch_all(&mut *self.connection)
             .await
@@ -95,8 +94,8 @@ impl<'a> Files<'a> {
             indexed_by!("session_files_size"),
             " WHERE org_id = $1 AND session_id = $2"
         ))
-        .bind(&self.org)
-        .bind(&self.session)
+        .bind(key(self.org.uuid()))
+        .bind(key(self.session.uuid()))
         .fetch_one(&mut *self.connection)
         .await
         .map_err(store_error)?;
@@ -111,8 +110,8 @@ impl<'a> Files<'a> {
             "ON CONFLICT (org_id, session_id, path) DO UPDATE SET is_readonly = excluded.is_readonly, size = excluded.size, ",
             "content_hash = excluded.content_hash, updated_at = excluded.updated_at, content = excluded.content"
         ))
-        .bind(&self.org)
-        .bind(&self.session)
+        .bind(key(self.org.uuid()))
+        .bind(key(self.session.uuid()))
         .bind(stat.path.as_str())
         .bind(stat.is_directory)
         .bind(stat.is_readonly)
@@ -174,8 +173,8 @@ impl<'a> Files<'a> {
             "DELETE FROM session_files WHERE org_id = $1 AND session_id = $2 ",
             "AND (path = $3 OR (path > $3 || '/' AND path < $3 || '0'))"
         ))
-        .bind(&self.org)
-        .bind(&self.session)
+        .bind(key(self.org.uuid()))
+        .bind(key(self.session.uuid()))
         .bind(path.prefix())
         .execute(&mut *self.connection)
         .await
@@ -197,8 +196,8 @@ impl<'a> Files<'a> {
             "updated_at = CASE path WHEN $3 THEN $5 ELSE updated_at END ",
             "WHERE org_id = $1 AND session_id = $2 AND (path = $3 OR (path > $3 || '/' AND path < $3 || '0'))"
         ))
-        .bind(&self.org)
-        .bind(&self.session)
+        .bind(key(self.org.uuid()))
+        .bind(key(self.session.uuid()))
         .bind(from.as_str())
         .bind(to.as_str())
         .bind(now.as_microsecond())
