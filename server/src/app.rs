@@ -121,7 +121,8 @@ impl ServerAppBuilder {
         self.config.check()?;
         let platform = self.platform.take().unwrap_or_else(oss_platform_definition);
         platform.validate()?;
-        let site = Site::join(&self.config.data_dir, &self.config.encryption).await?;
+        let site =
+            Site::join(&self.config.data_dir, (&self.config.database, self.config.database_connections), &self.config.encryption).await?;
         let started = Box::pin(self.start_on(site.clone(), platform)).await;
         if started.is_err()
             && let Err(error) = site.leave().await

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::components::CompilerCommand;
+use crate::database::{DatabaseArgs, DatabaseConfig};
 use crate::encryption::EncryptionArgs;
 use crate::telemetry::LogFormat;
 
@@ -26,7 +27,7 @@ pub(crate) struct ServeArgs {
     /// Address to listen on; port 0 picks a free one.
     #[arg(long, env = "EVERWIT_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     listen: String,
-    /// Directory for the database and the compiled components; created if missing.
+    /// Directory for the SQLite file, the master key and the compiled components; created if missing.
     #[arg(long, env = "EVERWIT_DATA_DIR", default_value = "./everwit-data", value_name = "DIR")]
     data_dir: PathBuf,
     /// What the simulated model says, as a JSON file; without it the user's message tells it.
@@ -54,6 +55,11 @@ pub(crate) struct ServeArgs {
     /// Connection providers beside the platform's, as a JSON list in a file.
     #[arg(long, env = "EVERWIT_CONNECTION_PROVIDERS", value_name = "FILE")]
     connection_providers: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Connections to a PostgreSQL database; calls wait for a free one.
+    #[arg(long, env = "EVERWIT_DATABASE_CONNECTIONS", default_value = "20", value_name = "COUNT")]
+    database_connections: String,
     #[command(flatten)]
     encryption: EncryptionArgs,
     /// What to log, as a tracing filter.
@@ -84,9 +90,13 @@ pub struct ServerConfig {
     pub(crate) encryption: EncryptionArgs,
     /// Address to listen on; port 0 picks a free one. Default: `127.0.0.1:8080`.
     pub listen: SocketAddr,
-    /// Directory for the database and the compiled components; created if missing. Default:
-    /// `./everwit-data`.
+    /// Directory for the SQLite file, the master key and the compiled components; created if
+    /// missing. Default: `./everwit-data`.
     pub data_dir: PathBuf,
+    /// Where the data is. Default: in a SQLite file of the data directory.
+    pub database: DatabaseConfig,
+    /// Connections to a PostgreSQL database, 2 to 1,000; calls wait for a free one. Default: 20.
+    pub database_connections: u32,
     /// What the simulated model says, in place of what the platform definition lets it say.
     /// Default: none.
     pub llmsim: Option<LlmSimConfig>,
@@ -121,6 +131,10 @@ pub struct DurableWorkerConfig {
     pub(crate) encryption: EncryptionArgs,
     /// Data directory of the server that it works for.
     pub data_dir: PathBuf,
+    /// Where the data is: as for the server.
+    pub database: DatabaseConfig,
+    /// Connections to a PostgreSQL database: as for the server.
+    pub database_connections: u32,
     /// What the simulated model says, in place of what the platform definition lets it say.
     pub llmsim: Option<LlmSimConfig>,
     /// Private targets that requests may go to.
@@ -153,6 +167,7 @@ pub(crate) struct EngineConfig {
 const TURNS: (usize, usize) = (1, 10_000);
 const CALLS: (usize, usize) = (1, 1_000);
 const CONNECTIONS: (usize, usize) = (1, 100_000);
+const DATABASE_CONNECTIONS: (usize, usize) = (2, 1_000);
 const DRAIN_SECONDS: (usize, usize) = (0, 3_600);
 
 impl Default for ServerConfig {
@@ -161,6 +176,8 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir: PathBuf::from("./everwit-data"),
+            database: DatabaseConfig::Sqlite,
+            database_connections: 20,
             llmsim: None,
             private_targets: Vec::new(),
             max_turns: 64,
@@ -199,6 +216,7 @@ impl ServerConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let mut problems = self.problems.clone();
         within(&mut problems, "max_connections", self.max_connections, CONNECTIONS);
+        within(&mut problems, "database_connections", self.database_connections as usize, DATABASE_CONNECTIONS);
         self.engine().check(problems)
     }
 
@@ -255,6 +273,8 @@ impl From<ServerConfig> for DurableWorkerConfig {
     fn from(server: ServerConfig) -> Self {
         Self {
             data_dir: server.data_dir,
+            database: server.database,
+            database_connections: server.database_connections,
             llmsim: server.llmsim,
             private_targets: server.private_targets,
             max_turns: server.max_turns,
@@ -323,6 +343,11 @@ impl ServeArgs {
         let max_turns = number(&mut problems, "--max-turns", &self.max_turns, TURNS);
         let max_calls = number(&mut problems, "--max-calls", &self.max_calls, CALLS);
         let max_connections = number(&mut problems, "--max-connections", &self.max_connections, CONNECTIONS);
+        let connections = number(&mut problems, "--database-connections", &self.database_connections, DATABASE_CONNECTIONS);
+        let database = self.database.parse().unwrap_or_else(|problem| {
+            problems.push(problem);
+            DatabaseConfig::default()
+        });
         let drain = number(&mut problems, "--drain-seconds", &self.drain_seconds, DRAIN_SECONDS);
         let llmsim = read_json(&mut problems, "--llmsim-script", self.llmsim_script.as_deref());
         let connection_providers = read_json(&mut problems, "--connection-providers", self.connection_providers.as_deref());
@@ -338,6 +363,8 @@ impl ServeArgs {
         Ok(ServerConfig {
             listen,
             data_dir: self.data_dir.clone(),
+            database,
+            database_connections: u32::try_from(connections).expect("it is within limits that fit"),
             llmsim,
             private_targets,
             max_turns,
@@ -454,6 +481,14 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_database_url_is_told_without_its_password() {
+        let ConfigError(problems) = validate(&["--database", "postgres://u:hunter2@h"]).unwrap_err();
+        assert!(problems[0].starts_with("--database: ") && problems[0].contains("names no database"), "{problems:#?}");
+        let config = validate(&["--database", "postgres://u:hunter2@h/d"]).unwrap();
+        assert!(!format!("{problems:?} {config:?}").contains("hunter2"));
+    }
+
+    #[test]
     fn a_finding_names_the_variable_if_there_was_one() {
         for (flag, variable) in [
             ("--max-turns is \"0\"; it must be", "EVERWIT_MAX_TURNS is \"0\"; it must be"),
@@ -466,8 +501,15 @@ mod tests {
 
     #[test]
     fn values_that_were_set_in_code_are_checked_too() {
-        let config = ServerConfig { max_turns: 0, max_calls: 0, max_connections: 0, drain: Duration::MAX, ..ServerConfig::default() };
+        let config = ServerConfig {
+            max_turns: 0,
+            max_calls: 0,
+            max_connections: 0,
+            database_connections: 1,
+            drain: Duration::MAX,
+            ..ServerConfig::default()
+        };
         let ConfigError(problems) = config.check().unwrap_err();
-        assert_eq!(problems.len(), 4, "{problems:#?}");
+        assert_eq!(problems.len(), 5, "{problems:#?}");
     }
 }

@@ -51,6 +51,12 @@ pub enum AppError {
     /// The store failed.
     #[error("the database: {0}")]
     Store(#[from] StoreError),
+    /// Another process runs the turns of this database.
+    #[error(
+        "another server runs the turns of this database\n\
+         to fix it: stop that one, or give this one a database of its own"
+    )]
+    TurnsTaken,
     /// The runtime failed.
     #[error(transparent)]
     Runtime(#[from] everwit_runtime::Error),

@@ -90,6 +90,7 @@ impl Executor {
     /// # Errors
     /// Those of the store.
     pub(crate) async fn join(site: &Site, turns: TurnPlatform, max_turns: usize, patience: Duration) -> Result<Self, AppError> {
+        site.claim_turns().await?;
         let engine = EmbeddedEngine::new(turns, max_turns);
         let dispatcher = site.dispatcher.clone();
         let (id, taken_up) = dispatcher.join(engine.clone()).await?;

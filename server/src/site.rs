@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use everwit_runtime::PlatformDefinition;
 use everwit_runtime::connection::Refreshes;
 use everwit_runtime::platform::DefinitionDigest;
-use everwit_runtime::store::sqlite::SqliteStore;
+use everwit_runtime::store::postgres::TurnsClaim;
 use everwit_runtime::store::{OrgStore, RuntimeBackends};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
@@ -22,6 +22,7 @@ use tokio::sync::Mutex;
 use crate::components::{SandboxSettings, start_gateway, start_sandbox};
 use crate::config::EngineConfig;
 use crate::data_dir::{DataDir, DataDirLock};
+use crate::database::{Database, DatabaseConfig};
 use crate::dispatch::Dispatcher;
 use crate::encryption::{EncryptionArgs, MasterKeys};
 use crate::error::AppError;
@@ -49,7 +50,9 @@ pub(crate) struct Site {
     cache_key: [u8; 32],
     id_salt: [u8; 32],
     definition: std::sync::Mutex<Option<DefinitionDigest>>,
-    database: Arc<SqliteStore>,
+    config: DatabaseConfig,
+    database: Database,
+    claim: Mutex<Option<TurnsClaim>>,
     _lock: DataDirLock,
 }
 
@@ -57,25 +60,36 @@ impl Site {
     /// Opens a data directory, or joins those of this process that have it open.
     ///
     /// # Errors
-    /// If it cannot be used, or another process uses it.
-    pub(crate) async fn join(data_dir: &Path, encryption: &EncryptionArgs) -> Result<Arc<Self>, AppError> {
+    /// If it cannot be used, another process uses it, or those of this process keep their data
+    /// elsewhere.
+    pub(crate) async fn join(
+        data_dir: &Path,
+        (config, connections): (&DatabaseConfig, u32),
+        encryption: &EncryptionArgs,
+    ) -> Result<Arc<Self>, AppError> {
         let dir = DataDir::create(data_dir).map_err(AppError::data_dir)?;
         let path = dir.path().canonicalize().map_err(|error| AppError::data_dir(error.into()))?;
         let mut sites = SITES.lock().await;
         if let Some(site) = sites.get(&path).and_then(Weak::upgrade) {
+            if site.config.to_string() != config.to_string() {
+                let problem = format!("{} is used with the database {}, not with {config}", path.display(), site.config);
+                return Err(AppError::DataDir(format!(
+                    "{problem}\nto fix it: give servers and workers of one data directory one database"
+                )));
+            }
             return Ok(site);
         }
-        let site = Arc::new(Self::open(dir, encryption).await?);
+        let site = Arc::new(Self::open(dir, config, connections, encryption).await?);
         sites.retain(|_, site| site.strong_count() > 0);
         sites.insert(path, Arc::downgrade(&site));
         Ok(site)
     }
 
-    async fn open(dir: DataDir, encryption: &EncryptionArgs) -> Result<Self, AppError> {
+    async fn open(dir: DataDir, config: &DatabaseConfig, connections: u32, encryption: &EncryptionArgs) -> Result<Self, AppError> {
         let lock = dir.lock().map_err(AppError::data_dir)?;
-        let database = Arc::new(SqliteStore::open(&dir.database()).await?);
+        let database = Database::open(&dir, config, connections).await?;
         let cipher = MasterKeys::load(encryption, &dir).and_then(|keys| keys.cipher()).map_err(AppError::data_dir)?;
-        let plain = RuntimeBackends::from_store(database.clone()).with_cipher(Arc::new(cipher));
+        let plain = database.backends().with_cipher(Arc::new(cipher));
         let listeners = Arc::new(Listeners::new(plain.log.clone()));
         let stores = observed(plain, &listeners);
         Ok(Self {
@@ -88,7 +102,9 @@ impl Site {
             refreshes: Arc::default(),
             dir,
             definition: std::sync::Mutex::default(),
+            config: config.clone(),
             database,
+            claim: Mutex::default(),
             _lock: lock,
         })
     }
@@ -104,6 +120,18 @@ impl Site {
             Some(last) => Ok(last.database.close().await?),
             None => Ok(()),
         }
+    }
+
+    /// Makes sure that no other process runs the turns of this database.
+    ///
+    /// # Errors
+    /// If another one does.
+    pub(crate) async fn claim_turns(&self) -> Result<(), AppError> {
+        let mut claim = self.claim.lock().await;
+        if claim.is_none() {
+            *claim = self.database.claim_turns().await?;
+        }
+        Ok(())
     }
 
     /// Makes sure that everybody here runs the same definition.

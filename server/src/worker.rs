@@ -53,7 +53,8 @@ impl WorkerAppBuilder {
         self.config.check()?;
         let platform = self.platform.unwrap_or_else(oss_platform_definition);
         platform.validate()?;
-        let site = Site::join(&self.config.data_dir, &self.config.encryption).await?;
+        let site =
+            Site::join(&self.config.data_dir, (&self.config.database, self.config.database_connections), &self.config.encryption).await?;
         let started = Box::pin(start_on(site.clone(), &self.config, platform)).await;
         if started.is_err()
             && let Err(error) = site.leave().await

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -13,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::{Engine, TurnKey};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::store::Claim;
 use crate::turn::{TurnPlatform, TurnRun, TurnSignals, insist, panic_message};
@@ -32,6 +33,9 @@ struct Inner {
     drain: CancellationToken,
     sessions: Mutex<HashMap<SessionKey, Worker>>,
 }
+
+/// How long a session rests when the store did not answer, beyond the tries of each call.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 type SessionKey = (OrgId, SessionId);
 
@@ -55,9 +59,11 @@ enum After {
 /// What running one turn means for the ones behind it.
 enum Outcome {
     Ended,
-    /// It is open, and was left because of the store, or because it waits for somebody outside.
+    /// It is open, and was left because of an error, or because it waits for somebody outside.
     /// A submission or an answer that came meanwhile makes it go on.
     Stuck,
+    /// It is open, and was left because the store did not answer for a while.
+    Unavailable,
     /// Nothing is to be done here any more.
     NotOurs,
 }
@@ -198,20 +204,29 @@ impl Inner {
             () = self.drain.cancelled() => return self.leave(session),
             slot = self.slots.acquire() => slot,
         };
-        let Ok(_slot) = slot else { return self.leave(session) };
+        let Ok(slot) = slot else { return self.leave(session) };
         let (org, id) = session;
         let log = &self.platform.backends.log;
         match insist(|| log.claim_turn(org, id)).await {
             Ok(Some(claim)) => {
                 let key = TurnKey { org, session: id, turn: claim.turn_id };
                 let span = tracing::info_span!("turn", session = %id, turn = %claim.turn_id, attempt = claim.attempt);
-                match Box::pin(self.run(key, claim)).instrument(span).await {
+                let outcome = Box::pin(self.run(key, claim)).instrument(span).await;
+                // Others may run while this one waits for the store.
+                drop(slot);
+                match outcome {
                     Outcome::Ended => After::Next,
+                    Outcome::Unavailable => self.wait_for_store(session).await,
                     Outcome::Stuck => self.leave_unless_woken(session),
                     Outcome::NotOurs => self.leave(session),
                 }
             }
             Ok(None) => self.leave_unless_woken(session),
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                tracing::error!(session = %id, %error, pause = ?STORE_PAUSE, "a session's next turn could not be claimed; trying again");
+                drop(slot);
+                self.wait_for_store(session).await
+            }
             Err(error) => {
                 tracing::error!(session = %id, %error, "a session's next turn could not be claimed; it stays open until the session is used again or the process restarts");
                 self.leave_unless_woken(session)
@@ -247,10 +262,23 @@ impl Inner {
                 tracing::warn!("another owner took the session over");
                 Outcome::NotOurs
             }
+            Err(error) if error.is_retryable() => {
+                tracing::error!(%error, pause = ?STORE_PAUSE, "a turn is interrupted; it is taken up again");
+                Outcome::Unavailable
+            }
             Err(error) => {
                 tracing::error!(%error, "a turn stays open until its session is used again or the process restarts");
                 Outcome::Stuck
             }
+        }
+    }
+
+    /// Lets a store that is not available recover, unless the engine ends.
+    async fn wait_for_store(&self, session: SessionKey) -> After {
+        tokio::select! {
+            biased;
+            () = self.drain.cancelled() => self.leave(session),
+            () = tokio::time::sleep(STORE_PAUSE) => After::Next,
         }
     }
 

@@ -15,6 +15,23 @@ pub(super) struct Migration {
     pub(super) checksum: &'static str,
 }
 
+/// How far the schema of a database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SchemaStatus {
+    /// Number of its newest migration, 0 if it has none.
+    pub applied: usize,
+    /// Number of the newest migration that this version of the program knows.
+    pub known: usize,
+}
+
+impl SchemaStatus {
+    /// That of a database whose migrations were checked.
+    pub(super) fn of(migrations: &'static [Migration], applied: &[(i64, String)]) -> StoreResult<Self> {
+        pending(migrations, applied)?;
+        Ok(Self { applied: applied.len(), known: migrations.len() })
+    }
+}
+
 /// The migrations that are still to do, after a look at those that were done, by version and
 /// checksum.
 pub(super) fn pending(migrations: &'static [Migration], applied: &[(i64, String)]) -> StoreResult<&'static [Migration]> {

@@ -1,24 +1,17 @@
 //! `everwit db`: maintenance of the database itself.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use everwit_runtime::connection::Connection;
-use everwit_runtime::id::{OrgId, ProviderId};
-use everwit_runtime::provider::Provider;
-use everwit_runtime::secret::Cipher;
+use everwit_runtime::store::SchemaStatus;
 use everwit_runtime::store::sqlite::SqliteStore;
-use everwit_runtime::store::{ConnectionStore, RuntimeBackends, RuntimeProviderStore, StoreError};
+use serde_json::json;
 
-use super::output::{Failure, note, print};
+use super::output::{Failure, print};
+use super::rotate::rotate_keys;
 use crate::data_dir::DataDir;
-use crate::encryption::{EncryptionArgs, KeySource, MasterKeys};
-
-/// Rows of one step of a rotation.
-const ROWS_PER_STEP: u32 = 100;
-/// How often a row is read again because somebody changed it at the same time.
-const MAX_RACES: u32 = 10;
+use crate::database::{COMMAND_CONNECTIONS, Database, DatabaseArgs, DatabaseConfig};
+use crate::encryption::EncryptionArgs;
 
 /// Options of `everwit db`.
 #[derive(Debug, Args)]
@@ -26,6 +19,8 @@ pub(crate) struct DbArgs {
     /// The server's data directory.
     #[arg(long, global = true, env = "EVERWIT_DATA_DIR", default_value = "./everwit-data", value_name = "DIR")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -35,6 +30,28 @@ pub(crate) struct DbArgs {
 
 #[derive(Debug, Subcommand)]
 enum DbCommand {
+    /// Tell which database it is and how far its schema is; changes nothing.
+    Status,
+    /// Bring the schema up to date, as a start of the server does. There is no way back but a
+    /// backup.
+    Migrate,
+    /// Copy the SQLite database to a new file, while the server may run.
+    ///
+    /// The copy is the database of one moment. It does not hold the master key (master.key of the
+    /// data directory, or EVERWIT_ENCRYPTION_KEY), without which its credentials cannot be read:
+    /// keep that elsewhere. A PostgreSQL database is backed up with pg_dump.
+    Backup {
+        /// The file to write; it must not exist.
+        file: PathBuf,
+    },
+    /// Make a backup the SQLite database of the data directory. The server must not run.
+    ///
+    /// The backup is read and checked first, and brought up to date. A database that is there
+    /// already is kept beside the new one, as everwit.db.before-restore.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+    },
     /// Encrypt all stored credentials with the current master key.
     ///
     /// With a configured key (EVERWIT_ENCRYPTION_KEY), give the old one as
@@ -45,137 +62,93 @@ enum DbCommand {
 }
 
 pub(crate) async fn run(args: DbArgs) -> Result<(), Failure> {
-    let dir = DataDir::open(&args.data_dir)?;
+    let config = args.database.parse().map_err(Failure::usage)?;
+    let restores = matches!(args.command, DbCommand::Restore { .. });
+    let dir = if restores { DataDir::create(&args.data_dir)? } else { DataDir::open(&args.data_dir)? };
     match &args.command {
-        DbCommand::RotateKeys(encryption) => rotate_keys(&dir, encryption, args.json).await,
+        DbCommand::Status => tell(&config, &dir, config.schema(&dir).await?, args.json),
+        DbCommand::Migrate => {
+            Database::open(&dir, &config, COMMAND_CONNECTIONS).await?.close().await?;
+            tell(&config, &dir, config.schema(&dir).await?, args.json)
+        }
+        DbCommand::Backup { file } => {
+            only_sqlite(&config, "pg_dump --format=custom")?;
+            SqliteStore::back_up(&dir.database(), file).await?;
+            done("backup", file, SqliteStore::verify(file).await?, args.json)
+        }
+        DbCommand::Restore { file } => {
+            only_sqlite(&config, "pg_restore")?;
+            restore(&dir, file, args.json).await
+        }
+        DbCommand::RotateKeys(encryption) => rotate_keys(&dir, &config, encryption, args.json).await,
     }
 }
 
-async fn rotate_keys(dir: &DataDir, encryption: &EncryptionArgs, json: bool) -> Result<(), Failure> {
-    let mut keys = MasterKeys::load(encryption, dir)?;
-    // A running server would not know the new key of the file.
-    let in_file = keys.source() == KeySource::File;
-    let _lock = if in_file { Some(dir.lock()?) } else { None };
-    if in_file {
-        keys.begin_rotation()?;
-    }
-    let cipher = keys.cipher()?;
-    let store = Arc::new(SqliteStore::open(&dir.database()).await?);
-    let stores = RuntimeBackends::from_store(store.clone());
-    let mut done = Progress::default();
-    reseal_providers(stores.provider_store.as_ref(), &cipher, &mut done).await?;
-    reseal_connections(stores.connection_store.as_ref(), &cipher, &mut done).await?;
-    reseal_session_secrets(stores.connection_store.as_ref(), &cipher, &mut done).await?;
-    store.close().await?;
-    if in_file {
-        keys.finish_rotation()?;
-    }
+fn tell(config: &DatabaseConfig, dir: &DataDir, schema: SchemaStatus, json: bool) -> Result<(), Failure> {
+    let SchemaStatus { applied, known } = schema;
+    let (kind, place) = match config {
+        DatabaseConfig::Sqlite => ("sqlite", dir.database().display().to_string()),
+        DatabaseConfig::Postgres(url) => ("postgres", url.to_string()),
+    };
     if json {
-        return print(&serde_json::json!({ "examined": done.examined, "encrypted_again": done.resealed }).to_string());
+        return print(&json!({ "database": kind, "place": place, "schema": applied, "newest_schema": known }).to_string());
     }
-    print(&format!("{} rows with credentials, {} of them encrypted again", done.examined, done.resealed))
+    let state = match known - applied {
+        0 => "up to date".to_owned(),
+        pending => format!("{pending} to do: everwit db migrate, or start the server"),
+    };
+    print(&format!("database  {kind}: {place}\nschema    {applied} of {known}, {state}"))
 }
 
-/// How far a rotation is.
-#[derive(Debug, Default, Clone, Copy)]
-struct Progress {
-    examined: u64,
-    resealed: u64,
-}
-
-impl Progress {
-    fn row(&mut self, resealed: bool) {
-        self.examined += 1;
-        self.resealed += u64::from(resealed);
-    }
-
-    fn tell(&self, what: &str) {
-        note(&format!("{what}: {} rows examined in all, {} encrypted again", self.examined, self.resealed));
+fn only_sqlite(config: &DatabaseConfig, instead: &str) -> Result<(), Failure> {
+    match config {
+        DatabaseConfig::Sqlite => Ok(()),
+        DatabaseConfig::Postgres(url) => {
+            Err(Failure::usage(format!("{url} is a PostgreSQL database\nto fix it: use PostgreSQL's own command, {instead}")))
+        }
     }
 }
 
-async fn reseal_providers(store: &dyn RuntimeProviderStore, cipher: &Cipher, progress: &mut Progress) -> Result<(), Failure> {
-    let mut after = None::<(OrgId, ProviderId)>;
-    loop {
-        let rows = store.sealed_providers(after, ROWS_PER_STEP).await?;
-        let Some((org, last)) = rows.last() else { return Ok(()) };
-        after = Some((*org, last.id));
-        for (org, provider) in rows {
-            progress.row(reseal(store, cipher, org, provider).await?);
-        }
-        progress.tell("providers");
+fn done(what: &str, file: &Path, schema: SchemaStatus, json: bool) -> Result<(), Failure> {
+    let bytes = std::fs::metadata(file).map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?.len();
+    if json {
+        return print(&json!({ what: file, "bytes": bytes, "schema": schema.applied }).to_string());
     }
+    print(&format!("{what} {}, {bytes} bytes, schema {}, checked", file.display(), schema.applied))
 }
 
-async fn reseal_connections(store: &dyn ConnectionStore, cipher: &Cipher, progress: &mut Progress) -> Result<(), Failure> {
-    let mut after = None;
-    loop {
-        let rows = store.sealed_connections(after, ROWS_PER_STEP).await?;
-        let Some((org, last)) = rows.last() else { return Ok(()) };
-        after = Some((*org, last.subject.clone(), last.provider.clone()));
-        for (org, connection) in rows {
-            progress.row(reseal_connection(store, cipher, org, connection).await?);
-        }
-        progress.tell("connections");
+/// The database of the data directory is replaced in one step: whenever this is cut off, there is
+/// the old one or the new one.
+async fn restore(dir: &DataDir, backup: &Path, json: bool) -> Result<(), Failure> {
+    let _lock = dir.lock()?;
+    SqliteStore::verify(backup).await.map_err(|error| Failure::failed(format!("{}: {error}", backup.display())))?;
+    let (current, fresh) = (dir.database(), dir.path().join("everwit.db.restoring"));
+    let kept = dir.path().join("everwit.db.before-restore");
+    let failed = |path: &Path, error: std::io::Error| Failure::failed(format!("{}: {error}", path.display()));
+    if kept.exists() {
+        return Err(Failure::failed(format!("{} is kept from an earlier restore\nto fix it: move it away", kept.display())));
     }
+    remove_database(&fresh)?;
+    SqliteStore::back_up(backup, &fresh).await?;
+    SqliteStore::open(&fresh).await?.close().await?;
+    if current.exists() {
+        // Opening and closing it writes its log back, so that the one file is all of it.
+        SqliteStore::open(&current).await?.close().await?;
+        std::fs::hard_link(&current, &kept).map_err(|error| failed(&kept, error))?;
+    }
+    std::fs::rename(&fresh, &current).map_err(|error| failed(&current, error))?;
+    done("restored", &current, SqliteStore::verify(&current).await?, json)
 }
 
-/// As [`reseal`].
-async fn reseal_connection(store: &dyn ConnectionStore, cipher: &Cipher, org: OrgId, connection: Connection) -> Result<bool, Failure> {
-    let (subject, provider) = (connection.subject.clone(), connection.provider.clone());
-    let mut current = Some(connection);
-    for _ in 0..MAX_RACES {
-        let Some(mut connection) = current else { return Ok(false) };
-        let resealed = connection.reseal(cipher, org);
-        if !resealed.map_err(|error| Failure::failed(format!("the connection with {provider} of {subject:?} of {org}: {error}")))? {
-            return Ok(false);
-        }
-        connection.version += 1;
-        match store.update_connection(org, connection).await {
-            Ok(()) => return Ok(true),
-            Err(StoreError::Stale { .. } | StoreError::NotFound { .. }) => {
-                current = store.get_connection(org, &subject, &provider).await?;
-            }
-            Err(error) => return Err(error.into()),
+/// What an interrupted restore may have left.
+fn remove_database(path: &Path) -> Result<(), Failure> {
+    for end in ["", "-wal", "-shm"] {
+        let file = PathBuf::from(format!("{}{end}", path.display()));
+        match std::fs::remove_file(&file) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Failure::failed(format!("{}: {error}", file.display()))),
         }
     }
-    Err(Failure::failed(format!("the connection with {provider} of {subject:?} of {org} is changed all the time; try again")))
-}
-
-async fn reseal_session_secrets(store: &dyn ConnectionStore, cipher: &Cipher, progress: &mut Progress) -> Result<(), Failure> {
-    let mut after = None;
-    loop {
-        let rows = store.sealed_session_secrets(after, ROWS_PER_STEP).await?;
-        let Some((org, last)) = rows.last() else { return Ok(()) };
-        after = Some((*org, last.session, last.name.clone()));
-        for (org, old) in rows {
-            let mut new = old.clone();
-            let failed = |error| Failure::failed(format!("secret {} of {} of {org}: {error}", old.name, old.session));
-            // One that was replaced in the meantime has the current key already.
-            let resealed = new.reseal(cipher, org).map_err(failed)? && store.swap_session_secret(org, &old, new).await?;
-            progress.row(resealed);
-        }
-        progress.tell("session secrets");
-    }
-}
-
-/// Encrypts the credentials of one provider again, whatever others do to it at the same time;
-/// says whether that was needed.
-async fn reseal(store: &dyn RuntimeProviderStore, cipher: &Cipher, org: OrgId, provider: Provider) -> Result<bool, Failure> {
-    let id = provider.id;
-    let mut current = Some(provider);
-    for _ in 0..MAX_RACES {
-        let Some(mut provider) = current else { return Ok(false) };
-        let resealed = provider.reseal(cipher, org).map_err(|error| Failure::failed(format!("{id} of {org}: {error}")))?;
-        if !resealed {
-            return Ok(false);
-        }
-        provider.version += 1;
-        match store.update_provider(org, provider).await {
-            Ok(()) => return Ok(true),
-            Err(StoreError::Stale { .. } | StoreError::NotFound { .. }) => current = store.get_provider(org, id).await?,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(Failure::failed(format!("{id} of {org} is changed all the time; try again")))
+    Ok(())
 }

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use everwit_runtime::id::{KeyId, OrgId};
-use everwit_runtime::store::sqlite::SqliteStore;
 use everwit_runtime::store::{ApiKey, RuntimeBackends, Scope};
 use secrecy::ExposeSecret;
 
 use super::output::{Failure, note, print};
 use crate::auth::{hash_secret, new_secret, scope_name};
 use crate::data_dir::DataDir;
+use crate::database::{COMMAND_CONNECTIONS, Database, DatabaseArgs};
 use crate::moments::Moments;
 
 /// Longest name of a key, in bytes.
@@ -22,6 +22,8 @@ pub(crate) struct KeysArgs {
     /// The server's data directory.
     #[arg(long, global = true, env = "EVERWIT_DATA_DIR", default_value = "./everwit-data", value_name = "DIR")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// The org; the default org if absent.
     #[arg(long, global = true, value_name = "ORG_ID")]
     org: Option<OrgId>,
@@ -77,8 +79,9 @@ impl From<ScopeArg> for Scope {
 
 pub(crate) async fn run(args: KeysArgs) -> Result<(), Failure> {
     let dir = DataDir::create(&args.data_dir)?;
-    let store = SqliteStore::open(&dir.database()).await?;
-    let keys = Keys { stores: RuntimeBackends::from_store(std::sync::Arc::new(store)), moments: Moments::system(), json: args.json };
+    let config = args.database.parse().map_err(Failure::usage)?;
+    let database = Database::open(&dir, &config, COMMAND_CONNECTIONS).await?;
+    let keys = Keys { stores: database.backends(), moments: Moments::system(), json: args.json };
     let org = match args.org {
         Some(org) => org,
         None => keys.stores.org_store.default_org(OrgId::from_uuid(keys.moments.uuid()), keys.moments.now()).await?,

@@ -8,6 +8,7 @@ mod inspect;
 mod keys;
 mod output;
 mod remap;
+mod rotate;
 mod section;
 mod serve;
 mod workbench;

@@ -38,6 +38,7 @@ fn announce(config: &ServerConfig, server: &ServerHandle, json: bool) -> Result<
             "docs": format!("{url}/docs"),
             "openapi": format!("{url}/openapi.json"),
             "data_dir": config.data_dir,
+            "database": config.database.to_string(),
             "auth": if server.open_to.is_some() { "none" } else { "keys" },
             "version": env!("CARGO_PKG_VERSION"),
         });
@@ -53,6 +54,7 @@ fn announce(config: &ServerConfig, server: &ServerHandle, json: bool) -> Result<
         format!("  docs     {url}/docs"),
         format!("  openapi  {url}/openapi.json"),
         format!("  data     {}", config.data_dir.display()),
+        format!("  database {}", config.database),
         format!("  auth     {}", auth(server.open_to)),
         format!("  model    {model}"),
     ];

@@ -19,6 +19,7 @@ mod completion;
 mod connections;
 mod contracts;
 mod crash;
+mod databases;
 mod definition;
 mod driver_components;
 mod egress;

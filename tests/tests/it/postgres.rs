@@ -217,6 +217,31 @@ async fn a_text_with_a_nul_is_refused_as_the_callers_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_at_a_time_runs_the_turns() {
+    let database = new_database().await;
+    let (one, two) = (open(&database).await, open(&database).await);
+    let claim = one.claim_turns().await.expect("an answer").expect("nobody has it");
+    assert!(two.claim_turns().await.expect("an answer").is_none());
+    assert!(one.claim_turns().await.expect("an answer").is_none(), "it is not shared within a process either");
+    drop(claim);
+    while two.claim_turns().await.expect("an answer").is_none() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_schema_is_told_and_not_changed() {
+    let database = new_database().await;
+    let url: PostgresUrl = database.parse().expect("a URL");
+    let before = PostgresStore::schema(&url).await.expect("a schema");
+    assert_eq!(before.applied, 0);
+    assert!(query(&database, "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'").await.is_empty());
+    open(&database).await;
+    let after = PostgresStore::schema(&url).await.expect("a schema");
+    assert_eq!((after.applied, after.known), (before.known, before.known));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_store_is_unavailable() {
     let store = open(&new_database().await).await;
     for _ in 0..2 {

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgPool, PgPoolOptions, Postgres};
-use sqlx::{AssertSqlSafe, Transaction};
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, Postgres};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Transaction};
 
 use super::error::{is_connection_lost, store_error};
-use super::migrate::migrate;
+use super::migrate::{migrate, status};
 use super::url::PostgresUrl;
-use crate::store::StoreResult;
 use crate::store::lock::Lock;
+use crate::store::{SchemaStatus, StoreResult};
 
 /// How long a call waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,6 +39,26 @@ impl Db {
         let pool = pool.connect_with(options).await.map_err(store_error)?;
         migrate(&mut *pool.acquire().await.map_err(store_error)?).await?;
         Ok(Self { pool })
+    }
+
+    /// How far the schema is.
+    pub(super) async fn schema(url: &PostgresUrl) -> StoreResult<SchemaStatus> {
+        let mut connection = url.options().application_name("everwit").connect().await.map_err(store_error)?;
+        let status = status(&mut connection).await?;
+        connection.close().await.map_err(store_error)?;
+        Ok(status)
+    }
+
+    /// A connection that holds a lock for as long as it lives; none if another one has the lock.
+    pub(super) async fn holding(&self, lock: i64) -> StoreResult<Option<PgConnection>> {
+        let mut connection = self.reader().await?.detach();
+        let query = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(lock);
+        let held: bool = query.fetch_one(&mut connection).await.map_err(store_error)?;
+        if held {
+            return Ok(Some(connection));
+        }
+        connection.close().await.map_err(store_error)?;
+        Ok(None)
     }
 
     pub(super) async fn close(&self) {
@@ -78,6 +98,7 @@ impl Writer<'_> {
     async fn try_begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
         // One message to the database for both statements.
         let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({})", self.lock);
+        tracing::trace!("a transaction begins");
         self.pool.begin_with(AssertSqlSafe(begin)).await
     }
 }

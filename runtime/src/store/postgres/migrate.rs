@@ -4,7 +4,7 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
 use super::error::store_error;
-use crate::store::migration::{Migration, pending};
+use crate::store::migration::{Migration, SchemaStatus, pending};
 use crate::store::{StoreError, StoreResult};
 
 /// All migrations in order.
@@ -19,14 +19,22 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
 /// number is "EVWT", and no other lock of ours is that small.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(1163286356)";
 
+/// How far the schema is; changes nothing.
+pub(super) async fn status(connection: &mut PgConnection) -> StoreResult<SchemaStatus> {
+    let known = if is_ours(connection).await? { applied(connection).await? } else { Vec::new() };
+    SchemaStatus::of(MIGRATIONS, &known)
+}
+
 /// Brings the schema up to date.
 pub(super) async fn migrate(connection: &mut PgConnection) -> StoreResult<()> {
     let mut tx = connection.begin_with(BEGIN).await.map_err(store_error)?;
-    claim_schema(&mut tx).await?;
-    let known: Vec<(i64, String)> = sqlx::query_as("SELECT version, checksum FROM everwit_migrations ORDER BY version")
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(store_error)?;
+    if !is_ours(&mut tx).await? {
+        sqlx::raw_sql("CREATE TABLE everwit_migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL)")
+            .execute(&mut *tx)
+            .await
+            .map_err(store_error)?;
+    }
+    let known = applied(&mut tx).await?;
     for migration in pending(MIGRATIONS, &known)? {
         sqlx::raw_sql(migration.sql).execute(&mut *tx).await.map_err(store_error)?;
         sqlx::query("INSERT INTO everwit_migrations (version, name, checksum) VALUES ($1, $2, $3)")
@@ -40,8 +48,13 @@ pub(super) async fn migrate(connection: &mut PgConnection) -> StoreResult<()> {
     tx.commit().await.map_err(store_error)
 }
 
-/// Makes an empty schema ours and refuses that of another program.
-async fn claim_schema(connection: &mut PgConnection) -> StoreResult<()> {
+async fn applied(connection: &mut PgConnection) -> StoreResult<Vec<(i64, String)>> {
+    let query = sqlx::query_as("SELECT version, checksum FROM everwit_migrations ORDER BY version");
+    query.fetch_all(connection).await.map_err(store_error)
+}
+
+/// Whether the schema is ours rather than empty; that of another program is refused.
+async fn is_ours(connection: &mut PgConnection) -> StoreResult<bool> {
     let (ours, tables): (bool, i64) = sqlx::query_as(concat!(
         "SELECT count(*) FILTER (WHERE tablename = 'everwit_migrations') > 0, count(*) ",
         "FROM pg_catalog.pg_tables WHERE schemaname = current_schema()"
@@ -49,17 +62,10 @@ async fn claim_schema(connection: &mut PgConnection) -> StoreResult<()> {
     .fetch_one(&mut *connection)
     .await
     .map_err(store_error)?;
-    if ours {
-        return Ok(());
-    }
-    if tables != 0 {
+    if !ours && tables != 0 {
         return Err(StoreError::Incompatible("its schema has tables of another program; give Everwit a database of its own".to_owned()));
     }
-    sqlx::raw_sql("CREATE TABLE everwit_migrations (version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL)")
-        .execute(&mut *connection)
-        .await
-        .map_err(store_error)?;
-    Ok(())
+    Ok(ours)
 }
 
 #[cfg(test)]

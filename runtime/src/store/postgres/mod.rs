@@ -18,11 +18,21 @@ mod sql;
 pub mod testing;
 mod url;
 
+use sqlx::postgres::PgConnection;
+
 use self::db::Db;
-use super::StoreResult;
+use super::{SchemaStatus, StoreResult};
 use PostgresStore as Store;
 
 pub use self::url::PostgresUrl;
+
+/// Whoever has this lock runs the turns: "EVWR", and no lock of a write is that small.
+const TURNS_LOCK: i64 = 0x4556_5752;
+
+/// The right to run turns, see [`PostgresStore::claim_turns`].
+pub struct TurnsClaim {
+    _connection: PgConnection,
+}
 
 /// Keeps everything in a PostgreSQL database.
 pub struct PostgresStore {
@@ -39,6 +49,24 @@ impl PostgresStore {
     /// `Incompatible` if it was written by a newer version or by another program.
     pub async fn open(url: &PostgresUrl, max_connections: u32) -> StoreResult<Self> {
         Ok(Self { db: Db::open(url, max_connections).await? })
+    }
+
+    /// How far the schema of the database is; changes nothing.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub async fn schema(url: &PostgresUrl) -> StoreResult<SchemaStatus> {
+        Db::schema(url).await
+    }
+
+    /// Takes the right to run turns of this database, which one claim at a time has: until it is
+    /// dropped or its connection ends, with the process at the latest. None if another one has it.
+    /// Beyond that, fences keep each log whole.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database does not answer.
+    pub async fn claim_turns(&self) -> StoreResult<Option<TurnsClaim>> {
+        Ok(self.db.holding(TURNS_LOCK).await?.map(|connection| TurnsClaim { _connection: connection }))
     }
 
     /// Waits for what is running and closes all connections. Calls after it are `Unavailable`.

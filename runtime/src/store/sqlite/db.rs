@@ -92,12 +92,13 @@ impl Writer<'_> {
         if connection.ping().await.is_err() || connection.is_in_transaction() {
             *connection = connect(self.options).await.map_err(store_error)?;
         }
+        tracing::trace!("a transaction begins");
         connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)
     }
 }
 
 /// Creates the file, for its owner only, if it does not exist.
-async fn create(path: &Path) -> StoreResult<()> {
+pub(super) async fn create(path: &Path) -> StoreResult<()> {
     let mut options = tokio::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -6,7 +6,7 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::store_error;
-use crate::store::migration::{Migration, pending};
+use crate::store::migration::{Migration, SchemaStatus, pending};
 use crate::store::{StoreError, StoreResult};
 
 /// All migrations in order.
@@ -100,15 +100,16 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> StoreResult<()
     tx.commit().await.map_err(store_error)
 }
 
+/// How far the schema is; changes nothing.
+pub(super) async fn status(connection: &mut SqliteConnection) -> StoreResult<SchemaStatus> {
+    let known = if is_ours(connection).await? { applied(connection).await? } else { Vec::new() };
+    SchemaStatus::of(MIGRATIONS, &known)
+}
+
 /// Makes an empty file ours and refuses the database of another program.
 async fn claim_file(connection: &mut SqliteConnection) -> StoreResult<()> {
-    let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(store_error)?;
-    if application == APPLICATION_ID {
+    if is_ours(connection).await? {
         return Ok(());
-    }
-    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await.map_err(store_error)?;
-    if application != 0 || tables != 0 {
-        return Err(StoreError::Incompatible("the file is the SQLite database of another program".to_owned()));
     }
     sqlx::raw_sql(concat!(
         "PRAGMA application_id = 0x45565754; ",
@@ -118,6 +119,17 @@ async fn claim_file(connection: &mut SqliteConnection) -> StoreResult<()> {
     .await
     .map_err(store_error)?;
     Ok(())
+}
+
+/// Whether the file is ours rather than empty.
+async fn is_ours(connection: &mut SqliteConnection) -> StoreResult<bool> {
+    let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(store_error)?;
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await.map_err(store_error)?;
+    match application {
+        APPLICATION_ID => Ok(true),
+        0 if tables == 0 => Ok(false),
+        _ => Err(StoreError::Incompatible("the file is the SQLite database of another program".to_owned())),
+    }
 }
 
 async fn applied(connection: &mut SqliteConnection) -> StoreResult<Vec<(i64, String)>> {

@@ -9,6 +9,7 @@
 mod dialect;
 mod db;
 mod error;
+mod file;
 mod migrate;
 #[path = "../sql/mod.rs"]
 mod sql;
@@ -18,7 +19,7 @@ mod tests;
 use std::path::Path;
 
 use self::db::Db;
-use super::StoreResult;
+use super::{SchemaStatus, StoreResult};
 
 use SqliteStore as Store;
 
@@ -38,6 +39,31 @@ impl SqliteStore {
     /// it is no database.
     pub async fn open(path: &Path) -> StoreResult<Self> {
         Ok(Self { db: Db::open(path).await? })
+    }
+
+    /// How far the schema of a database file is; changes nothing.
+    ///
+    /// # Errors
+    /// As for [`Self::open`], and `Unavailable` if there is no file.
+    pub async fn schema(path: &Path) -> StoreResult<SchemaStatus> {
+        file::schema(path).await
+    }
+
+    /// Writes a copy of a database to a file that must not exist, while others use the database:
+    /// the copy is the database of one moment, in one file, readable by its owner only.
+    ///
+    /// # Errors
+    /// `Invalid` if the target exists, `Unavailable` if a file cannot be read or written.
+    pub async fn back_up(from: &Path, to: &Path) -> StoreResult<()> {
+        file::back_up(from, to).await
+    }
+
+    /// Reads a whole database file and says how far its schema is. Changes nothing.
+    ///
+    /// # Errors
+    /// `Corrupt` with what SQLite finds broken; otherwise as for [`Self::schema`].
+    pub async fn verify(path: &Path) -> StoreResult<SchemaStatus> {
+        file::verify(path).await
     }
 
     /// Waits for what is running, writes the log back into the file and closes it. Calls after

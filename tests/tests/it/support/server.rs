@@ -81,7 +81,7 @@ impl Server {
             command.arg("--llmsim-script").arg(path);
         }
         command.args(&options.args);
-        let log = File::options().create(true).append(true).open(home.path().join("server.log")).expect("the log is opened");
+        let log = File::options().create(true).append(true).open(log_file(&home)).expect("the log is opened");
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the server starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
         let line = tokio::time::timeout(START_LIMIT, lines.next_line()).await.expect("the server starts in time");
@@ -151,6 +151,11 @@ impl Server {
         data_dir(&self.home)
     }
 
+    /// Where it logs.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        log_file(&self.home)
+    }
+
     /// What it logged.
     pub(crate) fn log(&self) -> String {
         read_log(&self.home)
@@ -176,8 +181,12 @@ fn data_dir(home: &TempDir) -> PathBuf {
     home.path().join("data")
 }
 
+fn log_file(home: &TempDir) -> PathBuf {
+    home.path().join("server.log")
+}
+
 fn read_log(home: &TempDir) -> String {
-    std::fs::read_to_string(home.path().join("server.log")).unwrap_or_default()
+    std::fs::read_to_string(log_file(home)).unwrap_or_default()
 }
 
 /// Permission bits of a path.

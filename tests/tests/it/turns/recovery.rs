@@ -154,19 +154,15 @@ async fn outages_and_lost_replies_are_survived() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_leaves_a_turn_open_in_a_long_outage_and_the_next_submission_takes_it_up() {
+async fn a_turn_goes_on_by_itself_after_a_long_outage() {
     let rig = Rig::new(LlmSimConfig::echo()).await;
     let mut backends = rig.platform.backends.clone();
     backends.log = FaultyLog::new(backends.log, Fault::Outage(20));
     let platform = TurnPlatform { backends, ..rig.platform.clone() };
     let engine = EmbeddedEngine::new(platform, 1);
     rig.go(&engine, "one").await;
-    assert_eq!(rig.log().open_turns(rig.org, rig.session).await.unwrap().len(), 1);
-    for text in ["two", "three", "four"] {
-        rig.go(&engine, text).await;
-    }
     assert_eq!(rig.log().open_turns(rig.org, rig.session).await.unwrap(), []);
-    assert_eq!(rig.last_text().await, "four");
+    assert_eq!(rig.last_text().await, "one");
 }
 
 #[tokio::test]

@@ -1,0 +1,134 @@
+//! Where the data is: in a SQLite file of the data directory, or in a PostgreSQL database.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use everwit_runtime::store::postgres::{PostgresStore, PostgresUrl, TurnsClaim};
+use everwit_runtime::store::sqlite::SqliteStore;
+use everwit_runtime::store::{RuntimeBackends, SchemaStatus, StoreResult};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::data_dir::DataDir;
+use crate::error::AppError;
+
+/// Connections of a command.
+pub(crate) const COMMAND_CONNECTIONS: u32 = 2;
+/// How long a start waits for the server before it to let the turns go: PostgreSQL notices the
+/// end of a process at once, that of a machine only later.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
+const CLAIM_RETRY: Duration = Duration::from_millis(200);
+
+/// Options of commands that work on the database.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct DatabaseArgs {
+    /// PostgreSQL database to keep the data in, as postgres://USER:PASSWORD@HOST:PORT/DATABASE;
+    /// without it, the data directory has a SQLite file. Better given by the environment than by
+    /// the flag.
+    #[arg(long, global = true, env = "EVERWIT_DATABASE", hide_env_values = true, value_name = "URL")]
+    database: Option<SecretString>,
+}
+
+impl DatabaseArgs {
+    /// What they say.
+    ///
+    /// # Errors
+    /// What is wrong, without the password.
+    pub(crate) fn parse(&self) -> Result<DatabaseConfig, String> {
+        let Some(url) = &self.database else { return Ok(DatabaseConfig::Sqlite) };
+        url.expose_secret().parse().map(DatabaseConfig::Postgres).map_err(|error| format!("--database: {error}"))
+    }
+}
+
+/// Which database to use.
+#[derive(Debug, Clone, Default)]
+pub enum DatabaseConfig {
+    /// The SQLite file `everwit.db` of the data directory.
+    #[default]
+    Sqlite,
+    /// A PostgreSQL database. The data directory has only the master key, unless that is
+    /// configured, and what can be made again.
+    Postgres(PostgresUrl),
+}
+
+impl fmt::Display for DatabaseConfig {
+    /// Without credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite => f.write_str("SQLite"),
+            Self::Postgres(url) => url.fmt(f),
+        }
+    }
+}
+
+impl DatabaseConfig {
+    /// How far the schema is; changes nothing.
+    ///
+    /// # Errors
+    /// If the database cannot be read, or is not of this program.
+    pub(crate) async fn schema(&self, dir: &DataDir) -> StoreResult<SchemaStatus> {
+        match self {
+            Self::Sqlite => SqliteStore::schema(&dir.database()).await,
+            Self::Postgres(url) => PostgresStore::schema(url).await,
+        }
+    }
+}
+
+/// An open database.
+pub(crate) enum Database {
+    Sqlite(Arc<SqliteStore>),
+    Postgres(Arc<PostgresStore>),
+}
+
+impl Database {
+    /// Opens the database and brings its schema up to date.
+    ///
+    /// # Errors
+    /// If it cannot be used.
+    pub(crate) async fn open(dir: &DataDir, config: &DatabaseConfig, connections: u32) -> StoreResult<Self> {
+        Ok(match config {
+            DatabaseConfig::Sqlite => Self::Sqlite(Arc::new(SqliteStore::open(&dir.database()).await?)),
+            DatabaseConfig::Postgres(url) => Self::Postgres(Arc::new(PostgresStore::open(url, connections).await?)),
+        })
+    }
+
+    /// All its stores.
+    pub(crate) fn backends(&self) -> RuntimeBackends {
+        match self {
+            Self::Sqlite(store) => RuntimeBackends::from_store(store.clone()),
+            Self::Postgres(store) => RuntimeBackends::from_store(store.clone()),
+        }
+    }
+
+    /// Takes the right to run turns, which one process of a database has; that of a SQLite file
+    /// comes with the lock of its data directory.
+    ///
+    /// # Errors
+    /// If another process has it and keeps it.
+    pub(crate) async fn claim_turns(&self) -> Result<Option<TurnsClaim>, AppError> {
+        let Self::Postgres(store) = self else { return Ok(None) };
+        let deadline = Instant::now() + CLAIM_PATIENCE;
+        loop {
+            match store.claim_turns().await? {
+                Some(claim) => return Ok(Some(claim)),
+                None if Instant::now() > deadline => return Err(AppError::TurnsTaken),
+                None => tokio::time::sleep(CLAIM_RETRY).await,
+            }
+        }
+    }
+
+    /// Closes it.
+    ///
+    /// # Errors
+    /// If what is in memory cannot be written.
+    pub(crate) async fn close(&self) -> StoreResult<()> {
+        match self {
+            Self::Sqlite(store) => store.close().await,
+            Self::Postgres(store) => {
+                store.close().await;
+                Ok(())
+            }
+        }
+    }
+}
