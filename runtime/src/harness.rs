@@ -18,7 +18,9 @@ pub struct CapabilityConfig {
     /// Capability id.
     #[serde(rename = "ref")]
     pub id: String,
-    /// Configuration, valid against the capability's schema; none means `{}`.
+    /// Configuration, valid against the capability's schema; none means `{}`. Over HTTP, "[redacted]"
+    /// stands for what the schema marks as `writeOnly`, which is never answered; sent back in a change,
+    /// it keeps the stored value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub config: Option<Value>,

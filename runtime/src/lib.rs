@@ -1,9 +1,5 @@
 //! Everwit's runtime: durable agents whose capabilities and model drivers are native code or
-//! sandboxed WebAssembly components. It knows no HTTP server.
-//!
-//! # Embedding
-//!
-//! A conversation inside another program needs no server and no database:
+//! sandboxed WebAssembly components. It needs no server and no database:
 //!
 //! ```
 //! use everwit_runtime::driver::llmsim::LlmSimConfig;
@@ -28,16 +24,14 @@
 //! # }
 //! ```
 //!
-//! The simulated model takes the place of one that costs money; `default_model` and
-//! `driver_registry` set another. Own tools implement [`Capability`]; own stores implement the
-//! traits of [`store`].
+//! `default_model` and `driver_registry` set another model. Own tools implement [`Capability`], own stores
+//! the traits of [`store`].
 //!
 //! # Components
 //!
-//! `component_file` gives agents the tools of a WebAssembly component, with a grant and limits. It
-//! is compiled in a child process of the program itself, because compiling has no bound on time and
-//! memory and cannot be stopped. `main` therefore begins with one line, before the async runtime
-//! starts:
+//! `component_file` gives agents the tools of a WebAssembly component, with a grant and limits. It is
+//! compiled in a child process of the program itself, because compiling has no bound on time and memory.
+//! `main` therefore begins with one line, before the async runtime starts:
 //!
 //! ```no_run
 //! # #[cfg(feature = "sandbox")]
@@ -55,8 +49,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! A program without that line is not started a second time: its components are refused, and the
-//! refusal says what to add.
+//! Without that line components are refused, and the refusal says what to add.
 //!
 //! # Features
 //!
@@ -65,6 +58,7 @@
 //! | `sandbox` (default) | WebAssembly components |
 //! | `drivers` | the native model drivers of the known vendors |
 //! | `builtins` | the native capabilities that ship with the runtime |
+//! | `oauth` | connections of users over OAuth 2 |
 //! | `sqlite` | stores in an SQLite file |
 //! | `openapi` | `utoipa::ToSchema` for the types of an HTTP API |
 //! | `testing` | the contract suite of the stores, and other doubles |
@@ -122,4 +116,6 @@ pub use store::{
     RuntimeAgentStore, RuntimeBackends, RuntimeFileStore, RuntimeHarnessStore, RuntimeMessageStore, RuntimeProviderStore,
     RuntimeSessionStore,
 };
-pub use turn::{ContextReport, assemble_turn_context, context_report, inspect_turn_context, messages_from_events};
+pub use turn::{
+    ContextReport, RuntimeAgent, TurnContext, assemble_turn_context, context_report, inspect_turn_context, messages_from_events,
+};

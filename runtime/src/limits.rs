@@ -18,6 +18,10 @@ pub const MAX_TOOL_CALLS_PER_STEP: usize = 16;
 pub const DEFAULT_MAX_ITERATIONS: u32 = 100;
 /// Wall-clock time of one turn, in seconds.
 pub const MAX_TURN_SECONDS: u64 = 1_800;
+/// How long a turn waits for somebody outside (an answer, an approval, a client's tool, a connection) if
+/// nobody says otherwise, in seconds: a week, so that a question asked before a weekend is still there
+/// after it.
+pub const DEFAULT_WAIT_SECONDS: u64 = 7 * 24 * 3_600;
 /// Text of one user message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 /// Messages that wait for a running turn of the same session.

@@ -13,6 +13,7 @@ use clap::{Args, FromArgMatches as _};
 use everwit_runtime::connection::GenericConnectionProvider;
 use everwit_runtime::driver::llmsim::LlmSimConfig;
 use everwit_runtime::egress::PrivateTarget;
+use everwit_runtime::limits::DEFAULT_WAIT_SECONDS;
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -48,6 +49,10 @@ pub(crate) struct ServeArgs {
     /// How long the end waits for running steps.
     #[arg(long, env = "EVERWIT_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS")]
     drain_seconds: String,
+    /// How long a turn waits for an answer, an approval, a client's tool or a connection before it goes
+    /// on without.
+    #[arg(long, env = "EVERWIT_MAX_WAIT_HOURS", default_value = "168", value_name = "HOURS")]
+    max_wait_hours: String,
     /// URL at which browsers reach this server, for third parties to send them back to. Default: the
     /// address, if it is a loopback one.
     #[arg(long, env = "EVERWIT_PUBLIC_URL", value_name = "URL")]
@@ -110,6 +115,9 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// How long the end waits for running steps, at most an hour. Default: 25 seconds.
     pub drain: Duration,
+    /// How long a turn waits for somebody outside before it goes on without, an hour to a year. Default: a
+    /// week.
+    pub max_wait: Duration,
     /// URL at which browsers reach it, for third parties to send them back to. Default: the address,
     /// if it is a loopback one; without it, nobody can connect over OAuth.
     pub public_url: Option<Url>,
@@ -145,6 +153,8 @@ pub struct DurableWorkerConfig {
     pub max_calls: usize,
     /// How long the end waits for running steps, at most an hour.
     pub drain: Duration,
+    /// How long a turn waits for somebody outside before it goes on without, an hour to a year.
+    pub max_wait: Duration,
     /// Connection providers beside the platform definition's.
     pub connection_providers: Vec<GenericConnectionProvider>,
     /// How to start the process that compiles components.
@@ -160,6 +170,7 @@ pub(crate) struct EngineConfig {
     pub(crate) max_turns: usize,
     pub(crate) max_calls: usize,
     pub(crate) drain: Duration,
+    pub(crate) max_wait: Duration,
     pub(crate) connection_providers: Vec<GenericConnectionProvider>,
     pub(crate) compiler: CompilerCommand,
 }
@@ -169,6 +180,7 @@ const CALLS: (usize, usize) = (1, 1_000);
 const CONNECTIONS: (usize, usize) = (1, 100_000);
 const DATABASE_CONNECTIONS: (usize, usize) = (2, 1_000);
 const DRAIN_SECONDS: (usize, usize) = (0, 3_600);
+const WAIT_HOURS: (usize, usize) = (1, 366 * 24);
 
 impl Default for ServerConfig {
     /// The defaults, whatever the environment says.
@@ -184,6 +196,7 @@ impl Default for ServerConfig {
             max_calls: 16,
             max_connections: 1_024,
             drain: Duration::from_secs(25),
+            max_wait: Duration::from_secs(DEFAULT_WAIT_SECONDS),
             public_url: None,
             connection_providers: Vec::new(),
             role: ServerRole::All,
@@ -228,6 +241,7 @@ impl ServerConfig {
             max_turns: self.max_turns,
             max_calls: self.max_calls,
             drain: self.drain,
+            max_wait: self.max_wait,
             connection_providers: self.connection_providers.clone(),
             compiler: self.compiler.clone(),
         }
@@ -263,6 +277,7 @@ impl DurableWorkerConfig {
             max_turns: self.max_turns,
             max_calls: self.max_calls,
             drain: self.drain,
+            max_wait: self.max_wait,
             connection_providers: self.connection_providers.clone(),
             compiler: self.compiler.clone(),
         }
@@ -280,6 +295,7 @@ impl From<ServerConfig> for DurableWorkerConfig {
             max_turns: server.max_turns,
             max_calls: server.max_calls,
             drain: server.drain,
+            max_wait: server.max_wait,
             connection_providers: server.connection_providers,
             compiler: server.compiler,
             encryption: server.encryption,
@@ -295,11 +311,18 @@ impl EngineConfig {
         if self.drain > Duration::from_secs(DRAIN_SECONDS.1 as u64) {
             problems.push(format!("drain is {:?}; it must be at most {} seconds", self.drain, DRAIN_SECONDS.1));
         }
+        if !(hours(WAIT_HOURS.0)..=hours(WAIT_HOURS.1)).contains(&self.max_wait) {
+            problems.push(format!("max_wait is {:?}; it must be between {} and {} hours", self.max_wait, WAIT_HOURS.0, WAIT_HOURS.1));
+        }
         for provider in &self.connection_providers {
             problems.extend(provider.problems().into_iter().map(|problem| format!("connection provider {:?}: {problem}", provider.id)));
         }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
     }
+}
+
+fn hours(count: usize) -> Duration {
+    Duration::from_secs(count as u64 * 3_600)
 }
 
 fn within(problems: &mut Vec<String>, what: &str, value: usize, (least, most): (usize, usize)) {
@@ -349,6 +372,7 @@ impl ServeArgs {
             DatabaseConfig::default()
         });
         let drain = number(&mut problems, "--drain-seconds", &self.drain_seconds, DRAIN_SECONDS);
+        let wait = number(&mut problems, "--max-wait-hours", &self.max_wait_hours, WAIT_HOURS);
         let llmsim = read_json(&mut problems, "--llmsim-script", self.llmsim_script.as_deref());
         let connection_providers = read_json(&mut problems, "--connection-providers", self.connection_providers.as_deref());
         let public_url = self.public_url.as_ref().and_then(|url| public_url(&mut problems, url));
@@ -371,6 +395,7 @@ impl ServeArgs {
             max_calls,
             max_connections,
             drain: Duration::from_secs(drain as u64),
+            max_wait: hours(wait),
             public_url,
             connection_providers: connection_providers.unwrap_or_default(),
             encryption: self.encryption.clone(),
@@ -507,9 +532,10 @@ mod tests {
             max_connections: 0,
             database_connections: 1,
             drain: Duration::MAX,
+            max_wait: Duration::ZERO,
             ..ServerConfig::default()
         };
         let ConfigError(problems) = config.check().unwrap_err();
-        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert_eq!(problems.len(), 6, "{problems:#?}");
     }
 }

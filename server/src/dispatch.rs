@@ -48,7 +48,7 @@ impl Dispatcher {
             (id, executors.all.len() == 1)
         };
         let taken_up = if is_first { open } else { Vec::new() };
-        taken_up.iter().for_each(|&(org, session)| self.give(org, session));
+        taken_up.iter().for_each(|&(org, session)| self.give(org, session, EmbeddedEngine::resume));
         // What was submitted since the sessions were read has found the executor itself.
         Ok((id, taken_up.len()))
     }
@@ -64,7 +64,11 @@ impl Dispatcher {
             !executors.all.is_empty()
         };
         if others {
-            self.log.sessions_with_open_turns().await?.into_iter().for_each(|(org, session)| self.give(org, session));
+            self.log
+                .sessions_with_open_turns()
+                .await?
+                .into_iter()
+                .for_each(|(org, session)| self.give(org, session, EmbeddedEngine::resume));
         }
         Ok(())
     }
@@ -73,21 +77,21 @@ impl Dispatcher {
         self.executors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a session to whoever works on it, or else to the one with the least to do.
-    fn give(&self, org: OrgId, session: SessionId) {
+    /// Gives a session to whoever works on it, or else to the one with the least to do, in this way.
+    fn give(&self, org: OrgId, session: SessionId, take_up: fn(&EmbeddedEngine, OrgId, SessionId) -> Result<(), Error>) {
         // Under the lock: of two who give the same session at once, the second finds the first's
         // choice at work.
         let executors = self.executors();
         if let Some((_, owner)) = executors.all.iter().find(|(_, engine)| engine.works_on(org, session)) {
             // An owner that drains refuses; the session is given to another once it has left.
-            if let Err(error) = owner.take_up(org, session) {
+            if let Err(error) = take_up(owner, org, session) {
                 tracing::debug!(%error, %session, "the session's executor ends; another one will take the session up");
             }
             return;
         }
         let mut candidates: Vec<&EmbeddedEngine> = executors.all.iter().map(|(_, engine)| engine).collect();
         candidates.sort_by_key(|engine| engine.load());
-        if !candidates.into_iter().any(|engine| engine.take_up(org, session).is_ok()) {
+        if !candidates.into_iter().any(|engine| take_up(engine, org, session).is_ok()) {
             tracing::info!(%session, "nobody runs turns here; the session's turns wait for a worker");
         }
     }
@@ -102,7 +106,7 @@ impl Dispatcher {
 #[async_trait]
 impl Engine for Dispatcher {
     async fn submit(&self, turn: TurnKey) -> Result<(), Error> {
-        self.give(turn.org, turn.session);
+        self.give(turn.org, turn.session, EmbeddedEngine::take_up);
         Ok(())
     }
 
@@ -112,7 +116,7 @@ impl Engine for Dispatcher {
         }
         let open = self.log.request_cancel(turn.org, turn.session, turn.turn).await?;
         if open {
-            self.give(turn.org, turn.session);
+            self.give(turn.org, turn.session, EmbeddedEngine::take_up);
         }
         Ok(open)
     }

@@ -60,6 +60,7 @@ impl Assembled {
             clock: site.moments.clock.clone(),
             ids: site.moments.ids.clone(),
             driver_host: Arc::new(driver_host),
+            wait_limit: config.max_wait,
             egress,
         };
         Ok(Self { platform, components, connections, turns })

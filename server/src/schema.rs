@@ -1,11 +1,13 @@
 //! Judging JSON values by JSON Schemas.
 
+use everwit_runtime::capability::has_secrets;
 use jsonschema::PatternOptions;
 use serde_json::Value;
 
 /// Violations that one judgement lists.
 const MAX_VIOLATIONS: usize = 100;
-/// Longest text of a violation, in characters; the value itself may be part of it.
+/// Longest text of a violation, in characters; the value itself may be part of it, unless the schema
+/// marks a secret.
 const MAX_DETAIL_CHARACTERS: usize = 500;
 
 /// Where a value breaks its schema.
@@ -27,8 +29,11 @@ pub(crate) fn violations(schema: &Value, value: &Value) -> Vec<Violation> {
         }
     };
     let violations = validator.iter_errors(value).take(MAX_VIOLATIONS);
-    let violation =
-        |error: jsonschema::ValidationError<'_>| Violation { pointer: error.instance_path().to_string(), detail: cut(&error.to_string()) };
+    let quotes = !has_secrets(schema);
+    let violation = |error: jsonschema::ValidationError<'_>| {
+        let detail = if quotes { error.to_string() } else { error.masked().to_string() };
+        Violation { pointer: error.instance_path().to_string(), detail: cut(&detail) }
+    };
     let mut violations: Vec<_> = violations.map(violation).collect();
     // The validator's order is that of its own maps.
     violations.sort();
@@ -51,6 +56,13 @@ mod tests {
         let pointers: Vec<_> = violations(&schema, &json!({"n": "x"})).into_iter().map(|violation| violation.pointer).collect();
         assert_eq!(pointers, ["", "/n"]);
         assert_eq!(violations(&schema, &json!({"m": 1})), []);
+    }
+
+    #[test]
+    fn a_secret_is_not_quoted() {
+        let schema = json!({"properties": {"key": {"type": "string", "minLength": 20, "writeOnly": true}}});
+        let [violation] = violations(&schema, &json!({"key": "hush"})).try_into().unwrap();
+        assert!(violation.pointer == "/key" && !violation.detail.contains("hush") && violation.detail.contains("20"), "{violation:?}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use builtin::{
     SessionCapability, SessionFileSystemCapability, SessionStorageCapability, StatelessTodoListCapability, TestMathCapability,
     TestWeatherCapability, ToolApprovalCapability, WebFetchCapability,
 };
-pub use config::redact_config;
+pub use config::{REDACTED, has_secrets, redact_config, restore_config};
 pub use outcome::{CallError, Failure, LogLine, StopKind, Stopped, ToolOutcome, ToolOutput};
 pub use registry::CapabilityRegistry;
 pub use rules::{CompactionRule, RepetitionRule, TurnRules};
@@ -159,7 +159,7 @@ pub trait Capability: Send + Sync {
     }
 
     /// JSON Schema of its configuration; none accepts anything. What it marks with
-    /// `"writeOnly": true` is kept out of reports, see [`redact_config`].
+    /// `"writeOnly": true` is kept out of reports and of the answers of an API, see [`redact_config`].
     fn config_schema(&self) -> Option<&Value> {
         None
     }
@@ -168,7 +168,8 @@ pub trait Capability: Send + Sync {
     /// configuration is written and when a turn begins; must not block.
     ///
     /// # Errors
-    /// What is wrong with it, as sentences for the person who wrote it.
+    /// What is wrong with it, as sentences for the person who wrote it. They must not quote what the
+    /// schema marks as a secret.
     fn validate_config(&self, _config: &Value) -> Result<(), Vec<String>> {
         Ok(())
     }
@@ -193,6 +194,15 @@ pub trait Capability: Send + Sync {
     /// never reach [`Self::call_tool`]: the turn waits for their results instead.
     fn settled_by(&self, _tool: &str) -> SettledBy {
         SettledBy::Capability
+    }
+
+    /// Holds a person's answer to a call of a tool that is [`SettledBy::Person`] against what the call
+    /// asks, before it is stored.
+    ///
+    /// # Errors
+    /// Everything that does not fit.
+    fn check_answer(&self, _tool: &str, _arguments: &Value, _answer: &Value) -> Result<(), Vec<AnswerProblem>> {
+        Ok(())
     }
 
     /// Checks what a schema cannot say about the arguments of a call, before anybody is asked about it
@@ -231,6 +241,15 @@ pub trait CapabilitySource: Send + Sync {
     /// # Errors
     /// Those of the store and the sandbox.
     async fn find_pinned(&self, org: OrgId, pin: &PinnedCapability) -> Result<Option<Arc<dyn Capability>>, Error>;
+}
+
+/// Where an answer does not fit what was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerProblem {
+    /// JSON Pointer into the answer; empty for the whole of it.
+    pub place: String,
+    /// What is wrong there, as a sentence for who answers.
+    pub problem: String,
 }
 
 /// Circumstances of an addition to a prompt.

@@ -11,6 +11,7 @@ mod desk;
 mod egress;
 mod form;
 mod generic;
+#[cfg_attr(not(feature = "oauth"), expect(dead_code, reason = "nothing is exchanged without the protocol"))]
 mod oauth;
 mod record;
 mod refresh;

@@ -9,10 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use super::waits::Waits;
 use super::{Engine, TurnKey};
 use crate::error::{Error, ErrorKind};
 use crate::id::{OrgId, SessionId, TurnId};
@@ -26,24 +27,30 @@ pub struct EmbeddedEngine {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    platform: TurnPlatform,
+pub(super) struct Inner {
+    pub(super) platform: TurnPlatform,
     slots: Semaphore,
-    tasks: TaskTracker,
-    drain: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    pub(super) drain: CancellationToken,
     sessions: Mutex<HashMap<SessionKey, Worker>>,
+    pub(super) waits: Arc<Waits>,
+    /// Cancelled when this goes.
+    pub(super) gone: CancellationToken,
+    _gone: DropGuard,
 }
 
 /// How long a session rests when the store did not answer, beyond the tries of each call.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
-type SessionKey = (OrgId, SessionId);
+pub(super) type SessionKey = (OrgId, SessionId);
 
 /// The task that runs the turns of one session; exists while it has any.
 #[derive(Default)]
 struct Worker {
     /// A turn was submitted since the task last looked.
     again: bool,
+    /// Its turn may wait for somebody since before this engine was there.
+    may_wait: bool,
     running: Option<(TurnId, CancellationToken)>,
     /// Cancelled turns that the task may not know of yet.
     cancelled: HashSet<TurnId>,
@@ -59,8 +66,9 @@ enum After {
 /// What running one turn means for the ones behind it.
 enum Outcome {
     Ended,
-    /// It is open, and was left because of an error, or because it waits for somebody outside.
-    /// A submission or an answer that came meanwhile makes it go on.
+    /// It waits for somebody outside. An answer or a submission that came meanwhile makes it go on.
+    Parked,
+    /// It is open, and was left because of an error. A submission that came meanwhile makes it go on.
     Stuck,
     /// It is open, and was left because the store did not answer for a while.
     Unavailable,
@@ -72,7 +80,11 @@ impl EmbeddedEngine {
     /// An engine that runs at most `max_concurrent_turns` (at least one) at once; further
     /// sessions wait. It takes up nothing by itself: see [`Self::recover`].
     pub fn new(platform: TurnPlatform, max_concurrent_turns: usize) -> Self {
+        let gone = CancellationToken::new();
         let inner = Inner {
+            waits: Arc::default(),
+            _gone: gone.clone().drop_guard(),
+            gone,
             platform,
             slots: Semaphore::new(max_concurrent_turns.clamp(1, Semaphore::MAX_PERMITS)),
             tasks: TaskTracker::new(),
@@ -90,10 +102,25 @@ impl EmbeddedEngine {
     pub async fn recover(&self) -> Result<usize, Error> {
         let log = self.inner.platform.backends.log.clone();
         let sessions = insist(|| log.sessions_with_open_turns()).await?;
-        for &session in &sessions {
-            self.wake(session)?;
+        for &(org, session) in &sessions {
+            self.resume(org, session)?;
         }
         Ok(sessions.len())
+    }
+
+    /// As [`Self::take_up`], for a session that this engine may not know: if its turn waits for somebody,
+    /// it sees to it that the wait ends in time.
+    ///
+    /// # Errors
+    /// `Unavailable` while shutting down.
+    pub fn resume(&self, org: OrgId, session: SessionId) -> Result<(), Error> {
+        self.inner.wake((org, session), true)
+    }
+
+    /// Settles what has waited for too long, by the platform's clock, and lets those turns go on; returns
+    /// how many sessions that were. The engine does so by itself when it is time.
+    pub async fn end_overdue_waits(&self) -> usize {
+        self.inner.end_overdue_waits().await
     }
 
     /// Waits until nothing is run for a session: all its turns have ended, or are left open
@@ -123,20 +150,8 @@ impl EmbeddedEngine {
         self.wake((org, session))
     }
 
-    /// Makes sure that a task looks for open turns of the session from now on.
     fn wake(&self, session: SessionKey) -> Result<(), Error> {
-        let mut sessions = self.inner.sessions();
-        if self.inner.drain.is_cancelled() {
-            return Err(Error::Unavailable("the engine is shutting down".to_owned()));
-        }
-        if let Some(worker) = sessions.get_mut(&session) {
-            worker.again = true;
-            return Ok(());
-        }
-        sessions.insert(session, Worker::default());
-        let inner = self.inner.clone();
-        self.inner.tasks.spawn(async move { inner.work(session).await });
-        Ok(())
+        self.inner.wake(session, false)
     }
 }
 
@@ -177,11 +192,29 @@ impl Engine for EmbeddedEngine {
 }
 
 impl Inner {
+    /// Makes sure that a task looks for open turns of the session from now on, and maybe for one that
+    /// waits.
+    pub(super) fn wake(self: &Arc<Self>, session: SessionKey, may_wait: bool) -> Result<(), Error> {
+        let mut sessions = self.sessions();
+        if self.drain.is_cancelled() {
+            return Err(Error::Unavailable("the engine is shutting down".to_owned()));
+        }
+        if let Some(worker) = sessions.get_mut(&session) {
+            worker.again = true;
+            worker.may_wait |= may_wait;
+            return Ok(());
+        }
+        sessions.insert(session, Worker { may_wait, ..Worker::default() });
+        let inner = self.clone();
+        self.tasks.spawn(async move { inner.work(session).await });
+        Ok(())
+    }
+
     fn sessions(&self) -> MutexGuard<'_, HashMap<SessionKey, Worker>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn work(&self, session: SessionKey) {
+    async fn work(self: &Arc<Self>, session: SessionKey) {
         let finished = self.sessions().get(&session).map(|worker| worker.finished.clone());
         let _finished = finished.map(CancellationToken::drop_guard);
         loop {
@@ -198,7 +231,7 @@ impl Inner {
     }
 
     /// Runs the oldest open turn. On `Stop` the session has no task any more.
-    async fn next_turn(&self, session: SessionKey) -> After {
+    async fn next_turn(self: &Arc<Self>, session: SessionKey) -> After {
         let slot = tokio::select! {
             biased;
             () = self.drain.cancelled() => return self.leave(session),
@@ -211,17 +244,28 @@ impl Inner {
             Ok(Some(claim)) => {
                 let key = TurnKey { org, session: id, turn: claim.turn_id };
                 let span = tracing::info_span!("turn", session = %id, turn = %claim.turn_id, attempt = claim.attempt);
+                self.waits.set(session, None);
                 let outcome = Box::pin(self.run(key, claim)).instrument(span).await;
                 // Others may run while this one waits for the store.
                 drop(slot);
                 match outcome {
                     Outcome::Ended => After::Next,
+                    Outcome::Parked => {
+                        self.watch(session).await;
+                        self.leave_unless_woken(session)
+                    }
                     Outcome::Unavailable => self.wait_for_store(session).await,
                     Outcome::Stuck => self.leave_unless_woken(session),
                     Outcome::NotOurs => self.leave(session),
                 }
             }
-            Ok(None) => self.leave_unless_woken(session),
+            Ok(None) => {
+                let may_wait = self.sessions().get_mut(&session).is_some_and(|worker| std::mem::take(&mut worker.may_wait));
+                if may_wait {
+                    self.watch(session).await;
+                }
+                self.leave_unless_woken(session)
+            }
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 tracing::error!(session = %id, %error, pause = ?STORE_PAUSE, "a session's next turn could not be claimed; trying again");
                 drop(slot);
@@ -256,7 +300,7 @@ impl Inner {
                 Outcome::Ended
             }
             // Whoever settles what it waits for wakes its session.
-            Ok(TurnRun::Parked) => Outcome::Stuck,
+            Ok(TurnRun::Parked) => Outcome::Parked,
             Ok(TurnRun::Drained) => Outcome::NotOurs,
             Ok(TurnRun::Lost) => {
                 tracing::warn!("another owner took the session over");

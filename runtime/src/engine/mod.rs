@@ -2,6 +2,7 @@
 //! the store.
 
 mod embedded;
+mod waits;
 
 use async_trait::async_trait;
 

@@ -1,5 +1,6 @@
 //! The types of events, one variant each.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::payload::{
@@ -244,14 +245,17 @@ pub enum EventData {
         /// In milliseconds.
         duration_ms: u64,
     },
-    /// Tool calls need somebody outside. The turn waits, without using anything, until all of
-    /// them are settled or decided.
+    /// Tool calls need somebody outside. The turn waits until all of them are settled or decided.
     #[serde(rename = "tool.call_requested")]
     ToolCallRequested {
         /// The turn.
         turn_id: TurnId,
         /// The calls in order.
         tool_calls: Vec<RequestedCall>,
+        /// When those that nobody has settled are settled as timed out; never if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+        expires_at: Option<Timestamp>,
     },
     /// A person allowed or refused a tool call. A refused one is settled by the next event; an
     /// allowed one is executed exactly as it was requested.
@@ -371,6 +375,14 @@ pub enum EventData {
         /// A sentence.
         detail: String,
     },
+    /// The turn's message came while another one ran, which answers it: its model is told it next.
+    #[serde(rename = "turn.merged")]
+    TurnMerged {
+        /// The turn, which ended without having started.
+        turn_id: TurnId,
+        /// The turn that runs.
+        into_turn_id: TurnId,
+    },
     /// The turn was cancelled.
     #[serde(rename = "turn.cancelled")]
     TurnCancelled {
@@ -385,58 +397,4 @@ pub enum EventData {
         /// The turn that ended.
         turn_id: TurnId,
     },
-}
-
-impl EventData {
-    /// Type name, for example "tool.completed".
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::SessionStarted { .. } => "session.started",
-            Self::InputMessage { .. } => "input.message",
-            Self::TurnStarted { .. } => "turn.started",
-            Self::SessionActivated { .. } => "session.activated",
-            Self::ReasonStarted { .. } => "reason.started",
-            Self::ReasonRecovered { .. } => "reason.recovered",
-            Self::OutputMessageStarted { .. } => "output.message.started",
-            Self::OutputMessageDelta { .. } => "output.message.delta",
-            Self::ReasonThinkingStarted { .. } => "reason.thinking.started",
-            Self::ReasonThinkingDelta { .. } => "reason.thinking.delta",
-            Self::ReasonThinkingCompleted { .. } => "reason.thinking.completed",
-            Self::LlmGeneration { .. } => "llm.generation",
-            Self::OutputMessageCompleted { .. } => "output.message.completed",
-            Self::ReasonCompleted { .. } => "reason.completed",
-            Self::ActStarted { .. } => "act.started",
-            Self::ToolStarted { .. } => "tool.started",
-            Self::ToolProgress { .. } => "tool.progress",
-            Self::ToolOutputDelta { .. } => "tool.output.delta",
-            Self::ToolCompleted(_) => "tool.completed",
-            Self::ActCompleted { .. } => "act.completed",
-            Self::ToolCallRequested { .. } => "tool.call_requested",
-            Self::ToolApprovalDecided { .. } => "tool.approval_decided",
-            Self::ToolConnectionMade { .. } => "tool.connection_made",
-            Self::LoopDetected { .. } => "loop.detected",
-            Self::ContextCompacting { .. } => "context.compacting",
-            Self::ContextCompacted { .. } => "context.compacted",
-            Self::TurnCompleted { .. } => "turn.completed",
-            Self::TurnFailed { .. } => "turn.failed",
-            Self::TurnSealed { .. } => "turn.sealed",
-            Self::TurnCancelled { .. } => "turn.cancelled",
-            Self::SessionIdled { .. } => "session.idled",
-        }
-    }
-
-    /// Whether it is delivered to listeners only and never stored.
-    pub fn is_live_only(&self) -> bool {
-        matches!(
-            self,
-            Self::OutputMessageStarted { .. }
-                | Self::OutputMessageDelta { .. }
-                | Self::ReasonThinkingStarted { .. }
-                | Self::ReasonThinkingDelta { .. }
-                | Self::ReasonThinkingCompleted { .. }
-                | Self::ToolProgress { .. }
-                | Self::ToolOutputDelta { .. }
-                | Self::ContextCompacting { .. }
-        )
-    }
 }

@@ -3,6 +3,7 @@
 //! Here is the envelope; `data` has the types of events, `payload` what their payloads are made of.
 
 mod data;
+mod kind;
 mod payload;
 
 use jiff::Timestamp;

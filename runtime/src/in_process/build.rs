@@ -69,6 +69,7 @@ pub(super) async fn build(builder: InProcessRuntimeBuilder) -> Result<InProcessR
         backends,
         default_model,
         driver_host: Arc::new(driver_host),
+        wait_limit: builder.turns.wait,
         clock,
         ids,
         egress,

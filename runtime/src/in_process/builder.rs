@@ -1,6 +1,7 @@
 //! What a runtime is made of.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::build;
 use super::lock::ConcurrentTurns;
@@ -16,6 +17,7 @@ use crate::driver::{DriverRegistry, ResolvedModel};
 use crate::egress::Gateway;
 use crate::harness::Harness;
 use crate::id::{IdSource, SessionId};
+use crate::limits::DEFAULT_WAIT_SECONDS;
 use crate::platform::PlatformDefinition;
 use crate::session::Session;
 use crate::store::RuntimeBackends;
@@ -53,9 +55,10 @@ pub(super) struct Hosting {
     pub(super) egress: Option<Arc<Gateway>>,
 }
 
-/// How many turns at once, and what happens beyond.
+/// How many turns at once, what happens beyond, and how long they wait.
 pub(super) struct TurnLimits {
     pub(super) concurrent: usize,
+    pub(super) wait: Duration,
     pub(super) same_session: ConcurrentTurns,
 }
 
@@ -79,7 +82,11 @@ impl InProcessRuntimeBuilder {
             capabilities: Vec::new(),
             model: ModelChoice::default(),
             hosting: Hosting::default(),
-            turns: TurnLimits { concurrent: DEFAULT_CONCURRENT_TURNS, same_session: ConcurrentTurns::default() },
+            turns: TurnLimits {
+                concurrent: DEFAULT_CONCURRENT_TURNS,
+                wait: Duration::from_secs(DEFAULT_WAIT_SECONDS),
+                same_session: ConcurrentTurns::default(),
+            },
             seeds: Seeds::default(),
             #[cfg(feature = "sandbox")]
             components: super::component::Components::default(),
@@ -179,6 +186,13 @@ impl InProcessRuntimeBuilder {
     #[must_use]
     pub fn max_concurrent_turns(mut self, most: usize) -> Self {
         self.turns.concurrent = most;
+        self
+    }
+
+    /// Sets how long a turn waits for somebody outside before it goes on without. Default: a week.
+    #[must_use]
+    pub fn wait_limit(mut self, limit: Duration) -> Self {
+        self.turns.wait = limit;
         self
     }
 

@@ -19,7 +19,7 @@ use crate::platform::BuiltInHarnessRole;
 use crate::session::{Session, SessionStatus};
 use crate::store::RuntimeBackends;
 use crate::turn::{
-    Accepted, ClientToolResult, ContextError, OutsideDesk, ToolApproval, TurnContext, TurnPlatform, inspect_turn_context, session_messages,
+    Accepted, ClientToolResult, ContextError, ToolApproval, TurnContext, TurnPlatform, inspect_turn_context, session_messages,
 };
 
 /// Runs agents in this process. Cloning shares it.
@@ -136,6 +136,19 @@ impl InProcessRuntime {
         self.run_turn(session, InputMessage::text(text)).await
     }
 
+    /// Says something to the agent of a session and does not wait for the answer. A turn that runs is
+    /// told it before its next model call ("turn.merged"); if it makes none, or the message has other
+    /// [`InputMessage::controls`] than the one that it answers, the message gets a turn of its own behind
+    /// it. Returns the id of the message's own turn.
+    ///
+    /// # Errors
+    /// As for [`Self::run_turn`], without `Conflict`; `Limit` if too many messages wait.
+    pub async fn submit_message(&self, session: SessionId, message: impl Into<InputMessage>) -> Result<TurnId, Error> {
+        let message = message.into();
+        message.check()?;
+        Ok(self.submit(session, message).await?.0.turn)
+    }
+
     /// Sends results of client-side tools and answers to questions to the turn that waits for them,
     /// and waits until it has ended or waits again. Results of some calls leave it waiting for the
     /// others.
@@ -145,7 +158,7 @@ impl InProcessRuntime {
     /// `Limit` for long ones, of which none is stored then; otherwise as for [`Self::run_turn`].
     pub async fn submit_tool_results(&self, session: SessionId, results: &[ClientToolResult]) -> Result<TurnResult, Error> {
         let _guard = self.inner.locks.wait(session).await;
-        let accepted = self.desk().settle(self.inner.org, session, results).await?;
+        let accepted = self.inner.platform.outside_desk().settle(self.inner.org, session, results).await?;
         self.go_on(session, accepted).await
     }
 
@@ -156,7 +169,7 @@ impl InProcessRuntime {
     /// As for [`Self::submit_tool_results`].
     pub async fn submit_tool_approvals(&self, session: SessionId, approvals: &[ToolApproval]) -> Result<TurnResult, Error> {
         let _guard = self.inner.locks.wait(session).await;
-        let accepted = self.desk().decide(self.inner.org, session, approvals).await?;
+        let accepted = self.inner.platform.outside_desk().decide(self.inner.org, session, approvals).await?;
         self.go_on(session, accepted).await
     }
 
@@ -167,15 +180,10 @@ impl InProcessRuntime {
     /// As for [`Self::run_turn`].
     pub async fn resume_connections(&self, session: SessionId) -> Result<Option<TurnResult>, Error> {
         let _guard = self.inner.locks.wait(session).await;
-        match self.desk().connect(self.inner.org, session).await? {
+        match self.inner.platform.outside_desk().connect(self.inner.org, session).await? {
             Some(accepted) => self.go_on(session, accepted).await.map(Some),
             None => Ok(None),
         }
-    }
-
-    fn desk(&self) -> OutsideDesk<'_> {
-        let TurnPlatform { backends, clock, ids, .. } = &self.inner.platform;
-        OutsideDesk { backends, clock: &**clock, ids: &**ids }
     }
 
     async fn go_on(&self, session: SessionId, accepted: Accepted) -> Result<TurnResult, Error> {
@@ -191,14 +199,21 @@ impl InProcessRuntime {
     async fn run_checked(&self, session: SessionId, message: InputMessage) -> Result<TurnResult, Error> {
         let Inner { platform, engine, org, .. } = &*self.inner;
         let _guard = self.take(session).await?;
+        let (key, sequence) = self.submit(session, message).await?;
+        engine.settled(*org, session).await;
+        turn::result(&platform.backends, key, sequence).await
+    }
+
+    /// Returns the turn of the message, and the sequence of its input.
+    async fn submit(&self, session: SessionId, message: InputMessage) -> Result<(TurnKey, u64), Error> {
+        let Inner { platform, engine, org, .. } = &*self.inner;
         let turn = TurnId::from_uuid(platform.ids.next());
         let key = TurnKey { org: *org, session, turn };
         let input = platform.backends.log.submit_turn(*org, session, turn, self.input(turn, message)).await?.event;
         let sequence = input.sequence.ok_or_else(|| Error::Internal(format!("the input of {turn} has no sequence")))?;
         platform.backends.event_bus.emit(input);
         engine.submit(key).await?;
-        engine.settled(*org, session).await;
-        turn::result(&platform.backends, key, sequence).await
+        Ok((key, sequence))
     }
 
     /// Takes the session for a turn. One that a caller has given up waiting for still has it.

@@ -6,13 +6,13 @@ use crate::event::{Event, EventData, RequestedCall, TokenUsage};
 use crate::id::TurnId;
 use crate::limits::MAX_EVENTS_PER_PAGE;
 use crate::store::{RuntimeBackends, TurnEnd};
-use crate::turn::{Step, TurnState, insist, next};
+use crate::turn::{Step, TurnState, insist, next, with_history};
 
 /// What became of a turn.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TurnResult {
-    /// The turn.
+    /// The turn that answered: the message's own, or one that ran when the message came.
     pub turn_id: TurnId,
     /// Text of the agent's last message; empty if there is none.
     pub response: String,
@@ -58,16 +58,26 @@ pub enum TurnStopReason {
     Other(String),
 }
 
-/// Reads a turn from its input on. `input` is the sequence of that.
+/// Reads a turn from its input on, or the one into which it was merged. `input` is the sequence of
+/// its input.
 pub(super) async fn result(backends: &RuntimeBackends, key: TurnKey, input: u64) -> Result<TurnResult, Error> {
-    let mut reading = Reading { state: TurnState::new(key.turn), response: String::new(), asked: Vec::new(), stop: None };
+    let reading = read(backends, key, input).await?;
+    let Some(turn) = reading.merged_into else { return reading.result() };
+    let started = with_history(backends, key.org, key.session, |history| history.conversation().start_of(turn)).await?;
+    let started = started.ok_or_else(|| Error::Internal(format!("{turn} took {} in, but has no input", key.turn)))?;
+    read(backends, TurnKey { turn, ..key }, started).await?.result()
+}
+
+async fn read(backends: &RuntimeBackends, key: TurnKey, input: u64) -> Result<Reading, Error> {
+    let state = TurnState::new(key.turn);
+    let mut reading = Reading { state, response: String::new(), asked: Vec::new(), stop: None, merged_into: None };
     let mut after = input - 1;
     loop {
         let page = insist(|| backends.log.read_events(key.org, key.session, after, MAX_EVENTS_PER_PAGE)).await?;
         page.iter().for_each(|event| reading.take(event));
         match page.last().and_then(|event| event.sequence) {
-            Some(last) if reading.stop.is_none() && page.len() == MAX_EVENTS_PER_PAGE => after = last,
-            _ => return reading.result(),
+            Some(last) if !reading.is_over() && page.len() == MAX_EVENTS_PER_PAGE => after = last,
+            _ => return Ok(reading),
         }
     }
 }
@@ -78,11 +88,16 @@ struct Reading {
     /// The calls that somebody was asked about.
     asked: Vec<RequestedCall>,
     stop: Option<(TurnStopReason, Option<String>)>,
+    merged_into: Option<TurnId>,
 }
 
 impl Reading {
+    fn is_over(&self) -> bool {
+        self.stop.is_some() || self.merged_into.is_some()
+    }
+
     fn take(&mut self, event: &Event) {
-        if self.stop.is_some() {
+        if self.is_over() {
             return;
         }
         self.state.fold(event);
@@ -96,6 +111,10 @@ impl Reading {
             }
             EventData::ToolCallRequested { tool_calls, .. } => {
                 self.asked.extend_from_slice(tool_calls);
+                None
+            }
+            EventData::TurnMerged { into_turn_id, .. } => {
+                self.merged_into = Some(*into_turn_id);
                 None
             }
             EventData::TurnCompleted { reason, .. } => Some((completed(reason), None)),

@@ -21,6 +21,8 @@ pub enum TurnEnd {
     Cancelled,
     /// By the platform.
     Sealed,
+    /// Without having started: its input became part of the turn that ran when it came.
+    Merged,
 }
 
 /// Events to append in one transaction.
@@ -32,7 +34,8 @@ pub struct Append {
     pub fence: Fence,
     /// The events, in order; none of them live-only. At most 1,000.
     pub events: Vec<NewEvent>,
-    /// The turn that these events end; the session becomes idle if no other turn is open.
+    /// The turn that these events end; the session becomes idle if no other turn is open. A turn that
+    /// ends as [`TurnEnd::Merged`] must never have been claimed, nor be marked to be cancelled.
     pub ends_turn: Option<(TurnId, TurnEnd)>,
     /// The turn that waits for somebody outside from now on. Nobody can claim it until
     /// [`SessionLog::answer_turn`], a cancel or a further submission wakes it; meanwhile the
@@ -107,7 +110,8 @@ pub trait SessionLog: Send + Sync {
 
     /// Appends events if the log ends at the expected sequence and the fence is the newest;
     /// `Fenced` or else `SequenceConflict` otherwise, and nothing is stored. `NotFound` if the
-    /// turn to end is not open, `Duplicate` if an event id is taken in this session, `Limit`
+    /// turn to end or to park is not open ("open turn"), or the one to merge does not just wait
+    /// ("queued turn"), `Duplicate` if an event id is taken in this session, `Limit`
     /// for too many events or a live-only one.
     async fn append(&self, org: OrgId, session: SessionId, append: Append) -> StoreResult<Vec<Event>>;
 

@@ -70,6 +70,11 @@ pub(super) fn not_parked(turn: TurnId) -> StoreError {
     StoreError::NotFound { what: "waiting turn", id: turn.to_string() }
 }
 
+/// The refusal to merge a turn that was claimed, is to be cancelled, or is not open.
+pub(super) fn not_queued(turn: TurnId) -> StoreError {
+    StoreError::NotFound { what: "queued turn", id: turn.to_string() }
+}
+
 /// Whether one more turn may wait behind `open` others.
 pub(super) fn check_queue(open: u64) -> StoreResult<()> {
     let most = MAX_QUEUED_TURNS as u64;

@@ -3,7 +3,6 @@
 use super::call::PlannedCall;
 use super::executor::Run;
 use super::journal::Halt;
-use super::outside::OutsideDesk;
 use crate::capability::{CallError, ToolOutcome};
 use crate::event::{RequestKind, RequestedCall};
 use crate::limits::MAX_CONNECTION_REQUESTS;
@@ -30,9 +29,8 @@ impl Run<'_> {
         if !calls.iter().any(|call| call.requested && call.waits_for == Some(RequestKind::Connection)) {
             return Ok(false);
         }
-        let (platform, key) = (self.platform, self.key);
-        let desk = OutsideDesk { backends: &platform.backends, clock: &*platform.clock, ids: &*platform.ids };
-        let accepted = desk.connect(key.org, key.session).await.map_err(|error| Halt::Failed(error.into()))?;
+        let (org, session) = (self.key.org, self.key.session);
+        let accepted = self.platform.outside_desk().connect(org, session).await.map_err(|error| Halt::Failed(error.into()))?;
         if !accepted.is_some_and(|accepted| accepted.wakes_turn) {
             return Ok(false);
         }

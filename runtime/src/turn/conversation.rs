@@ -96,10 +96,13 @@ impl View {
 /// The messages of one turn.
 #[derive(Debug, Clone, PartialEq)]
 struct Group {
+    /// None for inputs that are of no turn.
+    turn: Option<TurnId>,
+    /// Empty once the turn was merged into another.
     messages: Vec<Arc<Message>>,
     /// Sequence of the input that opened it.
     first_sequence: u64,
-    /// Sequence of its latest message.
+    /// Sequence of its latest message, or of what brought the latest one here.
     last_sequence: u64,
 }
 
@@ -109,16 +112,20 @@ impl Conversation {
         Self::default()
     }
 
-    /// Takes an event in; tells whether it added a message.
+    /// Takes an event in; tells whether it added a message, or moved one into another turn.
     pub fn fold(&mut self, event: &Event) -> bool {
         self.add_event(event).is_some()
     }
 
-    /// Takes an event in; returns the message that it added, and the position of its turn.
+    /// Takes an event in; returns the message that it added or moved, and the position of its turn.
     pub(super) fn add_event(&mut self, event: &Event) -> Option<(usize, &Arc<Message>)> {
-        if let EventData::ContextCompacted { first_kept_message_id, summary, .. } = &event.data {
-            self.compact(*first_kept_message_id, said(event, Role::User, vec![ContentPart::text(summary)]));
-            return None;
+        match &event.data {
+            EventData::ContextCompacted { first_kept_message_id, summary, .. } => {
+                self.compact(*first_kept_message_id, said(event, Role::User, vec![ContentPart::text(summary)]));
+                return None;
+            }
+            EventData::TurnMerged { turn_id, into_turn_id } => return self.merge(*turn_id, *into_turn_id, event.sequence),
+            _ => {}
         }
         let group = self.group_of(event.context.turn_id, matches!(event.data, EventData::InputMessage { .. }), event.sequence)?;
         let message = message_of(event)?;
@@ -173,6 +180,19 @@ impl Conversation {
         self.compacted = Some(Compacted { group, position, summary: Arc::new(summary) });
     }
 
+    /// Moves what was said to a turn behind what another turn has. Does nothing unless it comes later.
+    fn merge(&mut self, from: TurnId, into: TurnId, sequence: Option<u64>) -> Option<(usize, &Arc<Message>)> {
+        let (&from, &into) = (self.by_turn.get(&from)?, self.by_turn.get(&into)?);
+        if from <= into {
+            return None;
+        }
+        let moved = std::mem::take(&mut self.groups[from].messages);
+        let group = &mut self.groups[into];
+        group.messages.extend(moved);
+        group.last_sequence = sequence.unwrap_or(group.last_sequence);
+        Some((into, group.messages.last()?))
+    }
+
     /// Whether there is no message.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
@@ -189,13 +209,25 @@ impl Conversation {
     }
 
     /// Sequence of a turn's input, if that was folded.
-    pub(super) fn start_of(&self, turn: TurnId) -> Option<u64> {
+    pub(crate) fn start_of(&self, turn: TurnId) -> Option<u64> {
         self.by_turn.get(&turn).map(|&group| self.groups[group].first_sequence)
     }
 
-    /// Whether a turn was submitted behind this one.
+    /// Whether a turn was submitted behind this one, and is not part of it by now.
     pub(super) fn is_followed(&self, turn: TurnId) -> bool {
-        self.by_turn.get(&turn).is_some_and(|&own| own + 1 < self.groups.len())
+        self.follower(turn).is_some()
+    }
+
+    /// The turn that was submitted next behind this one, with its input. Turns that were merged do not
+    /// count; inputs of no turn do.
+    pub(super) fn follower(&self, turn: TurnId) -> Option<(Option<TurnId>, &Message)> {
+        let behind = self.groups.get(self.by_turn.get(&turn)? + 1..)?;
+        behind.iter().find_map(|group| Some((group.turn, group.messages.first()?.as_ref())))
+    }
+
+    /// The input of a turn, if that was folded.
+    pub(super) fn input_of(&self, turn: TurnId) -> Option<&Message> {
+        self.groups[*self.by_turn.get(&turn)?].messages.first().map(Arc::as_ref)
     }
 
     fn until(&self, turn: TurnId) -> &[Group] {
@@ -214,7 +246,7 @@ impl Conversation {
             return None;
         }
         let first_sequence = sequence.unwrap_or(0);
-        self.groups.push(Group { messages: Vec::new(), first_sequence, last_sequence: first_sequence });
+        self.groups.push(Group { turn, messages: Vec::new(), first_sequence, last_sequence: first_sequence });
         let group = self.groups.len() - 1;
         if let Some(turn) = turn {
             self.by_turn.insert(turn, group);

@@ -12,6 +12,7 @@ use super::compaction::{Budget, window};
 use super::context::{ContextSources, TurnContext, assemble_turn_context};
 use super::context_error::ContextError;
 use super::journal::{Halt, Journal};
+use super::outside::OutsideDesk;
 use super::plan::{Finish, MAX_FRUITLESS_ATTEMPTS, Step, next, no_progress};
 use super::stop::{SealReason, Stop};
 use crate::capability::{CapabilitySource, ToolServices};
@@ -26,8 +27,8 @@ use crate::limits::MAX_TURN_SECONDS;
 use crate::store::{Claim, RuntimeBackends, TurnEnd};
 use crate::tokens::{estimate_tokens, tool_bytes};
 
-/// How often one run plans again because the log went on without it. The owner of a session is
-/// alone in writing to its turn, so that once is rare already.
+/// How often one run plans the same step again because the log went on without it. The owner of a
+/// session is alone in writing to its turn, so that once is rare already.
 const MAX_REPLANS: u32 = 8;
 
 /// What turns run on. Cloning shares it.
@@ -49,6 +50,9 @@ pub struct TurnPlatform {
     pub egress: Arc<Gateway>,
     /// What drivers work with.
     pub driver_host: Arc<DriverHost>,
+    /// How long turns wait for somebody outside; [`crate::limits::DEFAULT_WAIT_SECONDS`] unless
+    /// somebody says otherwise.
+    pub wait_limit: Duration,
 }
 
 /// How a running turn is told to stop.
@@ -82,6 +86,12 @@ impl TurnPlatform {
             clock: self.clock.clone(),
             ids: self.ids.clone(),
         })
+    }
+
+    /// Where what is said about waiting calls is handed in.
+    pub fn outside_desk(&self) -> OutsideDesk<'_> {
+        let capabilities = self.capabilities.as_ref();
+        OutsideDesk { backends: &self.backends, capabilities, clock: self.clock.as_ref(), ids: self.ids.as_ref() }
     }
 
     /// Where contexts come from, for inspecting what a turn would run on.
@@ -193,7 +203,10 @@ impl<'a> Run<'a> {
                     }
                 }
                 Err(Halt::Overtaken) if replans < MAX_REPLANS => replans += 1,
-                done => done?,
+                done => {
+                    done?;
+                    replans = 0;
+                }
             }
         }
     }
@@ -218,6 +231,7 @@ impl<'a> Run<'a> {
                 Some(context) => Box::pin(self.reason(&context, iteration, recovered)).await,
                 None => Ok(()),
             },
+            Step::Merge { turn, input } => self.journal.append_merge(turn, input).await,
             Step::Note { repetitions } => self.note_repetition(repetitions).await,
             Step::Compact { reason } => match self.context().await? {
                 Some(context) => Box::pin(self.compact(&context, reason)).await,

@@ -50,7 +50,7 @@ impl History {
     }
 
     /// Takes the next event of the session in; events that it has are skipped, live-only ones
-    /// add nothing. Tells whether a message was added.
+    /// add nothing. Tells whether a message was added, or moved into another turn.
     pub fn fold(&mut self, event: &Event) -> bool {
         self.add(event).is_some()
     }
@@ -72,8 +72,10 @@ impl History {
             _ => {}
         }
         let (position, message) = self.conversation.add_event(event)?;
-        let message = message.clone();
-        self.note(&message);
+        if !matches!(event.data, EventData::TurnMerged { .. }) {
+            let message = message.clone();
+            self.note(&message);
+        }
         Some(position)
     }
 
@@ -87,6 +89,10 @@ impl History {
         match &event.data {
             EventData::InputMessage { message } if self.conversation.start_of(turn).is_none() => {
                 self.waiting.insert(turn, WaitingInput { message_id: message.id, ts: event.ts });
+            }
+            EventData::TurnMerged { into_turn_id, .. } => {
+                self.waiting.remove(&turn);
+                self.waiting.remove(into_turn_id);
             }
             _ => {
                 self.waiting.remove(&turn);
@@ -125,6 +131,19 @@ impl History {
         self.waiting.get(&turn).copied()
     }
 
+    /// The turn that waits next behind this one and whose input this one can take in, with the id of
+    /// that: it asks for nothing else than this turn's own input does. None if part of the history is
+    /// from a message store, because that does not keep what was merged.
+    pub(super) fn follow_up(&self, turn: TurnId) -> Option<(TurnId, MessageId)> {
+        if self.is_partial || self.waiting.is_empty() {
+            return None;
+        }
+        let own = self.conversation.input_of(turn)?;
+        let (follower, input) = self.conversation.follower(turn)?;
+        let follower = follower.filter(|follower| self.waiting.contains_key(follower))?;
+        (own.controls == input.controls).then_some((follower, input.id))
+    }
+
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -136,7 +155,7 @@ impl History {
 ///
 /// # Errors
 /// Those of the stores.
-pub(super) async fn with_history<T>(
+pub(crate) async fn with_history<T>(
     backends: &RuntimeBackends,
     org: OrgId,
     session: SessionId,
@@ -148,6 +167,7 @@ pub(super) async fn with_history<T>(
     };
     loop {
         let page = backends.log.read_events(org, session, history.through, MAX_EVENTS_PER_PAGE).await?;
+        backends.history_cache.note_folded(page.len());
         for event in &page {
             history.fold(event);
         }

@@ -4,6 +4,7 @@
 //! have written.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::history::History;
@@ -19,6 +20,7 @@ pub const MAX_CACHED_BYTES: usize = 64 << 20;
 #[derive(Debug, Default)]
 pub struct HistoryCache {
     entries: Mutex<Entries>,
+    folded: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +41,17 @@ impl HistoryCache {
     /// An empty cache.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// How many events were folded so far, by all that use it: what turns and looks at contexts cost
+    /// beside reading and writing.
+    pub fn events_folded(&self) -> u64 {
+        self.folded.load(Ordering::Relaxed)
+    }
+
+    /// Counts events that are folded.
+    pub(super) fn note_folded(&self, events: usize) {
+        self.folded.fetch_add(events as u64, Ordering::Relaxed);
     }
 
     /// Drops what is kept of a session, for example because the session was deleted.

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::engine::TurnKey;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventContext, EventData, NewEvent};
-use crate::id::{EventId, IdSource};
+use crate::id::{EventId, IdSource, MessageId, TurnId};
 use crate::limits::MAX_EVENTS_PER_PAGE;
 use crate::store::{Append, Fence, SessionLog, StoreError, StoreResult, TurnEnd};
 
@@ -43,6 +43,8 @@ enum After {
     Open,
     Parked,
     Ended(TurnEnd),
+    /// It has the input of another turn, which ended with that.
+    Merged(EventContext),
 }
 
 /// See the module.
@@ -118,6 +120,14 @@ impl Journal {
         self.store(events, After::Ended(end)).await
     }
 
+    /// Appends that the input of a turn behind this one is part of this one now. If that turn is to
+    /// stay one, because it is to be cancelled, all turns behind this one are left to themselves.
+    pub(super) async fn append_merge(&mut self, turn: TurnId, input: MessageId) -> Result<(), Halt> {
+        let merged = EventData::TurnMerged { turn_id: turn, into_turn_id: self.key.turn };
+        let context = EventContext { turn_id: Some(turn), input_message_id: Some(input) };
+        self.store(vec![merged], After::Merged(context)).await
+    }
+
     /// A way to tell listeners what is not stored.
     pub(super) fn live(&self) -> LiveEvents {
         LiveEvents { makers: self.makers.clone(), key: self.key, context: self.context() }
@@ -131,10 +141,15 @@ impl Journal {
     /// in the log instead of being stored twice.
     async fn store(&mut self, data: Vec<EventData>, after: After) -> Result<(), Halt> {
         let planned = next(&self.state);
-        let (ts, context) = (self.now(), self.context());
+        let context = if let After::Merged(context) = after { context } else { self.context() };
+        let ts = self.now();
         let new = |data| NewEvent { id: EventId::from_uuid(self.makers.ids.next()), ts, context, data };
         let events: Vec<NewEvent> = data.into_iter().map(new).collect();
-        let ends_turn = if let After::Ended(end) = after { Some((self.key.turn, end)) } else { None };
+        let ends_turn = match after {
+            After::Ended(end) => Some((self.key.turn, end)),
+            After::Merged(of) => of.turn_id.map(|turn| (turn, TurnEnd::Merged)),
+            After::Open | After::Parked => None,
+        };
         let parks_turn = (after == After::Parked).then_some(self.key.turn);
         let mut waits = store_waits();
         let mut conflicts = 0;
@@ -148,6 +163,10 @@ impl Journal {
                     return Ok(());
                 }
                 Err(StoreError::Fenced { .. }) => return Err(Halt::Fenced),
+                Err(StoreError::NotFound { what: "queued turn", .. }) => {
+                    self.state.keep_apart();
+                    return Ok(());
+                }
                 Err(StoreError::SequenceConflict { .. }) if conflicts < MAX_CONFLICTS => {
                     conflicts += 1;
                     if self.read_on(|event| events.iter().any(|own| own.id == event.id)).await? {
@@ -187,6 +206,7 @@ impl Journal {
     }
 
     fn take(&mut self, event: Event, publish: bool) {
+        self.cache.note_folded(1);
         self.state.fold(&event);
         if let Some(recorder) = &mut self.recorder {
             recorder.note(&event);

@@ -5,6 +5,7 @@
 //! step's events is the step: what is not stored did not happen. Which process runs a turn, and
 //! when, is decided in [`crate::engine`].
 
+mod ask;
 mod backoff;
 mod call;
 mod compact;
@@ -43,6 +44,7 @@ pub use context::{Capabilities, ContextSources, RuntimeAgent, TurnContext, assem
 pub use context_error::ContextError;
 pub use conversation::{Conversation, message_of, messages_from_events};
 pub use executor::{TurnPlatform, TurnRun, TurnSignals};
+pub(crate) use history::with_history;
 pub use history::{History, session_messages};
 pub use history_cache::{HistoryCache, MAX_CACHED_BYTES, MAX_CACHED_SESSIONS};
 pub(crate) use journal::insist;

@@ -4,6 +4,7 @@ use super::call::PlannedCall;
 use super::state::TurnState;
 use super::stop::{SealReason, Stop};
 use crate::event::CompactionReason;
+use crate::id::{MessageId, TurnId};
 use crate::store::TurnEnd;
 
 /// How often a turn is taken up without coming further before it is given up.
@@ -20,6 +21,13 @@ pub enum Step {
         iteration: u32,
         /// Whether a dead process left this call behind.
         recovered: bool,
+    },
+    /// Take in a message that came meanwhile, with which its turn ends.
+    Merge {
+        /// That turn.
+        turn: TurnId,
+        /// The message.
+        input: MessageId,
     },
     /// Tell the model that it repeats itself.
     Note {
@@ -112,8 +120,12 @@ fn before_reason(state: &TurnState) -> Option<Step> {
     if let Some(repetitions) = state.repetition_to_note() {
         return Some(Step::Note { repetitions });
     }
-    let reason = state.compaction_due()?;
-    Some(Step::Compact { reason })
+    if let Some(reason) = state.compaction_due() {
+        return Some(Step::Compact { reason });
+    }
+    // Last, so that a message that comes while a summary is written leaves the summary in place.
+    let (turn, input) = state.follow_up()?;
+    Some(Step::Merge { turn, input })
 }
 
 /// A user who writes on does not answer; whoever comes next must not wait behind a question that

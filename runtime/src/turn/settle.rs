@@ -97,8 +97,12 @@ pub(super) fn abandoned(call: &PlannedCall, stop: &Stop) -> ToolCompleted {
         Stop::Sealed { reason: SealReason::Budget, .. } => (ToolStatus::Timeout, "deadline"),
         Stop::Failed { .. } | Stop::Sealed { .. } => (ToolStatus::Interrupted, "interrupted"),
     };
-    let fate = if call.claimed { "its outcome is uncertain: it may or may not have had its effect" } else { "the tool was not called" };
-    unsuccessful(call, status, kind, format!("{}; {fate}", describe(stop)))
+    unsuccessful(call, status, kind, format!("{}; {}", describe(stop), fate_of(call)))
+}
+
+/// What is known of the effect of a call that gets no result.
+pub(super) fn fate_of(call: &PlannedCall) -> &'static str {
+    if call.claimed { "its outcome is uncertain: it may or may not have had its effect" } else { "the tool was not called" }
 }
 
 /// The result of a claimed call whose process died and that must not be repeated.

@@ -100,10 +100,12 @@ impl World {
         world
     }
 
+    /// Adds events of a turn. The end of a turn that is merged is that turn's own.
     fn add(&mut self, turn: TurnId, batch: Vec<EventData>) {
         for data in batch {
             let sequence = self.log.len() as u64 + 1;
-            let context = EventContext { turn_id: Some(turn), input_message_id: None };
+            let of = if let EventData::TurnMerged { turn_id, .. } = data { turn_id } else { turn };
+            let context = EventContext { turn_id: Some(of), input_message_id: None };
             let new = NewEvent { id: EventId::from_uuid(Uuid::from_u128(sequence.into())), ts: Timestamp::UNIX_EPOCH, context, data };
             self.log.push(new.at(SessionId::from_uuid(Uuid::nil()), Some(sequence)));
         }
@@ -146,9 +148,10 @@ impl World {
                     capability_id: None,
                     connection_required: None,
                 };
-                vec![vec![EventData::ToolCallRequested { turn_id: OWN, tool_calls: calls.iter().map(request).collect() }]]
+                vec![vec![EventData::ToolCallRequested { turn_id: OWN, tool_calls: calls.iter().map(request).collect(), expires_at: None }]]
             }
             Step::Park => Vec::new(),
+            Step::Merge { turn, .. } => vec![vec![EventData::TurnMerged { turn_id: *turn, into_turn_id: OWN }]],
             Step::Note { .. } | Step::Compact { .. } => panic!("there are no rules: {step:?}"),
             Step::Finish(finish) => vec![vec![Self::end(finish), EventData::SessionIdled { turn_id: OWN }]],
             Step::Done(_) => Vec::new(),
@@ -235,7 +238,13 @@ impl World {
                     break;
                 }
                 if let Fate::Overtaken = fate {
-                    self.add(turn(3), vec![input("later")]);
+                    let (planned, unused) = (next(&state), 100 + self.log.len() as u128);
+                    self.add(turn(unused), vec![input("later")]);
+                    state = self.state();
+                    // The append is refused, because the log goes on with something else by now.
+                    if next(&state) != planned {
+                        break;
+                    }
                 }
                 self.add(OWN, batch);
                 state = self.state();
@@ -247,6 +256,11 @@ impl World {
 
 fn contents(state: &TurnState) -> Vec<(Role, Vec<ContentPart>)> {
     state.messages().iter().map(|message| (message.role, message.content.clone())).collect()
+}
+
+/// The conversation without the messages that came while the turn ran.
+fn undisturbed(state: &TurnState) -> Vec<(Role, Vec<ContentPart>)> {
+    contents(state).into_iter().filter(|(_, content)| *content != [ContentPart::text("later")]).collect()
 }
 
 fn results(log: &[Event]) -> Vec<(String, ToolStatus)> {
@@ -270,10 +284,10 @@ proptest! {
 
     #[test]
     fn any_crashes_lead_to_the_same_conversation_with_repeatable_tools(plan in plans(), fates in prop::collection::vec(fate(), 0..60)) {
-        let undisturbed = World::new(plan.clone(), true).run(&[]);
+        let expected = contents(&World::new(plan.clone(), true).run(&[]));
         let mut world = World::new(plan, true);
         let state = world.run(&fates);
-        prop_assert_eq!(contents(&state), contents(&undisturbed));
+        prop_assert_eq!(undisturbed(&state), expected);
         prop_assert_eq!(state.ended(), Some(TurnEnd::Completed));
         let sequences: Vec<u64> = world.log.iter().filter_map(|event| event.sequence).collect();
         prop_assert_eq!(sequences, (1..=world.log.len() as u64).collect::<Vec<_>>());
@@ -287,6 +301,42 @@ proptest! {
         let expected: Vec<String> =
             plan.iter().enumerate().flat_map(|(at, &count)| (0..count).map(move |n| format!("call_{}_{n}", at + 1))).collect();
         prop_assert_eq!(settled, expected);
+    }
+
+    #[test]
+    fn a_message_that_comes_meanwhile_is_told_at_the_next_model_call_or_keeps_its_turn(
+        plan in plans(),
+        fates in prop::collection::vec(fate(), 0..60),
+    ) {
+        let mut world = World::new(plan, true);
+        let state = world.run(&fates);
+        let (mut waiting, mut told) = (Vec::new(), 0);
+        for event in &world.log[3..] {
+            match &event.data {
+                EventData::InputMessage { .. } => waiting.extend(event.context.turn_id),
+                EventData::TurnMerged { turn_id, into_turn_id } => {
+                    prop_assert_eq!((*into_turn_id, waiting.remove(0)), (OWN, *turn_id), "in order");
+                    told += 1;
+                }
+                EventData::ReasonStarted { .. } => prop_assert_eq!(&waiting, &[]),
+                _ => {}
+            }
+        }
+        let seen = contents(&state);
+        prop_assert_eq!(seen.iter().filter(|(_, content)| *content == [ContentPart::text("later")]).count(), told);
+        prop_assert_eq!(seen.len(), undisturbed(&state).len() + told, "what keeps its turn is not seen");
+        // Results follow their calls at once, whatever came in between.
+        let mut missing: Vec<&str> = Vec::new();
+        for (role, content) in &seen {
+            prop_assert_eq!(*role == Role::ToolResult, !missing.is_empty());
+            for part in content {
+                match part {
+                    ContentPart::ToolCall(call) => missing.push(&call.id),
+                    ContentPart::ToolResult { tool_call_id, .. } => prop_assert_eq!(missing.remove(0), tool_call_id),
+                    _ => {}
+                }
+            }
+        }
     }
 
     #[test]
@@ -337,9 +387,10 @@ proptest! {
 #[test]
 fn the_conversation_is_grouped_by_turn() {
     let mut world = World::new(Vec::new(), true);
-    world.add(turn(3), vec![input("later")]);
-    let texts: Vec<String> = world.run(&[]).messages().iter().map(|message| message.text()).collect();
+    let during_the_answer = [Fate::Stored, Fate::Stored, Fate::Overtaken];
+    let texts: Vec<String> = world.run(&during_the_answer).messages().iter().map(|message| message.text()).collect();
     assert_eq!(texts, ["earlier", "answer", "own", "answer"]);
+    assert!(matches!(&world.log[6].data, EventData::InputMessage { .. }), "{:?}", world.log[6]);
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::message::{ContentPart, ToolCall};
 const CANCEL_GRACE: Duration = Duration::from_millis(500);
 
 /// What is done about one call.
-enum Decision<'a> {
+pub(super) enum Decision<'a> {
     Run(&'a BoundTool),
     /// Boxed because it is much larger than the other case.
     Settle(Box<ToolCompleted>),
@@ -54,30 +54,6 @@ struct Batch {
 }
 
 impl Run<'_> {
-    /// Asks somebody outside about calls, and parks the turn in the same append. Calls that
-    /// nobody may make are refused at once, so that nobody is asked in vain.
-    pub(super) async fn request(&mut self, context: &TurnContext, calls: Vec<PlannedCall>) -> Result<(), Halt> {
-        let (mut events, mut tool_calls) = (Vec::new(), Vec::new());
-        for planned in calls {
-            match (decide(context, &planned), planned.waits_for) {
-                (Decision::Settle(refused), _) => {
-                    let capability_id = capability_id(context, &refused.tool_name);
-                    events.push(EventData::ToolCompleted(ToolCompleted { capability_id, ..*refused }));
-                }
-                (Decision::Run(tool), Some(kind)) => {
-                    let capability_id = Some(tool.capability.id().to_owned());
-                    tool_calls.push(RequestedCall { tool_call: planned.call, kind, capability_id, connection_required: None });
-                }
-                (Decision::Run(_), None) => {}
-            }
-        }
-        if tool_calls.is_empty() {
-            return self.journal.append(events).await;
-        }
-        events.push(EventData::ToolCallRequested { turn_id: self.key.turn, tool_calls });
-        self.journal.append_park(events).await
-    }
-
     /// Settles all calls, which are the open ones of the latest answer in call order.
     pub(super) async fn act(&mut self, context: &TurnContext, calls: Vec<PlannedCall>) -> Result<(), Halt> {
         if self.journal.state().open_act().is_none() {
@@ -201,7 +177,7 @@ impl Run<'_> {
             });
             let tool_calls = std::mem::take(&mut batch.asks);
             if !tool_calls.is_empty() {
-                events.push(EventData::ToolCallRequested { turn_id: self.key.turn, tool_calls });
+                events.push(self.requested(tool_calls));
             }
         }
         if events.is_empty() { Ok(()) } else { self.journal.append(events).await }
@@ -238,12 +214,12 @@ fn count(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(u32::MAX)
 }
 
-fn capability_id(context: &TurnContext, tool: &str) -> Option<String> {
+pub(super) fn capability_id(context: &TurnContext, tool: &str) -> Option<String> {
     context.tools.get(tool).map(|tool| tool.capability.id().to_owned())
 }
 
 /// What the rules of the platform say about a call, before the tool has a say.
-fn decide<'a>(context: &'a TurnContext, planned: &PlannedCall) -> Decision<'a> {
+pub(super) fn decide<'a>(context: &'a TurnContext, planned: &PlannedCall) -> Decision<'a> {
     let refuse = |kind: &str, error: String| Decision::Settle(Box::new(unsuccessful(planned, ToolStatus::Error, kind, error)));
     if planned.index >= MAX_TOOL_CALLS_PER_STEP {
         let error = format!("refused: at most {MAX_TOOL_CALLS_PER_STEP} tool calls of one answer are executed; the tool was not called");

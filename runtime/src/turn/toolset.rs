@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::context_error::ContextError;
 use super::resolve::ResolvedCapability;
-use crate::capability::{CallError, Capability, Failure, OfferedToolInfo, SettledBy, ToolCallContext, ToolDefinition, ToolOutcome};
+use crate::capability::{
+    CallError, Capability, Failure, OfferedToolInfo, SettledBy, ToolCallContext, ToolDefinition, ToolOutcome, has_secrets,
+};
 use crate::client_tool::ClientTool;
 use crate::component::Effects;
 use crate::driver::OfferedTool;
@@ -223,21 +225,28 @@ fn compile_anew(schema: &Value) -> Result<Validator, String> {
 pub(crate) fn check_config(capability: &dyn Capability, config: Option<&Value>) -> Result<(), String> {
     let empty = Value::Object(serde_json::Map::new());
     let config = config.unwrap_or(&empty);
-    if let Some(Ok(validator)) = capability.config_schema().map(compile_schema) {
-        check(&validator, config)?;
+    if let Some(schema) = capability.config_schema()
+        && let Ok(validator) = compile_schema(schema)
+    {
+        check_telling(&validator, config, !has_secrets(schema))?;
     }
     capability.validate_config(config).map_err(|problems| problems.join("; "))
 }
 
 /// Checks a value; the error lists what is wrong where, by which rule.
 pub(super) fn check(validator: &Validator, value: &Value) -> Result<(), String> {
+    check_telling(validator, value, true)
+}
+
+/// The same; the list quotes parts of the value only if told to.
+fn check_telling(validator: &Validator, value: &Value, quotes: bool) -> Result<(), String> {
     let findings: Vec<String> = validator
         .iter_errors(value)
         .take(MAX_FINDINGS)
         .map(|error| {
             let path = error.instance_path().as_str();
             let place = if path.is_empty() { "/" } else { path };
-            let text = error.to_string();
+            let text = if quotes { error.to_string() } else { error.masked().to_string() };
             format!("at {place}: {} (rule {:?})", cut(&text, MAX_FINDING_BYTES), error.kind().keyword())
         })
         .collect();

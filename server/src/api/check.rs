@@ -1,7 +1,7 @@
 //! Validation of what callers send. All findings are collected; nothing is stored before the
 //! list is empty.
 
-use everwit_runtime::capability::Capability;
+use everwit_runtime::capability::{Capability, REDACTED, restore_config};
 use everwit_runtime::client_tool::{ClientTool, MAX_CLIENT_TOOLS};
 use everwit_runtime::file::InitialFile;
 use everwit_runtime::harness::CapabilityConfig;
@@ -185,29 +185,48 @@ impl Checks {
 
     /// As [`Self::capabilities`], if a change touches them. A list that stays as it was is not
     /// judged again: what it refers to may have been archived since.
-    pub(crate) async fn changed_capabilities(&mut self, app: &App, org: OrgId, list: Option<&[CapabilityConfig]>) -> Result<(), Problem> {
+    pub(crate) async fn changed_capabilities(
+        &mut self,
+        app: &App,
+        org: OrgId,
+        list: Option<&mut Vec<CapabilityConfig>>,
+        stored: &[CapabilityConfig],
+    ) -> Result<(), Problem> {
         match list {
-            Some(list) => self.capabilities(app, org, list).await,
+            Some(list) => self.capabilities(app, org, list, stored).await,
             None => Ok(()),
         }
     }
 
-    /// Capability references: known, named once, with a configuration that their schema accepts.
-    pub(crate) async fn capabilities(&mut self, app: &App, org: OrgId, list: &[CapabilityConfig]) -> Result<(), Problem> {
+    /// Capability references: known, named once, with a configuration that their schema accepts. What
+    /// is redacted in a configuration becomes what is `stored` for the same capability.
+    pub(crate) async fn capabilities(
+        &mut self,
+        app: &App,
+        org: OrgId,
+        list: &mut [CapabilityConfig],
+        stored: &[CapabilityConfig],
+    ) -> Result<(), Problem> {
         if list.len() > MAX_CAPABILITIES {
             let detail = format!("{} capabilities; at most {MAX_CAPABILITIES} are allowed", list.len());
             self.add(Finding::at("/capabilities", "too_many", detail));
             return Ok(());
         }
-        for (at, reference) in list.iter().enumerate() {
+        for at in 0..list.len() {
+            let (earlier, rest) = list.split_at_mut(at);
+            let Some(reference) = rest.first_mut() else { break };
             let pointer = format!("/capabilities/{at}");
-            if list[..at].iter().any(|earlier| earlier.id.eq_ignore_ascii_case(&reference.id)) {
+            if earlier.iter().any(|earlier| earlier.id.eq_ignore_ascii_case(&reference.id)) {
                 let detail = format!("capability {:?} is in the list already", shown(&reference.id));
                 self.add(Finding::at(format!("{pointer}/ref"), "duplicate", detail));
                 continue;
             }
             match app.components.source.find(org, &reference.id).await? {
-                Some(capability) => self.config(&pointer, &*capability, reference.config.as_ref()),
+                Some(capability) => {
+                    if self.restore(&pointer, &*capability, reference, stored) {
+                        self.config(&pointer, &*capability, reference.config.as_ref());
+                    }
+                }
                 None => {
                     let detail = format!("there is no capability {:?}", shown(&reference.id));
                     let fix = match app.components.available_ids(&app.stores, org).await?.as_slice() {
@@ -219,6 +238,23 @@ impl Checks {
             }
         }
         Ok(())
+    }
+
+    /// Puts stored values in the places of what is redacted; false if there is none for one.
+    fn restore(&mut self, pointer: &str, capability: &dyn Capability, sent: &mut CapabilityConfig, stored: &[CapabilityConfig]) -> bool {
+        let Some(config) = &mut sent.config else { return true };
+        let known = stored.iter().find(|stored| stored.id.eq_ignore_ascii_case(&sent.id)).and_then(|stored| stored.config.as_ref());
+        match restore_config(capability.config_schema(), config, known) {
+            Ok(restored) => *config = restored,
+            Err(places) => {
+                for place in places {
+                    let detail = format!("{REDACTED:?} keeps a stored value, and there is none here");
+                    self.add(Finding::at(format!("{pointer}/config{place}"), "nothing_stored", detail).fix("send the value itself"));
+                }
+                return false;
+            }
+        }
+        true
     }
 
     fn config(&mut self, pointer: &str, capability: &dyn Capability, config: Option<&Value>) {

@@ -126,13 +126,13 @@ pub(crate) async fn get_context_report(
 pub(crate) async fn preview_harness(
     State(app): State<App>,
     caller: Caller,
-    JsonBody(body): JsonBody<PreviewHarness>,
+    JsonBody(mut body): JsonBody<PreviewHarness>,
 ) -> Result<Json<ContextPreview>, Problem> {
     let mut checks = Checks::default();
     checks.unsupported(&[("/mcp_servers", &body.mcp_servers)]);
     checks.system_prompt(body.system_prompt.as_deref());
     let parent = harnesses::parent_id(&app, caller.org, &mut checks, body.parent_harness_id.as_deref()).await?;
-    checks.capabilities(&app, caller.org, &body.capabilities).await?;
+    checks.capabilities(&app, caller.org, &mut body.capabilities, &[]).await?;
     checks.finish()?;
     let harness = draft_harness(&app, parent, body.system_prompt, body.capabilities);
     let asked = harness.capabilities.clone();
@@ -155,7 +155,7 @@ pub(crate) async fn preview_harness(
 pub(crate) async fn preview_agent(
     State(app): State<App>,
     caller: Caller,
-    JsonBody(body): JsonBody<PreviewAgent>,
+    JsonBody(mut body): JsonBody<PreviewAgent>,
 ) -> Result<Json<ContextPreview>, Problem> {
     let mut checks = Checks::default();
     checks.unsupported(&[("/mcp_servers", &body.mcp_servers), ("/tools", &body.tools)]);
@@ -163,7 +163,7 @@ pub(crate) async fn preview_agent(
     if let Some(reference) = &body.harness_id {
         agents::harness_id(&app, caller.org, &mut checks, reference).await?;
     }
-    checks.capabilities(&app, caller.org, &body.capabilities).await?;
+    checks.capabilities(&app, caller.org, &mut body.capabilities, &[]).await?;
     checks.finish()?;
     let harness = match &body.harness_id {
         Some(reference) => resolve::harness(&app, caller.org, reference).await?,

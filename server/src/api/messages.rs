@@ -157,8 +157,10 @@ impl FromParams for MessageParams {
 
 /// Send a message
 ///
-/// The answer comes at once; what the agent says comes as events. While a turn runs, the message
-/// waits and gets a turn of its own.
+/// The answer comes at once; what the agent says comes as events. A turn that runs is told the
+/// message before its next model call, and `turn.merged` says so; if it makes none, or the message has
+/// other controls than the one that it answers, the message gets a turn of its own behind it. A turn
+/// that waits for somebody ends.
 #[utoipa::path(
     post,
     path = "/sessions/{session_id}/messages",

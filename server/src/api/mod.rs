@@ -22,6 +22,7 @@ pub(crate) mod openapi;
 pub(crate) mod orgs;
 pub(crate) mod page;
 pub(crate) mod providers;
+mod redacted;
 pub(crate) mod resolve;
 pub(crate) mod session_secrets;
 pub(crate) mod sessions;

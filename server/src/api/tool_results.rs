@@ -3,6 +3,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use everwit_runtime::capability::AnswerProblem;
 use everwit_runtime::engine::TurnKey;
 use everwit_runtime::id::{OrgId, SessionId};
 use everwit_runtime::session::SessionStatus;
@@ -33,7 +34,9 @@ pub(crate) struct SubmitToolResults {
 pub(crate) struct ToolResultInput {
     /// Id of the call, as in `tool.call_requested`.
     tool_call_id: String,
-    /// Any JSON value, at most 64 KiB as text. A string is shown to the model as it is.
+    /// Any JSON value, at most 64 KiB as text. A string is shown to the model as it is. The answers to
+    /// questions of `ask_user` are `{"status": "answered", "answers": [{"id", "selected", "text"}]}`, one for
+    /// each question, or `{"status": "declined"}`.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Value>)]
     result: Option<Option<Value>>,
@@ -53,7 +56,8 @@ pub(crate) struct SubmitOutcome {
 
 /// Send results of client-side tools and answers to questions
 ///
-/// All of them are stored or none. When nothing is missing any more, the turn goes on.
+/// All of them are stored or none. When nothing is missing any more, the turn goes on. What nobody has
+/// settled by `expires_at` of `tool.call_requested` is settled as timed out.
 #[utoipa::path(
     post,
     path = "/sessions/{session_id}/tool-results",
@@ -63,7 +67,7 @@ pub(crate) struct SubmitOutcome {
     responses(
         (status = 200, body = SubmitOutcome),
         (status = 409, description = "The session waits for no tool results"),
-        (status = 422, description = "A result is for a call that the session does not wait for, or has no acceptable value"),
+        (status = 422, description = "A result is for a call that the session does not wait for, or has no acceptable value; each wrong answer is named"),
     ),
 )]
 pub(crate) async fn submit_tool_results(
@@ -83,7 +87,7 @@ pub(crate) async fn submit_tool_results(
 
 /// Where results and approvals are handed in.
 pub(super) fn desk(app: &App) -> OutsideDesk<'_> {
-    OutsideDesk { backends: &app.stores, clock: &*app.moments.clock, ids: &*app.moments.ids }
+    OutsideDesk { backends: &app.stores, capabilities: &*app.components.source, clock: &*app.moments.clock, ids: &*app.moments.ids }
 }
 
 /// Has the turn run if it waits for nothing any more; returns what the session is doing then. What
@@ -142,6 +146,14 @@ pub(super) fn refused(error: OutsideError, list: &str, ids: &[&str]) -> Problem 
                 seen.push(id);
             }
             checks.finish().err().unwrap_or_else(|| Problem::conflict("not_waiting", detail))
+        }
+        OutsideError::Unacceptable { problems } => {
+            let mut checks = Checks::default();
+            for (id, AnswerProblem { place, problem }) in problems {
+                let at = ids.iter().position(|&known| known == id).unwrap_or(0);
+                checks.add(Finding::at(format!("/{list}/{at}/result{place}"), "invalid_answer", problem));
+            }
+            checks.finish().err().unwrap_or_else(|| Problem::internal("an answer was refused for no reason"))
         }
         OutsideError::TooLong { tool_call_id, .. } => {
             let at = ids.iter().position(|&id| id == tool_call_id).unwrap_or(0);

@@ -37,12 +37,12 @@ async fn provider(api: &Api, driver: &str) -> (String, String) {
     (provider, id(&model))
 }
 
-fn id(answer: &Value) -> String {
+pub(crate) fn id(answer: &Value) -> String {
     answer["id"].as_str().expect("an id").to_owned()
 }
 
 /// The document's routes that can be read and whose ids are known. Streams are read elsewhere.
-fn readable(document: &Value, ids: &[(&str, String)]) -> Vec<String> {
+pub(crate) fn readable(document: &Value, ids: &[(&str, String)]) -> Vec<String> {
     let paths = document["paths"].as_object().expect("paths");
     let plain = paths.iter().filter(|(path, item)| item.get("get").is_some() && !path.ends_with("/sse"));
     let filled = plain.map(|(path, _)| ids.iter().fold(path.clone(), |path, (name, id)| path.replace(&format!("{{{name}}}"), id)));

@@ -179,6 +179,17 @@ async fn a_question_waits_for_its_answer() {
     assert_eq!((&calls[0]["kind"], &calls[0]["arguments"]), (&json!("question"), &question));
     let server = server.kill_and_restart().await;
     let api = server.api();
+    let wrong = json!({ "status": "answered", "answers": [{ "id": "question_1", "selected": ["Green"] }, { "id": "size", "text": "L" }] });
+    let wrong = json!({ "tool_results": [{ "tool_call_id": calls[0]["id"], "result": wrong }] });
+    let refused = api.post(&format!("/v1/sessions/{session}/tool-results"), &wrong).await.expect(422);
+    let named: Vec<(&str, &str)> = ["/tool_results/0/result/answers/0/selected/0", "/tool_results/0/result/answers/1/id"]
+        .map(|pointer| ("invalid_answer", pointer))
+        .to_vec();
+    let errors = refused["errors"].as_array().expect("findings").iter();
+    assert_eq!(
+        errors.map(|error| (error["code"].as_str().unwrap_or_default(), error["pointer"].as_str().unwrap_or_default())).collect::<Vec<_>>(),
+        named
+    );
     let result = json!({ "status": "answered", "answers": [{ "id": "question_1", "selected": ["Blue"] }] });
     let body = json!({ "tool_results": [{ "tool_call_id": calls[0]["id"], "result": result }] });
     assert_eq!(api.post(&format!("/v1/sessions/{session}/tool-results"), &body).await.expect(200)["status"], "active");

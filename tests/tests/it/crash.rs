@@ -88,7 +88,7 @@ async fn messages_that_wait_survive_a_kill_and_are_answered_in_order() {
     let api = server.api();
     let session = api.session().await;
     for n in 0..5 {
-        api.say(&session, &format!("message {n}")).await;
+        api.say_apart(&session, &format!("message {n}"), n).await;
     }
     let server = server.kill_and_restart().await;
     let api = server.api();

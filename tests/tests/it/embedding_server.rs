@@ -260,8 +260,8 @@ async fn server_and_worker_together_never_take_a_session_from_each_other() {
     let sessions = futures::future::join_all((0..12).map(|_| api.session())).await;
     futures::future::join_all(sessions.iter().map(async |session| {
         let mut stream = api.stream(session, "").await;
-        for text in ["one", "two", "three"] {
-            api.say(session, text).await;
+        for n in 0..3 {
+            api.say_apart(session, "go", n).await;
         }
         for _ in 0..3 {
             stream.until("turn.completed").await;

@@ -201,6 +201,39 @@ async fn what_an_org_changed_or_archived_is_never_overwritten() {
 }
 
 #[tokio::test]
+async fn what_an_org_deleted_does_not_come_back() {
+    let home = Home::new();
+    let server = home.start(&with_agents([SeedAgent::new("gone", "only", "One.")])).await;
+    let api = client(&server);
+    assert_eq!(api.delete("/v1/agents/gone").await.status, 204);
+    assert_eq!(send(api.request(Method::POST, "/v1/agents/gone/delete")).await.status, 204);
+    let model = api.get("/v1/models?limit=1").await.expect(200)["data"][0].clone();
+    let id = model["id"].as_str().expect("a stock model");
+    assert_eq!(api.delete(&format!("/v1/models/{id}")).await.status, 204);
+    for refused in [api.patch("/v1/harnesses/only", &json!({ "description": "ours" })).await, api.delete("/v1/harnesses/only").await] {
+        assert_eq!(refused.expect(409)["code"], "built_in", "nobody changes a template's harness");
+    }
+    server.shutdown().await.expect("it ends");
+
+    for prompt in ["One.", "Two."] {
+        let server = home.start(&with_agents([SeedAgent::new("gone", "only", prompt)])).await;
+        let api = client(&server);
+        assert_eq!(done(&server, "gone"), [SeedAction::Kept], "{prompt}");
+        assert_eq!(api.get("/v1/agents/gone").await.status, 404, "{prompt}");
+        let models = api.get("/v1/models?limit=100").await.expect(200);
+        let models = models["data"].as_array().expect("a list");
+        assert!(!models.iter().any(|other| other["model_id"] == model["model_id"] && other["provider_id"] == model["provider_id"]));
+        server.shutdown().await.expect("it ends");
+    }
+
+    let server = home.start(&with_agents([])).await;
+    client(&server).post("/v1/agents", &json!({ "name": "gone", "system_prompt": "Ours." })).await.expect(201);
+    server.shutdown().await.expect("it ends");
+    let server = home.start(&with_agents([SeedAgent::new("gone", "only", "Two.")])).await;
+    assert_eq!(client(&server).get("/v1/agents/gone").await.expect(200)["system_prompt"], "Ours.");
+}
+
+#[tokio::test]
 async fn a_name_that_the_org_uses_is_left_to_it() {
     let home = Home::new();
     let server = home.start(&with_harnesses([template("base", "", &[Base])])).await;

@@ -14,8 +14,6 @@ async fn chat(api: &Api, session: &str, turns: usize) {
     let mut stream = api.stream(session, "").await;
     for turn in 0..turns {
         api.say(session, &format!("message {turn}")).await;
-    }
-    for _ in 0..turns {
         stream.until("session.idled").await;
     }
 }

@@ -5,6 +5,7 @@
 mod context;
 mod engine;
 mod faults;
+mod follow_ups;
 mod history;
 mod model;
 mod outside;
@@ -15,3 +16,4 @@ pub(crate) mod rig;
 mod rules;
 pub(crate) mod secrets;
 mod tools;
+mod waits;

@@ -42,7 +42,8 @@ pub(super) struct SentCall {
 
 /// How many model calls a conversation has seen, which is the position of the next one in a
 /// script: one for each agent message, and one for each turn that a later user message shows to
-/// have ended without an answer, because a step that fails leaves no message behind.
+/// have ended without an answer, because a step that fails leaves no message behind. A message that
+/// was told to a turn that ran looks the same, and so skips a step of the script.
 pub fn position(messages: &[Arc<Message>]) -> usize {
     let answers = messages.iter().filter(|message| message.role == Role::Agent).count();
     let unanswered = messages.windows(2).filter(|pair| pair[1].role == Role::User && matches!(pair[0].role, Role::User | Role::ToolResult));

@@ -134,6 +134,8 @@ macro_rules! __store_contract_cases {
                 nothing_is_claimed_when_no_turn_is_open
                 a_claim_says_whether_a_cancel_was_requested
                 only_open_turns_can_be_cancelled
+                a_turn_that_just_waits_can_be_merged
+                a_turn_that_does_not_just_wait_is_not_merged
                 recovery_finds_sessions_with_open_turns
             }
             parking {

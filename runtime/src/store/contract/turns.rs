@@ -160,6 +160,32 @@ pub(super) async fn only_open_turns_can_be_cancelled(case: &Case) {
     assert!(!ok(case.stores.log.request_cancel(case.org, session, claim.turn_id).await));
 }
 
+pub(super) async fn a_turn_that_just_waits_can_be_merged(case: &Case) {
+    let (session, claim) = case.claimed().await;
+    let (second, third) = (case.open_turn(session).await, case.open_turn(session).await);
+    ok(case.append(session, claim.fence, case.steps(1), Some((second, TurnEnd::Merged))).await);
+    assert_same(&ok(case.stores.log.open_turns(case.org, session).await), &[claim.turn_id, third]);
+    assert_eq!(case.status(session).await, SessionStatus::Active);
+    assert!(!ok(case.stores.log.request_cancel(case.org, session, second).await));
+    let again = ok(case.stores.log.submit_turn(case.org, session, second, case.input(second, "hello")).await);
+    assert!(!again.created, "it is known although it has ended");
+    ok(case.append(session, claim.fence, case.steps(1), Some((claim.turn_id, TurnEnd::Completed))).await);
+    assert_eq!(case.claim(session).await.turn_id, third);
+}
+
+pub(super) async fn a_turn_that_does_not_just_wait_is_not_merged(case: &Case) {
+    let (session, claim) = case.claimed().await;
+    let (cancelled, waiting) = (case.open_turn(session).await, case.open_turn(session).await);
+    let (_, elsewhere) = case.claimed().await;
+    assert!(ok(case.stores.log.request_cancel(case.org, session, cancelled).await));
+    for turn in [claim.turn_id, cancelled, elsewhere.turn_id, case.id(TurnId::from_uuid)] {
+        let merged = case.append(session, claim.fence, case.steps(1), Some((turn, TurnEnd::Merged))).await;
+        assert_refused!(merged, StoreError::NotFound { what: "queued turn", .. });
+    }
+    assert_eq!(case.last_sequence(session).await, 4);
+    assert_same(&ok(case.stores.log.open_turns(case.org, session).await), &[claim.turn_id, cancelled, waiting]);
+}
+
 pub(super) async fn recovery_finds_sessions_with_open_turns(case: &Case) {
     let idle = case.stored_session().await;
     let waiting = case.stored_session().await;

@@ -7,8 +7,8 @@ use super::session::{OpenTurn, SessionRow, Sessions, SubmittedTurn, missing};
 use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::limits::MAX_EVENTS_PER_PAGE;
-use crate::store::rules::{check_end, check_events, check_queue, check_writer, not_parked};
-use crate::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer};
+use crate::store::rules::{check_end, check_events, check_queue, check_writer, not_parked, not_queued};
+use crate::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd};
 
 #[async_trait]
 impl SessionLog for MemoryStore {
@@ -78,6 +78,7 @@ impl SessionLog for MemoryStore {
             let row = tenant.sessions.table.get_mut(session).ok_or_else(|| missing(session))?;
             check_writer(append.fence, row.fence, append.expected_sequence, row.last_sequence())?;
             let ended = match append.ends_turn {
+                Some((turn, TurnEnd::Merged)) => Some(queued_position(row, turn)?),
                 Some((turn, _)) => Some(open_position(row, turn)?),
                 None => None,
             };
@@ -140,4 +141,9 @@ fn repeated(row: &SessionRow, turn: TurnId, earlier: SubmittedTurn) -> StoreResu
 fn open_position(row: &SessionRow, turn: TurnId) -> StoreResult<usize> {
     let position = row.open.iter().position(|open| open.id == turn);
     position.ok_or_else(|| StoreError::NotFound { what: "open turn", id: turn.to_string() })
+}
+
+fn queued_position(row: &SessionRow, turn: TurnId) -> StoreResult<usize> {
+    let position = row.open.iter().position(|open| open.id == turn && open.attempt == 0 && !open.cancel_requested);
+    position.ok_or_else(|| not_queued(turn))
 }

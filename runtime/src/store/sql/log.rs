@@ -10,7 +10,7 @@ use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::limits::MAX_EVENTS_PER_PAGE;
 use crate::session::SessionStatus;
-use crate::store::rules::{check_end, check_events, check_queue, check_writer, not_parked, status_after};
+use crate::store::rules::{check_end, check_events, check_queue, check_writer, not_parked, not_queued, status_after};
 use crate::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd};
 
 /// What a write to the log is checked against.
@@ -100,18 +100,24 @@ async fn insert_turn(connection: &mut DbConnection, org: OrgId, turn: TurnId, in
 }
 
 async fn end_turn(connection: &mut DbConnection, org: OrgId, session: SessionId, turn: TurnId, end: TurnEnd) -> StoreResult<()> {
-    let ended = sqlx::query("UPDATE turns SET outcome = $4 WHERE org_id = $1 AND session_id = $2 AND id = $3 AND outcome IS NULL")
-        .bind(key(org.uuid()))
-        .bind(key(session.uuid()))
-        .bind(key(turn.uuid()))
-        .bind(end.word())
-        .execute(connection)
-        .await
-        .map_err(store_error)?;
-    if ended.rows_affected() == 0 {
-        return Err(StoreError::NotFound { what: "open turn", id: turn.to_string() });
+    let merges = end == TurnEnd::Merged;
+    let ended = sqlx::query(concat!(
+        "UPDATE turns SET outcome = $4 WHERE org_id = $1 AND session_id = $2 AND id = $3 AND outcome IS NULL ",
+        "AND (NOT $5 OR (attempt = 0 AND cancel_requested = FALSE))"
+    ))
+    .bind(key(org.uuid()))
+    .bind(key(session.uuid()))
+    .bind(key(turn.uuid()))
+    .bind(end.word())
+    .bind(merges)
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
+    match ended.rows_affected() {
+        0 if merges => Err(not_queued(turn)),
+        0 => Err(StoreError::NotFound { what: "open turn", id: turn.to_string() }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Parks an open turn, or wakes it; false if it is not open.

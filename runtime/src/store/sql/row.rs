@@ -105,7 +105,7 @@ impl Word for Scope {
 }
 
 impl Word for TurnEnd {
-    const ALL: &'static [Self] = &[Self::Completed, Self::Failed, Self::Cancelled, Self::Sealed];
+    const ALL: &'static [Self] = &[Self::Completed, Self::Failed, Self::Cancelled, Self::Sealed, Self::Merged];
 
     fn word(&self) -> &'static str {
         match self {
@@ -113,6 +113,7 @@ impl Word for TurnEnd {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Sealed => "sealed",
+            Self::Merged => "merged",
         }
     }
 }

@@ -85,7 +85,7 @@ impl Statement for ToolApproval {
             None => "a person refused this call; the tool was not called".to_owned(),
         };
         let refused = unsuccessful(&asked.planned, ToolStatus::Error, "rejected", error);
-        let (duration_ms, capability_id) = (millis(asked.at, now), asked.capability_id.clone());
+        let (duration_ms, capability_id) = (millis(asked.request.at, now), asked.request.capability_id.clone());
         vec![decided, EventData::ToolCompleted(ToolCompleted { duration_ms, capability_id, ..refused })]
     }
 }

@@ -3,6 +3,7 @@
 
 mod approval;
 mod connection;
+mod expiry;
 mod result;
 
 pub use approval::{ApprovalVerdict, MAX_APPROVAL_REASON_BYTES, ToolApproval};
@@ -11,10 +12,12 @@ pub use result::ClientToolResult;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::call::PlannedCall;
 use super::history::with_history;
 use super::state::TurnState;
+use crate::capability::{AnswerProblem, CapabilitySource};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Event, EventContext, EventData, NewEvent, RequestKind};
@@ -76,16 +79,33 @@ pub enum OutsideError {
         /// Most bytes.
         limit: usize,
     },
+    /// Answers do not fit what was asked.
+    #[error("answers do not fit what was asked: {}", listed(.problems))]
+    Unacceptable {
+        /// What is wrong, each with the id of its call.
+        problems: Vec<(String, AnswerProblem)>,
+    },
+    /// A capability that was to check an answer could not be found.
+    #[error(transparent)]
+    Capability(Box<Error>),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+fn listed(problems: &[(String, AnswerProblem)]) -> String {
+    let one = |(id, problem): &(String, AnswerProblem)| format!("{id}{}: {}", problem.place, problem.problem);
+    problems.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 impl From<OutsideError> for Error {
     fn from(error: OutsideError) -> Self {
         match error {
             OutsideError::NotWaiting { .. } => Self::Conflict(error.to_string()),
-            OutsideError::Empty { .. } | OutsideError::Unknown { .. } => Self::Invalid(error.to_string()),
+            OutsideError::Empty { .. } | OutsideError::Unknown { .. } | OutsideError::Unacceptable { .. } => {
+                Self::Invalid(error.to_string())
+            }
+            OutsideError::Capability(error) => *error,
             OutsideError::TooLong { .. } => Self::Limit(error.to_string()),
             OutsideError::Store(error) => Self::Store(error),
         }
@@ -96,6 +116,8 @@ impl From<OutsideError> for Error {
 pub struct OutsideDesk<'a> {
     /// The stores; their bus is told of what is stored.
     pub backends: &'a RuntimeBackends,
+    /// Where the capabilities are found whose tools ask people.
+    pub capabilities: &'a dyn CapabilitySource,
     /// Times of events.
     pub clock: &'a dyn Clock,
     /// Ids of events.
@@ -116,6 +138,11 @@ trait Statement {
     /// Checks it without knowing the call.
     fn check(&self) -> Result<(), OutsideError>;
 
+    /// What a person answers to a question.
+    fn answer(&self) -> Option<&Value> {
+        None
+    }
+
     /// It as events.
     fn events(&self, asked: &Asked, now: Timestamp) -> Vec<EventData>;
 }
@@ -123,7 +150,14 @@ trait Statement {
 /// A call that somebody was asked about.
 struct Asked {
     planned: PlannedCall,
+    request: Request,
+}
+
+/// How somebody was asked.
+#[derive(Clone, Default)]
+struct Request {
     at: Timestamp,
+    expires_at: Option<Timestamp>,
     capability_id: Option<String>,
 }
 
@@ -158,7 +192,9 @@ impl OutsideDesk<'_> {
         loop {
             let not_waiting = || OutsideError::NotWaiting { session, what };
             let waiting = self.waiting(org, session).await?.ok_or_else(not_waiting)?;
-            let answer = self.answer(&waiting, session, statements)?;
+            let calls = waiting.match_up(session, statements)?;
+            self.check_answers(org, &waiting.state, statements, &calls).await?;
+            let answer = self.answer(&waiting, session, statements, &calls);
             let wakes_turn = answer.wakes_turn;
             match self.backends.log.answer_turn(org, session, answer).await {
                 Ok(events) => {
@@ -184,6 +220,7 @@ impl OutsideDesk<'_> {
         let mut after = input_sequence - 1;
         loop {
             let page = self.backends.log.read_events(org, session, after, MAX_EVENTS_PER_PAGE).await?;
+            self.backends.history_cache.note_folded(page.len());
             page.iter().for_each(|event| waiting.take(event));
             match page.last().and_then(|event| event.sequence) {
                 Some(last) if page.len() == MAX_EVENTS_PER_PAGE => after = last,
@@ -192,19 +229,44 @@ impl OutsideDesk<'_> {
         }
     }
 
-    fn answer<S: Statement>(&self, waiting: &Waiting, session: SessionId, statements: &[S]) -> Result<TurnAnswer, OutsideError> {
-        let calls = waiting.match_up(session, statements)?;
+    /// Holds answers to questions against what was asked, as far as the capabilities that asked are
+    /// still there.
+    async fn check_answers<S: Statement>(
+        &self,
+        org: OrgId,
+        state: &TurnState,
+        statements: &[S],
+        calls: &[Asked],
+    ) -> Result<(), OutsideError> {
+        let mut problems = Vec::new();
+        for (statement, asked) in statements.iter().zip(calls) {
+            let (Some(answer), Some(RequestKind::Question)) = (statement.answer(), asked.planned.waits_for) else { continue };
+            let Some(id) = &asked.request.capability_id else { continue };
+            let pin = state.pins().unwrap_or_default().iter().find(|pin| pin.id.eq_ignore_ascii_case(id));
+            let found = match pin {
+                Some(pin) => self.capabilities.find_pinned(org, pin).await,
+                None => self.capabilities.find(org, id).await,
+            };
+            let Some(capability) = found.map_err(|error| OutsideError::Capability(Box::new(error)))? else { continue };
+            let call = &asked.planned.call;
+            let wrong = capability.check_answer(&call.name, &call.arguments, answer).err().unwrap_or_default();
+            problems.extend(wrong.into_iter().map(|problem| (call.id.clone(), problem)));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(OutsideError::Unacceptable { problems }) }
+    }
+
+    fn answer<S: Statement>(&self, waiting: &Waiting, session: SessionId, statements: &[S], calls: &[Asked]) -> TurnAnswer {
         let (state, now) = (&waiting.state, self.clock.now());
         let context = EventContext { turn_id: Some(state.turn_id()), input_message_id: state.input_message_id() };
-        let said = statements.iter().zip(&calls).flat_map(|(statement, asked)| statement.events(asked, now));
+        let said = statements.iter().zip(calls).flat_map(|(statement, asked)| statement.events(asked, now));
         let new = |data| NewEvent { id: EventId::from_uuid(self.ids.next()), ts: now, context, data };
         let events: Vec<NewEvent> = said.map(new).collect();
-        Ok(TurnAnswer {
+        TurnAnswer {
             turn_id: state.turn_id(),
             expected_sequence: state.last_sequence(),
             wakes_turn: waiting.is_over_after(session, &events),
             events,
-        })
+        }
     }
 }
 
@@ -212,17 +274,18 @@ impl OutsideDesk<'_> {
 struct Waiting {
     state: TurnState,
     input_sequence: u64,
-    requested: BTreeMap<String, (Timestamp, Option<String>)>,
+    requested: BTreeMap<String, Request>,
 }
 
 impl Waiting {
     fn take(&mut self, event: &Event) {
         self.state.fold(event);
-        if let EventData::ToolCallRequested { tool_calls, .. } = &event.data
+        if let EventData::ToolCallRequested { tool_calls, expires_at, .. } = &event.data
             && event.context.turn_id == Some(self.state.turn_id())
         {
-            let asked = tool_calls.iter().map(|request| (request.tool_call.id.clone(), (event.ts, request.capability_id.clone())));
-            self.requested.extend(asked);
+            let request =
+                |capability_id: &Option<String>| Request { at: event.ts, expires_at: *expires_at, capability_id: capability_id.clone() };
+            self.requested.extend(tool_calls.iter().map(|asked| (asked.tool_call.id.clone(), request(&asked.capability_id))));
         }
     }
 
@@ -239,8 +302,8 @@ impl Waiting {
             match asked.iter().position(|planned| planned.call.id == statement.call_id()) {
                 Some(at) => {
                     let planned = asked.swap_remove(at);
-                    let (at, capability_id) = self.requested.get(&planned.call.id).cloned().unwrap_or_default();
-                    calls.push(Asked { planned, at, capability_id });
+                    let request = self.requested.get(&planned.call.id).cloned().unwrap_or_default();
+                    calls.push(Asked { planned, request });
                 }
                 None => unknown.push(statement.call_id().to_owned()),
             }

@@ -39,6 +39,10 @@ impl Statement for ClientToolResult {
         Ok(())
     }
 
+    fn answer(&self) -> Option<&Value> {
+        self.outcome.as_ref().ok()
+    }
+
     fn events(&self, asked: &Asked, now: Timestamp) -> Vec<EventData> {
         let (success, error) = (self.outcome.is_ok(), self.outcome.as_ref().err().cloned());
         vec![EventData::ToolCompleted(ToolCompleted {
@@ -50,8 +54,8 @@ impl Statement for ClientToolResult {
             structured: self.outcome.as_ref().ok().filter(|value| !value.is_string()).cloned(),
             error_kind: error.is_some().then(|| "client".to_owned()),
             error,
-            duration_ms: millis(asked.at, now),
-            capability_id: asked.capability_id.clone(),
+            duration_ms: millis(asked.request.at, now),
+            capability_id: asked.request.capability_id.clone(),
             receipt: None,
         })]
     }

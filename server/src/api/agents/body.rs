@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::api::check::Unsupported;
 use crate::api::extract::{given, present};
+use crate::api::redacted::{RedactedCapabilities, Redaction};
 
 /// A new agent.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -138,7 +139,8 @@ pub(crate) struct AgentBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) default_model_id: Option<ModelId>,
     /// Its capabilities, in addition to the harness chain's.
-    pub(super) capabilities: Vec<CapabilityConfig>,
+    #[schema(value_type = Vec<CapabilityConfig>)]
+    pub(super) capabilities: RedactedCapabilities,
     /// Tools that the clients of its sessions execute.
     pub(super) tools: Vec<ClientTool>,
     /// Most model calls of one turn; the platform's default if absent.
@@ -158,8 +160,8 @@ pub(crate) struct AgentBody {
     pub(super) updated_at: Timestamp,
 }
 
-impl From<Agent> for AgentBody {
-    fn from(agent: Agent) -> Self {
+impl AgentBody {
+    pub(super) fn new(agent: Agent, redaction: &Redaction) -> Self {
         Self {
             id: agent.id,
             name: agent.name,
@@ -168,7 +170,7 @@ impl From<Agent> for AgentBody {
             system_prompt: agent.system_prompt,
             harness_id: agent.harness_id,
             default_model_id: agent.default_model_id,
-            capabilities: agent.capabilities,
+            capabilities: redaction.show(agent.capabilities),
             tools: agent.tools,
             max_iterations: agent.max_iterations,
             initial_files: agent.initial_files,

@@ -14,6 +14,7 @@ use crate::api::check::{Checks, shown};
 use crate::api::extract::{IfMatch, IfNoneMatch, JsonBody, Query, Tagged};
 use crate::api::idempotency::{Once, Replayed};
 use crate::api::page::{Archived, List, PageParams, Search, filtered};
+use crate::api::redacted::{Redaction, configured};
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
@@ -33,11 +34,15 @@ pub(crate) async fn list_agents(
     Query((page, search, archived)): Query<(PageParams, Search, Archived)>,
 ) -> Result<Json<List<AgentBody>>, Problem> {
     let page = page.into();
-    let list = |page| app.stores.agent_store.list_agents(caller.org, page);
-    let texts = |agent: &Agent| search.matches([Some(&*agent.name), agent.display_name.as_deref(), agent.description.as_deref()]);
-    let wanted = |agent: &Agent| archived.lists(agent.status) && texts(agent);
-    let listing = if search.is_empty() && archived.are_listed() { list(page).await? } else { filtered(page, list, wanted).await? };
-    Ok(Json(List::new(listing, page, Into::into)))
+    let listing = {
+        let list = |page| app.stores.agent_store.list_agents(caller.org, page);
+        let texts = |agent: &Agent| search.matches([Some(&*agent.name), agent.display_name.as_deref(), agent.description.as_deref()]);
+        let wanted = |agent: &Agent| archived.lists(agent.status) && texts(agent);
+        if search.is_empty() && archived.are_listed() { list(page).await? } else { filtered(page, list, wanted).await? }
+    };
+    let ids = configured(listing.items.iter().map(|agent| &agent.capabilities));
+    let redaction = Redaction::of(&app, caller.org, ids).await;
+    Ok(Json(List::new(listing, page, |agent| AgentBody::new(agent, &redaction))))
 }
 
 /// Create or replace an agent
@@ -75,7 +80,7 @@ pub(crate) async fn create_agent(
     if claimed.repeated
         && let Some(agent) = app.stores.agent_store.get_agent(caller.org, id).await?
     {
-        return Ok((StatusCode::CREATED, Replayed(true, Tagged(agent.version, Json(agent.into())))));
+        return Ok((StatusCode::CREATED, Replayed(true, answer(&app, caller.org, agent).await)));
     }
     if_none_match.check(existing.is_some())?;
     agent.id = wanted.unwrap_or(id);
@@ -86,7 +91,7 @@ pub(crate) async fn create_agent(
         app.stores.agent_store.add_agent(caller.org, agent.clone()).await?;
         StatusCode::CREATED
     };
-    Ok((status, Replayed(false, Tagged(agent.version, Json(agent.into())))))
+    Ok((status, Replayed(false, answer(&app, caller.org, agent).await)))
 }
 
 /// Read an agent
@@ -103,7 +108,7 @@ pub(crate) async fn get_agent(
     Path(reference): Path<String>,
 ) -> Result<Tagged<Json<AgentBody>>, Problem> {
     let agent = resolve::agent(&app, caller.org, &reference).await?;
-    Ok(Tagged(agent.version, Json(agent.into())))
+    Ok(answer(&app, caller.org, agent).await)
 }
 
 /// Change an agent
@@ -127,7 +132,7 @@ pub(crate) async fn update_agent(
     caller: Caller,
     Path(reference): Path<String>,
     if_match: IfMatch,
-    JsonBody(request): JsonBody<UpdateAgent>,
+    JsonBody(mut request): JsonBody<UpdateAgent>,
 ) -> Result<Tagged<Json<AgentBody>>, Problem> {
     let mut agent = resolve::agent(&app, caller.org, &reference).await?;
     if_match.check(agent.version)?;
@@ -138,11 +143,11 @@ pub(crate) async fn update_agent(
     if let Some(model) = &request.default_model_id {
         agent.default_model_id = checks.model(&app, caller.org, "/default_model_id", model.as_deref()).await?;
     }
-    checks.changed_capabilities(&app, caller.org, request.capabilities.as_deref()).await?;
+    checks.changed_capabilities(&app, caller.org, request.capabilities.as_mut(), &agent.capabilities).await?;
     request.apply(&mut agent);
     check(checks, &agent)?;
     store(&app, caller.org, &mut agent).await.map_err(|error| if_match.lost(error))?;
-    Ok(Tagged(agent.version, Json(agent.into())))
+    Ok(answer(&app, caller.org, agent).await)
 }
 
 /// Archive an agent
@@ -226,7 +231,7 @@ impl CreateAgent {
         };
         let default_model_id = checks.model(app, org, "/default_model_id", self.default_model_id.as_deref()).await?;
         let now = app.moments.now();
-        let agent = Agent {
+        let mut agent = Agent {
             id: existing.map(|agent| agent.id).or(self.id).unwrap_or_else(|| AgentId::from_uuid(app.moments.uuid())),
             name: self.name,
             display_name: self.display_name,
@@ -244,7 +249,8 @@ impl CreateAgent {
             created_at: existing.map_or(now, |agent| agent.created_at),
             updated_at: now,
         };
-        checks.capabilities(app, org, &agent.capabilities).await?;
+        let stored = existing.map(|agent| agent.capabilities.as_slice()).unwrap_or_default();
+        checks.capabilities(app, org, &mut agent.capabilities, stored).await?;
         check(checks, &agent)?;
         Ok(agent)
     }
@@ -261,6 +267,11 @@ async fn existing(app: &App, org: OrgId, request: &CreateAgent) -> Result<Option
         }
         _ => Ok(by_id),
     }
+}
+
+async fn answer(app: &App, org: OrgId, agent: Agent) -> Tagged<Json<AgentBody>> {
+    let redaction = Redaction::of(app, org, configured([&agent.capabilities])).await;
+    Tagged(agent.version, Json(AgentBody::new(agent, &redaction)))
 }
 
 async fn store(app: &App, org: OrgId, agent: &mut Agent) -> Result<(), StoreError> {

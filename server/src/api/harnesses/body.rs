@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::api::check::Unsupported;
 use crate::api::extract::{given, present};
+use crate::api::redacted::{RedactedCapabilities, Redaction};
 
 /// A new harness.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -123,7 +124,8 @@ pub(crate) struct HarnessBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) default_model_id: Option<ModelId>,
     /// Its capabilities.
-    pub(super) capabilities: Vec<CapabilityConfig>,
+    #[schema(value_type = Vec<CapabilityConfig>)]
+    pub(super) capabilities: RedactedCapabilities,
     /// Files that sessions start with.
     pub(super) initial_files: Vec<InitialFile>,
     /// Free-form labels.
@@ -140,8 +142,8 @@ pub(crate) struct HarnessBody {
     pub(super) updated_at: Timestamp,
 }
 
-impl From<Harness> for HarnessBody {
-    fn from(harness: Harness) -> Self {
+impl HarnessBody {
+    pub(super) fn new(harness: Harness, redaction: &Redaction) -> Self {
         Self {
             id: harness.id,
             name: harness.name,
@@ -150,7 +152,7 @@ impl From<Harness> for HarnessBody {
             system_prompt: harness.system_prompt,
             parent_harness_id: harness.parent_harness_id,
             default_model_id: harness.default_model_id,
-            capabilities: harness.capabilities,
+            capabilities: redaction.show(harness.capabilities),
             initial_files: harness.initial_files,
             tags: harness.tags,
             is_built_in: harness.is_built_in,

@@ -14,6 +14,7 @@ use crate::api::check::Checks;
 use crate::api::extract::{IfMatch, JsonBody, Query, Tagged};
 use crate::api::idempotency::{Once, Replayed};
 use crate::api::page::{Archived, List, PageParams, Search, filtered};
+use crate::api::redacted::{Redaction, configured};
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
@@ -33,11 +34,16 @@ pub(crate) async fn list_harnesses(
     Query((page, search, archived)): Query<(PageParams, Search, Archived)>,
 ) -> Result<Json<List<HarnessBody>>, Problem> {
     let page = page.into();
-    let list = |page| app.stores.harness_store.list_harnesses(caller.org, page);
-    let texts = |harness: &Harness| search.matches([Some(&*harness.name), harness.display_name.as_deref(), harness.description.as_deref()]);
-    let wanted = |harness: &Harness| archived.lists(harness.status) && texts(harness);
-    let listing = if search.is_empty() && archived.are_listed() { list(page).await? } else { filtered(page, list, wanted).await? };
-    Ok(Json(List::new(listing, page, Into::into)))
+    let listing = {
+        let list = |page| app.stores.harness_store.list_harnesses(caller.org, page);
+        let texts =
+            |harness: &Harness| search.matches([Some(&*harness.name), harness.display_name.as_deref(), harness.description.as_deref()]);
+        let wanted = |harness: &Harness| archived.lists(harness.status) && texts(harness);
+        if search.is_empty() && archived.are_listed() { list(page).await? } else { filtered(page, list, wanted).await? }
+    };
+    let ids = configured(listing.items.iter().map(|harness| &harness.capabilities));
+    let redaction = Redaction::of(&app, caller.org, ids).await;
+    Ok(Json(List::new(listing, page, |harness| HarnessBody::new(harness, &redaction))))
 }
 
 /// Create a harness
@@ -62,10 +68,10 @@ pub(crate) async fn create_harness(
     if claimed.repeated
         && let Some(harness) = app.stores.harness_store.get_harness(caller.org, harness.id).await?
     {
-        return Ok((StatusCode::CREATED, Replayed(true, Tagged(harness.version, Json(harness.into())))));
+        return Ok((StatusCode::CREATED, Replayed(true, answer(&app, caller.org, harness).await)));
     }
     app.stores.harness_store.add_harness(caller.org, harness.clone()).await?;
-    Ok((StatusCode::CREATED, Replayed(false, Tagged(harness.version, Json(harness.into())))))
+    Ok((StatusCode::CREATED, Replayed(false, answer(&app, caller.org, harness).await)))
 }
 
 /// Read a harness
@@ -82,7 +88,7 @@ pub(crate) async fn get_harness(
     Path(reference): Path<String>,
 ) -> Result<Tagged<Json<HarnessBody>>, Problem> {
     let harness = resolve::harness(&app, caller.org, &reference).await?;
-    Ok(Tagged(harness.version, Json(harness.into())))
+    Ok(answer(&app, caller.org, harness).await)
 }
 
 /// Change a harness
@@ -106,7 +112,7 @@ pub(crate) async fn update_harness(
     caller: Caller,
     Path(reference): Path<String>,
     if_match: IfMatch,
-    JsonBody(request): JsonBody<UpdateHarness>,
+    JsonBody(mut request): JsonBody<UpdateHarness>,
 ) -> Result<Tagged<Json<HarnessBody>>, Problem> {
     let mut harness = resolve::harness(&app, caller.org, &reference).await?;
     if_match.check(harness.version)?;
@@ -118,11 +124,11 @@ pub(crate) async fn update_harness(
     if let Some(model) = &request.default_model_id {
         harness.default_model_id = checks.model(&app, caller.org, "/default_model_id", model.as_deref()).await?;
     }
-    checks.changed_capabilities(&app, caller.org, request.capabilities.as_deref()).await?;
+    checks.changed_capabilities(&app, caller.org, request.capabilities.as_mut(), &harness.capabilities).await?;
     request.apply(&mut harness);
     check(&app, caller.org, checks, &harness).await?;
     store(&app, caller.org, &mut harness).await.map_err(|error| if_match.lost(error))?;
-    Ok(Tagged(harness.version, Json(harness.into())))
+    Ok(answer(&app, caller.org, harness).await)
 }
 
 /// Archive a harness
@@ -205,7 +211,7 @@ impl CreateHarness {
         let parent_harness_id = parent_id(app, org, &mut checks, self.parent_harness_id.as_deref()).await?;
         let default_model_id = checks.model(app, org, "/default_model_id", self.default_model_id.as_deref()).await?;
         let now = app.moments.now();
-        let harness = Harness {
+        let mut harness = Harness {
             id: HarnessId::from_uuid(app.moments.uuid()),
             name: self.name,
             display_name: self.display_name,
@@ -222,10 +228,15 @@ impl CreateHarness {
             created_at: now,
             updated_at: now,
         };
-        checks.capabilities(app, org, &harness.capabilities).await?;
+        checks.capabilities(app, org, &mut harness.capabilities, &[]).await?;
         check(app, org, checks, &harness).await?;
         Ok(harness)
     }
+}
+
+async fn answer(app: &App, org: OrgId, harness: Harness) -> Tagged<Json<HarnessBody>> {
+    let redaction = Redaction::of(app, org, configured([&harness.capabilities])).await;
+    Tagged(harness.version, Json(HarnessBody::new(harness, &redaction)))
 }
 
 async fn store(app: &App, org: OrgId, harness: &mut Harness) -> Result<(), everwit_runtime::store::StoreError> {

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::api::check::Unsupported;
 use crate::api::extract::{given, present};
+use crate::api::redacted::{RedactedCapabilities, Redaction};
 
 /// A new session; everything is optional.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -135,7 +136,8 @@ pub(crate) struct SessionBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) system_prompt: Option<String>,
     /// Its capabilities, in addition to harness and agent.
-    pub(super) capabilities: Vec<CapabilityConfig>,
+    #[schema(value_type = Vec<CapabilityConfig>)]
+    pub(super) capabilities: RedactedCapabilities,
     /// Tools that its clients execute, in addition to the agent's.
     pub(super) tools: Vec<ClientTool>,
     /// Its model, unless a message names another.
@@ -160,7 +162,7 @@ pub(crate) struct SessionBody {
 }
 
 impl SessionBody {
-    pub(super) fn new(org: OrgId, session: Session) -> Self {
+    pub(super) fn new(org: OrgId, session: Session, redaction: &Redaction) -> Self {
         Self {
             id: session.id,
             organization_id: org,
@@ -170,7 +172,7 @@ impl SessionBody {
             title: session.title,
             status: session.status,
             system_prompt: session.system_prompt,
-            capabilities: session.capabilities,
+            capabilities: redaction.show(session.capabilities),
             tools: session.tools,
             model_id: session.model_id,
             locale: session.locale,

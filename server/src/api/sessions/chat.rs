@@ -9,7 +9,7 @@ use everwit_runtime::id::{HarnessId, SessionId};
 use everwit_runtime::session::Session;
 
 use super::body::{CreateSession, SessionBody};
-use super::store;
+use super::{answer, store};
 use crate::api::App;
 use crate::api::extract::Tagged;
 use crate::auth::Caller;
@@ -37,17 +37,13 @@ pub(crate) async fn get_chat_session(State(app): State<App>, caller: Caller) -> 
     let setup = &app.stores.setup_store;
     let known = setup.chat_session(caller.org, &caller.subject).await?;
     if let Some(session) = usable(&app, &caller, known).await? {
-        return Ok(answer(StatusCode::OK, &caller, session));
+        return Ok((StatusCode::OK, answer(&app, caller.org, session).await));
     }
     let session = CreateSession::default().on_harness(&app, harness);
     let id = setup.replace_chat_session(caller.org, &caller.subject, known, session.id).await?;
     // Of two requests at once the slower one makes, or finds, the session of the faster one.
     let session = store(&app, caller.org, Session { id, owner: Some(caller.subject.to_string()), ..session }, true).await?;
-    Ok(answer(StatusCode::CREATED, &caller, session))
-}
-
-fn answer(status: StatusCode, caller: &Caller, session: Session) -> (StatusCode, Tagged<Json<SessionBody>>) {
-    (status, Tagged(session.version, Json(SessionBody::new(caller.org, session))))
+    Ok((StatusCode::CREATED, answer(&app, caller.org, session).await))
 }
 
 /// A chat session that exists, on a harness that can be used.

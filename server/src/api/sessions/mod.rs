@@ -19,6 +19,7 @@ use crate::api::check::{Checks, shown};
 use crate::api::extract::{FromParams, IfMatch, JsonBody, Params, Query, Tagged};
 use crate::api::idempotency::{Once, Replayed};
 use crate::api::page::{List, PageParams, Search, filtered};
+use crate::api::redacted::{Redaction, configured};
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
@@ -56,10 +57,14 @@ pub(crate) async fn list_sessions(
         Some(reference) => Some(resolve::agent(&app, caller.org, reference).await?.id),
         None => None,
     };
-    let list = |page| app.stores.session_store.list_sessions(caller.org, page);
-    let wanted = |session: &Session| (agent.is_none() || session.agent_id == agent) && search.matches([session.title.as_deref()]);
-    let listing = if agent.is_none() && search.is_empty() { list(page).await? } else { filtered(page, list, wanted).await? };
-    Ok(Json(List::new(listing, page, |session| SessionBody::new(caller.org, session))))
+    let listing = {
+        let list = |page| app.stores.session_store.list_sessions(caller.org, page);
+        let wanted = |session: &Session| (agent.is_none() || session.agent_id == agent) && search.matches([session.title.as_deref()]);
+        if agent.is_none() && search.is_empty() { list(page).await? } else { filtered(page, list, wanted).await? }
+    };
+    let ids = configured(listing.items.iter().map(|session| &session.capabilities));
+    let redaction = Redaction::of(&app, caller.org, ids).await;
+    Ok(Json(List::new(listing, page, |session| SessionBody::new(caller.org, session, &redaction))))
 }
 
 /// Create a session
@@ -85,7 +90,7 @@ pub(crate) async fn create_session(
     let claimed = key.claim(&app, caller.org).await?;
     session.id = SessionId::from_uuid(claimed.id);
     let session = store(&app, caller.org, session, claimed.repeated).await?;
-    Ok((StatusCode::CREATED, Replayed(claimed.repeated, Tagged(session.version, Json(SessionBody::new(caller.org, session))))))
+    Ok((StatusCode::CREATED, Replayed(claimed.repeated, answer(&app, caller.org, session).await)))
 }
 
 /// Read a session
@@ -102,7 +107,7 @@ pub(crate) async fn get_session(
     Path(reference): Path<String>,
 ) -> Result<Tagged<Json<SessionBody>>, Problem> {
     let session = resolve::session(&app, caller.org, &reference).await?;
-    Ok(Tagged(session.version, Json(SessionBody::new(caller.org, session))))
+    Ok(answer(&app, caller.org, session).await)
 }
 
 /// Change a session
@@ -126,7 +131,7 @@ pub(crate) async fn update_session(
     caller: Caller,
     Path(reference): Path<String>,
     if_match: IfMatch,
-    JsonBody(request): JsonBody<UpdateSession>,
+    JsonBody(mut request): JsonBody<UpdateSession>,
 ) -> Result<Tagged<Json<SessionBody>>, Problem> {
     let mut session = resolve::session(&app, caller.org, &reference).await?;
     if_match.check(session.version)?;
@@ -134,13 +139,13 @@ pub(crate) async fn update_session(
     if let Some(model) = &request.model_id {
         session.model_id = checks.model(&app, caller.org, "/model_id", model.as_deref()).await?;
     }
-    checks.changed_capabilities(&app, caller.org, request.capabilities.as_deref()).await?;
+    checks.changed_capabilities(&app, caller.org, request.capabilities.as_mut(), &session.capabilities).await?;
     request.apply(&mut session);
     check(checks, &session)?;
     session.version += 1;
     session.updated_at = app.moments.now();
     app.stores.session_store.update_session(caller.org, session.clone()).await.map_err(|error| if_match.lost(error))?;
-    Ok(Tagged(session.version, Json(SessionBody::new(caller.org, session))))
+    Ok(answer(&app, caller.org, session).await)
 }
 
 /// Delete a session
@@ -174,6 +179,11 @@ pub(crate) async fn delete_session(
     app.stores.history_cache.forget(caller.org, session.id);
     app.streams.end(session.id);
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn answer(app: &App, org: OrgId, session: Session) -> Tagged<Json<SessionBody>> {
+    let redaction = Redaction::of(app, org, configured([&session.capabilities])).await;
+    Tagged(session.version, Json(SessionBody::new(org, session, &redaction)))
 }
 
 /// Stores a new session, unless the request that this one repeats has done so.
@@ -210,8 +220,9 @@ impl CreateSession {
             None => resolve::base_harness(app, org).await?,
         };
         let model_id = checks.model(app, org, "/model_id", self.model_id.as_deref()).await?;
-        let session = Session { owner: Some(caller.subject.to_string()), ..self.build(app, harness_id, model_id, agent.map(|(id, _)| id)) };
-        checks.capabilities(app, org, &session.capabilities).await?;
+        let mut session =
+            Session { owner: Some(caller.subject.to_string()), ..self.build(app, harness_id, model_id, agent.map(|(id, _)| id)) };
+        checks.capabilities(app, org, &mut session.capabilities, &[]).await?;
         check(checks, &session)?;
         Ok(session)
     }

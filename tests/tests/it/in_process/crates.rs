@@ -4,9 +4,9 @@ use std::process::Command;
 
 use crate::tidy;
 
-/// Crates that belong to servers, databases, command lines and the sandbox.
-const NOT_OF_THE_RUNTIME: [&str; 9] =
-    ["axum", "sqlx", "sqlx-core", "clap", "tower-http", "utoipa", "wasmtime", "everwit-server", "libsqlite3-sys"];
+/// Crates that belong to servers, databases, command lines, the sandbox and OAuth.
+const NOT_OF_THE_RUNTIME: [&str; 10] =
+    ["axum", "sqlx", "sqlx-core", "clap", "tower-http", "utoipa", "wasmtime", "everwit-server", "libsqlite3-sys", "oauth2"];
 
 fn tree(arguments: &[&str]) -> String {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

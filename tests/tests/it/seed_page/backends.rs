@@ -135,6 +135,7 @@ async fn own_backends_are_used() {
     assert_eq!(my_message_store.told.load(Ordering::Relaxed), told.len(), "every message once");
 
     assert_eq!(wire.recv().await.unwrap().data.name(), "session.started");
+    assert!(Wire::default().collected_events().is_empty(), "which is the trait's default");
     assert!(runtime.events().is_empty(), "a bus for production keeps no events");
 }
 

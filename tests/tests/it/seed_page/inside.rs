@@ -10,7 +10,8 @@ use everwit_runtime::session::Session;
 use everwit_runtime::turn::ContextError;
 use everwit_runtime::{
     BuiltInCapabilityDefinition, BuiltInHarnessDefinition, BuiltInHarnessRole, CapabilityRegistry, CurrentTimeCapability, DriverId,
-    DriverRegistry, InProcessRuntimeBuilder, InputMessage, PlatformDefinition, ResolvedModel, assemble_turn_context, inspect_turn_context,
+    DriverRegistry, InProcessRuntime, InProcessRuntimeBuilder, InputMessage, PlatformDefinition, ResolvedModel, RuntimeAgent, TurnContext,
+    assemble_turn_context, inspect_turn_context,
 };
 use futures::{StreamExt, stream};
 
@@ -30,7 +31,7 @@ async fn the_quickstart_runs() {
     let harness = Harness::new("embedded", "You are a helpful assistant.");
     let session = Session::new(harness.id);
     let id = session.id;
-    let runtime = InProcessRuntimeBuilder::new()
+    let runtime: InProcessRuntime = InProcessRuntimeBuilder::new()
         .platform_definition(platform)
         .llm_sim(LlmSimConfig::fixed("hello from everwit-runtime"))
         .default_model(simulated())
@@ -58,11 +59,10 @@ async fn a_context_can_be_loaded_before_the_first_message_and_after() {
         .unwrap();
     let session = runtime.default_session_id().unwrap();
 
-    let context = runtime.load_context(session).await.unwrap();
+    let context: TurnContext = runtime.load_context(session).await.unwrap();
     assert_eq!(context.messages.len(), 0);
-    assert_eq!(context.runtime_agent.model, "llmsim-model");
-    assert_eq!(context.runtime_agent.tools.len(), 1);
-    assert_eq!(context.runtime_agent.system_prompt, "At the desk.\n\nHelps.");
+    let RuntimeAgent { model, tools, system_prompt, .. } = &context.runtime_agent;
+    assert_eq!((model.as_str(), tools.len(), system_prompt.as_str()), ("llmsim-model", 1, "At the desk.\n\nHelps."));
     assert_eq!(context.harness_chain.len(), 1);
     assert_eq!(context.agent.as_ref().map(|agent| agent.name.as_str()), Some("helper"));
     assert_eq!(context.session.id, session);

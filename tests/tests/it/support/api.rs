@@ -115,6 +115,13 @@ impl Api {
         self.post(&format!("/v1/sessions/{session}/messages"), &body).await.expect(201)
     }
 
+    /// Sends a text that no running turn takes in, because it is to be answered in a language of its own.
+    pub(crate) async fn say_apart(&self, session: &str, text: &str, n: usize) {
+        let message = json!({ "content": [{ "type": "text", "text": text }] });
+        let body = json!({ "message": message, "controls": { "locale": format!("en-x-{n}") } });
+        self.post(&format!("/v1/sessions/{session}/messages"), &body).await.expect(201);
+    }
+
     /// The stream of a session's events; `query` begins with a question mark, or is empty.
     pub(crate) async fn stream(&self, session: &str, query: &str) -> EventStream {
         EventStream::open(self.request(Method::GET, &format!("/v1/sessions/{session}/sse{query}"))).await

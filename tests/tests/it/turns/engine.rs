@@ -17,7 +17,7 @@ use super::rig::{Rig, calling, heard};
 async fn queued_turns_run_in_order_and_submitting_twice_is_once() {
     let rig = Rig::new(LlmSimConfig::echo()).await;
     let engine = rig.engine();
-    let keys = [rig.submit("one").await, rig.submit("two").await, rig.submit("three").await];
+    let keys = [rig.submit("one").await, rig.submit_apart("two").await, rig.submit_apart("three").await];
     for key in keys.iter().rev().chain(&keys) {
         engine.submit(*key).await.unwrap();
     }
@@ -70,7 +70,7 @@ async fn a_waiting_turn_can_be_cancelled() {
     let rig = Rig::new(calling(&["gate"])).await;
     let engine = rig.engine();
     let mut listener = rig.listen();
-    let (first, second) = (rig.submit("first").await, rig.submit("second").await);
+    let (first, second) = (rig.submit("first").await, rig.submit_apart("second").await);
     engine.submit(first).await.unwrap();
     heard(&mut listener, "tool.started").await;
     assert!(engine.cancel(second).await.unwrap());
@@ -125,7 +125,7 @@ impl ChatDriver for Broken {
 async fn a_panic_seals_the_turn_and_the_next_one_runs() {
     let rig = Rig::with_driver(Broken).await;
     let engine = rig.engine();
-    let (first, second) = (rig.submit("first").await, rig.submit("second").await);
+    let (first, second) = (rig.submit("first").await, rig.submit_apart("second").await);
     engine.submit(first).await.unwrap();
     engine.submit(second).await.unwrap();
     engine.settled(rig.org, rig.session).await;

@@ -13,7 +13,7 @@ use everwit_runtime::message::{ContentPart, Message, Role, ToolCall};
 use everwit_runtime::store::memory::MemoryMessageStore;
 use everwit_runtime::store::{LogMessages, MessageBatch, RuntimeBackends, RuntimeMessageStore, SessionMessages};
 use everwit_runtime::store::{StoreError, StoreResult, TurnEnd, contract};
-use everwit_runtime::turn::{TurnPlatform, TurnRun, TurnSignals, inspect_turn_context, session_messages};
+use everwit_runtime::turn::{HistoryCache, TurnPlatform, TurnRun, TurnSignals, inspect_turn_context, session_messages};
 use everwit_runtime::{engine::TurnKey, messages_from_events};
 use futures::{StreamExt, stream};
 use serde_json::json;
@@ -32,7 +32,7 @@ impl Recording {
     }
 
     /// The texts of the conversation that was sent last.
-    fn last(&self) -> Vec<String> {
+    pub(super) fn last(&self) -> Vec<String> {
         let requests = self.0.lock().unwrap();
         requests.last().expect("a model call").messages.iter().map(|message| message.text()).collect()
     }
@@ -53,43 +53,69 @@ fn counted(rig: &mut Rig) -> Arc<FaultyLog> {
     log
 }
 
-/// Calls of the log and events read, by what `work` does.
-async fn cost(log: &FaultyLog, work: impl Future<Output = ()>) -> (usize, usize) {
-    let counts = || (log.calls.load(Ordering::Relaxed), log.events_read.load(Ordering::Relaxed));
-    let before = counts();
+/// What is spent on a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cost {
+    /// Calls of it.
+    calls: usize,
+    /// Events that were read.
+    read: usize,
+    /// Events that were folded.
+    folded: u64,
+}
+
+impl Cost {
+    /// All so far.
+    fn so_far(log: &FaultyLog, folds: &HistoryCache) -> Self {
+        let (calls, read) = (log.calls.load(Ordering::Relaxed), log.events_read.load(Ordering::Relaxed));
+        Self { calls, read, folded: folds.events_folded() }
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self { calls: self.calls - before.calls, read: self.read - before.read, folded: self.folded - before.folded }
+    }
+}
+
+/// What `work` spends on a log of the rig.
+async fn cost(rig: &Rig, log: &FaultyLog, work: impl Future<Output = ()>) -> Cost {
+    let folds = rig.platform.backends.history_cache.clone();
+    let before = Cost::so_far(log, &folds);
     work.await;
-    let after = counts();
-    (after.0 - before.0, after.1 - before.1)
+    Cost::so_far(log, &folds).since(before)
 }
 
 #[tokio::test]
-async fn the_hundredth_turn_reads_and_calls_as_much_as_the_second() {
+async fn the_hundredth_turn_reads_calls_and_folds_as_much_as_the_second() {
     let config = LlmSimConfig::fixed("done").with_tool_calls(ToolCallConfig::Fixed(vec![call("look")]));
     let mut rig = Rig::new(config).await;
     let log = counted(&mut rig);
     let mut costs = Vec::new();
     for turn in 0..100 {
         let ask = async { assert_eq!(rig.ask(&format!("message {turn}")).await, TurnRun::Ended(TurnEnd::Completed)) };
-        costs.push(cost(&log, ask).await);
+        costs.push(cost(&rig, &log, ask).await);
     }
-    assert_eq!(costs[0].1, 2, "the first turn reads the start of the session and its input");
-    assert_eq!(costs[1].1, 1, "the second turn reads its input");
-    assert_eq!(costs[0].0, costs[1].0);
+    let events = rig.log().last_sequence(rig.org, rig.session).await.unwrap();
+    assert_eq!(costs[0].read, 2, "the first turn reads the start of the session and its input");
+    assert_eq!(costs[1].read, 1, "the second turn reads its input");
+    assert_eq!(costs[0].calls, costs[1].calls);
+    assert_eq!(costs.iter().map(|cost| cost.folded).sum::<u64>(), events, "each event is folded once");
     assert!(costs[1..].iter().all(|cost| *cost == costs[1]), "{costs:?}");
     let (org, session) = (rig.org, rig.session);
     let inspect = async {
         let context = inspect_turn_context(rig.platform.sources(), org, session).await.unwrap();
         assert_eq!(context.messages.len(), 400);
     };
-    assert_eq!(cost(&log, inspect).await, (1, 0), "nor does a look at the context read it again");
+    let look = cost(&rig, &log, inspect).await;
+    assert_eq!(look, Cost { calls: 1, read: 0, folded: 0 }, "nor does a look at the context read or fold it again");
 }
 
 /// Asks for a tool as often as it is told to, and notes what the log was asked for until each call.
 #[derive(Clone)]
 struct Insisting {
     log: Arc<FaultyLog>,
+    folds: Arc<HistoryCache>,
     iterations: usize,
-    counts: Arc<Mutex<Vec<(usize, usize)>>>,
+    counts: Arc<Mutex<Vec<Cost>>>,
 }
 
 #[async_trait]
@@ -97,7 +123,7 @@ impl ChatDriver for Insisting {
     async fn complete(&self, request: ChatRequest, _context: DriverContext) -> Result<ChatStream, DriverError> {
         let mut counts = self.counts.lock().unwrap();
         assert_eq!(request.messages.len(), 1 + 2 * counts.len(), "it is sent all that was said");
-        counts.push((self.log.calls.load(Ordering::Relaxed), self.log.events_read.load(Ordering::Relaxed)));
+        counts.push(Cost::so_far(&self.log, &self.folds));
         let said = match counts.len() < self.iterations {
             true => ChatEvent::ToolCall(ToolCall::new("call", "look", json!({}))),
             false => ChatEvent::Text("done".to_owned()),
@@ -107,11 +133,12 @@ impl ChatDriver for Insisting {
 }
 
 #[tokio::test]
-async fn the_ninetieth_iteration_reads_and_calls_as_much_as_the_second() {
+async fn the_ninetieth_iteration_reads_calls_and_folds_as_much_as_the_second() {
     const ITERATIONS: usize = 90;
     let mut rig = Rig::with_driver(Recording::default()).await;
     let log = counted(&mut rig);
-    let driver = Insisting { log: log.clone(), iterations: ITERATIONS, counts: Arc::default() };
+    let folds = rig.platform.backends.history_cache.clone();
+    let driver = Insisting { log: log.clone(), folds, iterations: ITERATIONS, counts: Arc::default() };
     let counts = driver.counts.clone();
     let id = rig.platform.default_model.provider_type.clone();
     let mut drivers = DriverRegistry::new();
@@ -119,10 +146,13 @@ async fn the_ninetieth_iteration_reads_and_calls_as_much_as_the_second() {
     rig.platform.drivers = Arc::new(drivers);
     assert_eq!(rig.ask("go").await, TurnRun::Ended(TurnEnd::Completed));
     let counts = counts.lock().unwrap();
-    let costs: Vec<(usize, usize)> = counts.windows(2).map(|pair| (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1)).collect();
+    let costs: Vec<Cost> = counts.windows(2).map(|pair| pair[1].since(pair[0])).collect();
     assert_eq!(costs.len(), ITERATIONS - 1);
     assert!(costs.iter().all(|cost| *cost == costs[0]), "{costs:?}");
-    assert_eq!(costs[0].1, 0, "what a turn has appended it does not read");
+    assert_eq!(costs[0].read, 0, "what a turn has appended it does not read");
+    let appended = rig.events().await.into_iter().rev().skip_while(|event| event.data.name() != "reason.started").skip(1);
+    let appended = appended.take_while(|event| event.data.name() != "reason.started").count() as u64 + 1;
+    assert_eq!(costs[0].folded, appended, "an iteration folds what it has appended, and nothing else");
 }
 
 #[tokio::test]
@@ -130,11 +160,11 @@ async fn turns_that_waited_are_not_read_again() {
     let mut rig = Rig::new(LlmSimConfig::echo()).await;
     let log = counted(&mut rig);
     for n in 0..50 {
-        rig.submit(&format!("message {n}")).await;
+        rig.submit_apart(&format!("message {n}")).await;
     }
     let mut read = Vec::new();
     for _ in 0..50 {
-        read.push(cost(&log, async { assert_eq!(rig.run().await, TurnRun::Ended(TurnEnd::Completed)) }).await.1);
+        read.push(cost(&rig, &log, async { assert_eq!(rig.run().await, TurnRun::Ended(TurnEnd::Completed)) }).await.read);
     }
     assert_eq!(read[0], 51);
     assert_eq!(read[1..], [0; 49]);
@@ -177,7 +207,7 @@ async fn a_forgotten_history_is_read_from_the_log() {
     rig.ask("one").await;
     let first_turn = rig.events().await.len();
     rig.platform.backends.history_cache.forget(rig.org, rig.session);
-    let read = cost(&log, async { assert_eq!(rig.ask("two").await, TurnRun::Ended(TurnEnd::Completed)) }).await.1;
+    let read = cost(&rig, &log, async { assert_eq!(rig.ask("two").await, TurnRun::Ended(TurnEnd::Completed)) }).await.read;
     assert_eq!(read, first_turn + 1);
     assert_eq!(driver.last(), ["one", "ok", "two"]);
 }

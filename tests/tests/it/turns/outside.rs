@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use everwit_runtime::capability::Capability;
+use everwit_runtime::clock::Clock;
 use everwit_runtime::driver::llmsim::{LlmSimConfig, SimToolCall, SimTurn};
 use everwit_runtime::event::{Event, EventData, RequestKind, RequestedCall};
 use everwit_runtime::messages_from_events;
@@ -13,12 +14,13 @@ use everwit_runtime::turn::{
     ApprovalVerdict, ClientToolResult, OutsideDesk, OutsideError, ToolApproval, TurnRun, TurnSignals, session_messages,
 };
 use everwit_runtime::{AskUserCapability, ToolApprovalCapability};
+use jiff::Timestamp;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::faults::{Fault, dies};
 use super::properties::{Told, assert_invariants};
-use super::rig::{Rig, call};
+use super::rig::{Rig, WAIT_LIMIT, call};
 
 /// A rig whose agent asks about `order` and `look`, and can ask its user.
 async fn gated(script: LlmSimConfig) -> Rig {
@@ -29,7 +31,7 @@ async fn gated(script: LlmSimConfig) -> Rig {
 }
 
 fn desk(rig: &Rig) -> OutsideDesk<'_> {
-    OutsideDesk { backends: &rig.platform.backends, clock: &*rig.platform.clock, ids: &*rig.platform.ids }
+    rig.platform.outside_desk()
 }
 
 /// What the oldest turn waits for, as far as its log tells.
@@ -55,9 +57,14 @@ async fn decide(rig: &Rig, asked: &RequestedCall, verdict: ApprovalVerdict) -> R
     let said = if asked.kind == RequestKind::Approval {
         desk(rig).decide(rig.org, rig.session, &[ToolApproval { tool_call_id, verdict, reason: None }]).await
     } else {
-        desk(rig).settle(rig.org, rig.session, &[ClientToolResult { tool_call_id, outcome: Ok(json!("Blue")) }]).await
+        desk(rig).settle(rig.org, rig.session, &[ClientToolResult { tool_call_id, outcome: Ok(blue()) }]).await
     };
     said.map(drop)
+}
+
+/// An answer to [`question`].
+fn blue() -> Value {
+    json!({"status": "answered", "answers": [{"id": "question_1", "text": "Blue"}]})
 }
 
 fn question() -> SimToolCall {
@@ -113,6 +120,15 @@ async fn a_cancel_settles_what_is_asked() {
     assert_eq!(rig.desk.executed("order"), [] as [String; 0]);
 }
 
+/// A clock that has gone on for longer than turns wait.
+struct Later;
+
+impl Clock for Later {
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH + 2 * WAIT_LIMIT
+    }
+}
+
 /// What somebody does next.
 #[derive(Debug, Clone, Copy)]
 enum Move {
@@ -122,6 +138,8 @@ enum Move {
     Say(usize, ApprovalVerdict),
     FollowUp,
     Cancel(usize),
+    /// Nobody says anything for longer than a turn waits.
+    Silence,
 }
 
 fn moves() -> impl Strategy<Value = Move> {
@@ -142,6 +160,7 @@ fn moves() -> impl Strategy<Value = Move> {
         5 => (0..4_usize, verdict).prop_map(|(n, verdict)| Move::Say(n, verdict)),
         1 => Just(Move::FollowUp),
         1 => (0..3_usize).prop_map(Move::Cancel),
+        1 => Just(Move::Silence),
     ]
 }
 
@@ -171,6 +190,10 @@ async fn act(rig: &Rig, next: Move) {
                 Ok(()) | Err(OutsideError::NotWaiting { .. } | OutsideError::Unknown { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
+        }
+        Move::Silence => {
+            let desk = OutsideDesk { clock: &Later, ..desk(rig) };
+            desk.expire(rig.org, rig.session).await.unwrap();
         }
         Move::FollowUp => drop(rig.submit("more").await),
         Move::Cancel(n) => {

@@ -6,3 +6,4 @@ mod interleaving;
 mod stage;
 
 pub(super) use interleaving::{Told, assert_invariants};
+pub(super) use stage::{Meanwhile, staged};

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use everwit_runtime::capability::{
@@ -16,7 +17,7 @@ use everwit_runtime::engine::{EmbeddedEngine, Engine, TurnKey};
 use everwit_runtime::event::{Event, EventContext, EventData, NewEvent, ToolCompleted};
 use everwit_runtime::harness::{CapabilityConfig, Harness, ResourceStatus};
 use everwit_runtime::id::{EventId, HarnessId, IdSource, MessageId, OrgId, SessionId, TurnId};
-use everwit_runtime::message::{ContentPart, Message, Role};
+use everwit_runtime::message::{ContentPart, Controls, Message, Role};
 use everwit_runtime::session::{Session, SessionStatus};
 use everwit_runtime::store::{Claim, RuntimeBackends, SessionLog};
 use everwit_runtime::turn::{Conversation, TurnPlatform, TurnRun, TurnSignals};
@@ -24,6 +25,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, broadcast};
 use uuid::Uuid;
+
+/// How long turns wait for somebody.
+pub(super) const WAIT_LIMIT: Duration = Duration::from_secs(3_600);
 
 pub(crate) struct StandingClock;
 
@@ -170,6 +174,7 @@ impl Rig {
             ids: ids.clone(),
             driver_host: Arc::new(DriverHost::new(egress.clone(), Arc::new(StandingClock), ids.clone())),
             egress,
+            wait_limit: WAIT_LIMIT,
         };
         let mut rig = Self { platform, desk, org, session: SessionId::from_uuid(Uuid::nil()), ids };
         rig.session = rig.add_session(harness_id, |_| {}).await;
@@ -232,6 +237,16 @@ impl Rig {
         let (turn, input) = input(&*self.ids, text);
         self.log().submit_turn(self.org, session, turn, input).await.unwrap();
         TurnKey { org: self.org, session, turn }
+    }
+
+    /// Submits a message that no running turn takes in, because it has controls of its own.
+    pub(super) async fn submit_apart(&self, text: &str) -> TurnKey {
+        let (turn, mut input) = input(&*self.ids, text);
+        if let EventData::InputMessage { message } = &mut input.data {
+            message.controls = Some(Controls { locale: Some(format!("x-{}", turn.uuid().simple())), ..Controls::default() });
+        }
+        self.log().submit_turn(self.org, self.session, turn, input).await.unwrap();
+        TurnKey { org: self.org, session: self.session, turn }
     }
 
     pub(super) async fn claim(&self) -> Claim {

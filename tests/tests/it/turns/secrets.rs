@@ -38,7 +38,7 @@ pub(crate) const PLANTED: [&str; 8] = [
 ];
 
 /// A secret of a capability's configuration.
-const PLANTED_CONFIG: &str = "planted-config-0009";
+pub(crate) const PLANTED_CONFIG: &str = "planted-config-0009";
 
 fn planted() -> ResolvedModel {
     let [api_key, refresh, account, extra, nested, user, password, query] = PLANTED;
@@ -146,14 +146,14 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// A capability that is configured with a key.
-struct Vault {
+/// A capability that is configured with a key, and whose tool tells whether that is the planted one.
+pub(crate) struct Vault {
     schema: Value,
     tools: [ToolDefinition; 1],
 }
 
 impl Vault {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let schema = json!({ "properties": { "key": { "type": "string", "writeOnly": true }, "size": { "type": "integer" } } });
         Self { schema, tools: [ToolDefinition::new("open_vault", "Opens the vault.", json!({ "type": "object" }))] }
     }
@@ -182,8 +182,8 @@ impl Capability for Vault {
     }
 
     async fn call_tool(&self, call: &ToolCallContext, _tool: &str, _arguments: Value) -> ToolOutcome {
-        assert_eq!(call.config["key"], PLANTED_CONFIG, "the tool gets its key");
-        ToolOutput::text("opened").into()
+        let fits = call.config["key"] == PLANTED_CONFIG;
+        ToolOutput::text(if fits { "opened" } else { "the key does not fit" }).into()
     }
 }
 
@@ -246,6 +246,7 @@ async fn no_credential_is_in_anything_that_the_runtime_says() {
             assert_clean(&format!("{failure:?}"), text);
         }
         let failed = !matches!(failure, Failure::None);
+        assert_eq!(said.iter().any(|text| text.contains("opened")), !failed, "the tool gets its key");
         assert_eq!(logged.contains("a model call failed"), failed, "{logged}");
         assert_eq!(said.iter().any(|text| text.contains("the vendor refuses [redacted]")), failed, "the rest of an error is told");
     }

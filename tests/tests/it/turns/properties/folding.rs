@@ -19,7 +19,7 @@ use uuid::Uuid;
 /// Turns of a log.
 const TURNS: usize = 4;
 /// Kinds that [`data`] knows: stored ones, then one that is live only.
-const KINDS: u8 = 26;
+const KINDS: u8 = 27;
 /// Longest log, in events.
 const LONGEST: usize = 80;
 
@@ -95,6 +95,7 @@ fn data(kind: u8, sequence: u64, turn_id: TurnId) -> EventData {
             usage,
             receipt: None,
         },
+        24 | 25 => EventData::TurnMerged { turn_id, into_turn_id: turn(usize::try_from(sequence).expect("it is small") % TURNS) },
         _ => EventData::OutputMessageDelta { turn_id, message_id: input_message_id, delta: "live".to_owned(), offset: 0 },
     }
 }
@@ -104,7 +105,7 @@ fn requested(turn_id: TurnId, tool_call: ToolCall, sequence: u64) -> EventData {
     let kind = kinds[usize::try_from(sequence % 3).expect("it is small")];
     let connection_required = (kind == RequestKind::Connection).then(|| "issues".to_owned());
     let request = RequestedCall { tool_call, kind, capability_id: None, connection_required };
-    EventData::ToolCallRequested { turn_id, tool_calls: vec![request] }
+    EventData::ToolCallRequested { turn_id, tool_calls: vec![request], expires_at: Some(Timestamp::UNIX_EPOCH) }
 }
 
 fn answered(turn_id: TurnId, usage: TokenUsage) -> EventData {
@@ -239,7 +240,8 @@ proptest! {
             let (summaries, seen): (Vec<_>, Vec<_>) = whole.messages().into_iter().partition(|message| message.text() == "earlier");
             let latest = seen.iter().map(|message| message.id.uuid().as_u128() as u64).max().unwrap_or(0);
             prop_assert!(latest <= whole.message_sequence());
-            prop_assert!(latest == whole.message_sequence() || !summaries.is_empty());
+            let merged = log.iter().any(|event| matches!(event.data, EventData::TurnMerged { .. }));
+            prop_assert!(latest == whole.message_sequence() || !summaries.is_empty() || merged);
         }
     }
 }

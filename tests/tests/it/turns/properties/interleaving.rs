@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use everwit_runtime::engine::{Engine, TurnKey};
 use everwit_runtime::event::{Event, EventData, ToolCompleted};
+use everwit_runtime::id::TurnId;
 use everwit_runtime::message::{ContentPart, Message};
 use everwit_runtime::messages_from_events;
 use everwit_runtime::store::{RuntimeBackends, SessionLog, StoreError};
@@ -96,7 +97,9 @@ async fn answer(rig: &Rig, calls: usize, replies: bool, told: &mut Told) {
     let results: Vec<ClientToolResult> = waiting.iter().take(calls).map(result).collect();
     let fault = if replies { Fault::None } else { Fault::LostReply };
     let backends = RuntimeBackends { log: FaultyLog::new(rig.log(), fault), ..rig.platform.backends.clone() };
-    let desk = OutsideDesk { backends: &backends, clock: &*rig.platform.clock, ids: &*rig.platform.ids };
+    let platform = &rig.platform;
+    let (capabilities, clock, ids) = (&*platform.capabilities, &*platform.clock, &*platform.ids);
+    let desk = OutsideDesk { backends: &backends, capabilities, clock, ids };
     match desk.settle(rig.org, rig.session, &results).await {
         Err(OutsideError::Empty { .. }) => assert!(results.is_empty()),
         // Cancelled or overtaken, and not yet taken up by a process that would settle them.
@@ -127,13 +130,13 @@ async fn finish(rig: &Rig, told: &mut Told) {
     panic!("turns are open after {MAX_ROUNDS} rounds: {:#?}", rig.names().await);
 }
 
-const ENDS: [&str; 4] = ["turn.completed", "turn.failed", "turn.sealed", "turn.cancelled"];
+const ENDS: [&str; 5] = ["turn.completed", "turn.failed", "turn.sealed", "turn.cancelled", "turn.merged"];
 
 /// What must hold for the log of a session without open turns. Sequences have no gaps, or it would
 /// not have been read.
 pub(in super::super) fn assert_invariants(events: &[Event], executed: &[(String, String)], told: &Told) {
     let mut submitted = Vec::new();
-    let mut ended = Vec::new();
+    let (mut ended, mut merged) = (Vec::new(), Vec::new());
     let mut results: HashMap<&str, Vec<&ToolCompleted>> = HashMap::new();
     for event in events {
         let turn = event.context.turn_id;
@@ -141,6 +144,12 @@ pub(in super::super) fn assert_invariants(events: &[Event], executed: &[(String,
         assert!(!is_over || event.data.name() == "session.idled", "{event:?} comes after the end of its turn");
         match &event.data {
             EventData::InputMessage { .. } => submitted.extend(turn),
+            EventData::TurnMerged { turn_id, into_turn_id } => {
+                let is_open = submitted.contains(into_turn_id) && !ended.contains(into_turn_id);
+                assert!(is_open && into_turn_id != turn_id, "{event:?} names a turn that does not run");
+                merged.push(*turn_id);
+                ended.extend(turn);
+            }
             EventData::OutputMessageCompleted { message, .. } => {
                 for call in message.tool_calls() {
                     assert_eq!(results.insert(&call.id, Vec::new()), None, "two calls are called {}", call.id);
@@ -153,7 +162,11 @@ pub(in super::super) fn assert_invariants(events: &[Event], executed: &[(String,
             _ => {}
         }
     }
-    assert_eq!(ended, submitted, "each turn ends once, in order of submission");
+    let in_order =
+        |wanted: bool, turns: &[TurnId]| turns.iter().copied().filter(|turn| merged.contains(turn) == wanted).collect::<Vec<_>>();
+    for is_merged in [false, true] {
+        assert_eq!(in_order(is_merged, &ended), in_order(is_merged, &submitted), "each turn ends once, in order of submission");
+    }
     assert!(results.values().all(|results| results.len() == 1), "each call is settled once: {results:?}");
     for (id, text) in told {
         assert_eq!(results[id.as_str()][0].result, [ContentPart::text(text)], "what the client said is what the model is told");

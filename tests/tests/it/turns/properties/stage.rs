@@ -27,19 +27,19 @@ const CALLED: [&str; 3] = ["step", "peek", "ask"];
 
 /// What happens while a model or a tool is at work.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Meanwhile {
+pub(in super::super) enum Meanwhile {
     Nothing,
     FollowUp,
     Cancel,
 }
 
 /// See the module.
-pub(super) struct Stage {
+pub(in super::super) struct Stage {
     tools: Vec<ToolDefinition>,
     pub(super) state: Mutex<StageState>,
 }
 
-pub(super) struct StageState {
+pub(in super::super) struct StageState {
     meanwhile: VecDeque<Meanwhile>,
     /// How many calls each answer asks for; none ends the turn.
     answers: VecDeque<usize>,
@@ -52,7 +52,7 @@ pub(super) struct StageState {
 
 /// A stage, and where it submits follow-up messages.
 #[derive(Clone)]
-pub(super) struct Actor {
+pub(in super::super) struct Actor {
     pub(super) stage: Arc<Stage>,
     log: Arc<dyn SessionLog>,
     ids: Arc<dyn IdSource>,
@@ -133,7 +133,7 @@ fn tool(name: &str, read_only: bool) -> ToolDefinition {
 }
 
 /// A rig with a session that has the stage, a client-side tool, and one message.
-pub(super) async fn staged(meanwhile: Vec<Meanwhile>, answers: Vec<usize>) -> (Rig, Actor) {
+pub(in super::super) async fn staged(meanwhile: Vec<Meanwhile>, answers: Vec<usize>) -> (Rig, Actor) {
     let mut rig = Rig::with_driver(super::super::history::Recording::default()).await;
     let store = rig.platform.backends.harness_store.clone();
     let mut harness = store.find_harness(rig.org, "base").await.unwrap().unwrap();

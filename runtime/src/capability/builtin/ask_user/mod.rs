@@ -1,6 +1,8 @@
 //! `ask_user`: structured questions to the user. The turn waits for the answers, which come as the
 //! result of the call; a message instead of an answer ends the turn.
 
+mod answer;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -9,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::support::unknown_tool;
-use crate::capability::{Capability, SettledBy, ToolCallContext, ToolDefinition, ToolOutcome};
+use crate::capability::{AnswerProblem, Capability, SettledBy, ToolCallContext, ToolDefinition, ToolOutcome};
 use crate::component::Effects;
 
 /// Most questions of one call: what fits on one card.
@@ -65,9 +67,10 @@ static TOOLS: LazyLock<[ToolDefinition; 1]> = LazyLock::new(|| {
     }]
 });
 
-/// Lets models ask their user. Whoever shows the questions answers the call with, for example,
-/// `{"status": "answered", "answers": [{"id": "question_1", "selected": ["Yes"]}]}`, or with
-/// `{"status": "declined", "answers": []}`; the model sees whatever is sent.
+/// Lets models ask their user. Whoever shows the questions answers the call with all of them, for example
+/// `{"status": "answered", "answers": [{"id": "question_1", "selected": ["Yes"]}, {"id": "question_2",
+/// "text": "By Friday"}]}`, or with `{"status": "declined"}`. `selected` has labels of options, `text` a
+/// free answer where one is allowed. What does not fit the questions is refused.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AskUserCapability;
 
@@ -116,6 +119,13 @@ impl Capability for AskUserCapability {
         Ok(())
     }
 
+    fn check_answer(&self, _tool: &str, arguments: &Value, answer: &Value) -> Result<(), Vec<AnswerProblem>> {
+        // What was asked has passed `check_arguments`.
+        let Ok(asked) = serde_json::from_value::<AskCall>(arguments.clone()) else { return Ok(()) };
+        let problems = answer::problems(&asked.questions, answer);
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
     async fn call_tool(&self, _call: &ToolCallContext, tool: &str, _arguments: Value) -> ToolOutcome {
         ToolOutcome::native(Err(unknown_tool(tool)))
     }
@@ -133,8 +143,14 @@ struct Question {
     id: Option<String>,
     #[serde(default)]
     multi_select: bool,
+    #[serde(default = "yes")]
+    allow_other: bool,
     #[serde(default)]
     options: Vec<Choice>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize, Default, PartialEq, Eq)]

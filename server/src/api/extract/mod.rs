@@ -1,13 +1,14 @@
 //! What handlers take from a request: JSON bodies, query parameters, preconditions, the caller.
 //! Refusals name the field, the rule and the fix.
 
+mod precondition;
+mod query;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
-use everwit_runtime::store::StoreError;
+use axum::http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
@@ -15,6 +16,8 @@ use serde_path_to_error::Segment;
 use crate::api::middleware::Gate;
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
+pub(crate) use precondition::{IfMatch, IfNoneMatch, Tagged};
+pub(crate) use query::{FromParams, Params, Query};
 
 /// Largest JSON body in bytes: a system prompt or a message of 1 MiB, escaped.
 pub(crate) const MAX_JSON_BODY_BYTES: usize = 4 << 20;
@@ -161,169 +164,6 @@ fn pointer_of(path: &serde_path_to_error::Path) -> String {
     pointer
 }
 
-/// Query parameters as they are taken one by one; what is left over is refused.
-pub(crate) struct Params {
-    pairs: Vec<(String, String)>,
-    findings: Vec<Finding>,
-}
-
-/// What a route takes from its query.
-pub(crate) trait FromParams: Sized {
-    /// Takes the parameters.
-    fn from_params(params: &mut Params) -> Self;
-}
-
-/// The query of a route; 400 for unknown or malformed parameters.
-pub(crate) struct Query<T>(pub(crate) T);
-
-impl<S: Send + Sync, T: FromParams> FromRequestParts<S> for Query<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let query = parts.uri.query().unwrap_or_default();
-        let mut params = Params { pairs: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(), findings: Vec::new() };
-        let value = T::from_params(&mut params);
-        params.finish().map(|()| Self(value))
-    }
-}
-
-impl Params {
-    /// A parameter that may appear once.
-    pub(crate) fn one<T: std::str::FromStr>(&mut self, name: &str, expected: &str) -> Option<T> {
-        let values = self.list(name);
-        let refused = match values.as_slice() {
-            [] => return None,
-            [value] => match value.parse() {
-                Ok(value) => return Some(value),
-                Err(_) => format!("{name} is {:?}; it must be {expected}", value.chars().take(80).collect::<String>()),
-            },
-            _ => format!("{name} is given more than once"),
-        };
-        self.refuse("invalid_parameter", refused);
-        None
-    }
-
-    /// As [`Self::one`], for a number that has bounds.
-    pub(crate) fn number(&mut self, name: &str, least: u64, most: u64) -> Option<u64> {
-        let expected = format!("a whole number between {least} and {most}");
-        let value = self.one::<u64>(name, &expected)?;
-        if (least..=most).contains(&value) {
-            return Some(value);
-        }
-        self.refuse("invalid_parameter", format!("{name} is {value}; it must be {expected}"));
-        None
-    }
-
-    /// All values of a parameter that may be repeated.
-    pub(crate) fn list(&mut self, name: &str) -> Vec<String> {
-        let taken = self.pairs.extract_if(.., |(key, _)| key == name);
-        taken.map(|(_, value)| value).collect()
-    }
-
-    /// Notes what is wrong beyond single parameters.
-    pub(crate) fn refuse(&mut self, code: &'static str, detail: String) {
-        self.findings.push(Finding { code: code.into(), pointer: None, detail, fix: None });
-    }
-
-    /// Passes over what is left, for routes whose callers are not the API's own.
-    pub(crate) fn pass_over_rest(&mut self) {
-        self.pairs.clear();
-    }
-
-    fn finish(mut self) -> Result<(), Problem> {
-        for (name, _) in std::mem::take(&mut self.pairs) {
-            let shown: String = name.chars().take(80).collect();
-            self.refuse("unknown_parameter", format!("there is no query parameter {shown:?} here; /openapi.json lists those there are"));
-        }
-        if self.findings.is_empty() {
-            return Ok(());
-        }
-        Err(Problem::findings(StatusCode::BAD_REQUEST, "invalid_query", "the query is not acceptable", self.findings))
-    }
-}
-
-/// The `If-Match` header of a request: which versions of the resource the caller has seen.
-#[derive(Debug, Default)]
-pub(crate) struct IfMatch(Option<String>);
-
-impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(IF_MATCH) else { return Ok(Self(None)) };
-        let text = value.to_str().map_err(|_| Problem::bad_request("invalid_header", "If-Match must be ASCII text"))?;
-        Ok(Self(Some(text.to_owned())))
-    }
-}
-
-impl IfMatch {
-    /// 412 unless the resource is in a version that the caller has seen.
-    pub(crate) fn check(&self, version: u64) -> Result<(), Problem> {
-        let Some(given) = &self.0 else { return Ok(()) };
-        let current = etag_text(version);
-        if given.split(',').map(str::trim).any(|tag| tag == "*" || tag == current) {
-            return Ok(());
-        }
-        Err(Problem::stale(format!("the resource is at version {current}, not at {given}; read it again")))
-    }
-
-    /// The version that a write must meet; none if the caller set no precondition.
-    pub(crate) fn expected(&self, checked: u64) -> Option<u64> {
-        self.0.is_some().then_some(checked)
-    }
-
-    /// The problem for a write that lost a race: 412 if the caller set a precondition.
-    pub(crate) fn lost(&self, error: StoreError) -> Problem {
-        match &error {
-            StoreError::Stale { .. } if self.0.is_some() => Problem::stale(error.to_string()),
-            _ => error.into(),
-        }
-    }
-}
-
-/// The `If-None-Match: *` precondition: the resource must not exist yet.
-#[derive(Debug)]
-pub(crate) struct IfNoneMatch(bool);
-
-impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        match parts.headers.get(IF_NONE_MATCH) {
-            None => Ok(Self(false)),
-            Some(value) if value == "*" => Ok(Self(true)),
-            Some(_) => Err(Problem::bad_request("invalid_header", "If-None-Match must be * here")),
-        }
-    }
-}
-
-impl IfNoneMatch {
-    /// 412 if the resource exists and must not.
-    pub(crate) fn check(&self, exists: bool) -> Result<(), Problem> {
-        if self.0 && exists {
-            return Err(Problem::stale("it exists already, and If-None-Match forbids to replace it"));
-        }
-        Ok(())
-    }
-}
-
-fn etag_text(version: u64) -> String {
-    format!("\"{version}\"")
-}
-
-/// A response with the ETag of a resource's version.
-pub(crate) struct Tagged<R>(pub(crate) u64, pub(crate) R);
-
-impl<R: IntoResponse> IntoResponse for Tagged<R> {
-    fn into_response(self) -> Response {
-        let mut response = self.1.into_response();
-        if let Ok(value) = HeaderValue::from_str(&etag_text(self.0)) {
-            response.headers_mut().insert(ETAG, value);
-        }
-        response
-    }
-}
-
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
@@ -360,32 +200,6 @@ where
 mod tests {
     use super::*;
 
-    struct Page {
-        limit: Option<u64>,
-        types: Vec<String>,
-    }
-
-    impl FromParams for Page {
-        fn from_params(params: &mut Params) -> Self {
-            Self { limit: params.number("limit", 1, 100), types: params.list("types") }
-        }
-    }
-
-    async fn query(text: &str) -> Result<Page, Problem> {
-        let uri = format!("http://localhost/?{text}");
-        let (mut parts, ()) = axum::http::Request::builder().uri(uri).body(()).unwrap().into_parts();
-        Query::<Page>::from_request_parts(&mut parts, &()).await.map(|Query(page)| page)
-    }
-
-    #[tokio::test]
-    async fn a_query_is_typed_repeatable_and_closed() {
-        let page = query("types=a&limit=7&types=b%2Ec").await.unwrap();
-        assert_eq!((page.limit, page.types), (Some(7), vec!["a".to_owned(), "b.c".to_owned()]));
-        for refused in ["limit=0", "limit=101", "limit=x", "limit=1&limit=2", "limt=1"] {
-            assert!(query(refused).await.is_err(), "{refused}");
-        }
-    }
-
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Item {
@@ -407,13 +221,5 @@ mod tests {
         assert!(refusal(r#"{"items":[{"name":"a","x~/":1}]}"#).contains("/items/0/x~0~1"));
         assert!(refusal(r#"{"items":[]} x"#).contains("invalid_json"));
         assert!(refusal(r#"{"items""#).contains("invalid_json"));
-    }
-
-    #[test]
-    fn a_precondition_holds_for_seen_versions_only() {
-        let given = |text: &str| IfMatch(Some(text.to_owned())).check(3).is_ok();
-        assert!(IfMatch(None).check(3).is_ok());
-        assert!(given("\"3\"") && given("*") && given("\"2\", \"3\""));
-        assert!(!given("\"2\"") && !given("W/\"3\"") && !given("3"));
     }
 }

@@ -1,5 +1,7 @@
 //! What the events of a session say about one turn: a pure fold.
 
+mod fold;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,13 +10,13 @@ use jiff::Timestamp;
 use super::call::{CallState, PlannedCall};
 use super::compaction::{Budget, Cut};
 use super::history::History;
-use super::repetition::{Repetition, digest_of};
+use super::repetition::Repetition;
 use super::stop::Stop;
 use crate::capability::RepetitionRule;
-use crate::event::{CompactionReason, Event, EventData, PinnedCapability, RequestKind, RequestedCall, TokenUsage, ToolCompleted};
+use crate::event::{CompactionReason, PinnedCapability, RequestKind, TokenUsage};
 use crate::id::{MessageId, TurnId};
-use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_TOOL_CALLS_PER_STEP};
-use crate::message::{Message, ToolCall};
+use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_QUEUED_TURNS, MAX_TOOL_CALLS_PER_STEP};
+use crate::message::Message;
 use crate::store::TurnEnd;
 
 /// State of one turn. Events of other turns add to the conversation at most.
@@ -45,6 +47,10 @@ pub struct TurnState {
     parked: bool,
     repetition: Repetition,
     repetition_rule: Option<RepetitionRule>,
+    /// Turns that became part of this one since the model last answered.
+    merged: usize,
+    /// Whether no further turn is to become part of this one.
+    keeps_apart: bool,
     budget: Option<Budget>,
     /// Tokens of the conversation after the latest model call, as the model counts.
     reported_tokens: u64,
@@ -95,150 +101,13 @@ impl TurnState {
             parked: false,
             repetition: Repetition::default(),
             repetition_rule: None,
+            merged: 0,
+            keeps_apart: false,
             budget: None,
             reported_tokens: 0,
             overflowed: false,
             shortened: false,
         }
-    }
-
-    /// Takes the next event of the session in, whatever turn it belongs to.
-    pub fn fold(&mut self, event: &Event) {
-        self.last_sequence = event.sequence.unwrap_or(self.last_sequence);
-        if let Some(position) = self.history.add(event)
-            && self.history.conversation().is_visible(position, self.turn_id)
-        {
-            self.message_sequence = self.last_sequence;
-        }
-        if event.context.turn_id == Some(self.turn_id) {
-            self.fold_own(event);
-        }
-    }
-
-    fn fold_own(&mut self, event: &Event) {
-        self.fold_progress(event);
-        match &event.data {
-            EventData::InputMessage { message } => self.input_message_id = Some(message.id),
-            EventData::TurnStarted { capabilities, driver, .. } => {
-                self.started = Some((event.ts, capabilities.clone()));
-                self.driver.clone_from(driver);
-            }
-            EventData::ReasonStarted { .. } => self.reason_started = Some(event.ts),
-            EventData::LlmGeneration { usage, success, .. } => {
-                self.usage += *usage;
-                if *success {
-                    self.reported_tokens = usage.total();
-                }
-            }
-            EventData::ContextCompacted { reason, usage, .. } => self.fold_compaction(*reason, *usage),
-            EventData::LoopDetected { .. } => self.repetition.noted = true,
-            EventData::OutputMessageCompleted { message, .. } => self.fold_answer(message),
-            EventData::ReasonCompleted { .. } => self.reason_started = None,
-            EventData::ActStarted { tool_calls } => self.fold_act(event.ts, tool_calls),
-            EventData::ToolStarted { tool_call, .. } => {
-                if let Some(state) = self.call_mut(&tool_call.id) {
-                    state.claimed = true;
-                }
-            }
-            EventData::ToolCompleted(completed) => self.fold_result(completed),
-            EventData::ActCompleted { .. } => self.act_started = None,
-            EventData::ToolCallRequested { tool_calls, .. } => self.fold_request(tool_calls),
-            EventData::ToolApprovalDecided { tool_call_id, approved, .. } => {
-                if let Some(state) = self.call_mut(tool_call_id) {
-                    state.approved = *approved;
-                }
-            }
-            EventData::ToolConnectionMade { tool_call_id, .. } => {
-                if let Some(state) = self.call_mut(tool_call_id) {
-                    state.approved = state.requested == Some(RequestKind::Connection);
-                }
-            }
-            EventData::TurnCompleted { .. } => self.ended = Some(TurnEnd::Completed),
-            EventData::TurnFailed { .. } => self.ended = Some(TurnEnd::Failed),
-            EventData::TurnSealed { .. } => self.ended = Some(TurnEnd::Sealed),
-            EventData::TurnCancelled { .. } => self.ended = Some(TurnEnd::Cancelled),
-            _ => {}
-        }
-    }
-
-    fn fold_act(&mut self, at: Timestamp, tool_calls: &[ToolCall]) {
-        self.act_started = Some(at);
-        for state in &mut self.calls {
-            state.in_act = tool_calls.iter().any(|call| call.id == state.call.id);
-        }
-    }
-
-    /// A client that was asked to execute a call may have done so, whatever comes back. A call that
-    /// asks for a connection says that it has done nothing.
-    fn fold_request(&mut self, requested: &[RequestedCall]) {
-        self.parked = true;
-        self.worked_until = None;
-        for request in requested {
-            if let Some(state) = self.call_mut(&request.tool_call.id) {
-                state.requested = Some(request.kind);
-                state.claimed |= request.kind == RequestKind::ClientSide;
-                if request.kind == RequestKind::Connection {
-                    state.claimed = false;
-                    state.approved = false;
-                    state.connection.clone_from(&request.connection_required);
-                    state.connection_requests += 1;
-                }
-            }
-        }
-    }
-
-    /// Nobody works on a turn between its last event and the activation that takes it up again,
-    /// nor while it waits for somebody outside.
-    fn fold_progress(&mut self, event: &Event) {
-        if matches!(event.data, EventData::SessionActivated { .. }) {
-            self.parked = false;
-        } else if self.parked {
-            self.fruitless_activations = 0;
-            return;
-        }
-        let since = self.worked_until.filter(|_| self.started.is_some());
-        match &event.data {
-            EventData::SessionActivated { .. } => self.fruitless_activations += 1,
-            data => {
-                self.worked_millis += since.map_or(0, |since| millis(since, event.ts));
-                if !matches!(data, EventData::ReasonRecovered { .. }) {
-                    self.fruitless_activations = 0;
-                }
-            }
-        }
-        self.worked_until = Some(event.ts);
-    }
-
-    fn fold_answer(&mut self, message: &Message) {
-        self.iterations += 1;
-        self.reason_started = None;
-        self.act_started = None;
-        self.final_message_id = Some(message.id);
-        self.shortened = false;
-        self.calls = message.tool_calls().map(CallState::new).collect();
-        self.answered = self.calls.is_empty();
-    }
-
-    fn fold_result(&mut self, completed: &ToolCompleted) {
-        self.settled_calls += 1;
-        if let Some(state) = self.call_mut(&completed.tool_call_id) {
-            state.success = Some(completed.success);
-            state.digest = Some(digest_of(&state.call, completed));
-        }
-        if self.calls.iter().all(|state| state.success.is_some()) {
-            self.repetition.add(&self.calls);
-        }
-    }
-
-    fn fold_compaction(&mut self, reason: CompactionReason, usage: TokenUsage) {
-        self.usage += usage;
-        self.reported_tokens = 0;
-        self.overflowed = false;
-        self.shortened |= reason == CompactionReason::RequestTooLarge;
-    }
-
-    fn call_mut(&mut self, id: &str) -> Option<&mut CallState> {
-        self.calls.iter_mut().find(|state| state.call.id == id)
     }
 
     /// Ends the turn at the next step, unless it has its answer by then. The first stop counts.
@@ -264,6 +133,17 @@ impl TurnState {
     /// Sets when the conversation is compacted; never until then.
     pub(super) fn set_budget(&mut self, budget: Option<Budget>) {
         self.budget = budget;
+    }
+
+    /// Leaves the turns behind this one to themselves from now on.
+    pub(super) fn keep_apart(&mut self) {
+        self.keeps_apart = true;
+    }
+
+    /// The turn that is to become part of this one before the next model call, with the id of its
+    /// input.
+    pub(super) fn follow_up(&self) -> Option<(TurnId, MessageId)> {
+        if self.keeps_apart || self.merged >= MAX_QUEUED_TURNS { None } else { self.history.follow_up(self.turn_id) }
     }
 
     /// Notes that the model has refused the conversation as too long. Tells whether something can be
