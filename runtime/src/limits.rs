@@ -163,11 +163,16 @@ impl Budget {
         ..Self::TOOL_CALL
     };
 
+    /// What a connection provider gets for one credential. Wall time is that of one step; waiting for
+    /// the third party is not the guest's time.
+    pub const VALIDATION: Self = Self { wall_ms: 2_000, http_requests: 0, http_bytes: 0, ..Self::TOOL_CALL };
+
     /// The default of a kind of component.
     pub const fn of(kind: ComponentKind) -> Self {
         match kind {
             ComponentKind::Capability => Self::TOOL_CALL,
             ComponentKind::Driver => Self::COMPLETION,
+            ComponentKind::ConnectionProvider => Self::VALIDATION,
         }
     }
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::driver::ErrorDisclosure;
 use crate::id::{MessageId, ModelId};
 
 /// Who speaks.
@@ -164,6 +165,9 @@ pub struct Controls {
     /// The user's language, as a BCP 47 tag; wins over the session's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
+    /// How much is told of a model's failure; never more than the platform discloses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_disclosure: Option<ErrorDisclosure>,
 }
 
 impl Message {

@@ -11,13 +11,16 @@ use everwit_runtime::Error;
 use everwit_runtime::capability::{Capability, CapabilityRegistry, CapabilitySource};
 use everwit_runtime::clock::Clock;
 use everwit_runtime::component::{
-    CREDENTIALS, Component, ComponentDescription, ComponentKind, ComponentVersion, DriverDescription, Grant, Permissions,
+    CREDENTIALS, Component, ComponentDescription, ComponentKind, ComponentVersion, CredentialPlace, Grant, Permissions,
 };
+use everwit_runtime::connection::ConnectionProviderRegistry;
 use everwit_runtime::driver::DriverRegistry;
 use everwit_runtime::egress::{Gateway, GatewayConfig, PrivateTarget};
 use everwit_runtime::id::OrgId;
 use everwit_runtime::limits::MAX_PAGE;
-use everwit_runtime::sandbox::{ComponentCapabilities, ComponentDrivers, Sandbox, SandboxConfig, compile_child};
+use everwit_runtime::sandbox::{
+    ComponentCapabilities, ComponentConnectionProviders, ComponentDrivers, Sandbox, SandboxConfig, compile_child,
+};
 use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
 
 pub(crate) use everwit_runtime::sandbox::{Admission, AdmitError, CompilerCommand, Finding as ComponentFinding, Rejection, Terms};
@@ -84,16 +87,25 @@ pub(crate) struct Components {
     pub(crate) built_ins: CapabilityRegistry,
     /// The drivers of the platform, then the org's.
     pub(crate) drivers: Arc<ComponentDrivers>,
+    /// The connection providers of the platform, then the org's.
+    pub(crate) connection_providers: Arc<ComponentConnectionProviders>,
     pinned: Arc<ComponentCapabilities>,
     sandbox: Sandbox,
 }
 
 impl Components {
-    /// The capabilities and drivers of a platform.
-    pub(crate) fn new(built_ins: CapabilityRegistry, drivers: DriverRegistry, store: Arc<dyn ComponentStore>, sandbox: Sandbox) -> Self {
+    /// The capabilities, drivers and connection providers of a platform.
+    pub(crate) fn new(
+        built_ins: CapabilityRegistry,
+        drivers: DriverRegistry,
+        connection_providers: ConnectionProviderRegistry,
+        store: Arc<dyn ComponentStore>,
+        sandbox: Sandbox,
+    ) -> Self {
         let drivers = Arc::new(ComponentDrivers::new(drivers, store.clone(), sandbox.clone()));
+        let connection_providers = Arc::new(ComponentConnectionProviders::new(connection_providers, store.clone(), sandbox.clone()));
         let pinned = Arc::new(ComponentCapabilities::new(built_ins.clone(), store, sandbox.clone()));
-        Self { source: pinned.clone(), built_ins, drivers, pinned, sandbox }
+        Self { source: pinned.clone(), built_ins, drivers, connection_providers, pinned, sandbox }
     }
 
     /// Examines a component: structure, compilation, description. Stores nothing but the
@@ -110,8 +122,9 @@ impl Components {
         let taken = match kind {
             ComponentKind::Capability => self.built_ins.has(id),
             ComponentKind::Driver => self.drivers.is_reserved(id),
+            ComponentKind::ConnectionProvider => self.connection_providers.is_reserved(id),
         };
-        taken.then(|| format!("{id:?} is the id of a built-in {}; give the component another id", kind.as_str()))
+        taken.then(|| format!("{id:?} is the id of a built-in {}; give the component another id", kind.as_str().replace('-', " ")))
     }
 
     /// One version of a component as a capability, active or not.
@@ -187,22 +200,38 @@ pub(crate) fn asked_beyond(asked: &Permissions, active: Option<&ComponentVersion
     beyond
 }
 
-/// Credentials that a new version of a driver gets to see itself, or puts where the active version
-/// did not. A first version is agreed to by whoever configures a provider with it.
+/// Credentials that a new version of a driver or of a connection provider gets to see itself, or
+/// puts where the active version did not, and another way to connect. A first version is agreed to
+/// by whoever configures a provider with it, or activates it.
 pub(crate) fn credentials_beyond(asked: &ComponentDescription, active: Option<&ComponentVersion>) -> Vec<String> {
-    let places = |driver: &DriverDescription, name: &str| -> BTreeSet<String> {
-        driver.credentials.iter().filter(|credential| credential.name == name).map(|credential| credential.place.clone()).collect()
-    };
-    let (Some(new), Some(old)) = (&asked.driver, active.and_then(|active| active.description.driver.as_ref())) else { return Vec::new() };
+    let Some(active) = active.map(|active| &active.description) else { return Vec::new() };
     let mut beyond = Vec::new();
-    for name in CREDENTIALS {
+    if let (Some(new), Some(old)) = (&asked.driver, &active.driver) {
+        beyond.extend(places_beyond("driver", &CREDENTIALS, &new.credentials, &old.credentials));
+    }
+    if let (Some(new), Some(old)) = (&asked.connection, &active.connection) {
+        let names: BTreeSet<&str> = old.credentials.iter().map(|credential| credential.name.as_str()).collect();
+        beyond.extend(places_beyond("connection", &Vec::from_iter(names), &new.credentials, &old.credentials));
+        if new.method != old.method {
+            beyond.push("connection/method: accounts would be connected in another way".to_owned());
+        }
+    }
+    beyond
+}
+
+fn places_beyond(kind: &str, names: &[&str], new: &[CredentialPlace], old: &[CredentialPlace]) -> Vec<String> {
+    let places = |list: &[CredentialPlace], name: &str| -> BTreeSet<String> {
+        list.iter().filter(|credential| credential.name == name).map(|credential| credential.place.clone()).collect()
+    };
+    let mut beyond = Vec::new();
+    for name in names {
         let (before, after) = (places(old, name), places(new, name));
         if after.is_empty() && !before.is_empty() {
-            beyond.push(format!("driver/credentials/{name}: it would see the value itself"));
+            beyond.push(format!("{kind}/credentials/{name}: it would see the value itself"));
         }
         // Where the active version sees the value, it can put it anywhere already.
         let added = after.difference(&before).filter(|_| !before.is_empty());
-        beyond.extend(added.map(|place| format!("driver/credentials/{name}: at {place:?}")));
+        beyond.extend(added.map(|place| format!("{kind}/credentials/{name}: at {place:?}")));
     }
     beyond
 }
@@ -304,6 +333,30 @@ mod tests {
         assert_eq!(beyond(&[], &placed), ["driver/credentials/api-key: it would see the value itself"]);
         assert_eq!(beyond(&[placed[0], ("api-key", "body")], &placed), ["driver/credentials/api-key: at \"body\""]);
         assert_eq!(credentials_beyond(&with(&[]).description, None), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_connection_provider_that_connects_otherwise_needs_review() {
+        let with = |place: &str, scopes: &[&str]| {
+            let mut version = version(Permissions::default(), Grant::default());
+            let oauth = serde_json::json!({ "authorize_url": "https://a.test/a", "token_url": "https://a.test/t", "client_id": "c", "scopes": scopes });
+            let connection = serde_json::json!({
+                "origin": "https://a.test", "method": { "oauth": oauth }, "credentials": [{ "name": "token", "place": place }],
+            });
+            version.description.connection = Some(serde_json::from_value(connection).unwrap());
+            version
+        };
+        let active = with("header:authorization", &["read"]);
+        let beyond = |version: ComponentVersion| credentials_beyond(&version.description, Some(&active));
+        assert_eq!(beyond(active.clone()), Vec::<String>::new());
+        assert_eq!(beyond(with("body", &["read"])), ["connection/credentials/token: at \"body\""]);
+        assert_eq!(
+            beyond(with("header:authorization", &["read", "write"])),
+            ["connection/method: accounts would be connected in another way"]
+        );
+        let mut seen = with("body", &["read"]);
+        seen.description.connection.as_mut().unwrap().credentials.clear();
+        assert_eq!(beyond(seen), ["connection/credentials/token: it would see the value itself"]);
     }
 
     #[test]

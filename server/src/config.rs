@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, FromArgMatches as _};
 use everwit_runtime::connection::GenericConnectionProvider;
+use everwit_runtime::driver::DriverSettings;
 use everwit_runtime::driver::llmsim::LlmSimConfig;
 use everwit_runtime::egress::PrivateTarget;
 use everwit_runtime::limits::DEFAULT_WAIT_SECONDS;
@@ -20,6 +21,7 @@ use url::Url;
 use crate::components::CompilerCommand;
 use crate::database::{DatabaseArgs, DatabaseConfig};
 use crate::encryption::EncryptionArgs;
+use crate::model_args::ModelArgs;
 use crate::telemetry::LogFormat;
 
 /// Options of `everwit serve`.
@@ -60,6 +62,8 @@ pub(crate) struct ServeArgs {
     /// Connection providers beside the platform's, as a JSON list in a file.
     #[arg(long, env = "EVERWIT_CONNECTION_PROVIDERS", value_name = "FILE")]
     connection_providers: Option<PathBuf>,
+    #[command(flatten)]
+    models: ModelArgs,
     #[command(flatten)]
     database: DatabaseArgs,
     /// Connections to a PostgreSQL database; calls wait for a free one.
@@ -124,6 +128,12 @@ pub struct ServerConfig {
     /// Connection providers beside the platform definition's, in place of those with the same id.
     /// Default: none.
     pub connection_providers: Vec<GenericConnectionProvider>,
+    /// How long models are waited for, how often they are tried, and what users are told of their
+    /// failures. Default: those of [`DriverSettings`].
+    pub driver_settings: DriverSettings,
+    /// Directory for recordings of all exchanges with models, in the form of `everwit:exchanges`;
+    /// created if missing. Default: none, and nothing is recorded.
+    pub record_exchanges: Option<PathBuf>,
     /// What it does beside answering requests. Default: everything.
     pub role: ServerRole,
     /// How to start the process that compiles components. Default: this program, whose `main`
@@ -157,6 +167,10 @@ pub struct DurableWorkerConfig {
     pub max_wait: Duration,
     /// Connection providers beside the platform definition's.
     pub connection_providers: Vec<GenericConnectionProvider>,
+    /// How models are called.
+    pub driver_settings: DriverSettings,
+    /// Directory for recordings of all exchanges with models.
+    pub record_exchanges: Option<PathBuf>,
     /// How to start the process that compiles components.
     pub compiler: CompilerCommand,
     problems: Vec<String>,
@@ -172,6 +186,8 @@ pub(crate) struct EngineConfig {
     pub(crate) drain: Duration,
     pub(crate) max_wait: Duration,
     pub(crate) connection_providers: Vec<GenericConnectionProvider>,
+    pub(crate) driver_settings: DriverSettings,
+    pub(crate) record_exchanges: Option<PathBuf>,
     pub(crate) compiler: CompilerCommand,
 }
 
@@ -199,6 +215,8 @@ impl Default for ServerConfig {
             max_wait: Duration::from_secs(DEFAULT_WAIT_SECONDS),
             public_url: None,
             connection_providers: Vec::new(),
+            driver_settings: DriverSettings::default(),
+            record_exchanges: None,
             role: ServerRole::All,
             compiler: CompilerCommand::default(),
             encryption: EncryptionArgs::default(),
@@ -243,6 +261,8 @@ impl ServerConfig {
             drain: self.drain,
             max_wait: self.max_wait,
             connection_providers: self.connection_providers.clone(),
+            driver_settings: self.driver_settings,
+            record_exchanges: self.record_exchanges.clone(),
             compiler: self.compiler.clone(),
         }
     }
@@ -279,6 +299,8 @@ impl DurableWorkerConfig {
             drain: self.drain,
             max_wait: self.max_wait,
             connection_providers: self.connection_providers.clone(),
+            driver_settings: self.driver_settings,
+            record_exchanges: self.record_exchanges.clone(),
             compiler: self.compiler.clone(),
         }
     }
@@ -297,6 +319,8 @@ impl From<ServerConfig> for DurableWorkerConfig {
             drain: server.drain,
             max_wait: server.max_wait,
             connection_providers: server.connection_providers,
+            driver_settings: server.driver_settings,
+            record_exchanges: server.record_exchanges,
             compiler: server.compiler,
             encryption: server.encryption,
             problems: server.problems,
@@ -317,6 +341,7 @@ impl EngineConfig {
         for provider in &self.connection_providers {
             problems.extend(provider.problems().into_iter().map(|problem| format!("connection provider {:?}: {problem}", provider.id)));
         }
+        problems.extend(self.driver_settings.problems().into_iter().map(|problem| format!("driver_settings: {problem}")));
         if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
     }
 }
@@ -375,6 +400,7 @@ impl ServeArgs {
         let wait = number(&mut problems, "--max-wait-hours", &self.max_wait_hours, WAIT_HOURS);
         let llmsim = read_json(&mut problems, "--llmsim-script", self.llmsim_script.as_deref());
         let connection_providers = read_json(&mut problems, "--connection-providers", self.connection_providers.as_deref());
+        let driver_settings = self.models.validate(&mut problems);
         let public_url = self.public_url.as_ref().and_then(|url| public_url(&mut problems, url));
         let mut private_targets = Vec::new();
         for target in &self.allow_private_targets {
@@ -398,6 +424,8 @@ impl ServeArgs {
             max_wait: hours(wait),
             public_url,
             connection_providers: connection_providers.unwrap_or_default(),
+            driver_settings,
+            record_exchanges: self.models.record_exchanges.clone(),
             encryption: self.encryption.clone(),
             role: ServerRole::All,
             compiler: CompilerCommand::default(),
@@ -434,7 +462,7 @@ fn parse<T: FromStr>(problems: &mut Vec<String>, flag: &str, text: &str, expecte
     parsed
 }
 
-fn number(problems: &mut Vec<String>, flag: &str, text: &str, (least, most): (usize, usize)) -> usize {
+pub(crate) fn number(problems: &mut Vec<String>, flag: &str, text: &str, (least, most): (usize, usize)) -> usize {
     match text.parse() {
         Ok(value) if (least..=most).contains(&value) => value,
         _ => {
@@ -478,6 +506,7 @@ impl RustEnvironment {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use everwit_runtime::driver::ErrorDisclosure;
 
     use super::*;
 
@@ -499,10 +528,19 @@ mod tests {
     }
 
     #[test]
+    fn models_are_called_as_the_flags_say() {
+        let args = ["--error-disclosure", "generic", "--model-idle-seconds", "300", "--model-attempts", "1", "--model-wait-seconds", "0"];
+        let settings = validate(&args).unwrap().driver_settings;
+        assert_eq!((settings.timeouts.idle, settings.retry.attempts), (Duration::from_secs(300), 1));
+        assert_eq!((settings.error_disclosure, settings.retry.longest_wait), (ErrorDisclosure::Generic, Duration::ZERO));
+    }
+
+    #[test]
     fn all_problems_are_reported_at_once() {
         let args = ["--listen", "here", "--max-turns", "0", "--max-calls", "many", "--llmsim-script", "/nonexistent/script"];
-        let ConfigError(problems) = validate(&[&args[..], &["--allow-private-target", "x"]].concat()).unwrap_err();
-        assert_eq!(problems.len(), 5, "{problems:#?}");
+        let models = ["--error-disclosure", "all", "--model-idle-seconds", "0", "--model-total-seconds", "3601", "--model-attempts", "11"];
+        let ConfigError(problems) = validate(&[&args[..], &models, &["--allow-private-target", "x"]].concat()).unwrap_err();
+        assert_eq!(problems.len(), 9, "{problems:#?}");
     }
 
     #[test]
@@ -526,6 +564,8 @@ mod tests {
 
     #[test]
     fn values_that_were_set_in_code_are_checked_too() {
+        let mut driver_settings = DriverSettings::default();
+        (driver_settings.timeouts.idle, driver_settings.retry.attempts) = (Duration::ZERO, 0);
         let config = ServerConfig {
             max_turns: 0,
             max_calls: 0,
@@ -533,9 +573,10 @@ mod tests {
             database_connections: 1,
             drain: Duration::MAX,
             max_wait: Duration::ZERO,
+            driver_settings,
             ..ServerConfig::default()
         };
         let ConfigError(problems) = config.check().unwrap_err();
-        assert_eq!(problems.len(), 6, "{problems:#?}");
+        assert_eq!(problems.len(), 8, "{problems:#?}");
     }
 }

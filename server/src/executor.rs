@@ -15,6 +15,7 @@ use crate::components::Components;
 use crate::config::EngineConfig;
 use crate::dispatch::{Dispatcher, ExecutorId};
 use crate::error::AppError;
+use crate::recorder::ExchangeFiles;
 use crate::site::{Isolation, Site};
 
 /// A definition that is ready to run.
@@ -47,11 +48,19 @@ impl Assembled {
             register_driver(&mut drivers, script.clone());
         }
         let driver_host = DriverHost::new(egress.clone(), site.moments.clock.clone(), site.moments.ids.clone())
+            .with_settings(config.driver_settings)
             .with_keeper(Arc::new(StoredTokens::new(&site.stores)));
-        let providers = Arc::new(platform.connection_providers().clone());
+        let driver_host = match &config.record_exchanges {
+            Some(dir) => driver_host.with_recorder(Arc::new(
+                ExchangeFiles::in_dir(dir).map_err(|source| AppError::System { what: "the directory for recordings", source })?,
+            )),
+            None => driver_host,
+        };
+        let providers = platform.connection_providers().clone();
+        let components = Components::new(capabilities, drivers, providers, site.stores.component_store.clone(), sandbox);
+        let providers = components.connection_providers.clone();
         let (clock, refreshes) = (site.moments.clock.clone(), site.refreshes.clone());
         let connections = Arc::new(Connections::new(&site.stores, providers, egress.clone(), clock, refreshes));
-        let components = Components::new(capabilities, drivers, site.stores.component_store.clone(), sandbox);
         let turns = TurnPlatform {
             backends: site.stores.clone().with_connection_resolver(connections.clone()),
             capabilities: components.source.clone(),

@@ -63,7 +63,8 @@ function toCounts({ prompt_tokens: input = 0, completion_tokens: output = 0, pro
 function reported(error) {
   const message = typeof error === "string" ? error : (error.message ?? "the server gives no reason");
   const status = Number(error.code ?? error.status ?? 500);
-  if (status === 429 || error.type === "rate_limit_exceeded") return new Failure("rate-limited", message, { code: "rate_limited", retryable: true });
+  if (error.code === "insufficient_quota") return new Failure("rate-limited", message, { code: "quota_exhausted" });
+  if (status === 429 || [error.code, error.type].includes("rate_limit_exceeded")) return new Failure("rate-limited", message, { code: "rate_limited", retryable: true });
   if (error.code === "context_length_exceeded") return new Failure("invalid-arguments", message, { code: "context_too_long" });
   return new Failure("upstream", message, { code: "unavailable", retryable: true });
 }

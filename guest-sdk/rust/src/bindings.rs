@@ -31,6 +31,25 @@ pub mod driver {
     });
 }
 
+/// What only connection providers have.
+pub mod connection {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "everwit:connection/connection",
+        default_bindings_module: "everwit_guest::__private::bindings::connection",
+        export_macro_name: "export_connection",
+        pub_export_macro: true,
+        with: {
+            "everwit:types/common@1.0.0": crate::bindings::everwit::types::common,
+            "everwit:host/log@1.0.0": crate::bindings::everwit::host::log,
+            "everwit:host/clock@1.0.0": crate::bindings::everwit::host::clock,
+            "everwit:host/random@1.0.0": crate::bindings::everwit::host::random,
+            "everwit:http/types@1.0.0": crate::bindings::everwit::http::types,
+        },
+        generate_all,
+    });
+}
+
 /// The optional export `discovery`.
 pub mod discovery {
     wit_bindgen::generate!({

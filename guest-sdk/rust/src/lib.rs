@@ -44,6 +44,7 @@ mod tool;
 
 pub mod call;
 pub mod clock;
+pub mod connection;
 pub mod driver;
 pub mod http;
 pub mod kv;

@@ -1,8 +1,10 @@
-//! What a component says about itself; the JSON form of `everwit:capability/describe` and of
-//! `everwit:driver/meta`.
+//! What a component says about itself; the JSON form of `everwit:capability/describe`, of
+//! `everwit:driver/meta` and of `everwit:connection/meta`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::connection::ConnectionFormSchema;
 
 /// What a component implements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -13,6 +15,8 @@ pub enum ComponentKind {
     Capability,
     /// A model driver.
     Driver,
+    /// A connection provider.
+    ConnectionProvider,
 }
 
 impl ComponentKind {
@@ -21,6 +25,7 @@ impl ComponentKind {
         match self {
             Self::Capability => "capability",
             Self::Driver => "driver",
+            Self::ConnectionProvider => "connection-provider",
         }
     }
 }
@@ -31,7 +36,7 @@ impl ComponentKind {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct ComponentDescription {
-    /// Capability id or driver id: `[a-z0-9]+(-[a-z0-9]+)*`, at most 64 bytes.
+    /// Id of the capability, driver or connection provider: `[a-z0-9]+(-[a-z0-9]+)*`, at most 64 bytes.
     pub id: String,
     /// Human-readable name.
     pub title: String,
@@ -46,12 +51,15 @@ pub struct ComponentDescription {
     /// anything.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub config_schema: Value,
-    /// Its tools; a driver has none.
+    /// Its tools; only capabilities have any.
     #[serde(default)]
     pub tools: Vec<ToolDescription>,
-    /// What only drivers have; it tells a driver from a capability.
+    /// What only drivers have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<DriverDescription>,
+    /// What only connection providers have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionDescription>,
     /// Ids of capabilities that it needs beside it.
     #[serde(default)]
     pub dependencies: Vec<String>,
@@ -69,7 +77,11 @@ pub struct ComponentDescription {
 impl ComponentDescription {
     /// What the component implements.
     pub fn kind(&self) -> ComponentKind {
-        if self.driver.is_some() { ComponentKind::Driver } else { ComponentKind::Capability }
+        match (&self.driver, &self.connection) {
+            (Some(_), _) => ComponentKind::Driver,
+            (None, Some(_)) => ComponentKind::ConnectionProvider,
+            (None, None) => ComponentKind::Capability,
+        }
     }
 }
 
@@ -89,22 +101,71 @@ pub struct DriverDescription {
     pub models: Vec<DriverModel>,
 }
 
+/// What a connection provider says beyond what every component says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionDescription {
+    /// Word for an icon.
+    #[serde(default)]
+    pub icon: String,
+    /// Where credentials may be sent: scheme, host and perhaps a port.
+    pub origin: String,
+    /// How accounts are connected.
+    pub method: ConnectionMethodDescription,
+    /// What of a credential the host puts into the request, and where.
+    #[serde(default)]
+    pub credentials: Vec<CredentialPlace>,
+}
+
+/// How accounts are connected, as a component says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionMethodDescription {
+    /// The user fills in a form.
+    ApiKey(ConnectionFormSchema),
+    /// The third party asks the user.
+    #[serde(rename = "oauth")]
+    OAuth(OAuthDescription),
+}
+
+/// OAuth 2 with an authorization code and PKCE, as a public client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OAuthDescription {
+    /// Where the user's browser is sent.
+    pub authorize_url: String,
+    /// Where codes and refresh tokens are exchanged.
+    pub token_url: String,
+    /// Id of the client at the third party.
+    pub client_id: String,
+    /// What the user is asked to allow.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Further parameters of the authorization URL.
+    #[serde(default)]
+    pub authorize_parameters: Vec<(String, String)>,
+}
+
 /// Names of the credentials that a provider can have.
 pub const CREDENTIALS: [&str; 3] = ["api-key", "refresh-token", "account-id"];
 
-/// A credential of a provider, and a place in which the host puts it.
+/// A credential of a provider or of a connection, and a place in which the host puts it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CredentialPlace {
-    /// "api-key", "refresh-token" or "account-id".
+    /// Of a provider: "api-key", "refresh-token" or "account-id"; of a connection: "token", or the
+    /// name of another field of its form.
     pub name: String,
     /// Human-readable title.
     #[serde(default)]
     pub title: String,
     /// `header:<name>`, `query:<name>` or `body`.
     pub place: String,
-    /// Whether the driver cannot work without it.
+    /// Whether a driver cannot work without it.
     #[serde(default)]
     pub required: bool,
 }

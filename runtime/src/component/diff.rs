@@ -56,7 +56,7 @@ pub struct VersionDiff {
     /// Text that models see: instructions, and the titles and descriptions of tools in both.
     pub text: Vec<Difference>,
     /// What configuration it accepts, its dependencies and features; of a driver also credentials, base
-    /// URL and models.
+    /// URL and models; of a connection provider how accounts are connected.
     pub rest: Vec<Difference>,
 }
 
@@ -74,6 +74,7 @@ impl VersionDiff {
         let mut rest = Vec::new();
         compare(&mut rest, "config_schema", &before.config_schema, &after.config_schema);
         compare(&mut rest, "driver", &before.driver, &after.driver);
+        compare(&mut rest, "connection", &before.connection, &after.connection);
         sets(&mut rest, "dependencies", &before.dependencies, &after.dependencies, |a, b| a == b);
         sets(&mut rest, "features", &before.features, &after.features, |a, b| a == b);
         let mut imports = Vec::new();

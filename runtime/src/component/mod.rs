@@ -10,8 +10,8 @@ mod receipt;
 mod version;
 
 pub use description::{
-    CREDENTIALS, ComponentDescription, ComponentKind, CredentialPlace, DriverDescription, DriverModel, Effects, FileAccess, HttpPermission,
-    Permissions, SecretPermission, ToolDescription,
+    CREDENTIALS, ComponentDescription, ComponentKind, ConnectionDescription, ConnectionMethodDescription, CredentialPlace,
+    DriverDescription, DriverModel, Effects, FileAccess, HttpPermission, OAuthDescription, Permissions, SecretPermission, ToolDescription,
 };
 pub use diff::{Change, Difference, VersionDiff};
 pub use digest::Digest;

@@ -21,6 +21,24 @@ pub struct Receipt {
     pub usage: CallUsage,
 }
 
+impl CallUsage {
+    /// What two calls used together: everything added up, but memory, of which the larger peak counts.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            fuel: self.fuel.saturating_add(other.fuel),
+            fuel_limit: self.fuel_limit.saturating_add(other.fuel_limit),
+            peak_memory_bytes: self.peak_memory_bytes.max(other.peak_memory_bytes),
+            guest_micros: self.guest_micros.saturating_add(other.guest_micros),
+            host_micros: self.host_micros.saturating_add(other.host_micros),
+            host_calls: self.host_calls.saturating_add(other.host_calls),
+            bytes_in: self.bytes_in.saturating_add(other.bytes_in),
+            bytes_out: self.bytes_out.saturating_add(other.bytes_out),
+            http_requests: self.http_requests.saturating_add(other.http_requests),
+        }
+    }
+}
+
 /// What a call used. Exact for a call that returned; a call that was stopped is billed its
 /// whole fuel budget, because the engine does not flush its count on every trap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -63,7 +63,7 @@ fn permission(host: String, methods: &[&str]) -> HttpPermission {
 }
 
 /// The host of a URL as grants write it.
-pub(super) fn host_of(url: &Url) -> String {
+pub(crate) fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match (url.scheme(), url.port_or_known_default()) {
         ("https", Some(443)) | (_, None) => host.to_owned(),

@@ -11,7 +11,7 @@ use super::{ConnectionCredential, ConnectionEgress, ConnectionMethod, Connection
 use crate::egress::EgressRequest;
 
 /// Longest name of an account, in bytes.
-const MAX_USERNAME_BYTES: usize = 256;
+pub(crate) const MAX_USERNAME_BYTES: usize = 256;
 /// Longest id of a provider, in bytes.
 const MAX_ID_BYTES: usize = 64;
 /// Hosts of one provider.

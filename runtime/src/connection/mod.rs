@@ -26,7 +26,11 @@ use serde_json::{Map, Value};
 
 pub use desk::{Authorized, ConnectionError, Connections, MAX_AUTHORIZATION_SECONDS, Pending};
 pub use egress::ConnectionEgress;
+#[cfg(feature = "sandbox")]
+pub(crate) use egress::host_of;
 pub use form::{ConnectionFormField, ConnectionFormSchema, FieldType, FormProblem, TOKEN_FIELD};
+#[cfg(feature = "sandbox")]
+pub(crate) use generic::MAX_USERNAME_BYTES;
 pub use generic::{CredentialCheck, GenericConnectionProvider};
 pub use oauth::{ClientAuthentication, OAuthSettings};
 pub use record::{Authorization, Connection, ConnectionCredential, ConnectionStatus, SessionSecret};
@@ -35,6 +39,9 @@ pub use registry::{ConnectionProviderRegistry, ConnectionProviderSource};
 
 use crate::error::Error;
 use crate::id::{OrgId, SessionId};
+
+/// Further facts about an account, in bytes as JSON.
+pub const MAX_METADATA_BYTES: usize = 4 << 10;
 
 /// How accounts are connected, as a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -9,9 +9,9 @@ use super::{ChatEvent, DriverError, DriverErrorKind, DriverId, Finish};
 use crate::event::TokenUsage;
 use crate::message::{ContentPart, Opaque, ToolCall};
 
-/// Largest answer, in bytes of text, reasoning and tool arguments. No model writes so much; a
-/// broken driver must not fill the log.
-pub const MAX_ANSWER_BYTES: usize = 4 << 20;
+/// Largest answer, in bytes of text, reasoning and tool arguments: 10 MiB of text and what belongs
+/// to it. No model writes so much; a broken driver must not fill the log.
+pub const MAX_ANSWER_BYTES: usize = 12 << 20;
 /// Most tool calls of one answer. Far more than are executed, and few enough for all of them to
 /// be claimed in one append.
 pub const MAX_CALLS_PER_ANSWER: usize = 128;

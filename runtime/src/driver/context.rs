@@ -66,12 +66,16 @@ impl fmt::Debug for DriverHost {
 pub struct ReceiptSlot(Arc<Mutex<Option<Receipt>>>);
 
 impl ReceiptSlot {
-    /// Leaves a receipt, in place of that of an earlier try.
-    pub fn put(&self, receipt: Receipt) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(receipt);
+    /// Leaves a receipt; what earlier tries of the completion used is added to it.
+    pub fn put(&self, mut receipt: Receipt) {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(earlier) = slot.take() {
+            receipt.usage = receipt.usage.and(earlier.usage);
+        }
+        *slot = Some(receipt);
     }
 
-    /// The receipt of the last try that is over; none for native drivers.
+    /// The receipt of all tries that are over, fuel limits included; none for native drivers.
     pub fn take(&self) -> Option<Receipt> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

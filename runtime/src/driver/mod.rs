@@ -28,14 +28,17 @@ pub use chat::{
     BoxedChatDriver, ChatDriver, ChatEvent, ChatRequest, ChatStream, Finish, OfferedTool, PromptCache, ResponseFormat, ToolChoice,
 };
 pub use codec::{Access, Codec, CodecRequest, Discovery, Frame, Framing, ModelInfo, Protocol, ResponseHead, TokenExchange};
+pub use completion::{CodecDriver, ExchangeRecorder, MAX_FRAME_BYTES, RecordedExchange, Started, complete};
 #[cfg(feature = "sandbox")]
-pub(crate) use completion::Framer;
-pub use completion::{CodecDriver, ExchangeRecorder, RecordedExchange, Started, complete};
+pub(crate) use completion::{Framer, event_json};
 pub use config::{DriverConfig, ProviderMetadata, ResolvedModel};
 pub use context::{DriverContext, DriverHost, ReceiptSlot};
 pub use error::{DriverError, DriverErrorKind};
 pub use id::{BlankDriverId, DriverId};
 pub use keeper::{StoredTokens, TokenKeeper};
+use redact::REDACTED;
+#[cfg(feature = "sandbox")]
+pub(crate) use redact::without as without_secrets;
 pub use registry::{DriverRegistry, RegisterError};
-pub use settings::{CompletionTimeouts, DriverSettings, ErrorDisclosure, RetryPolicy};
+pub use settings::{CompletionTimeouts, DriverSettings, ErrorDisclosure, RetryPolicy, UnknownDisclosure};
 pub use source::{DriverSource, FoundDriver};

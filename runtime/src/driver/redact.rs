@@ -11,7 +11,7 @@ use super::{DriverConfig, DriverError, ProviderMetadata, ResolvedModel};
 use crate::provider::Provider;
 
 /// What stands where a credential was.
-const REDACTED: &str = "[redacted]";
+pub(super) const REDACTED: &str = "[redacted]";
 /// Shortest text that is taken for a credential, in bytes; shorter ones would take ordinary
 /// words out of messages.
 const MIN_SECRET_BYTES: usize = 6;
@@ -32,10 +32,7 @@ impl DriverConfig {
     /// A text of a driver or a vendor without the credentials: vendors repeat keys in their
     /// refusals, and drivers repeat vendors.
     pub fn redact(&self, text: &str) -> String {
-        let mut secrets: Vec<String> = self.secrets().iter().flat_map(|secret| spellings(secret)).collect();
-        // The longest first, so that a secret that is part of another leaves no rest of it.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED))
+        without(text, &self.secrets())
     }
 
     /// An error of a driver without the credentials.
@@ -52,9 +49,17 @@ impl DriverConfig {
             metadata.extra.iter().for_each(|extra| texts_of(extra, &mut secrets));
         }
         self.base_url.iter().for_each(|url| secrets_of_url(url, &mut secrets));
-        secrets.retain(|secret| secret.len() >= MIN_SECRET_BYTES);
         secrets
     }
+}
+
+/// A text without `secrets`, however they are spelt in it. Shorter ones than six bytes stay.
+pub(crate) fn without(text: &str, secrets: &[String]) -> String {
+    let long = secrets.iter().filter(|secret| secret.len() >= MIN_SECRET_BYTES);
+    let mut spelt: Vec<String> = long.flat_map(|secret| spellings(secret)).collect();
+    // The longest first, so that a secret that is part of another leaves no rest of it.
+    spelt.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    spelt.iter().fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED))
 }
 
 /// All texts of a value; its keys are names and no secrets.

@@ -1,6 +1,7 @@
 //! How completions are run: how long they wait, how often they are tried, and what users are told
 //! when they fail.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,32 @@ pub struct DriverSettings {
     pub retry: RetryPolicy,
     /// What users are told of errors.
     pub error_disclosure: ErrorDisclosure,
+}
+
+/// Most tries of one completion.
+const MAX_ATTEMPTS: u32 = 10;
+
+impl DriverSettings {
+    /// What is wrong with them, as sentences; empty if they can be used.
+    pub fn problems(&self) -> Vec<String> {
+        let CompletionTimeouts { connect, first_byte, idle, total } = self.timeouts;
+        let RetryPolicy { attempts, first_wait, longest_wait, window } = self.retry;
+        let waits = [("connect", connect), ("first_byte", first_byte), ("idle", idle), ("total", total)];
+        let waits = waits.into_iter().filter(|(_, time)| time.is_zero() || *time > MAX_TIMEOUT);
+        let mut problems: Vec<String> = waits.map(|(name, time)| out_of_range(&format!("timeouts.{name}"), time)).collect();
+        let retries = [("first_wait", first_wait), ("longest_wait", longest_wait), ("window", window)];
+        problems.extend(
+            retries.iter().filter(|(_, time)| *time > MAX_TIMEOUT).map(|(name, time)| out_of_range(&format!("retry.{name}"), *time)),
+        );
+        if !(1..=MAX_ATTEMPTS).contains(&attempts) {
+            problems.push(format!("retry.attempts is {attempts}; it must be between 1 and {MAX_ATTEMPTS}"));
+        }
+        problems
+    }
+}
+
+fn out_of_range(name: &str, time: Duration) -> String {
+    format!("{name} is {time:?}; it must be at most {MAX_TIMEOUT:?}, and a timeout at least 1 ms")
 }
 
 /// How long a completion waits for what. A provider changes them with the member `timeouts_ms` of
@@ -111,7 +138,9 @@ impl Default for RetryPolicy {
 }
 
 /// How much users are told when a model fails. The log has everything but credentials either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// The narrower of two is the smaller one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorDisclosure {
     /// Only what class of error it is.
@@ -124,6 +153,18 @@ pub enum ErrorDisclosure {
 }
 
 impl ErrorDisclosure {
+    /// All of them, the narrowest first.
+    pub const ALL: [Self; 3] = [Self::Generic, Self::Standard, Self::Detailed];
+
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Generic => "generic",
+            Self::Standard => "standard",
+            Self::Detailed => "detailed",
+        }
+    }
+
     /// What a user is told of an error.
     pub fn text_of(self, error: &DriverError) -> String {
         match self {
@@ -131,6 +172,19 @@ impl ErrorDisclosure {
             Self::Standard => error.message.clone(),
             Self::Detailed => error.to_string(),
         }
+    }
+}
+
+/// A text that is no level of disclosure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it must be generic, standard or detailed")]
+pub struct UnknownDisclosure;
+
+impl FromStr for ErrorDisclosure {
+    type Err = UnknownDisclosure;
+
+    fn from_str(text: &str) -> Result<Self, UnknownDisclosure> {
+        Self::ALL.into_iter().find(|level| level.as_str() == text).ok_or(UnknownDisclosure)
     }
 }
 

@@ -8,8 +8,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::output::invalid;
 use crate::driver::{DriverError, DriverErrorKind};
 
-/// Largest message, in bytes; the same as the largest server-sent event.
-const MAX_MESSAGE_BYTES: usize = crate::egress::MAX_SSE_EVENT_BYTES;
+/// Largest message, in bytes; the same as the largest frame of other protocols.
+const MAX_MESSAGE_BYTES: usize = crate::driver::MAX_FRAME_BYTES;
 /// Total length, length of the header fields, checksum.
 const PRELUDE_BYTES: usize = 12;
 /// The checksum at the end.

@@ -31,15 +31,23 @@ pub struct SseEvent {
     pub id: String,
 }
 
+/// What a decoder keeps of a large line's memory for the next one, in bytes.
+const KEPT_LINE_BYTES: usize = 64 << 10;
+
 /// A line or an event is larger than allowed. The decoder is of no use afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a server-sent event is larger than {MAX_SSE_EVENT_BYTES} bytes")]
-pub struct SseTooLarge;
+#[error("a server-sent event is larger than {limit} bytes")]
+pub struct SseTooLarge {
+    /// How large one may be, in bytes.
+    pub limit: usize,
+}
 
 /// Incremental decoder. What follows the last empty line is no event. Bytes that are not
 /// UTF-8 become U+FFFD; the `retry` field and comments are ignored.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SseDecoder {
+    max_line: usize,
+    max_event: usize,
     line: Vec<u8>,
     started: bool,
     after_cr: bool,
@@ -48,7 +56,28 @@ pub struct SseDecoder {
     id: String,
 }
 
+impl Default for SseDecoder {
+    /// For lines up to [`MAX_SSE_LINE_BYTES`] and events up to [`MAX_SSE_EVENT_BYTES`].
+    fn default() -> Self {
+        Self { max_line: MAX_SSE_LINE_BYTES, max_event: MAX_SSE_EVENT_BYTES, ..Self::with_limit(0) }
+    }
+}
+
 impl SseDecoder {
+    /// For lines and events up to `limit` bytes.
+    pub fn with_limit(limit: usize) -> Self {
+        Self {
+            max_line: limit,
+            max_event: limit,
+            line: Vec::new(),
+            started: false,
+            after_cr: false,
+            event: String::new(),
+            data: None,
+            id: String::new(),
+        }
+    }
+
     /// Takes bytes off the front of `input` until an event is complete or nothing is left.
     ///
     /// # Errors
@@ -69,9 +98,10 @@ impl SseDecoder {
             input.advance(end + 1);
             let line = mem::take(&mut self.line);
             let event = self.finish_line(&line)?;
-            // The next line reuses the memory.
+            // The next line reuses the memory, unless it is that of a giant.
             self.line = line;
             self.line.clear();
+            self.line.shrink_to(KEPT_LINE_BYTES);
             if event.is_some() {
                 return Ok(event);
             }
@@ -80,8 +110,8 @@ impl SseDecoder {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), SseTooLarge> {
-        if self.line.len() + bytes.len() > MAX_SSE_LINE_BYTES {
-            return Err(SseTooLarge);
+        if self.line.len() + bytes.len() > self.max_line {
+            return Err(SseTooLarge { limit: self.max_line });
         }
         self.line.extend_from_slice(bytes);
         Ok(())
@@ -109,7 +139,7 @@ impl SseDecoder {
             _ => {}
         }
         let size = self.event.len() + self.data.as_ref().map_or(0, String::len) + self.id.len();
-        if size > MAX_SSE_EVENT_BYTES { Err(SseTooLarge) } else { Ok(None) }
+        if size > self.max_event { Err(SseTooLarge { limit: self.max_event }) } else { Ok(None) }
     }
 
     /// The event, if it has data; its other fields go with it either way.

@@ -160,7 +160,7 @@ pub enum EventData {
         time_to_first_token_ms: Option<u64>,
         /// Token counts.
         usage: TokenUsage,
-        /// What a component driver used.
+        /// What a component driver used, in all tries together; each has the fuel limit again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         receipt: Option<Receipt>,
     },

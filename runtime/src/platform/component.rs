@@ -42,7 +42,7 @@ impl fmt::Display for ComponentSource {
     }
 }
 
-/// A component that a platform ships. It becomes a capability or a driver under the id that it
+/// A component that a platform ships. It becomes a capability, a driver or a connection provider under the id that it
 /// states itself, for every org, and no upload can take that id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentDefinition {
@@ -80,10 +80,11 @@ mod open {
     use super::{ComponentDefinition, ComponentSource};
     use crate::capability::Capability;
     use crate::component::ComponentKind;
+    use crate::connection::ConnectionProvider as _;
     use crate::driver::{CodecDriver, DriverId};
     use crate::limits::MAX_COMPONENT_BYTES;
     use crate::platform::{DefinitionErrors, DefinitionProblem, PlatformDefinition};
-    use crate::sandbox::{Admission, AdmitError, ComponentCapability, ComponentDriver, Sandbox, Terms};
+    use crate::sandbox::{Admission, AdmitError, ComponentCapability, ComponentConnectionProvider, ComponentDriver, Sandbox, Terms};
 
     impl PlatformDefinition {
         /// The same definition with its components opened: each is one of its capabilities then.
@@ -103,6 +104,7 @@ mod open {
                 match open(sandbox, &definition).await {
                     Ok(Opened::Capability(component)) => self.add_opened(at, *component, &mut problems),
                     Ok(Opened::Driver(driver)) => self.add_driver(at, driver, &mut problems),
+                    Ok(Opened::ConnectionProvider(provider)) => self.add_connection_provider(at, provider, &mut problems),
                     Err(problem) => problems.push(problem),
                 }
             }
@@ -135,11 +137,25 @@ mod open {
                 }
             }
         }
+
+        /// A shipped connection provider may not take the id of another one.
+        fn add_connection_provider(&mut self, at: usize, provider: ComponentConnectionProvider, problems: &mut Vec<DefinitionProblem>) {
+            let (id, digest) = (provider.id().to_owned(), provider.digest());
+            let component_source = &mut self.components[at].source;
+            if self.connection_providers.has(&id) {
+                let taken = vec![format!("there is another connection provider with the id {id:?}")];
+                problems.push(DefinitionProblem::BadComponent { component: component_source.to_string(), problems: taken });
+                return;
+            }
+            *component_source = ComponentSource::Opened { id, digest };
+            self.connection_providers.register(provider);
+        }
     }
 
     enum Opened {
         Capability(Box<ComponentCapability>),
         Driver(ComponentDriver),
+        ConnectionProvider(ComponentConnectionProvider),
     }
 
     async fn open(sandbox: &Sandbox, definition: &ComponentDefinition) -> Result<Opened, DefinitionProblem> {
@@ -162,6 +178,9 @@ mod open {
                 sandbox.component(digest, description, terms, bytes).await.map(Box::new).map(Opened::Capability).map_err(failed)
             }
             ComponentKind::Driver => sandbox.driver(digest, description, terms, bytes).await.map(Opened::Driver).map_err(failed),
+            ComponentKind::ConnectionProvider => {
+                sandbox.connection_provider(digest, description, terms, bytes).await.map(Opened::ConnectionProvider).map_err(failed)
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Bindings generated from `wit/`. Nothing but generated code and its configuration.
 //!
 //! One world with all that any component may import and export, so that the types of contents and
-//! permissions are the same for both kinds. Its exports are never asked for together: each
+//! permissions are the same for all kinds. Its exports are never asked for together: each
 //! interface is looked up by itself.
 wasmtime::component::bindgen!({
     path: "../wit",
@@ -14,6 +14,8 @@ wasmtime::component::bindgen!({
             export everwit:driver/codec@1.0.0;
             export everwit:driver/discovery@1.0.0;
             export everwit:driver/token-exchange@1.0.0;
+            export everwit:connection/meta@1.0.0;
+            export everwit:connection/validation@1.0.0;
         }
     ",
     world: "everwit:host-side/components",

@@ -16,6 +16,7 @@ use super::bindings::everwit::types::common::Failure as WitFailure;
 use super::bindings::everwit::types::tools::CallOutput;
 use super::bindings::exports::everwit::capability::describe::Description;
 use super::bindings::exports::everwit::capability::tools::Context;
+use super::bindings::exports::everwit::connection::meta as connection;
 use super::bindings::exports::everwit::driver::meta;
 use super::imports::http::HttpAccess;
 use super::imports::log::LogCapture;
@@ -97,6 +98,7 @@ pub(super) struct Finished<T> {
 pub(super) enum Described {
     Capability(Description),
     Driver(meta::Description),
+    ConnectionProvider(connection::Description),
 }
 
 /// Runs `describe`.
@@ -119,6 +121,9 @@ pub(super) async fn describe(
                 Described::Capability(describe.load(&mut *store, &instance)?.call_describe(&mut *store).await?)
             }
             Exports::Driver(exports) => Described::Driver(exports.meta.load(&mut *store, &instance)?.call_describe(&mut *store).await?),
+            Exports::ConnectionProvider { meta, .. } => {
+                Described::ConnectionProvider(meta.load(&mut *store, &instance)?.call_describe(&mut *store).await?)
+            }
         })
     };
     let result = supervise(work, call.deadline, call.cancel).await;
@@ -135,7 +140,7 @@ pub(super) async fn call_tool(
 ) -> Finished<Result<CallOutput, WitFailure>> {
     let started = Instant::now();
     let Exports::Capability { tools, .. } = &loaded.exports else {
-        return refused(StopKind::Internal, "a driver has no tools", circumstances.budget);
+        return refused(StopKind::Internal, "only capabilities have tools", circumstances.budget);
     };
     let (context, tool, arguments) = request;
     let mut call = match Call::begin(services, slots, loaded, circumstances, started).await {

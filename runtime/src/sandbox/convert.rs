@@ -136,6 +136,7 @@ pub(super) fn description(from: Description) -> Result<ComponentDescription, Vec
         config_schema,
         tools,
         driver: None,
+        connection: None,
         dependencies: from.dependencies,
         features: from.features,
         permissions,

@@ -7,6 +7,7 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use super::bindings::Components;
 use super::bindings::exports::everwit::capability::{describe, tools};
+use super::bindings::exports::everwit::connection::{meta as connection, validation};
 use super::bindings::exports::everwit::driver::{codec, discovery, meta, token_exchange};
 use super::engine::EngineClass;
 use super::state::CallState;
@@ -26,6 +27,8 @@ pub(super) enum Exports {
     Capability { describe: describe::GuestIndices, tools: tools::GuestIndices },
     /// Those of a driver.
     Driver(DriverExports),
+    /// Those of a connection provider.
+    ConnectionProvider { meta: connection::GuestIndices, validation: validation::GuestIndices },
 }
 
 /// The exports of a driver.
@@ -57,6 +60,8 @@ impl Loaded {
                 discovery: has("everwit:driver/discovery").then(|| discovery::GuestIndices::new(&pre)).transpose()?,
                 token_exchange: has("everwit:driver/token-exchange").then(|| token_exchange::GuestIndices::new(&pre)).transpose()?,
             })
+        } else if has("everwit:connection/validation") {
+            Exports::ConnectionProvider { meta: connection::GuestIndices::new(&pre)?, validation: validation::GuestIndices::new(&pre)? }
         } else {
             Exports::Capability { describe: describe::GuestIndices::new(&pre)?, tools: tools::GuestIndices::new(&pre)? }
         };
@@ -68,6 +73,7 @@ impl Loaded {
         match self.exports {
             Exports::Capability { .. } => ComponentKind::Capability,
             Exports::Driver(_) => ComponentKind::Driver,
+            Exports::ConnectionProvider { .. } => ComponentKind::ConnectionProvider,
         }
     }
 }

@@ -12,6 +12,7 @@ mod call;
 mod capability;
 mod child;
 mod compile;
+mod connection;
 mod convert;
 mod driver;
 pub mod engine;
@@ -20,7 +21,9 @@ mod imports;
 mod ledger;
 mod limiter;
 mod loaded;
+mod placeholders;
 mod pseudonym;
+mod running;
 mod state;
 mod text;
 mod trap;
@@ -40,6 +43,7 @@ pub use cache::ArtifactCache;
 pub use capability::{ComponentCapabilities, ComponentCapability, Terms};
 pub use child::{compile_child, compile_child_main};
 pub use compile::{CHILD_ARGUMENT, CompilerCommand, Lane};
+pub use connection::{ComponentConnectionProvider, ComponentConnectionProviders};
 pub use driver::{ComponentDriver, ComponentDrivers};
 pub use gate::rule::{RULES, Rule};
 pub use gate::{Finding, Inspection, Producer, inspect};
@@ -160,6 +164,7 @@ impl Sandbox {
         let description = match described {
             Described::Capability(described) => convert::description(described),
             Described::Driver(described) => driver::description(described),
+            Described::ConnectionProvider(described) => connection::description(described),
         };
         let description = description.map_err(|problems| rejected(unreadable(problems)))?;
         let mut findings = verify::description(&description);
@@ -178,7 +183,7 @@ impl Sandbox {
                 warnings.push(no_exchanges());
                 Vec::new()
             }
-            (ComponentKind::Capability, _) => Vec::new(),
+            (ComponentKind::Capability | ComponentKind::ConnectionProvider, _) => Vec::new(),
         };
         Ok(Admission { digest: *digest, size: *size, description, imports: inspection.imports.clone(), exchanges, warnings })
     }
@@ -243,6 +248,25 @@ impl Sandbox {
     {
         let loaded = self.load_or_compile(digest, terms.budget.memory_bytes, wasm).await?;
         ComponentDriver::new(self.clone(), loaded, description, digest, terms)
+    }
+
+    /// As [`Self::component`], for a connection provider.
+    ///
+    /// # Errors
+    /// As for [`Self::component`].
+    pub async fn connection_provider<F, R>(
+        &self,
+        digest: Digest,
+        description: ComponentDescription,
+        terms: Terms,
+        wasm: F,
+    ) -> Result<ComponentConnectionProvider, Error>
+    where
+        F: FnOnce() -> R,
+        R: Future<Output = Result<Vec<u8>, Error>>,
+    {
+        let loaded = self.load_or_compile(digest, terms.budget.memory_bytes, wasm).await?;
+        ComponentConnectionProvider::new(self.clone(), loaded, description, digest, terms)
     }
 
     async fn load_or_compile<F, R>(&self, digest: Digest, memory: u64, wasm: F) -> Result<Arc<Loaded>, Error>

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::Finding;
+use super::placeholders::Place;
 use crate::component::{CREDENTIALS, CallUsage, ComponentDescription, DriverDescription, HttpPermission, Permissions, ToolDescription};
 use crate::limits::MAX_NAME_BYTES;
 
@@ -45,11 +46,15 @@ const NAME_FIX: &str = "use lower-case letters, digits and hyphens, at most 64 b
 /// All that is wrong with a description.
 pub(super) fn description(description: &ComponentDescription) -> Vec<Finding> {
     let mut check = Check::default();
-    check.rule("/id", is_id(&description.id) || (description.driver.is_some() && is_id_or_built_in(&description.id)), "invalid_id", || {
+    let with_underscores = description.driver.is_some() || description.connection.is_some();
+    check.rule("/id", is_id(&description.id) || (with_underscores && is_id_or_built_in(&description.id)), "invalid_id", || {
         (format!("the id is {:?}", description.id), "use lower-case letters, digits and single hyphens, at most 64 bytes".to_owned())
     });
     if let Some(driver) = &description.driver {
         check.driver(driver);
+    }
+    if let Some(connection) = &description.connection {
+        check.connection(connection);
     }
     check.text("/title", &description.title, 1, MAX_TITLE_BYTES);
     check.text("/summary", &description.summary, 1, MAX_SUMMARY_BYTES);
@@ -168,7 +173,7 @@ impl Check {
                 (format!("{:?} is not the name of a credential", credential.name), format!("use one of {}", CREDENTIALS.join(", ")))
             });
             self.text(&pointer("title"), &credential.title, 0, MAX_TITLE_BYTES);
-            self.rule(&pointer("place"), super::driver::is_place(&credential.place), "invalid_place", || {
+            self.rule(&pointer("place"), Place::parse(&credential.place).is_some(), "invalid_place", || {
                 (format!("{:?} is no place in a request", credential.place), "use header:<name>, query:<name> or body".to_owned())
             });
         }
@@ -324,5 +329,6 @@ pub(super) fn growth(usage: &CallUsage, min_memory_bytes: u64) -> Vec<Finding> {
     vec![Finding::new("memory_grows", None, detail, fix)]
 }
 
+mod connection;
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,12 @@ use super::context::TurnContext;
 use super::executor::Run;
 use super::journal::Halt;
 use super::live::LiveAnswer;
+use super::model::controls_of;
 use super::state::millis;
 use super::stop::Stop;
 use crate::driver::{
-    Answer, ChatRequest, ChatStream, DriverContext, DriverError, DriverErrorKind, DriverId, PromptCache, ReceiptSlot, complete,
+    Answer, ChatRequest, ChatStream, DriverContext, DriverError, DriverErrorKind, DriverId, ErrorDisclosure, PromptCache, ReceiptSlot,
+    complete,
 };
 use crate::event::{EventData, RecoveryMode, Retries};
 use crate::id::MessageId;
@@ -60,7 +62,7 @@ impl Run<'_> {
             Generation::Failed(partial, error) => {
                 let error = context.model_with_provider.redact_error(error);
                 tracing::warn!(%error, kind = error.kind.as_str(), "a model call failed");
-                let told = self.platform.driver_host.settings.error_disclosure.text_of(&error);
+                let told = self.disclosure().text_of(&error);
                 let events = self.failed(context, &call, partial, &told);
                 self.journal.append(events).await?;
                 if error.kind == DriverErrorKind::ContextTooLong && self.journal.state_mut().note_overflow() {
@@ -103,6 +105,13 @@ impl Run<'_> {
             Ok(stream) => self.listen(stream, call).await,
             Err(error) => Generation::Failed(Answer::of(&model.provider_type), error),
         }
+    }
+
+    /// What the platform tells of errors, or less if the user's message says so.
+    fn disclosure(&self) -> ErrorDisclosure {
+        let platform = self.platform.driver_host.settings.error_disclosure;
+        let wanted = controls_of(&self.journal.state().messages()).and_then(|controls| controls.error_disclosure);
+        wanted.map_or(platform, |wanted| wanted.min(platform))
     }
 
     fn chat_request(&self, context: &TurnContext) -> ChatRequest {

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use everwit_runtime::driver::ErrorDisclosure;
 use everwit_runtime::engine::TurnKey;
 use everwit_runtime::event::{Event, EventContext, EventData, NewEvent};
 use everwit_runtime::id::{EventId, MessageId, OrgId, SessionId, TurnId};
@@ -70,9 +71,9 @@ pub(crate) struct ControlsInput {
     #[serde(default)]
     #[schema(ignore)]
     hints: Unsupported,
-    #[serde(default)]
-    #[schema(ignore)]
-    error_disclosure: Unsupported,
+    /// How much is told of a model's failure; at most what the server discloses.
+    #[schema(value_type = Option<ErrorDisclosure>)]
+    error_disclosure: Option<String>,
 }
 
 /// Role and content of a message to the agent.
@@ -226,18 +227,24 @@ impl CreateMessage {
         checks.text("/metadata", metadata.as_deref(), MAX_METADATA_BYTES);
         let mut wanted = Controls::default();
         if let Some(controls) = &self.controls {
-            checks.unsupported(&[
-                ("/controls/reasoning", &controls.reasoning),
-                ("/controls/hints", &controls.hints),
-                ("/controls/error_disclosure", &controls.error_disclosure),
-            ]);
+            checks.unsupported(&[("/controls/reasoning", &controls.reasoning), ("/controls/hints", &controls.hints)]);
             checks.locale("/controls/locale", controls.locale.as_deref());
             let model_id = checks.model(app, org, "/controls/model_id", controls.model_id.as_deref()).await?;
-            wanted = Controls { model_id, locale: controls.locale.clone() };
+            let error_disclosure = disclosure(&mut checks, controls.error_disclosure.as_deref());
+            wanted = Controls { model_id, locale: controls.locale.clone(), error_disclosure };
         }
         checks.finish()?;
         Ok((wanted != Controls::default()).then_some(wanted))
     }
+}
+
+fn disclosure(checks: &mut Checks, text: Option<&str>) -> Option<ErrorDisclosure> {
+    let parsed = text?.parse();
+    if parsed.is_err() {
+        let finding = Finding::at("/controls/error_disclosure", "invalid_disclosure", "no such level of disclosure");
+        checks.add(finding.fix("one of generic, standard, detailed"));
+    }
+    parsed.ok()
 }
 
 fn check_content(checks: &mut Checks, content: &[ContentPart]) {

@@ -61,8 +61,14 @@ pub(crate) async fn run(args: CallArgs) -> Result<(), Failure> {
             return Err(Failure::silent());
         }
     };
-    if admission.description.kind() == ComponentKind::Driver {
-        return Err(Failure::usage("this is a model driver, which has no tools; `everwit inspect` replays its recorded exchanges"));
+    match admission.description.kind() {
+        ComponentKind::Capability => {}
+        ComponentKind::Driver => {
+            return Err(Failure::usage("this is a model driver, which has no tools; `everwit inspect` replays its recorded exchanges"));
+        }
+        ComponentKind::ConnectionProvider => {
+            return Err(Failure::usage("this is a connection provider, which has no tools; users connect with it once it is uploaded"));
+        }
     }
     let grant = grant(&args, &admission.description.permissions)?;
     let terms = Terms { version: None, grant, budget: Budget::TOOL_CALL };

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use everwit_runtime::component::{DriverDescription, Effects, FileAccess, Permissions, ReplayedExchange};
+use everwit_runtime::component::{
+    ConnectionDescription, ConnectionMethodDescription, DriverDescription, Effects, FileAccess, Permissions, ReplayedExchange,
+};
 use serde_json::{Value, json};
 
 use super::output::{Failure, Style, harmless, print};
@@ -83,6 +85,9 @@ fn sheet(admission: &Admission, style: Style) -> String {
     if let Some(driver) = &about.driver {
         text.push_str(&of_driver(driver, &admission.exchanges));
     }
+    if let Some(connection) = &about.connection {
+        text.push_str(&of_connection(connection));
+    }
     for tool in &about.tools {
         let _ = writeln!(text, "\n{}  {}", style.bold(&harmless(&tool.name)), style.dim(&effects(tool.effects)));
         let _ = writeln!(text, "  {}", indented(&tool.description));
@@ -105,6 +110,25 @@ fn of_driver(driver: &DriverDescription, replayed: &[ReplayedExchange]) -> Strin
     }
     for ReplayedExchange { name, cuts, runs } in replayed {
         let _ = writeln!(text, "  replayed  {}: answer cut in {cuts} ways, driver run {runs} times", harmless(name));
+    }
+    text
+}
+
+/// How accounts are connected, and where credentials go.
+fn of_connection(connection: &ConnectionDescription) -> String {
+    let mut text = match &connection.method {
+        ConnectionMethodDescription::ApiKey(form) => {
+            let fields: Vec<&str> = form.fields.iter().map(|field| field.name.as_str()).collect();
+            format!("  connects  with a form: {}\n", harmless(&fields.join(", ")))
+        }
+        ConnectionMethodDescription::OAuth(oauth) => {
+            let (url, client) = (harmless(&oauth.authorize_url), harmless(&oauth.client_id));
+            format!("  connects  over OAuth at {url} as {client}, scopes {}\n", harmless(&oauth.scopes.join(" ")))
+        }
+    };
+    let _ = writeln!(text, "  origin    {}", harmless(&connection.origin));
+    for credential in &connection.credentials {
+        let _ = writeln!(text, "  {} in {}", harmless(&credential.name), harmless(&credential.place));
     }
     text
 }

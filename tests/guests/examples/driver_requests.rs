@@ -28,7 +28,7 @@ impl Driver for Requests {
         })
     }
     fn on_head(&mut self, _: &Head) -> Result<Framing> {
-        Ok(Framing::Whole)
+        Ok(Framing::Sse)
     }
     fn on_end(&mut self) -> Result<Vec<Event>> {
         Ok(vec![driver::finish("stop")])

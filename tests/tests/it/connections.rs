@@ -1,6 +1,7 @@
 //! Connections over HTTP, against a third party that checks everything: forms, OAuth with PKCE,
 //! refreshes, turns that wait for them; who may use whose, and that no credential is anywhere.
 
+mod components;
 mod vendor;
 
 use async_trait::async_trait;
@@ -136,7 +137,12 @@ impl World {
     /// What the vendor answers to the browser of somebody who begins to connect: the path that it
     /// is sent back to, and the cookie that it keeps.
     async fn authorized(&self, user: &str) -> (String, String) {
-        let begun = self.api(user).get("/v1/user/connections/issues/authorize?return_to=/done").await;
+        self.authorized_with("issues", user).await
+    }
+
+    /// As [`Self::authorized`], with any provider.
+    async fn authorized_with(&self, provider: &str, user: &str) -> (String, String) {
+        let begun = self.api(user).get(&format!("/v1/user/connections/{provider}/authorize?return_to=/done")).await;
         let cookie = begun.header("set-cookie").split(';').next().expect("a cookie").to_owned();
         assert!(begun.header("set-cookie").contains("HttpOnly; SameSite=Lax"), "{}", begun.header("set-cookie"));
         let url = begun.expect(200)["authorization_url"].as_str().expect("a URL").to_owned();

@@ -3,7 +3,7 @@
 
 mod limits;
 pub(crate) mod support;
-mod tls;
+pub(crate) mod tls;
 mod wire;
 
 use everwit_runtime::egress::{EgressErrorKind, GatewayConfig};

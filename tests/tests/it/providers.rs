@@ -233,6 +233,30 @@ async fn the_nearest_model_wins_and_removed_ones_are_passed_over() {
 }
 
 #[tokio::test]
+async fn a_model_tells_whose_it_is_and_whether_turns_can_use_it() {
+    let server = Server::start().await;
+    let api = server.api();
+    let (provider, model) = provider_with_model(&api, "Mine", "m").await;
+    let (provider, model) = (format!("/v1/providers/{provider}"), format!("/v1/models/{model}"));
+    let healthy = async || api.get(&model).await.expect(200)["healthy"].clone();
+    let seen = api.get(&model).await.expect(200);
+    assert_eq!((&seen["provider_name"], &seen["provider_type"], &seen["healthy"]), (&json!("Mine"), &json!("llmsim"), &json!(true)));
+    for (path, off, on) in [
+        (&provider, json!({ "status": "disabled" }), json!({ "status": "active" })),
+        (&model, json!({ "enabled": false }), json!({ "enabled": true })),
+    ] {
+        api.patch(path, &off).await.expect(200);
+        assert_eq!(healthy().await, false, "{off}");
+        api.patch(path, &on).await.expect(200);
+        assert_eq!(healthy().await, true, "{on}");
+    }
+    let codex = created(&api, "/v1/providers", &json!({ "name": "Codex", "provider_type": "codex" })).await;
+    created(&api, &format!("/v1/providers/{codex}/models"), &json!({ "model_id": "x" })).await;
+    let listed = api.get(&format!("/v1/providers/{codex}/models")).await.expect(200);
+    assert_eq!((&listed["data"][0]["provider_name"], &listed["data"][0]["healthy"]), (&json!("Codex"), &json!(false)), "no such driver");
+}
+
+#[tokio::test]
 async fn references_to_models_are_checked_changed_and_cleared() {
     let server = Server::start().await;
     let api = server.api();
@@ -247,11 +271,17 @@ async fn references_to_models_are_checked_changed_and_cleared() {
         assert_eq!(api.get(path).await.expect(200)[field], json!(model), "{path}");
         assert_eq!(api.patch(path, &json!({ field: null })).await.expect(200).get(field), None, "{path}");
     }
-    let body = json!({ "message": { "content": [{ "type": "text", "text": "x" }] }, "controls": { "model_id": "m", "locale": "no tag", "hints": { "x": 1 } } });
+    let body = json!({ "message": { "content": [{ "type": "text", "text": "x" }] }, "controls": {
+        "model_id": "m", "locale": "no tag", "hints": { "x": 1 }, "error_disclosure": "all" } });
     let refused = api.post(&format!("{session}/messages"), &body).await.expect(422);
     let mut found = findings(&refused);
     found.sort();
-    let expected = [("invalid_locale", "/controls/locale"), ("unknown_model", "/controls/model_id"), ("unsupported", "/controls/hints")];
+    let expected = [
+        ("invalid_disclosure", "/controls/error_disclosure"),
+        ("invalid_locale", "/controls/locale"),
+        ("unknown_model", "/controls/model_id"),
+        ("unsupported", "/controls/hints"),
+    ];
     assert_eq!(found, expected.map(|(code, pointer)| (code.to_owned(), pointer.to_owned())));
 }
 

@@ -45,10 +45,13 @@ pub(crate) async fn problems_of(wire: Wire, body: &Value) -> String {
 /// Runs so many turns with a vendor's client, and returns what it made of each reply.
 async fn turns(vendor: &StubVendor, count: usize) -> Vec<Value> {
     let wire = vendor.wire();
-    let mut python = python("turn.py");
-    python.args([wire.driver_id(), &vendor.base_url(), wire.key(), wire.model(), &count.to_string()]);
-    let output = python.stdin(Stdio::null()).output().await.expect("python3 runs");
-    assert!(output.status.success(), "{wire:?}: {}", String::from_utf8_lossy(&output.stderr));
+    run("turn.py", &[wire.driver_id(), &vendor.base_url(), wire.key(), wire.model(), &count.to_string()]).await
+}
+
+/// What a program of `tests/vendor-clients` prints.
+async fn run(program: &str, args: &[&str]) -> Vec<Value> {
+    let output = python(program).args(args).stdin(Stdio::null()).output().await.expect("python3 runs");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).expect("it prints JSON");
     lines.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
 }
@@ -140,6 +143,29 @@ async fn gemini_understands_its_stub() {
 #[tokio::test]
 async fn bedrock_understands_its_stub() {
     check(Wire::Bedrock, ["tool_use", "end_turn"], "ThrottlingException").await;
+}
+
+/// The lists that the drivers read are lists as the vendors' clients know them; see `native_drivers::models`.
+#[tokio::test]
+async fn clients_understand_the_lists_of_models() {
+    let model =
+        |name: &str, title: Value, input: Value, output: Value| json!({ "name": name, "title": title, "input": input, "output": output });
+    for wire in Wire::ALL {
+        let vendor = StubVendor::start(wire).await;
+        let named = |name: &str| model(name, Value::Null, Value::Null, Value::Null);
+        let (expected, unauthorized) = match wire {
+            Wire::OpenAi | Wire::OpenAiCompletions | Wire::OpenRouter => (vec![named(wire.model())], "AuthenticationError"),
+            Wire::Anthropic => (vec![model(wire.model(), json!("Stub"), json!(200_000), json!(64_000))], "AuthenticationError"),
+            Wire::Gemini => {
+                let chats = model(&format!("models/{}", wire.model()), json!("Stub"), json!(1_048_576), json!(65_536));
+                (vec![chats, model("models/embedding", json!("Embedding"), Value::Null, Value::Null)], "ClientError")
+            }
+            Wire::AzureOpenAi | Wire::Bedrock => continue,
+        };
+        assert_eq!(run("models.py", &[wire.driver_id(), &vendor.base_url(), wire.key()]).await, expected, "{wire:?}");
+        let refused = run("models.py", &[wire.driver_id(), &vendor.base_url(), "another-key"]).await;
+        assert_eq!(refused[0]["error"], unauthorized, "{wire:?}: {refused:?}");
+    }
 }
 
 /// A stub that accepts everything would prove nothing.

@@ -135,9 +135,10 @@ impl<'a> Attempt<'a> {
 
     async fn send(&self, config: DriverConfig, request: &ChatRequest, quota: &mut EgressQuota) -> Result<Answering, DriverError> {
         let mut codec = Metered { codec: self.protocol.codec().await?, slot: self.context.receipt.clone() };
-        let request = codec.codec.begin(&config, request).await?;
+        let asked = request;
+        let request = codec.codec.begin(&config, asked).await?;
         let recorder = self.context.host.recorder.clone();
-        let mut recording = recorder.map(|recorder| Recording::start(recorder, self.protocol.id(), &config, &request));
+        let mut recording = recorder.map(|recorder| Recording::start(recorder, self.protocol.id(), &config, asked, &request));
         let response = self.line.send(request, Some(self.owner), quota).await;
         let response = response.inspect_err(|error| note(&mut recording, |recording| recording.failed(error)))?;
         let head = head_of(&response);

@@ -4,13 +4,12 @@ use std::mem;
 
 use bytes::{Buf, Bytes};
 
-use crate::driver::{DriverError, DriverErrorKind, Frame, Framing};
+use crate::driver::{DriverError, DriverErrorKind, Frame, Framing, MAX_ANSWER_BYTES};
 use crate::egress::SseDecoder;
 
-/// Longest line under [`Framing::JsonLines`], in bytes; the same as for server-sent events.
-const MAX_LINE_BYTES: usize = crate::egress::MAX_SSE_LINE_BYTES;
-/// Largest body under [`Framing::Whole`], in bytes.
-const MAX_WHOLE_BYTES: usize = 16 << 20;
+/// Largest frame, in bytes: some vendors repeat the whole answer in their last event, and JSON that
+/// is all ASCII takes up to three bytes for one. A completion holds one frame at a time.
+pub const MAX_FRAME_BYTES: usize = 3 * MAX_ANSWER_BYTES;
 
 /// Pull-style, so that the frames of a large piece are never held all at once.
 pub(crate) struct Framer {
@@ -22,7 +21,7 @@ pub(crate) struct Framer {
 
 impl Framer {
     pub(crate) fn new(framing: Framing) -> Self {
-        Self { framing, pending: Bytes::new(), events: SseDecoder::default(), rest: Vec::new() }
+        Self { framing, pending: Bytes::new(), events: SseDecoder::with_limit(MAX_FRAME_BYTES), rest: Vec::new() }
     }
 
     /// Takes the next piece of the body, once [`Self::next`] has nothing left of the one before.
@@ -42,7 +41,7 @@ impl Framer {
             Framing::JsonLines => self.line(),
             Framing::Whole => {
                 let piece = mem::take(&mut self.pending);
-                self.keep(&piece, MAX_WHOLE_BYTES)?;
+                self.keep(&piece)?;
                 Ok(None)
             }
         }
@@ -62,12 +61,12 @@ impl Framer {
         while !self.pending.is_empty() {
             let Some(end) = self.pending.iter().position(|&byte| byte == b'\n') else {
                 let piece = mem::take(&mut self.pending);
-                self.keep(&piece, MAX_LINE_BYTES)?;
+                self.keep(&piece)?;
                 return Ok(None);
             };
             let piece = self.pending.split_to(end);
             self.pending.advance(1);
-            self.keep(&piece, MAX_LINE_BYTES)?;
+            self.keep(&piece)?;
             let line = mem::take(&mut self.rest);
             if !is_blank(&line) {
                 return Ok(Some(Frame::Bytes(trimmed(line))));
@@ -76,9 +75,9 @@ impl Framer {
         Ok(None)
     }
 
-    fn keep(&mut self, piece: &[u8], most: usize) -> Result<(), DriverError> {
-        if self.rest.len() + piece.len() > most {
-            return Err(too_large(format!("a piece of the model's answer is larger than {most} bytes")));
+    fn keep(&mut self, piece: &[u8]) -> Result<(), DriverError> {
+        if self.rest.len() + piece.len() > MAX_FRAME_BYTES {
+            return Err(too_large(format!("a piece of the model's answer is larger than {MAX_FRAME_BYTES} bytes")));
         }
         self.rest.extend_from_slice(piece);
         Ok(())
@@ -145,9 +144,9 @@ mod tests {
 
     #[test]
     fn what_never_ends_is_refused() {
-        for (framing, most) in [(Framing::JsonLines, MAX_LINE_BYTES), (Framing::Whole, MAX_WHOLE_BYTES), (Framing::Sse, MAX_LINE_BYTES)] {
+        for framing in [Framing::JsonLines, Framing::Whole, Framing::Sse] {
             let mut framer = Framer::new(framing);
-            framer.push(vec![b'x'; most].into());
+            framer.push(vec![b'x'; MAX_FRAME_BYTES].into());
             assert_eq!(framer.next(), Ok(None));
             framer.push(vec![b'x'; 1].into());
             assert_eq!(framer.next().map_err(|error| error.kind), Err(DriverErrorKind::AnswerTooLarge), "{framing:?}");

@@ -4,6 +4,7 @@
 
 mod discovery;
 mod exchange;
+mod fixture;
 mod framer;
 mod guard;
 mod line;
@@ -13,7 +14,10 @@ mod token;
 
 pub use exchange::CodecDriver;
 #[cfg(feature = "sandbox")]
+pub(crate) use fixture::event_json;
+#[cfg(feature = "sandbox")]
 pub(crate) use framer::Framer;
+pub use framer::MAX_FRAME_BYTES;
 pub(super) use line::Line;
 pub use record::{ExchangeRecorder, RecordedExchange};
 pub use retry::{Started, complete};

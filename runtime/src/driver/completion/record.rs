@@ -5,8 +5,10 @@ use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde_json::Value;
 
-use crate::driver::{ChatEvent, CodecRequest, DriverConfig, DriverError, DriverId, ResponseHead};
+use super::fixture;
+use crate::driver::{ChatEvent, ChatRequest, CodecRequest, DriverConfig, DriverError, DriverId, ResponseHead};
 
 /// Bytes of one recording's response; what is beyond is left out, and the recording says so.
 const MAX_RECORDED_BYTES: usize = 16 << 20;
@@ -22,6 +24,10 @@ pub trait ExchangeRecorder: Send + Sync {
 pub struct RecordedExchange {
     /// Id of the driver.
     pub driver: String,
+    /// What it was configured with, in the form of recorded exchanges.
+    pub config: Value,
+    /// What it was asked, likewise.
+    pub request: Value,
     /// Method of the request.
     pub method: String,
     /// Its URL.
@@ -52,9 +58,18 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    pub(super) fn start(recorder: Arc<dyn ExchangeRecorder>, driver: &DriverId, config: &DriverConfig, request: &CodecRequest) -> Self {
+    pub(super) fn start(
+        recorder: Arc<dyn ExchangeRecorder>,
+        driver: &DriverId,
+        config: &DriverConfig,
+        asked: &ChatRequest,
+        request: &CodecRequest,
+    ) -> Self {
+        let asked = config.redact(&fixture::request_json(asked, driver).to_string());
         let exchange = RecordedExchange {
             driver: driver.to_string(),
+            config: fixture::config_json(config),
+            request: serde_json::from_str(&asked).unwrap_or_default(),
             method: request.method.clone(),
             url: config.redact(&request.url),
             headers: redacted(config, &request.headers),

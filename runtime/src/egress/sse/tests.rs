@@ -74,15 +74,15 @@ fn lines_and_events_are_bounded() {
     let chunk = [b'x'; 64 << 10];
     let chunks_of_a_line = MAX_SSE_LINE_BYTES / chunk.len();
     assert_eq!(decode(std::iter::repeat_n(&chunk[..], chunks_of_a_line)), Ok(Vec::new()));
-    assert_eq!(decode(std::iter::repeat_n(&chunk[..], chunks_of_a_line + 1)), Err(SseTooLarge));
+    assert_eq!(decode(std::iter::repeat_n(&chunk[..], chunks_of_a_line + 1)), Err(SseTooLarge { limit: MAX_SSE_EVENT_BYTES }));
     let largest = format!("data:{}\n\n", "x".repeat(MAX_SSE_LINE_BYTES - 5));
     assert_eq!(decode([largest.as_bytes()]).map(|events| events.len()), Ok(1));
     // Empty data lines grow an event by their newlines only.
     let endless = "data\n".repeat(1 << 10);
     let enough = MAX_SSE_EVENT_BYTES / (1 << 10);
-    assert_eq!(decode(std::iter::repeat_n(endless.as_bytes(), enough + 1)), Err(SseTooLarge));
+    assert_eq!(decode(std::iter::repeat_n(endless.as_bytes(), enough + 1)), Err(SseTooLarge { limit: MAX_SSE_EVENT_BYTES }));
     let fields = format!("id:{0}\nevent:{0}\ndata:{0}\n", "x".repeat(MAX_SSE_EVENT_BYTES / 2));
-    assert_eq!(decode([fields.as_bytes()]), Err(SseTooLarge));
+    assert_eq!(decode([fields.as_bytes()]), Err(SseTooLarge { limit: MAX_SSE_EVENT_BYTES }));
 }
 
 fn stream() -> impl Strategy<Value = Vec<u8>> {

@@ -126,3 +126,66 @@ fn name_of(event: &Event) -> &'static str {
         Event::Other(_) => "other",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::bindings::everwit::types::chat::{Finish, ToolCallDelta, ToolCallEnd, ToolCallStart};
+
+    fn start(index: u32) -> Event {
+        Event::ToolCallStart(ToolCallStart { index, id: "c".to_owned(), name: "look".to_owned() })
+    }
+
+    fn delta(index: u32) -> Event {
+        Event::ToolCallDelta(ToolCallDelta { index, arguments: "{}".to_owned() })
+    }
+
+    fn end(index: u32) -> Event {
+        Event::ToolCallEnd(ToolCallEnd { index, opaque: None })
+    }
+
+    fn finish(reason: &str) -> Event {
+        Event::Finish(Finish { reason: reason.to_owned(), response_id: None, extra: Vec::new() })
+    }
+
+    /// What is wrong with the first wrong one of some events.
+    fn problem(events: impl IntoIterator<Item = Event>) -> Option<String> {
+        let mut check = EventCheck::default();
+        events.into_iter().find_map(|event| {
+            check.begin_frame();
+            check.admit(event).err()
+        })
+    }
+
+    #[test]
+    fn calls_begin_in_order_and_end_before_the_answer_does() {
+        assert_eq!(problem([start(0), start(1), delta(1), delta(0), end(1), end(0), finish("tool-calls")]), None);
+        for (events, says) in [
+            (vec![start(1)], "tool call 1 begins where 0 is the next"),
+            (vec![start(0), start(0)], "tool call 0 begins where 1 is the next"),
+            (vec![delta(0)], "has not begun or has ended"),
+            (vec![start(0), end(0), delta(0)], "has not begun or has ended"),
+            (vec![start(0), end(0), end(0)], "has not begun or has ended"),
+            (vec![start(0), finish("stop")], "finish while tool call 0 has not ended"),
+            (vec![finish("stop"), start(0)], "tool-call-start after finish"),
+        ] {
+            let problem = problem(events.clone());
+            assert!(problem.as_ref().is_some_and(|problem| problem.contains(says)), "{events:?}: {problem:?}");
+        }
+        assert_eq!(problem((0..MAX_TOOL_CALLS).map(start)), None);
+        assert!(problem((0..=MAX_TOOL_CALLS).map(start)).is_some_and(|problem| problem.contains("at most 256 tool calls")));
+    }
+
+    #[test]
+    fn words_and_all_of_it_have_their_size() {
+        let long = "x".repeat(MAX_WORD_BYTES + 1);
+        let named = |id: &str, name: &str| Event::ToolCallStart(ToolCallStart { index: 0, id: id.to_owned(), name: name.to_owned() });
+        for event in [named(&long, "look"), named("c", &long), finish(&long)] {
+            assert!(problem([event]).is_some_and(|problem| problem.contains("257 bytes; 256 are the most")));
+        }
+        let text = Event::Text("x".repeat(1 << 20));
+        let most = MAX_COMPLETION_BYTES >> 20;
+        assert_eq!(problem(vec![text.clone(); most - 1]), None);
+        assert!(problem(vec![text; most + 1]).is_some_and(|problem| problem.contains("the events of a completion")));
+    }
+}

@@ -6,7 +6,6 @@ use async_trait::async_trait;
 
 use super::check::EventCheck;
 use super::credentials::fault;
-use super::instance::Running;
 use super::session::Session;
 use super::{Inner, convert};
 use crate::capability::Stopped;
@@ -15,26 +14,7 @@ use crate::driver::{ChatEvent, ChatRequest, Codec, CodecRequest, DriverConfig, D
 use crate::sandbox::bindings::everwit::types::chat::Event;
 use crate::sandbox::bindings::everwit::types::common::Failure;
 use crate::sandbox::bindings::exports::everwit::driver::codec as wit;
-use crate::sandbox::call::supervise;
-
-/// Calls one function of a guest, with its fuel and its time.
-macro_rules! step {
-    ($running:expr, $bytes:expr, |$store:ident| $call:expr) => {{
-        let running = &mut $running;
-        match running.arm($bytes) {
-            Ok(deadline) => {
-                let never = running.never();
-                let result = {
-                    let $store = running.store();
-                    supervise($call, deadline, &never).await
-                };
-                running.settle(result)
-            }
-            Err(stopped) => Err(stopped),
-        }
-    }};
-}
-pub(super) use step;
+use crate::sandbox::running::{Running, step};
 
 /// One completion of a driver component.
 pub(super) struct ComponentCodec {

@@ -136,7 +136,7 @@ pub(super) fn event_bytes(event: &wit::Event) -> usize {
         }
 }
 
-pub(super) fn http_request(from: http::Request) -> CodecRequest {
+pub(in crate::sandbox) fn http_request(from: http::Request) -> CodecRequest {
     CodecRequest { method: from.method, url: from.url, headers: from.headers, body: from.body.into() }
 }
 
@@ -228,6 +228,7 @@ pub(in crate::sandbox) fn description(from: Description) -> Result<ComponentDesc
         config_schema,
         tools: Vec::new(),
         driver: Some(driver),
+        connection: None,
         dependencies: Vec::new(),
         features: Vec::new(),
         permissions: Permissions::default(),

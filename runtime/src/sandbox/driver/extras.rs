@@ -7,14 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use super::codec::step;
 use super::credentials::fault;
-use super::instance::Running;
 use super::session::Session;
 use super::{Inner, convert};
 use crate::driver::{Access, CodecRequest, Discovery, DriverConfig, DriverError, ModelInfo, TokenExchange};
 use crate::sandbox::bindings::exports::everwit::driver::{discovery, token_exchange};
-use crate::sandbox::call::supervise;
+use crate::sandbox::running::{Running, step};
 
 /// Models that a vendor lists.
 const MAX_MODELS: usize = 10_000;

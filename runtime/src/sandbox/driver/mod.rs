@@ -11,7 +11,6 @@ mod conformance;
 mod convert;
 mod credentials;
 mod extras;
-mod instance;
 mod session;
 mod source;
 
@@ -20,21 +19,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub(super) use conformance::replay;
-pub(super) use convert::description;
+pub(super) use convert::{description, http_request};
 pub use source::ComponentDrivers;
-
-/// Whether a text names a place for a credential.
-pub(super) fn is_place(text: &str) -> bool {
-    credentials::Place::parse(text).is_some()
-}
 
 use self::codec::ComponentCodec;
 use self::credentials::fault;
 use self::extras::{ComponentDiscovery, ComponentExchange};
-use self::instance::Running;
 use super::Sandbox;
 use super::Terms;
 use super::loaded::{DriverExports, Exports, Loaded};
+use super::running::Running;
 use super::state::{Services, Subject};
 use crate::capability::{StopKind, Stopped};
 use crate::component::{ComponentDescription, Digest, DriverDescription, Grant, Receipt};
@@ -108,12 +102,12 @@ impl Inner {
     fn exports(&self) -> Result<&DriverExports, DriverError> {
         match &self.loaded.exports {
             Exports::Driver(exports) => Ok(exports),
-            Exports::Capability { .. } => Err(fault("it is a capability")),
+            _ => Err(fault("it is no driver")),
         }
     }
 
     fn driver(&self) -> Result<&DriverDescription, DriverError> {
-        self.description.driver.as_ref().ok_or_else(|| fault("it is a capability"))
+        self.description.driver.as_ref().ok_or_else(|| fault("it is no driver"))
     }
 
     async fn start(&self) -> Result<(Running, wasmtime::component::Instance), DriverError> {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::credentials::{Credentials, fault};
-use super::instance::Running;
 use super::{Inner, convert, halted};
 use crate::capability::Stopped;
 use crate::driver::{CodecRequest, DriverConfig, DriverError};
 use crate::sandbox::bindings::everwit::driver::config as wit;
 use crate::sandbox::bindings::everwit::types::common::Failure;
+use crate::sandbox::running::Running;
 
 /// An instance with the credentials that it was given.
 pub(super) struct Session {

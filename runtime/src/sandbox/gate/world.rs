@@ -64,7 +64,7 @@ struct Contract {
 }
 
 /// The first one is what is missed if a component exports nothing of any.
-const CONTRACTS: [Contract; 2] = [
+const CONTRACTS: [Contract; 3] = [
     Contract {
         kind: ComponentKind::Capability,
         name: "everwit:capability",
@@ -82,6 +82,17 @@ const CONTRACTS: [Contract; 2] = [
             ("everwit:host", &["log", "clock", "random"]),
             ("everwit:http", &["types"]),
             ("everwit:driver", &["config"]),
+        ],
+    },
+    Contract {
+        kind: ComponentKind::ConnectionProvider,
+        name: "everwit:connection",
+        version: (1, 0),
+        interfaces: &["meta", "validation"],
+        imports: &[
+            ("everwit:types", &["common", "content", "tools", "permissions", "chat"]),
+            ("everwit:host", &["log", "clock", "random"]),
+            ("everwit:http", &["types"]),
         ],
     },
 ];
@@ -151,7 +162,7 @@ impl World {
         let names: Vec<Option<Name<'_>>> = self.exports.iter().map(|item| Name::parse(&item.name).filter(|_| item.is_instance)).collect();
         let claimed = CONTRACTS.iter().find(|contract| names.iter().flatten().any(|name| name.package == contract.name));
         let Contract { kind, name: package, version, interfaces, imports } = claimed.unwrap_or(&CONTRACTS[0]);
-        self.check_powers(imports, findings);
+        self.check_powers(*kind, imports, findings);
         let (major, minor) = version;
         let mut complete = claimed.is_some();
         for interface in *interfaces {
@@ -169,6 +180,7 @@ impl World {
                     let fix = match kind {
                         ComponentKind::Capability => "target the world everwit:capability/capability (everwit new shows how)",
                         ComponentKind::Driver => "target the world everwit:driver/driver",
+                        ComponentKind::ConnectionProvider => "target the world everwit:connection/connection",
                     };
                     findings.add("export_missing", None, detail, fix);
                 }
@@ -178,18 +190,22 @@ impl World {
         complete.then_some(*kind)
     }
 
-    /// A driver reaches nothing but the origin that its provider is configured with, and the host
-    /// does that for it.
-    fn check_powers(&self, allowed: &[(&str, &[&str])], findings: &mut Findings) {
+    /// A driver reaches nothing but the origin that its provider is configured with, a connection
+    /// provider nothing but the one that it declares, and the host does that for them.
+    fn check_powers(&self, kind: ComponentKind, allowed: &[(&str, &[&str])], findings: &mut Findings) {
         if allowed.is_empty() {
             return;
         }
+        let (code, who) = match kind {
+            ComponentKind::ConnectionProvider => ("import_not_for_connection_providers", "connection provider"),
+            ComponentKind::Driver | ComponentKind::Capability => ("import_not_for_drivers", "driver"),
+        };
         for (index, import) in self.imports.iter().enumerate() {
             let Some(name) = Name::parse(&import.name).filter(|name| name.package.starts_with("everwit:")) else { continue };
             if !allowed.iter().any(|(package, interfaces)| *package == name.package && interfaces.contains(&name.interface)) {
-                let detail = format!("{} is not available to drivers", quoted(&import.name));
-                let fix = "a driver translates and the host talks: it imports everwit:host/log, clock and random, and nothing else";
-                findings.add("import_not_for_drivers", Some(format!("/imports/{index}")), detail, fix);
+                let detail = format!("{} is not available to {who}s", quoted(&import.name));
+                let fix = format!("a {who} translates and the host talks: it imports everwit:host/log, clock and random, and nothing else");
+                findings.add(code, Some(format!("/imports/{index}")), detail, &fix);
             }
         }
     }

@@ -34,6 +34,7 @@ fn plain() -> ComponentDescription {
         config_schema: json!({}),
         tools: vec![tool("go")],
         driver: None,
+        connection: None,
         dependencies: Vec::new(),
         features: Vec::new(),
         permissions: Permissions { files: FileAccess::None, ..Permissions::default() },
@@ -42,7 +43,7 @@ fn plain() -> ComponentDescription {
 }
 
 /// What is said about a plain description after a change.
-fn findings(change: impl FnOnce(&mut ComponentDescription)) -> Vec<(String, String)> {
+pub(super) fn findings(change: impl FnOnce(&mut ComponentDescription)) -> Vec<(String, String)> {
     let mut changed = plain();
     change(&mut changed);
     let place = |finding: &Finding| finding.pointer.clone().unwrap_or_default().trim_start_matches("/description").to_owned();

@@ -324,6 +324,7 @@ impl Case {
                 config_schema: json!({"type": "object"}),
                 tools: Vec::new(),
                 driver: None,
+                connection: None,
                 dependencies: vec!["notes".to_owned()],
                 features: Vec::new(),
                 permissions: Permissions { kv: vec!["main".to_owned()], ..Permissions::default() },

@@ -62,7 +62,7 @@ impl Word for SessionStatus {
 }
 
 impl Word for ComponentKind {
-    const ALL: &'static [Self] = &[Self::Capability, Self::Driver];
+    const ALL: &'static [Self] = &[Self::Capability, Self::Driver, Self::ConnectionProvider];
 
     fn word(&self) -> &'static str {
         self.as_str()

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use everwit_runtime::component::{ComponentVersion, Grant};
+use everwit_runtime::component::{ComponentKind, ComponentVersion, Grant, Permissions};
 use everwit_runtime::limits::Budget;
 use everwit_runtime::store::Activation;
 use serde::Deserialize;
@@ -66,6 +66,14 @@ impl ActivateVersion {
         for beyond in self.grant.beyond(&version.description.permissions) {
             let (place, reason) = beyond.split_once(": ").unwrap_or(("", &beyond));
             checks.add(Finding::at(format!("/grant/{place}"), "beyond_permissions", reason).fix("grant only what the version asks for"));
+        }
+        // Half of what it needs would be a way to connect that fails in the middle.
+        let agreed = Permissions { http: self.grant.http.clone(), ..Permissions::default() };
+        if version.description.kind() == ComponentKind::ConnectionProvider
+            && !Grant::everything_asked(&version.description.permissions).beyond(&agreed).is_empty()
+        {
+            let reason = "a connection provider needs all the hosts that it asks for";
+            checks.add(Finding::at("/grant/http", "incomplete_grant", reason).fix("grant what the answer to the upload names"));
         }
         for problem in self.limits.iter().flat_map(Budget::problems) {
             let field = problem.split(' ').next().unwrap_or_default();

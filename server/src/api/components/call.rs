@@ -109,8 +109,9 @@ pub(crate) async fn call_tool(
 }
 
 async fn capability(app: &App, org: OrgId, component: &Component, version: Option<u32>) -> Result<Arc<dyn Capability>, Problem> {
-    if component.kind == ComponentKind::Driver {
-        return Err(Problem::conflict("not_a_capability", format!("{:?} is a model driver, which has no tools", component.name)));
+    if component.kind != ComponentKind::Capability {
+        let detail = format!("{:?} is a {}, which has no tools", component.name, component.kind.as_str().replace('-', " "));
+        return Err(Problem::conflict("not_a_capability", detail));
     }
     let number = match (version, component.active_version, component.archived_at) {
         (Some(number), ..) => number,

@@ -3,7 +3,7 @@
 use everwit_runtime::driver::DriverId;
 use everwit_runtime::driver::profile::facts_of;
 use everwit_runtime::id::{ModelId, ProviderId};
-use everwit_runtime::provider::{Model, ModelSource};
+use everwit_runtime::provider::{Model, ModelSource, Provider, ProviderStatus};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -91,6 +91,13 @@ pub(crate) struct ModelBody {
     id: ModelId,
     /// The provider that has it.
     provider_id: ProviderId,
+    /// Name of that provider.
+    provider_name: String,
+    /// Its driver.
+    #[schema(value_type = String)]
+    provider_type: DriverId,
+    /// Whether turns can use it: enabled, at an active provider whose driver there is.
+    healthy: bool,
     /// Name as the vendor spells it.
     model_id: String,
     /// Name for people.
@@ -120,12 +127,15 @@ pub(crate) struct ModelBody {
 }
 
 impl ModelBody {
-    /// `driver` is the provider's.
-    pub(super) fn new(model: Model, driver: &DriverId) -> Self {
+    /// A model of `provider`; `has_driver` says whether its driver is there.
+    pub(super) fn new(model: Model, provider: Provider, has_driver: bool) -> Self {
         Self {
-            profile: facts_of(driver, &model.model_id, &model.profile),
+            profile: facts_of(&provider.provider_type, &model.model_id, &model.profile),
             id: model.id,
             provider_id: model.provider_id,
+            healthy: model.enabled && has_driver && provider.status == ProviderStatus::Active,
+            provider_name: provider.name,
+            provider_type: provider.provider_type,
             model_id: model.model_id,
             display_name: model.display_name,
             capabilities: model.capabilities,

@@ -121,7 +121,8 @@ async fn body(app: &App, org: OrgId, model: Model) -> Result<ModelBody, Problem>
     let provider = app.stores.provider_store.get_provider(org, model.provider_id).await?;
     // A provider goes with its models: this one has just gone.
     let provider = provider.ok_or_else(|| Problem::not_found("model", &model.id.to_string()))?;
-    Ok(ModelBody::new(model, &provider.provider_type))
+    let has_driver = app.drivers.has_driver(org, &provider.provider_type).await?;
+    Ok(ModelBody::new(model, provider, has_driver))
 }
 
 /// Add a model to a provider

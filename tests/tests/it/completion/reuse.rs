@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::vendor::*;
 use crate::egress::support::{Names, OTHER_PUBLIC, PUBLIC, grant, quota, read};
+use crate::egress::tls::ROOT;
 
 #[tokio::test(start_paused = true)]
 async fn completions_in_a_row_share_a_connection() {
@@ -18,6 +19,19 @@ async fn completions_in_a_row_share_a_connection() {
     }
     assert_eq!((vendor.requests().len(), vendor.dials(), rig.gateway.idle_connections()), (20, 1, 1));
     assert!(!vendor.requests()[0].contains("connection: close"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn completions_in_a_row_share_a_connection_over_tls() {
+    let vendor = Vendor::over_tls((0..3).map(|_| saying("hello")));
+    let config = GatewayConfig { extra_roots: Some(ROOT.to_owned()), ..GatewayConfig::default() };
+    let gateway = Gateway::with_transport(config, Names::new(&[&[PUBLIC][..]; 4]), vendor.pipe.clone()).expect("the root is one");
+    let mut rig = Rig::with_gateway(gateway);
+    rig.model.base_url = Some("https://a.test/v1".to_owned());
+    for _ in 0..3 {
+        assert_eq!(rig.text().await, "hello");
+    }
+    assert_eq!((vendor.requests().len(), vendor.dials(), rig.gateway.idle_connections()), (3, 1, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,6 +22,7 @@ use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 use crate::egress::support::{Names, PUBLIC, Pipe, read_request};
+use crate::egress::tls::acceptor;
 
 /// What the vendor does in answer to a request.
 #[derive(Debug, Clone)]
@@ -48,6 +49,20 @@ impl Vendor {
         let shared = (replies.clone(), requests.clone(), closed.clone());
         let pipe = Pipe::new(move |stream| serve(stream, shared.0.clone(), shared.1.clone(), shared.2.clone()));
         Self { pipe, requests, replies, closed }
+    }
+
+    /// The same over TLS, as `a.test`.
+    pub(super) fn over_tls(replies: impl IntoIterator<Item = Vec<Act>>) -> Self {
+        let vendor = Self::new(replies);
+        let (replies, requests, closed) = (vendor.replies.clone(), vendor.requests.clone(), vendor.closed.clone());
+        let pipe = Pipe::new(move |stream| {
+            let (replies, requests, closed) = (replies.clone(), requests.clone(), closed.clone());
+            async move {
+                let stream = acceptor().accept(stream).await.expect("the client trusts it");
+                serve(Box::new(stream), replies, requests, closed).await;
+            }
+        });
+        Self { pipe, ..vendor }
     }
 
     /// The requests as they came over the wire.
@@ -93,7 +108,11 @@ async fn serve(
         for act in reply {
             match act {
                 // A client that has seen enough closes; that is its right.
-                Act::Send(bytes) => drop(stream.write_all(&bytes).await),
+                Act::Send(bytes) => {
+                    if stream.write_all(&bytes).await.is_ok() {
+                        drop(stream.flush().await);
+                    }
+                }
                 Act::Wait(time) => tokio::time::sleep(time).await,
                 Act::Close => return,
             }

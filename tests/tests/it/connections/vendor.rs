@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 /// What every secret of the tests contains, and nothing else.
 pub(crate) const PLANTED: &str = "planted-91ef";
 const CLIENT_ID: &str = "everwit-tests";
+/// A client without a secret.
+const PUBLIC_CLIENT_ID: &str = "everwit-public";
 
 type Form = BTreeMap<String, String>;
 
@@ -38,6 +40,8 @@ struct Books {
     expires_in: Option<u64>,
     /// What the token endpoint answers instead of tokens.
     failure: Option<(u16, Value)>,
+    /// Whether the account's name is the token that it was asked with.
+    echoes: bool,
 }
 
 /// See the module. Dropping it ends it.
@@ -104,6 +108,11 @@ impl Vendor {
         self.books().access.clear();
     }
 
+    /// Names accounts by the token that it is asked with.
+    pub(crate) fn echo(&self) {
+        self.books().echoes = true;
+    }
+
     pub(crate) fn refreshes(&self) -> u32 {
         self.books().refreshes
     }
@@ -142,10 +151,11 @@ impl Vendor {
 /// The user agrees at once.
 async fn authorize(State(office): State<Office>, RawQuery(query): RawQuery) -> Response {
     let query = parse(query.unwrap_or_default().as_bytes());
-    let wrong = [("response_type", "code"), ("client_id", CLIENT_ID), ("code_challenge_method", "S256"), ("scope", "read write")]
+    let wrong = [("response_type", "code"), ("code_challenge_method", "S256"), ("scope", "read write")]
         .iter()
         .any(|(name, value)| query.get(*name).map(String::as_str) != Some(*value));
-    if wrong {
+    let is_known = query.get("client_id").is_some_and(|id| [CLIENT_ID, PUBLIC_CLIENT_ID].contains(&&**id));
+    if wrong || !is_known {
         return (StatusCode::BAD_REQUEST, format!("{query:?}")).into_response();
     }
     let mut books = office.books();
@@ -161,7 +171,8 @@ async fn authorize(State(office): State<Office>, RawQuery(query): RawQuery) -> R
 async fn token(State(office): State<Office>, headers: HeaderMap, body: Bytes) -> Response {
     let form = parse(&body);
     let expected = format!("Basic {}", STANDARD.encode(format!("{CLIENT_ID}:client-{PLANTED}")));
-    if headers.get("authorization").and_then(|value| value.to_str().ok()) != Some(&*expected) {
+    let is_public = form.get("client_id").is_some_and(|id| id == PUBLIC_CLIENT_ID) && !form.contains_key("client_secret");
+    if !is_public && headers.get("authorization").and_then(|value| value.to_str().ok()) != Some(&*expected) {
         return refused(401, "invalid_client");
     }
     let is_refresh = form["grant_type"] == "refresh_token";
@@ -199,6 +210,9 @@ async fn token(State(office): State<Office>, headers: HeaderMap, body: Bytes) ->
 
 async fn user(State(office): State<Office>, headers: HeaderMap) -> Response {
     let token = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer ").map(str::to_owned));
+    if office.books().echoes {
+        return Json(json!({ "login": token })).into_response();
+    }
     match token.is_some_and(|token| office.books().access.contains(&token)) {
         true => Json(json!({ "login": "ada-at-vendor" })).into_response(),
         // Some vendors repeat what they were sent.

@@ -44,7 +44,23 @@ async fn what_a_frame_may_not_do_ends_the_completion() {
         assert_fault(&error, says);
         let receipt = codec.receipt().expect("a component has a receipt");
         assert!(receipt.usage.fuel > 0 && receipt.usage.fuel <= receipt.usage.fuel_limit, "{model}: {receipt:?}");
+        if model == "loop" {
+            assert!(receipt.usage.fuel < SMALL.fuel / 2, "a frame has fuel of its own, so that most is left: {receipt:?}");
+        }
     }
+}
+
+#[tokio::test]
+async fn a_frame_has_its_time() {
+    let driver = open_with("driver-frames", Budget { wall_ms: 1, ..SMALL }).await;
+    // Its start may take longer than that on a busy machine, and is held against the same limit.
+    let error = loop {
+        let Ok(mut codec) = driver.codec().await else { continue };
+        if codec.begin(&config(), &asking("loop")).await.is_ok() && codec.on_head(&OK).await.is_ok() {
+            break codec.on_frame(Frame::Bytes("x".into())).await.expect_err("it loops");
+        }
+    };
+    assert_fault(&error, "(deadline)");
 }
 
 /// A guest that is newer than this host may say more.
@@ -168,4 +184,34 @@ async fn a_key_that_a_driver_tells_is_taken_out() {
     let logged = String::from_utf8_lossy(&log.0.lock().expect("nothing panics while it holds the lock")).into_owned();
     assert!(logged.contains("my key is [redacted]"), "{logged}");
     assert!(!logged.contains(PLANTED), "{logged}");
+}
+
+/// The answer to an exchange holds a token that nobody knows yet, so that nothing of it may be told.
+#[tokio::test]
+async fn nothing_of_an_exchange_of_tokens_is_told() {
+    let driver = open("driver-exchange").await;
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for (answer, says) in
+        [(format!("token-{PLANTED}"), "authentication"), ("long".to_owned(), "20000 bytes"), ("empty".to_owned(), "0 bytes")]
+    {
+        let mut exchange = driver.token_exchange().await.expect("it starts").expect("it has one");
+        exchange.begin(&config()).await.expect("the request is in order");
+        let error = exchange.decode(200, answer.as_bytes()).await.expect_err("there is no token");
+        drop(exchange);
+        let told = format!("{error} {error:?}");
+        assert!(told.contains(says) && !told.contains(PLANTED), "{told}");
+    }
+    let logged = String::from_utf8_lossy(&log.0.lock().expect("nothing panics while it holds the lock")).into_owned();
+    assert!(!logged.contains(PLANTED) && !logged.contains("the answer is"), "{logged}");
+}
+
+#[tokio::test]
+async fn a_list_of_models_has_an_end() {
+    let driver = open("driver-exchange").await;
+    let mut discovery = driver.discovery().await.expect("it starts").expect("it has one");
+    discovery.begin(&config()).await.expect("the request is in order");
+    let error = discovery.decode(200, b"{}").await.expect_err("it lists too many");
+    assert_fault(&error, "10000 are the most");
 }

@@ -73,6 +73,37 @@ async fn an_embedder_ships_a_driver_as_a_file() {
     assert_eq!(generation["receipt"]["digest"], json!(Digest::of(&guest("ollama-driver"))));
 }
 
+/// What each of its tries used is paid for, so that all of it is in the log.
+#[tokio::test]
+async fn the_receipt_of_a_model_call_has_all_of_its_tries() {
+    let refused = "HTTP/1.1 503 Busy\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+    let mut receipts = Vec::new();
+    for answers in [vec![response(&text("Hi."))], vec![refused.to_owned(), response(&text("Hi."))]] {
+        let (pipe, asked) = gateway_answering(answers.clone());
+        let runtime = InProcessRuntimeBuilder::new()
+            .component_compiler(compiler())
+            .component_bytes(guest("ollama-driver"), Grant::default(), Budget::COMPLETION)
+            .egress(Arc::new(public(pipe)))
+            .default_model(model("ollama", "http://ollama.example"))
+            .single_session(|single| single.harness("helper", "You help."))
+            .build()
+            .await
+            .expect("it is built");
+        let session = runtime.default_session_id().expect("a session");
+        // The wait before another try passes at once.
+        tokio::time::pause();
+        let answer = runtime.run_text_turn(session, "Hi").await.expect("the turn runs");
+        tokio::time::resume();
+        assert_eq!((answer.response.as_str(), asked.lock().expect("nothing panics while it holds the lock").len()), ("Hi.", answers.len()));
+        let events = serde_json::to_value(runtime.events()).expect("JSON");
+        let generation = events.as_array().expect("events").iter().find(|event| event["type"] == "llm.generation").expect("it is there");
+        receipts.push(generation["data"]["receipt"].clone());
+    }
+    let of = |receipt: &Value, name: &str| receipt[name].as_u64().expect("a count");
+    assert_eq!([of(&receipts[0], "fuel_limit"), of(&receipts[1], "fuel_limit")], [1, 2].map(|tries| tries * Budget::COMPLETION.fuel));
+    assert!(of(&receipts[1], "fuel") > of(&receipts[0], "fuel"), "{receipts:?}");
+}
+
 /// A gateway in this process: it gives these answers in order, and keeps what it was asked.
 fn gateway_answering(answers: Vec<String>) -> (Arc<Pipe>, Arc<Mutex<Vec<String>>>) {
     let (answers, asked) = (Arc::new(Mutex::new(VecDeque::from(answers))), Arc::new(Mutex::new(Vec::new())));

@@ -13,11 +13,13 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::support::*;
 
-const ROOT: &str = include_str!("root.pem");
+/// Signed the certificate of `a.test`.
+pub(crate) const ROOT: &str = include_str!("root.pem");
 const CERTIFICATE: &[u8] = include_bytes!("a.test.pem");
 const KEY: &[u8] = include_bytes!("a.test.key");
 
-fn server(close_properly: bool) -> Arc<Pipe> {
+/// For `a.test`.
+pub(crate) fn acceptor() -> TlsAcceptor {
     let chain = CertificateDer::pem_slice_iter(CERTIFICATE).collect::<Result<_, _>>().expect("the file is PEM");
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
@@ -25,7 +27,11 @@ fn server(close_properly: bool) -> Arc<Pipe> {
         .with_no_client_auth()
         .with_single_cert(chain, PrivateKeyDer::from_pem_slice(KEY).expect("the file is PEM"))
         .expect("the key is the certificate's");
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+fn server(close_properly: bool) -> Arc<Pipe> {
+    let acceptor = acceptor();
     Pipe::new(move |stream| {
         let acceptor = acceptor.clone();
         async move {

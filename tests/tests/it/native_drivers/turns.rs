@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use everwit_runtime::capability::CapabilityRegistry;
-use everwit_runtime::{InProcessRuntimeBuilder, PlatformDefinition, ResolvedModel, TestWeatherCapability};
+use everwit_runtime::component::Grant;
+use everwit_runtime::limits::Budget;
+use everwit_runtime::{DriverId, InProcessRuntimeBuilder, PlatformDefinition, ResolvedModel, TestWeatherCapability};
 use everwit_tests::vendor::{Answer, Reply, StubVendor, Wire};
 use serde_json::{Value, json};
 
 use super::{gateway, id, registry};
+use crate::support::guests::{compiler, guest};
 use crate::turns::rig::{CountingIds, StandingClock};
 
 /// What a log has of the model and of its vendor.
-const OF_THE_MODEL: [&str; 3] = ["provider", "opaque", "response_id"];
+const OF_THE_MODEL: [&str; 4] = ["provider", "opaque", "response_id", "receipt"];
 
-async fn log_of(wire: Wire) -> Vec<Value> {
+/// What a turn leaves at a vendor, on the native driver or on a component for the same wire.
+async fn log_of(wire: Wire, component: Option<&str>) -> Vec<Value> {
     let vendor = StubVendor::start(wire).await;
     let calls = [
         ("call_A1", "get_weather", json!({ "location": "Oslo" })),
@@ -24,12 +28,16 @@ async fn log_of(wire: Wire) -> Vec<Value> {
     capabilities.register(TestWeatherCapability);
     let model = ResolvedModel {
         model: wire.model().to_owned(),
-        provider_type: id(wire),
+        provider_type: component.map_or_else(|| id(wire), |component| DriverId::External(component.to_owned())),
         api_key: Some(wire.key().into()),
         base_url: Some(vendor.base_url()),
         provider_metadata: None,
     };
-    let runtime = InProcessRuntimeBuilder::new()
+    let mut builder = InProcessRuntimeBuilder::new().component_compiler(compiler());
+    if let Some(component) = component {
+        builder = builder.component_bytes(guest(&format!("{component}-driver")), Grant::default(), Budget::COMPLETION);
+    }
+    let runtime = builder
         .platform_definition(PlatformDefinition::new(capabilities, registry()))
         .default_model(model)
         .egress(Arc::new(gateway(&vendor)))
@@ -77,9 +85,10 @@ fn neutral(value: Value, ids: &mut Vec<String>) -> Value {
 
 #[tokio::test]
 async fn the_same_turn_leaves_the_same_log_on_every_driver() {
-    let first = log_of(Wire::OpenAi).await;
-    for wire in Wire::ALL.into_iter().skip(1) {
-        let log = log_of(wire).await;
+    let first = log_of(Wire::OpenAi, None).await;
+    let others = Wire::ALL.into_iter().skip(1).map(|wire| (wire, None));
+    for (wire, component) in others.chain([(Wire::OpenAiCompletions, Some("openai-compatible"))]) {
+        let log = log_of(wire, component).await;
         let types = |log: &[Value]| log.iter().map(|event| event["type"].clone()).collect::<Vec<_>>();
         assert_eq!(types(&log), types(&first), "{wire:?}");
         for (event, expected) in log.iter().zip(&first) {

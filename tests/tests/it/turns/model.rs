@@ -12,13 +12,14 @@ use everwit_runtime::driver::{
 };
 use everwit_runtime::engine::Engine;
 use everwit_runtime::event::{EventData, Retries};
-use everwit_runtime::message::ContentPart;
+use everwit_runtime::message::{ContentPart, Controls};
 use everwit_runtime::store::TurnEnd;
 use everwit_runtime::turn::TurnRun;
 use futures::{StreamExt, stream};
+use tokio::time::Instant;
 
 use super::history::Recording;
-use super::rig::{Rig, call, heard};
+use super::rig::{Rig, call, heard, input};
 
 /// Fails so many times, before or after the first event of its answer, then says "back".
 #[derive(Clone)]
@@ -242,6 +243,25 @@ async fn users_are_told_as_much_as_the_platform_discloses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_can_ask_to_be_told_less_and_never_more() {
+    let error = DriverError::from_status(400, "no such field at org-7");
+    for (wanted, told) in [
+        (ErrorDisclosure::Generic, "the model provider refuses the request"),
+        (ErrorDisclosure::Standard, "the vendor answered with status 400"),
+        (ErrorDisclosure::Detailed, "the vendor answered with status 400"),
+    ] {
+        let rig = Rig::with_driver(Flaky { error: error.clone(), ..Flaky::new(DriverErrorKind::InvalidRequest, 1) }).await;
+        let (turn, mut input) = input(&*rig.platform.ids, "go");
+        let EventData::InputMessage { message } = &mut input.data else { panic!("it is a message") };
+        message.controls = Some(Controls { error_disclosure: Some(wanted), ..Controls::default() });
+        rig.log().submit_turn(rig.org, rig.session, turn, input).await.unwrap();
+        rig.run().await;
+        let EventData::TurnFailed { error, .. } = rig.end().await else { panic!("not failed") };
+        assert_eq!(error, told, "{wanted:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_was_cut_off_is_not_made_and_the_model_is_told() {
     #[derive(Clone)]
     struct Cut;
@@ -272,8 +292,10 @@ async fn a_cancel_reaches_a_model_call() {
     let key = rig.submit("go").await;
     engine.submit(key).await.unwrap();
     heard(&mut listener, "output.message.delta").await;
+    let cancelled = Instant::now();
     engine.cancel(key).await.unwrap();
     engine.settled(rig.org, rig.session).await;
+    assert_eq!(cancelled.elapsed(), Duration::ZERO, "the turn ends without waiting for the model");
     let names = rig.names().await;
     assert_eq!(names[4..], ["reason.started", "reason.completed", "turn.cancelled", "session.idled"]);
 }

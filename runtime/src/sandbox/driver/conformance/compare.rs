@@ -1,10 +1,10 @@
 //! What is compared of a replay: the request, and the events with the error that ends them.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::Difference;
 use crate::component::{RecordedExchange, RecordedHttp};
-use crate::driver::{ChatEvent, CodecRequest, DriverError};
+use crate::driver::{CodecRequest, DriverError};
 use crate::sandbox::gate::quoted_up_to;
 
 /// Characters of a value in a finding.
@@ -103,26 +103,6 @@ fn shown(text: &str) -> String {
     quoted_up_to(text, SHOWN_CHARS)
 }
 
-/// The recorded form of an event.
-pub(super) fn event_json(event: &ChatEvent) -> Value {
-    let with = |mut value: Value, name: &str, more: &Option<String>| {
-        if let (Some(text), Some(members)) = (more, value.as_object_mut().and_then(|event| event.values_mut().next()?.as_object_mut())) {
-            members.insert(name.to_owned(), text.as_str().into());
-        }
-        value
-    };
-    match event {
-        ChatEvent::Text(text) => json!({ "text": text }),
-        ChatEvent::Reasoning { text, opaque } => with(json!({ "reasoning": { "text": text } }), "opaque", opaque),
-        ChatEvent::ToolCall(call) => json!({ "tool_call": { "id": call.id, "name": call.name, "arguments": call.arguments } }),
-        ChatEvent::ToolCallStart { index, id, name } => json!({ "tool_call_start": { "index": index, "id": id, "name": name } }),
-        ChatEvent::ToolCallDelta { index, arguments } => json!({ "tool_call_delta": { "index": index, "arguments": arguments } }),
-        ChatEvent::ToolCallEnd { index, opaque } => with(json!({ "tool_call_end": { "index": index } }), "opaque", opaque),
-        ChatEvent::Usage(usage) => json!({ "usage": usage }),
-        ChatEvent::Finish(finish) => with(json!({ "finish": { "reason": finish.reason } }), "response_id", &finish.response_id),
-    }
-}
-
 /// Joins the pieces of one text, of one block of reasoning, and of the arguments of one call: how
 /// they are cut is not part of what is said.
 fn joined(events: Vec<Value>) -> Vec<Value> {
@@ -168,6 +148,8 @@ fn append(to: &mut Map<String, Value>, name: &str, from: &Map<String, Value>) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

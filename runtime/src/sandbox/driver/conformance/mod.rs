@@ -14,14 +14,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use self::compare::{Outcome, check_http, event_json};
+use self::compare::{Outcome, check_http};
 use self::cut::ways;
 use super::ComponentDriver;
 use crate::clock::Clock;
 use crate::component::{MAX_EXCHANGES, MAX_RECORDED_BODY_BYTES, RecordedChunk, RecordedExchange, RecordedExchanges, ReplayedExchange};
 use crate::driver::{
     ChatRequest, Codec, DriverConfig, DriverError, Frame, Framer, Framing, OfferedTool, PromptCache, Protocol, ProviderMetadata,
-    ResponseFormat, ResponseHead, ToolChoice,
+    ResponseFormat, ResponseHead, ToolChoice, event_json,
 };
 use crate::id::MessageId;
 use crate::limits::Budget;

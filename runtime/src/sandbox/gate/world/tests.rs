@@ -64,11 +64,39 @@ fn the_kind_follows_from_the_exports() {
     let capability = ["everwit:capability/describe@1.0.0", "everwit:capability/tools@1.0.3", "everwit:capability/health@1.0.0"];
     assert_eq!(exports(&capability), (Some(ComponentKind::Capability), vec![]));
     assert_eq!(exports(&["everwit:driver/meta@1.0.0", "everwit:driver/codec@1.0.0"]), (Some(ComponentKind::Driver), vec![]));
+    let connection = ["everwit:connection/meta@1.0.0", "everwit:connection/validation@1.0.0"];
+    assert_eq!(exports(&connection), (Some(ComponentKind::ConnectionProvider), vec![]));
+    assert_eq!(exports(&connection[..1]), (None, vec!["export_missing".to_owned()]));
     assert_eq!(exports(&["everwit:driver/meta@1.0.0"]), (None, vec!["export_missing".to_owned()]));
     assert_eq!(exports(&capability[..1]), (None, vec!["export_missing".to_owned()]));
     assert_eq!(exports(&["wasi:cli/run@0.2.0"]), (None, vec!["export_missing".to_owned(); 2]));
     let newer = ["everwit:capability/describe@1.1.0", "everwit:capability/tools@2.0.0"];
     assert_eq!(exports(&newer), (None, vec!["contract_unsupported".to_owned(); 2]));
+}
+
+#[test]
+fn what_translates_imports_no_powers() {
+    for (exports, code) in [
+        (["everwit:driver/meta@1.0.0", "everwit:driver/codec@1.0.0"], "import_not_for_drivers"),
+        (["everwit:connection/meta@1.0.0", "everwit:connection/validation@1.0.0"], "import_not_for_connection_providers"),
+    ] {
+        for (import, expected) in [
+            ("everwit:host/log@1.0.0", None),
+            ("everwit:http/types@1.0.0", None),
+            ("everwit:http/client@1.0.0", Some(code)),
+            ("everwit:kv/store@1.0.0", Some(code)),
+            ("everwit:secrets/store@1.0.0", Some(code)),
+            ("everwit:host/call@1.0.0", Some(code)),
+        ] {
+            let mut world = World::default();
+            exports.iter().for_each(|name| world.export(name, true));
+            world.import(import, true);
+            let mut findings = Findings::default();
+            world.check(&mut findings);
+            let found: Vec<String> = findings.into_vec().into_iter().map(|finding| finding.code).collect();
+            assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{import}");
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! One instance of a driver that lives for one completion, and what its guest code may use: fuel
-//! for each step from a total, time for each step, memory for all of it.
+//! One instance that is called more than once, for one completion or one question, and what its
+//! guest code may use: fuel for each step from a total, time for each step, memory for all of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +23,25 @@ use crate::sandbox::trap::classify;
 const STEP_FUEL: u64 = 100_000_000;
 /// Fuel that each byte of a step's input adds: what interpreted code needs to read JSON.
 const FUEL_PER_INPUT_BYTE: u64 = 1_000;
+
+/// Calls one function of a guest, with its fuel and its time.
+macro_rules! step {
+    ($running:expr, $bytes:expr, |$store:ident| $call:expr) => {{
+        let running = &mut $running;
+        match running.arm($bytes) {
+            Ok(deadline) => {
+                let never = running.never();
+                let result = {
+                    let $store = running.store();
+                    $crate::sandbox::call::supervise($call, deadline, &never).await
+                };
+                running.settle(result)
+            }
+            Err(stopped) => Err(stopped),
+        }
+    }};
+}
+pub(super) use step;
 
 /// A running instance. Dropping it ends the guest.
 pub(super) struct Running {
@@ -93,7 +112,7 @@ impl Running {
         let step = STEP_FUEL.saturating_add(FUEL_PER_INPUT_BYTE.saturating_mul(input_bytes as u64));
         self.given = step.min(self.left);
         if self.given == 0 {
-            let message = format!("the frames of this completion together used up the fuel limit of {}", self.budget.fuel);
+            let message = format!("its steps together used up the fuel limit of {}", self.budget.fuel);
             return Err(self.end(stopped(StopKind::Fuel, message)));
         }
         let armed = self.store.set_fuel(self.given);
