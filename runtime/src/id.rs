@@ -95,6 +95,8 @@ ids! {
     OrgId = "org";
     /// An API key (not its secret).
     KeyId = "key";
+    /// An entry of an audit log.
+    AuditEntryId = "audit";
     /// A harness.
     HarnessId = "harness";
     /// An agent.

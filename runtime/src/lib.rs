@@ -83,6 +83,8 @@ pub mod id;
 pub mod in_process;
 pub mod limits;
 pub mod message;
+#[cfg_attr(not(feature = "testing"), doc(hidden))]
+pub mod mutation;
 pub mod platform;
 pub mod provider;
 #[cfg(feature = "sandbox")]

@@ -179,6 +179,31 @@ impl Budget {
     /// What `describe` gets at upload: enough for an interpreter to start, and no network.
     pub const DESCRIBE: Self = Self { fuel: 200_000_000, wall_ms: 2_000, http_requests: 0, http_bytes: 0, ..Self::TOOL_CALL };
 
+    /// The limits that a call gets: these, unless a test has switched one of them off.
+    #[cfg(feature = "sandbox")]
+    pub(crate) fn in_force(&self) -> Self {
+        use crate::mutation::off;
+        let ceiling = Self::CEILING;
+        let mut budget = *self;
+        let fields = [
+            ("budget.fuel", &mut budget.fuel, ceiling.fuel),
+            ("budget.memory", &mut budget.memory_bytes, ceiling.memory_bytes),
+            ("budget.deadline", &mut budget.wall_ms, ceiling.wall_ms),
+            ("budget.host_call_bytes", &mut budget.host_call_bytes, ceiling.host_call_bytes),
+            ("budget.output_bytes", &mut budget.output_bytes, ceiling.output_bytes),
+            ("budget.log_bytes", &mut budget.log_bytes, ceiling.log_bytes),
+            ("budget.http_bytes", &mut budget.http_bytes, ceiling.http_bytes),
+        ];
+        fields.into_iter().filter(|(control, ..)| off(control)).for_each(|(_, field, most)| *field = most);
+        let counts = [
+            ("budget.instances", &mut budget.instances, ceiling.instances),
+            ("budget.handles", &mut budget.handles, ceiling.handles),
+            ("budget.http_requests", &mut budget.http_requests, ceiling.http_requests),
+        ];
+        counts.into_iter().filter(|(control, ..)| off(control)).for_each(|(_, field, most)| *field = most);
+        budget
+    }
+
     /// What is wrong with it, one sentence a finding; empty if it can be used.
     pub fn problems(&self) -> Vec<String> {
         let ceiling = Self::CEILING;

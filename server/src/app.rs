@@ -27,6 +27,7 @@ use crate::handle::Running;
 use crate::http;
 use crate::lifecycle::{Lifecycle, Phase, Signals};
 use crate::listener::{EventListener, Listening};
+use crate::quota::Quotas;
 use crate::seed::{SeedReport, Seeder};
 use crate::site::Site;
 
@@ -167,6 +168,7 @@ impl ServerAppBuilder {
             lifecycle: lifecycle.clone(),
             streams: api::sse::Streams::default(),
             uploads: Semaphore::new(MAX_UPLOADS),
+            quotas: Quotas::new(config.org_limits),
         };
         let router = api::service(Arc::new(app), &without, &custom)?;
         let listening = listeners.into_iter().map(|listener| site.listeners.add(listener)).collect();

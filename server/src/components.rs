@@ -11,7 +11,7 @@ use everwit_runtime::Error;
 use everwit_runtime::capability::{Capability, CapabilityRegistry, CapabilitySource};
 use everwit_runtime::clock::Clock;
 use everwit_runtime::component::{
-    CREDENTIALS, Component, ComponentDescription, ComponentKind, ComponentVersion, CredentialPlace, Grant, Permissions,
+    CREDENTIALS, Component, ComponentDescription, ComponentKind, ComponentVersion, CredentialPlace, Grant, Permissions, changed_text,
 };
 use everwit_runtime::connection::ConnectionProviderRegistry;
 use everwit_runtime::driver::DriverRegistry;
@@ -23,7 +23,9 @@ use everwit_runtime::sandbox::{
 };
 use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
 
-pub(crate) use everwit_runtime::sandbox::{Admission, AdmitError, CompilerCommand, Finding as ComponentFinding, Rejection, Terms};
+pub(crate) use everwit_runtime::sandbox::{
+    Admission, AdmitError, CheckResult, CompilerCommand, Finding as ComponentFinding, Rejection, Terms,
+};
 
 /// Compiles a component if this process was started for that, and tells the exit code; none if it
 /// is to do its own work.
@@ -234,6 +236,12 @@ fn places_beyond(kind: &str, names: &[&str], new: &[CredentialPlace], old: &[Cre
         beyond.extend(added.map(|place| format!("{kind}/credentials/{name}: at {place:?}")));
     }
     beyond
+}
+
+/// Where models would read something else than from the active version. A first version has no
+/// other to compare with; who lets an agent use it has chosen it.
+pub(crate) fn text_beyond(new: &ComponentDescription, active: Option<&ComponentVersion>) -> Vec<String> {
+    active.map(|active| changed_text(&active.description, new)).unwrap_or_default()
 }
 
 /// The place of an entry that goes beyond; the reason behind the colon speaks of components and

@@ -22,6 +22,7 @@ use crate::components::CompilerCommand;
 use crate::database::{DatabaseArgs, DatabaseConfig};
 use crate::encryption::EncryptionArgs;
 use crate::model_args::ModelArgs;
+use crate::quota::OrgLimits;
 use crate::telemetry::LogFormat;
 
 /// Options of `everwit serve`.
@@ -45,6 +46,15 @@ pub(crate) struct ServeArgs {
     /// Component calls that run at once; others wait.
     #[arg(long, env = "EVERWIT_MAX_CALLS", default_value = "16", value_name = "COUNT")]
     max_calls: String,
+    /// Turns of one org that begin in a minute; more are refused.
+    #[arg(long, env = "EVERWIT_ORG_TURNS_PER_MINUTE", default_value = "600", value_name = "COUNT")]
+    org_turns_per_minute: String,
+    /// Sessions of one org with a turn that has not ended; more turns are refused.
+    #[arg(long, env = "EVERWIT_ORG_OPEN_TURNS", default_value = "10000", value_name = "COUNT")]
+    org_open_turns: String,
+    /// Bytes of all components of one org; more are refused.
+    #[arg(long, env = "EVERWIT_ORG_COMPONENT_BYTES", default_value = "2147483648", value_name = "BYTES")]
+    org_component_bytes: String,
     /// Connections that are open at once; others wait to be accepted.
     #[arg(long, env = "EVERWIT_MAX_CONNECTIONS", default_value = "1024", value_name = "COUNT")]
     max_connections: String,
@@ -115,6 +125,8 @@ pub struct ServerConfig {
     pub max_turns: usize,
     /// Component calls that run at once, 1 to 1,000; others wait. Default: 16.
     pub max_calls: usize,
+    /// What one org may use.
+    pub org_limits: OrgLimits,
     /// Connections that are open at once, 1 to 100,000; others wait to be accepted. Default: 1,024.
     pub max_connections: usize,
     /// How long the end waits for running steps, at most an hour. Default: 25 seconds.
@@ -194,6 +206,8 @@ pub(crate) struct EngineConfig {
 const TURNS: (usize, usize) = (1, 10_000);
 const CALLS: (usize, usize) = (1, 1_000);
 const CONNECTIONS: (usize, usize) = (1, 100_000);
+const ORG_TURNS: (usize, usize) = (1, 1_000_000);
+const ORG_BYTES: (usize, usize) = (1, 1 << 50);
 const DATABASE_CONNECTIONS: (usize, usize) = (2, 1_000);
 const DRAIN_SECONDS: (usize, usize) = (0, 3_600);
 const WAIT_HOURS: (usize, usize) = (1, 366 * 24);
@@ -210,6 +224,7 @@ impl Default for ServerConfig {
             private_targets: Vec::new(),
             max_turns: 64,
             max_calls: 16,
+            org_limits: OrgLimits::default(),
             max_connections: 1_024,
             drain: Duration::from_secs(25),
             max_wait: Duration::from_secs(DEFAULT_WAIT_SECONDS),
@@ -247,6 +262,10 @@ impl ServerConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let mut problems = self.problems.clone();
         within(&mut problems, "max_connections", self.max_connections, CONNECTIONS);
+        let OrgLimits { turns_per_minute, open_turns, component_bytes } = self.org_limits;
+        within(&mut problems, "org_limits.turns_per_minute", turns_per_minute as usize, ORG_TURNS);
+        within(&mut problems, "org_limits.open_turns", open_turns as usize, ORG_TURNS);
+        within(&mut problems, "org_limits.component_bytes", usize::try_from(component_bytes).unwrap_or(usize::MAX), ORG_BYTES);
         within(&mut problems, "database_connections", self.database_connections as usize, DATABASE_CONNECTIONS);
         self.engine().check(problems)
     }
@@ -391,6 +410,7 @@ impl ServeArgs {
         let max_turns = number(&mut problems, "--max-turns", &self.max_turns, TURNS);
         let max_calls = number(&mut problems, "--max-calls", &self.max_calls, CALLS);
         let max_connections = number(&mut problems, "--max-connections", &self.max_connections, CONNECTIONS);
+        let org_limits = self.org_limits(&mut problems);
         let connections = number(&mut problems, "--database-connections", &self.database_connections, DATABASE_CONNECTIONS);
         let database = self.database.parse().unwrap_or_else(|problem| {
             problems.push(problem);
@@ -419,6 +439,7 @@ impl ServeArgs {
             private_targets,
             max_turns,
             max_calls,
+            org_limits,
             max_connections,
             drain: Duration::from_secs(drain as u64),
             max_wait: hours(wait),
@@ -431,6 +452,16 @@ impl ServeArgs {
             compiler: CompilerCommand::default(),
             problems: Vec::new(),
         })
+    }
+}
+
+impl ServeArgs {
+    fn org_limits(&self, problems: &mut Vec<String>) -> OrgLimits {
+        let turns_per_minute = number(problems, "--org-turns-per-minute", &self.org_turns_per_minute, ORG_TURNS);
+        let open_turns = number(problems, "--org-open-turns", &self.org_open_turns, ORG_TURNS);
+        let component_bytes = number(problems, "--org-component-bytes", &self.org_component_bytes, ORG_BYTES);
+        let turns = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        OrgLimits { turns_per_minute: turns(turns_per_minute), open_turns: turns(open_turns), component_bytes: component_bytes as u64 }
     }
 }
 

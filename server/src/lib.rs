@@ -4,6 +4,7 @@
 
 mod api;
 mod app;
+mod audit;
 mod auth;
 mod cli;
 mod components;
@@ -22,6 +23,7 @@ mod listener;
 mod model_args;
 mod moments;
 mod problem;
+mod quota;
 mod random;
 mod recorder;
 mod schema;
@@ -44,5 +46,6 @@ pub use error::AppError;
 pub use everwit_runtime::store::Scope;
 pub use listener::EventListener;
 pub use problem::Problem;
+pub use quota::OrgLimits;
 pub use seed::{SeedAction, SeedEntry, SeedReport};
 pub use worker::{WorkerAppBuilder, WorkerHandle};

@@ -217,6 +217,10 @@ impl SessionLog for Observed<dyn SessionLog> {
         self.inner.waiting_sessions(org, after, limit).await
     }
 
+    async fn busy_sessions(&self, org: OrgId) -> StoreResult<u64> {
+        self.inner.busy_sessions(org).await
+    }
+
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {
         self.inner.sessions_with_open_turns().await
     }

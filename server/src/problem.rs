@@ -15,6 +15,8 @@ use everwit_runtime::{Error, ErrorKind};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::components::CheckResult;
+
 /// Media type of problem documents.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 /// What a caller learns about a defect.
@@ -58,6 +60,7 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     findings: Vec<Finding>,
+    checks: Vec<CheckResult>,
     retry_after_seconds: Option<u64>,
     cause: Option<String>,
 }
@@ -65,7 +68,7 @@ pub struct Problem {
 impl Problem {
     /// A problem with a stable code and a sentence for the caller.
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), findings: Vec::new(), retry_after_seconds: None, cause: None }
+        Self { status, code, detail: detail.into(), findings: Vec::new(), checks: Vec::new(), retry_after_seconds: None, cause: None }
     }
 
     /// 400 with a code of its own.
@@ -103,6 +106,11 @@ impl Problem {
         Self { findings, ..Self::new(status, code, detail) }
     }
 
+    /// Adds the checks that were made of an upload.
+    pub(crate) fn checks(self, checks: Vec<CheckResult>) -> Self {
+        Self { checks, ..self }
+    }
+
     /// 429 or 503: the same request may succeed after a while.
     pub(crate) fn busy(status: StatusCode, code: &'static str, detail: impl Into<String>, seconds: u64) -> Self {
         Self { retry_after_seconds: Some(seconds), ..Self::new(status, code, detail) }
@@ -129,6 +137,7 @@ impl Problem {
             detail: self.detail,
             request_id: request_id.to_owned(),
             errors: self.findings,
+            checks: self.checks,
             retry_after_seconds: self.retry_after_seconds,
         };
         let bytes = serde_json::to_vec(&body).expect("a problem has only string keys");
@@ -224,6 +233,9 @@ pub(crate) struct ProblemBody {
     /// Everything that is wrong, if it can be listed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Finding>,
+    /// Every check of an upload that is rejected, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<CheckResult>,
     /// Seconds after which the same request may succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,

@@ -6,6 +6,7 @@
 mod bench;
 mod components;
 mod demo;
+mod mutations;
 mod postgres;
 mod process;
 mod project;
@@ -24,6 +25,7 @@ cargo xtask COMMAND
 
   demo [--once] [--data-dir DIR]   start the server, upload components, run an agent that uses them
   test                             build everything and run all tests, lints included
+  test mutations                   switch each control of the sandbox off in turn and expect a test to fail
   components                       build the shipped components and the test guests
   bench [NAME]                     run the benchmarks, or one of them; `everruns` runs by name only
   ci                               dependency checks, then `test`; installs cargo-deny if it is missing
@@ -55,6 +57,7 @@ fn run(arguments: &[&str]) -> Result<()> {
     match arguments.as_slice() {
         ["demo", options @ ..] => demo::run(&demo::Options::parse(options)?),
         ["test"] => test::test(),
+        ["test", "mutations"] => mutations::run_command(),
         ["ci"] => test::ci(),
         ["components"] => components::run_command(),
         ["bench", names @ ..] if names.len() < 2 => bench::run_command(names.first().copied()),

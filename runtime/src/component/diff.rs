@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{ComponentVersion, Permissions, ToolDescription};
+use super::{ComponentDescription, ComponentVersion, Permissions, ToolDescription};
 
 /// How something differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -60,16 +60,34 @@ pub struct VersionDiff {
     pub rest: Vec<Difference>,
 }
 
+/// Where a model would read something else than before: texts, new tools, and schemas, whose
+/// descriptions it reads. What is left out cannot mislead.
+pub fn changed_text(before: &ComponentDescription, after: &ComponentDescription) -> Vec<String> {
+    let (tools, mut text) = tools(&before.tools, &after.tools);
+    text.extend(own_text(before, after));
+    let schemas = tools.iter().filter(|difference| difference.place.ends_with("/input_schema"));
+    let mut places: Vec<String> = text.iter().chain(schemas).map(|difference| difference.place.clone()).collect();
+    let new = after.tools.iter().filter(|new| !before.tools.iter().any(|old| old.name == new.name));
+    places.extend(new.map(|tool| format!("tools/{}", tool.name)));
+    places.sort();
+    places
+}
+
+fn own_text(before: &ComponentDescription, after: &ComponentDescription) -> Vec<Difference> {
+    let mut text = Vec::new();
+    compare(&mut text, "title", &before.title, &after.title);
+    compare(&mut text, "summary", &before.summary, &after.summary);
+    compare(&mut text, "instructions", &before.instructions, &after.instructions);
+    text
+}
+
 impl VersionDiff {
     /// Compares two versions.
     pub fn between(from: &ComponentVersion, to: &ComponentVersion) -> Self {
         let (before, after) = (&from.description, &to.description);
         let permissions = permissions(&before.permissions, &after.permissions);
         let (tools, mut tool_text) = tools(&before.tools, &after.tools);
-        let mut text = Vec::new();
-        compare(&mut text, "title", &before.title, &after.title);
-        compare(&mut text, "summary", &before.summary, &after.summary);
-        compare(&mut text, "instructions", &before.instructions, &after.instructions);
+        let mut text = own_text(before, after);
         text.append(&mut tool_text);
         let mut rest = Vec::new();
         compare(&mut rest, "config_schema", &before.config_schema, &after.config_schema);
@@ -146,7 +164,7 @@ fn sets<T: Serialize>(differences: &mut Vec<Difference>, place: &str, from: &[T]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::component::{ComponentDescription, Digest, Grant};
+    use crate::component::{Digest, Grant};
     use crate::id::ComponentId;
     use crate::limits::Budget;
 
@@ -207,5 +225,16 @@ mod tests {
         let tools = [(Change::Removed, "tools"), (Change::Added, "tools"), (Change::Changed, "tools/a/input_schema")];
         assert_eq!(places(&diff.tools), tools);
         assert!(!diff.asks_for_more);
+    }
+
+    #[test]
+    fn what_a_model_would_read_anew_is_listed() {
+        let tool = |name: &str, schema: Value| json!({ "name": name, "title": "", "description": "", "input_schema": schema });
+        let from = version(1, json!({ "tools": [tool("a", json!({})), tool("gone", json!({}))] }));
+        let to =
+            version(2, json!({ "instructions": "Obey.", "tools": [tool("a", json!({ "description": "x" })), tool("new", json!({}))] }));
+        let changed = changed_text(&from.description, &to.description);
+        assert_eq!(changed, ["instructions", "tools/a/input_schema", "tools/new"]);
+        assert_eq!(changed_text(&from.description, &from.description), Vec::<String>::new());
     }
 }

@@ -13,7 +13,7 @@ pub use description::{
     CREDENTIALS, ComponentDescription, ComponentKind, ConnectionDescription, ConnectionMethodDescription, CredentialPlace,
     DriverDescription, DriverModel, Effects, FileAccess, HttpPermission, OAuthDescription, Permissions, SecretPermission, ToolDescription,
 };
-pub use diff::{Change, Difference, VersionDiff};
+pub use diff::{Change, Difference, VersionDiff, changed_text};
 pub use digest::Digest;
 pub use exchange::{
     MAX_EXCHANGES, MAX_RECORDED_BODY_BYTES, RecordedChunk, RecordedConfig, RecordedExchange, RecordedExchanges, RecordedFormat,

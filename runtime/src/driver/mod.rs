@@ -21,7 +21,6 @@ mod redact;
 mod registry;
 mod settings;
 mod source;
-mod spelling;
 
 pub use answer::{Answer, MAX_ANSWER_BYTES, MAX_CALLS_PER_ANSWER};
 pub use chat::{
@@ -36,9 +35,6 @@ pub use context::{DriverContext, DriverHost, ReceiptSlot};
 pub use error::{DriverError, DriverErrorKind};
 pub use id::{BlankDriverId, DriverId};
 pub use keeper::{StoredTokens, TokenKeeper};
-use redact::REDACTED;
-#[cfg(feature = "sandbox")]
-pub(crate) use redact::without as without_secrets;
 pub use registry::{DriverRegistry, RegisterError};
 pub use settings::{CompletionTimeouts, DriverSettings, ErrorDisclosure, RetryPolicy, UnknownDisclosure};
 pub use source::{DriverSource, FoundDriver};

@@ -6,15 +6,9 @@ use secrecy::ExposeSecret;
 use serde_json::Value;
 use url::Url;
 
-use super::spelling::spellings;
 use super::{DriverConfig, DriverError, ProviderMetadata, ResolvedModel};
 use crate::provider::Provider;
-
-/// What stands where a credential was.
-pub(super) const REDACTED: &str = "[redacted]";
-/// Shortest text that is taken for a credential, in bytes; shorter ones would take ordinary
-/// words out of messages.
-const MIN_SECRET_BYTES: usize = 6;
+use crate::secret::{REDACTED, Scrubber};
 
 impl ResolvedModel {
     /// As [`DriverConfig::redact`].
@@ -32,7 +26,12 @@ impl DriverConfig {
     /// A text of a driver or a vendor without the credentials: vendors repeat keys in their
     /// refusals, and drivers repeat vendors.
     pub fn redact(&self, text: &str) -> String {
-        without(text, &self.secrets())
+        self.scrubber().map_or_else(|| text.to_owned(), |scrubber| scrubber.scrub(text))
+    }
+
+    /// Finds its credentials; none if it has none.
+    pub(crate) fn scrubber(&self) -> Option<Scrubber> {
+        Scrubber::new(self.secrets().iter().map(String::as_str))
     }
 
     /// An error of a driver without the credentials.
@@ -51,15 +50,6 @@ impl DriverConfig {
         self.base_url.iter().for_each(|url| secrets_of_url(url, &mut secrets));
         secrets
     }
-}
-
-/// A text without `secrets`, however they are spelt in it. Shorter ones than six bytes stay.
-pub(crate) fn without(text: &str, secrets: &[String]) -> String {
-    let long = secrets.iter().filter(|secret| secret.len() >= MIN_SECRET_BYTES);
-    let mut spelt: Vec<String> = long.flat_map(|secret| spellings(secret)).collect();
-    // The longest first, so that a secret that is part of another leaves no rest of it.
-    spelt.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    spelt.iter().fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED))
 }
 
 /// All texts of a value; its keys are names and no secrets.

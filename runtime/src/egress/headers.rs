@@ -3,6 +3,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::EgressError;
+use crate::mutation::off;
 
 /// Header fields of one request.
 pub const MAX_REQUEST_FIELDS: usize = 64;
@@ -40,6 +41,9 @@ enum Rule {
 /// past the lists.
 fn rule(name: &HeaderName) -> Rule {
     let name = name.as_str().replace('_', "-");
+    if off("egress.header_rules") {
+        return Rule::Keep;
+    }
     if DROPPED.contains(&name.as_str()) || name.starts_with("sec-") {
         Rule::Drop
     } else if REFUSED.contains(&name.as_str()) || name.starts_with("proxy-") {
@@ -57,7 +61,7 @@ fn rule(name: &HeaderName) -> Rule {
 /// for too many.
 pub(super) fn check(fields: &[(String, String)]) -> Result<HeaderMap, EgressError> {
     let bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if fields.len() > MAX_REQUEST_FIELDS || bytes > MAX_REQUEST_FIELD_BYTES {
+    if (fields.len() > MAX_REQUEST_FIELDS || bytes > MAX_REQUEST_FIELD_BYTES) && !off("egress.request_fields") {
         return Err(EgressError::limit(format!(
             "the request has {} header fields of {bytes} bytes; at most {MAX_REQUEST_FIELDS} and {MAX_REQUEST_FIELD_BYTES} bytes can be sent",
             fields.len()

@@ -109,7 +109,8 @@ impl ArtifactCache {
             }
         }
         // Parsed only after the check: until then it is nobody's text.
-        Ok(mac.verify_slice(tag).ok().and_then(|()| serde_json::from_slice(json).ok()))
+        let authentic = mac.verify_slice(tag).is_ok() || crate::mutation::off("cache.mac");
+        Ok(authentic.then(|| serde_json::from_slice(json).ok()).flatten())
     }
 
     /// Begins to write an artifact; it is dropped without a trace unless it is kept.

@@ -6,24 +6,26 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 
-use super::accounts::{Account, SecretAccess, Spent};
+use super::Shares;
+use super::accounts::{Account, SecretAccess};
 use super::bindings::everwit::types::common::Failure as WitFailure;
 use super::bindings::everwit::types::tools::CallOutput;
 use super::bindings::exports::everwit::capability::describe::Description;
 use super::bindings::exports::everwit::capability::tools::Context;
 use super::bindings::exports::everwit::connection::meta as connection;
 use super::bindings::exports::everwit::driver::meta;
+use super::fair::{Fair, Full, Permit};
 use super::imports::http::HttpAccess;
 use super::imports::log::LogCapture;
 use super::imports::wasi;
 use super::ledger::Ledger;
 use super::limiter::Limiter;
 use super::loaded::{Exports, Loaded};
+use super::outlet::Outlets;
 use super::state::{CallState, RunningCall, Services, Subject};
 use super::trap::{Stop, classify};
 use crate::capability::{LogLine, StopKind, Stopped, ToolSink};
@@ -31,6 +33,7 @@ use crate::component::CallUsage;
 use crate::id::OrgId;
 use crate::limits::Budget;
 use crate::message::ContentPart;
+use crate::mutation::off;
 
 /// Guest fuel between two yields to the executor: at most 3 ms of the slowest code measured,
 /// and 0.9 % of the time of a hash loop.
@@ -39,38 +42,6 @@ const YIELD_EVERY_FUEL: u64 = 1_000_000;
 const CANCEL_GRACE: Duration = Duration::from_millis(50);
 /// Resources (HTTP responses, WASI streams) that a guest may hold.
 const MAX_TABLE_ENTRIES: usize = 1_000;
-/// Calls that wait for a free slot; one more is refused as busy.
-const MAX_WAITING_CALLS: usize = 4_096;
-
-/// Admits a bounded number of calls at once, and a bounded number of waiting ones.
-pub(super) struct Slots {
-    running: Arc<Semaphore>,
-    waiting: Semaphore,
-}
-
-impl Slots {
-    pub(super) fn new(concurrent: usize) -> Self {
-        Self { running: Arc::new(Semaphore::new(concurrent)), waiting: Semaphore::new(MAX_WAITING_CALLS) }
-    }
-
-    async fn take(&self, deadline: Instant) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        if let Ok(permit) = self.running.try_acquire() {
-            return Some(permit);
-        }
-        let _place = self.waiting.try_acquire().ok()?;
-        tokio::time::timeout_at(deadline.into(), self.running.acquire()).await.ok()?.ok()
-    }
-
-    /// As [`Self::take`], for an instance that outlives the call that made it.
-    pub(super) async fn take_owned(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = self.running.clone().try_acquire_owned() {
-            return Some(permit);
-        }
-        let _place = self.waiting.try_acquire().ok()?;
-        tokio::time::timeout_at(deadline.into(), self.running.clone().acquire_owned()).await.ok()?.ok()
-    }
-}
-
 /// Who is called, for whom, and within which limits.
 #[derive(Clone, Copy)]
 pub(super) struct Circumstances<'a> {
@@ -91,7 +62,10 @@ pub(super) struct Finished<T> {
     pub(super) output_left: u64,
     pub(super) usage: CallUsage,
     pub(super) logs: Vec<LogLine>,
-    pub(super) secrets: Spent,
+    /// What result or failure leaves through.
+    pub(super) outlets: Outlets,
+    /// The connection provider that the user has to connect with first.
+    pub(super) missing: Option<String>,
 }
 
 /// What a component says about itself.
@@ -104,12 +78,12 @@ pub(super) enum Described {
 /// Runs `describe`.
 pub(super) async fn describe(
     services: &Arc<Services>,
-    slots: &Slots,
+    shares: &Shares,
     loaded: &Loaded,
     circumstances: Circumstances<'_>,
 ) -> Finished<Described> {
     let started = Instant::now();
-    let mut call = match Call::begin(services, slots, loaded, circumstances, started).await {
+    let mut call = match Call::begin(services, shares, loaded, circumstances, started).await {
         Ok(call) => call,
         Err(refused) => return refused,
     };
@@ -126,14 +100,14 @@ pub(super) async fn describe(
             }
         })
     };
-    let result = supervise(work, call.deadline, call.cancel).await;
+    let result = supervise(work, call.deadline, call.cancel, (&shares.turns, circumstances.org)).await;
     call.finish(result)
 }
 
 /// Runs `tools.call`.
 pub(super) async fn call_tool(
     services: &Arc<Services>,
-    slots: &Slots,
+    shares: &Shares,
     loaded: &Loaded,
     circumstances: Circumstances<'_>,
     request: (&Context, &str, &String),
@@ -143,7 +117,7 @@ pub(super) async fn call_tool(
         return refused(StopKind::Internal, "only capabilities have tools", circumstances.budget);
     };
     let (context, tool, arguments) = request;
-    let mut call = match Call::begin(services, slots, loaded, circumstances, started).await {
+    let mut call = match Call::begin(services, shares, loaded, circumstances, started).await {
         Ok(call) => call,
         Err(refused) => return refused,
     };
@@ -154,7 +128,7 @@ pub(super) async fn call_tool(
         let guest = tools.load(&mut *store, &instance)?;
         guest.call_call(&mut *store, context, tool, arguments).await
     };
-    let result = supervise(work, call.deadline, call.cancel).await;
+    let result = supervise(work, call.deadline, call.cancel, (&shares.turns, circumstances.org)).await;
     call.finish(result)
 }
 
@@ -165,25 +139,23 @@ struct Call<'a> {
     started: Instant,
     deadline: Instant,
     cancel: &'a CancellationToken,
-    _slot: tokio::sync::SemaphorePermit<'a>,
+    _place: Permit,
 }
 
 impl<'a> Call<'a> {
     async fn begin<T>(
         services: &Arc<Services>,
-        slots: &'a Slots,
+        shares: &Shares,
         loaded: &Loaded,
         circumstances: Circumstances<'a>,
         started: Instant,
     ) -> Result<Self, Finished<T>> {
-        let (budget, cancel) = (*circumstances.budget, circumstances.cancel);
+        let (budget, cancel) = (circumstances.budget.in_force(), circumstances.cancel);
         let deadline = started + Duration::from_millis(budget.wall_ms);
-        let Some(slot) = slots.take(deadline).await else {
-            return Err(refused(StopKind::Busy, "too many calls are running; try again", &budget));
-        };
+        let place = place(shares, circumstances.org, deadline).await.map_err(|busy| refused(busy.kind, &busy.message, &budget))?;
         let store = armed(services, loaded, circumstances, started, deadline)
             .map_err(|error| refused(StopKind::Internal, &format!("the call could not be prepared: {error:#}"), &budget))?;
-        Ok(Self { store, budget, started, deadline, cancel, _slot: slot })
+        Ok(Self { store, budget, started, deadline, cancel, _place: place })
     }
 
     /// Turns what happened into a result and a receipt. The store is gone afterwards, so that
@@ -194,7 +166,7 @@ impl<'a> Call<'a> {
         let state = self.store.data_mut();
         let fuel = (budget.fuel - left).saturating_add(state.ledger.spent());
         let result = match result {
-            Ok(_) if fuel > budget.fuel => {
+            Ok(_) if fuel > budget.fuel && !off("fuel.together") => {
                 Err(stopped(StopKind::Fuel, format!("guest code and host calls together used up the fuel limit of {}", budget.fuel)))
             }
             Ok(value) => Ok(value),
@@ -215,9 +187,14 @@ impl<'a> Call<'a> {
             bytes_out: state.ledger.bytes_out,
             http_requests: state.http.requests(),
         };
-        let emitted = std::mem::take(&mut state.call.emitted);
-        let secrets = state.secrets.finish();
-        Finished { result, emitted, output_left: state.call.output_left, usage, logs: state.log.take(), secrets }
+        let mut outlets = std::mem::take(&mut state.outlets);
+        let mut emitted = std::mem::take(&mut state.call.emitted);
+        if let Some(rest) = outlets.rest() {
+            state.call.sink.emit(std::slice::from_ref(&rest));
+            emitted.push(rest);
+        }
+        let missing = state.secrets.missing().map(str::to_owned);
+        Finished { result, emitted, output_left: state.call.output_left, usage, logs: state.log.take(), outlets, missing }
     }
 }
 
@@ -229,10 +206,10 @@ pub(super) fn armed(
     started: Instant,
     deadline: Instant,
 ) -> wasmtime::Result<Store<CallState>> {
-    let budget = *circumstances.budget;
+    let budget = circumstances.budget.in_force();
     let log = Arc::new(LogCapture::new(budget.log_bytes));
     let mut table = ResourceTable::new();
-    table.set_max_capacity(MAX_TABLE_ENTRIES);
+    table.set_max_capacity(if off("guest.table_entries") { usize::MAX } else { MAX_TABLE_ENTRIES });
     let state = CallState {
         budget,
         ledger: Ledger::new(budget.fuel),
@@ -252,6 +229,7 @@ pub(super) fn armed(
         org: circumstances.org,
         http: HttpAccess::default(),
         secrets: SecretAccess::new(circumstances.account.cloned()),
+        outlets: Outlets::default(),
         table,
         log,
     };
@@ -267,6 +245,18 @@ pub(super) fn armed(
     Ok(store)
 }
 
+/// A place for a call, in its org's turn.
+///
+/// # Errors
+/// `Busy`: too many wait, or none came free in time.
+pub(super) async fn place(shares: &Shares, org: OrgId, deadline: Instant) -> Result<Permit, Stopped> {
+    match tokio::time::timeout_at(deadline.into(), shares.places.take(org)).await {
+        Ok(Ok(place)) => Ok(place),
+        Ok(Err(Full)) => Err(stopped(StopKind::Busy, "too many calls wait for their turn; try again".to_owned())),
+        Err(_) => Err(stopped(StopKind::Busy, "too many calls are running; try again".to_owned())),
+    }
+}
+
 /// Why the work did not end by itself with a value.
 pub(super) enum End {
     Deadline,
@@ -274,14 +264,16 @@ pub(super) enum End {
     Error(wasmtime::Error),
 }
 
-/// Drives the guest until it ends, the deadline passes, or a cancel has had its grace. Dropping
-/// the work unwinds the guest's fiber.
+/// Drives the guest, slice by slice in its org's turn, until it ends, the deadline passes, or a
+/// cancel has had its grace. Dropping the work unwinds the guest's fiber.
 pub(super) async fn supervise<T>(
     work: impl Future<Output = wasmtime::Result<T>>,
     deadline: Instant,
     cancel: &CancellationToken,
+    (turns, org): (&Fair, OrgId),
 ) -> Result<T, End> {
-    let mut work = pin!(work);
+    let work = pin!(work);
+    let mut work = pin!(turns.slices(org, work));
     // Most calls end without waiting for anything, and then timers cost more than they guard: a
     // guest cannot be stopped within one poll, and yields after a bounded amount of fuel.
     if let Poll::Ready(result) = futures::poll!(work.as_mut()) {
@@ -304,7 +296,7 @@ pub(super) async fn supervise<T>(
 fn refused<T>(kind: StopKind, message: &str, budget: &Budget) -> Finished<T> {
     let usage = CallUsage { fuel_limit: budget.fuel, ..CallUsage::default() };
     let result = Err(stopped(kind, message.to_owned()));
-    Finished { result, emitted: Vec::new(), output_left: 0, usage, logs: Vec::new(), secrets: Spent::default() }
+    Finished { result, emitted: Vec::new(), output_left: 0, usage, logs: Vec::new(), outlets: Outlets::default(), missing: None }
 }
 
 pub(super) fn stopped(kind: StopKind, message: String) -> Stopped {

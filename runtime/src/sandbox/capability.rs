@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::Sandbox;
-use super::accounts::{Account, Spent};
+use super::accounts::Account;
 use super::bindings::exports::everwit::capability::tools::Context;
 use super::call::{self, Circumstances, Finished};
 use super::convert;
@@ -14,8 +14,8 @@ use super::loaded::Loaded;
 use super::pseudonym::Pseudonyms;
 use super::state::Subject;
 use crate::capability::{
-    CallError, Capability, CapabilityRegistry, CapabilitySource, LogLine, StopKind, ToolCallContext, ToolDefinition, ToolOutcome,
-    ToolOutput, tool_name,
+    CallError, Capability, CapabilityRegistry, CapabilitySource, StopKind, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput,
+    tool_name,
 };
 use crate::component::{
     Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Effects, Grant, Permissions, Receipt, ToolDescription,
@@ -24,7 +24,6 @@ use crate::error::Error;
 use crate::event::PinnedCapability;
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
-use crate::message::ContentPart;
 use crate::store::ComponentStore;
 
 /// One version of a component, ready to be called.
@@ -142,54 +141,33 @@ impl Capability for ComponentCapability {
             sink: &call.sink,
             account: account.as_ref(),
         };
-        let (services, slots) = (self.sandbox.services(), self.sandbox.slots());
-        let finished = call::call_tool(services, slots, &self.loaded, circumstances, (&context, tool, &arguments)).await;
-        let Finished { result, emitted, output_left, mut usage, mut logs, secrets } = finished;
+        let (services, shares) = (self.sandbox.services(), self.sandbox.shares());
+        let finished = call::call_tool(services, shares, &self.loaded, circumstances, (&context, tool, &arguments)).await;
+        let Finished { result, emitted, output_left, mut usage, logs, mut outlets, missing } = finished;
         let result = match result {
             Ok(Ok(output)) => {
                 let bytes = convert::output_bytes(&output);
                 usage.bytes_out += bytes as u64;
                 self.check_output(bytes as u64, output_left)
-                    .and_then(|()| convert::output(output, emitted).map_err(|stop| CallError::Stopped(stop.into())))
+                    .and_then(|()| convert::output(output).map_err(|stop| CallError::Stopped(stop.into())))
             }
             // It failed because of what its user has not connected yet.
-            Ok(Err(failure)) => Err(match &secrets.missing {
-                Some(provider) => CallError::ConnectionRequired { provider: provider.clone() },
+            Ok(Err(failure)) => Err(match missing {
+                Some(provider) => CallError::ConnectionRequired { provider },
                 None => CallError::Failed(convert::failure(failure)),
             }),
             Err(stopped) => Err(CallError::Stopped(stopped)),
         };
-        let result = scrubbed(result, &mut logs, &secrets);
+        let result = match result {
+            Ok(output) => {
+                let ToolOutput { parts, structured } = outlets.output(output);
+                Ok(ToolOutput { parts: emitted.into_iter().chain(parts).collect(), structured })
+            }
+            Err(error) => Err(outlets.error(error)),
+        };
         let receipt = Receipt { component: self.description.id.clone(), version: self.version, digest: self.digest, usage };
         ToolOutcome { result, receipt: Some(receipt), logs }
     }
-}
-
-/// What leaves a call, without values of secrets: a server may have repeated one to the guest.
-fn scrubbed(mut result: Result<ToolOutput, CallError>, logs: &mut [LogLine], secrets: &Spent) -> Result<ToolOutput, CallError> {
-    if secrets.is_empty() {
-        return result;
-    }
-    logs.iter_mut().for_each(|line| secrets.scrub(&mut line.message));
-    match &mut result {
-        Ok(output) => {
-            for part in &mut output.parts {
-                if let ContentPart::Text { text } = part {
-                    secrets.scrub(text);
-                }
-            }
-            if let Some(structured) = &mut output.structured {
-                let mut text = structured.to_string();
-                secrets.scrub(&mut text);
-                // A value without quotes and backslashes leaves JSON what it was.
-                *structured = serde_json::from_str(&text).unwrap_or(Value::Null);
-            }
-        }
-        Err(CallError::Failed(failure)) => secrets.scrub(&mut failure.message),
-        Err(CallError::Stopped(stopped)) => secrets.scrub(&mut stopped.message),
-        Err(CallError::ConnectionRequired { .. }) => {}
-    }
-    result
 }
 
 impl ComponentCapability {

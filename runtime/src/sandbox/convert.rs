@@ -11,6 +11,7 @@ use crate::capability::{Failure, StopKind, ToolOutput};
 use crate::component::{ComponentDescription, Effects, FileAccess, HttpPermission, Permissions, SecretPermission, ToolDescription};
 use crate::limits::{MAX_JSON_BYTES, MAX_JSON_DEPTH};
 use crate::message::ContentPart;
+use crate::mutation::off;
 
 /// Bytes of a failure's code and kind that are kept.
 const MAX_CODE_BYTES: usize = 64;
@@ -22,7 +23,7 @@ const MAX_FAILURE_BYTES: usize = 4 << 10;
 /// # Errors
 /// One sentence that says what is wrong with `what`.
 pub(super) fn json(what: &str, text: &str) -> Result<Value, String> {
-    if text.len() > MAX_JSON_BYTES {
+    if text.len() > MAX_JSON_BYTES && !off("guest.json_bytes") {
         return Err(format!("{what} has {} bytes; {MAX_JSON_BYTES} are the most", text.len()));
     }
     let value: Value = serde_json::from_str(text).map_err(|error| format!("{what} is not JSON: {error}"))?;
@@ -37,7 +38,7 @@ pub(super) fn json(what: &str, text: &str) -> Result<Value, String> {
 pub(super) fn check_depth(what: &str, value: &Value) -> Result<(), String> {
     let mut open = vec![(value, 1)];
     while let Some((value, depth)) = open.pop() {
-        if depth > MAX_JSON_DEPTH {
+        if depth > MAX_JSON_DEPTH && !off("guest.json_depth") {
             return Err(format!("{what} is nested more than {MAX_JSON_DEPTH} levels deep"));
         }
         match value {
@@ -92,17 +93,18 @@ pub(super) fn output_bytes(output: &CallOutput) -> usize {
     output.parts.iter().map(part_bytes).sum::<usize>() + output.structured.as_ref().map_or(0, String::len)
 }
 
-/// A result from a guest, behind what it emitted before.
-pub(super) fn output(output: CallOutput, emitted: Vec<ContentPart>) -> Result<ToolOutput, Stop> {
+/// A result from a guest.
+pub(super) fn output(output: CallOutput) -> Result<ToolOutput, Stop> {
     let structured = output.structured.map(|text| json("the structured result", &text)).transpose().map_err(protocol)?;
-    let mut all = emitted;
-    all.extend(parts(output.parts)?);
-    Ok(ToolOutput { parts: all, structured })
+    Ok(ToolOutput { parts: parts(output.parts)?, structured })
 }
 
 /// A tool's own failure.
 pub(super) fn failure(failure: WitFailure) -> Failure {
     let cut = |mut text: String, most: usize| {
+        if off("guest.failure_bytes") {
+            return text;
+        }
         text.truncate(text.floor_char_boundary(most));
         text
     };

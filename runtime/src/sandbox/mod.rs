@@ -16,17 +16,20 @@ mod connection;
 mod convert;
 mod driver;
 pub mod engine;
+mod fair;
 mod gate;
 mod imports;
 mod ledger;
 mod limiter;
 mod loaded;
+mod outlet;
 mod placeholders;
 mod pseudonym;
 mod running;
 mod state;
 mod text;
 mod trap;
+mod verdict;
 mod verify;
 
 use std::fmt;
@@ -47,6 +50,7 @@ pub use connection::{ComponentConnectionProvider, ComponentConnectionProviders};
 pub use driver::{ComponentDriver, ComponentDrivers};
 pub use gate::rule::{RULES, Rule};
 pub use gate::{Finding, Inspection, Producer, inspect};
+pub use verdict::{Check, CheckOutcome, CheckResult};
 
 use crate::capability::{NoSink, ToolSink};
 use crate::clock::Clock;
@@ -56,8 +60,9 @@ use crate::error::Error;
 use crate::id::OrgId;
 use crate::limits::Budget;
 use crate::store::KvStore;
-use call::{Circumstances, Described, Finished, Slots};
+use call::{Circumstances, Described, Finished};
 use engine::{EngineClass, Engines};
+use fair::{Fair, Limits};
 use loaded::{Linkers, Loaded};
 use pseudonym::Pseudonyms;
 use state::{Services, Subject};
@@ -65,6 +70,11 @@ use state::{Services, Subject};
 /// Linked components that are kept in memory. Each takes three maps and about 35 KiB beside its
 /// file-backed code; the kernel allows 65,530 maps.
 const MAX_LOADED: u64 = 5_000;
+
+/// Calls that wait for a place; one more is refused as busy.
+const MAX_WAITING_CALLS: usize = 4_096;
+/// Calls of one org that wait for a place.
+const MAX_WAITING_CALLS_PER_ORG: usize = 1_024;
 
 /// Settings of a [`Sandbox`]. Its `Debug` shows neither key nor salt.
 #[derive(Clone)]
@@ -77,7 +87,8 @@ pub struct SandboxConfig {
     pub id_salt: [u8; 32],
     /// How to start the process that compiles.
     pub compiler: CompilerCommand,
-    /// Guest calls at the same time, 1 to 100 if language engines are among them; more wait.
+    /// Guest calls at the same time, 1 to 100 if language engines are among them; more wait. One org has
+    /// at most three quarters of them, so that there always are some for others.
     pub max_concurrent_calls: usize,
 }
 
@@ -120,7 +131,7 @@ struct Inner {
     linkers: Linkers,
     loaded: Cache<(Digest, EngineClass), Arc<Loaded>>,
     services: Arc<Services>,
-    slots: Slots,
+    shares: Shares,
     id_salt: [u8; 32],
 }
 
@@ -139,7 +150,7 @@ impl Sandbox {
             linkers: Linkers::default(),
             loaded: Cache::new(MAX_LOADED),
             services: Arc::new(Services { clock, gateway, kv }),
-            slots: Slots::new(config.max_concurrent_calls),
+            shares: Shares::new(config.max_concurrent_calls),
             id_salt: config.id_salt,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -309,20 +320,38 @@ impl Sandbox {
             sink: &sink,
             account: None,
         };
-        call::describe(&self.inner.services, &self.inner.slots, loaded, circumstances).await
+        call::describe(&self.inner.services, &self.inner.shares, loaded, circumstances).await
     }
 
     fn services(&self) -> &Arc<Services> {
         &self.inner.services
     }
 
-    fn slots(&self) -> &Slots {
-        &self.inner.slots
+    fn shares(&self) -> &Shares {
+        &self.inner.shares
     }
 
     /// The ids that a component sees.
     fn pseudonyms(&self, component: &str) -> Pseudonyms {
         Pseudonyms::new(&self.inner.id_salt, component)
+    }
+}
+
+/// What calls share among orgs.
+struct Shares {
+    /// Calls that exist: each takes memory.
+    places: Fair,
+    /// Guests that are ready to run: each takes a processor.
+    turns: Fair,
+}
+
+impl Shares {
+    fn new(calls: usize) -> Self {
+        let (waiting, waiting_per_org) = (MAX_WAITING_CALLS, MAX_WAITING_CALLS_PER_ORG);
+        let places = Limits { permits: calls, per_org: (calls - calls / 4).max(1), waiting, waiting_per_org };
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let turns = Limits { permits: processors, per_org: processors, waiting: calls, waiting_per_org: calls };
+        Self { places: Fair::new(places), turns: Fair::new(turns) }
     }
 }
 

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 use wasmtime::component::Instance;
@@ -13,7 +12,9 @@ use crate::capability::{LogLine, NoSink, StopKind, Stopped, ToolSink};
 use crate::component::CallUsage;
 use crate::id::OrgId;
 use crate::limits::Budget;
-use crate::sandbox::call::{Circumstances, End, Slots, armed, micros, stopped, supervise};
+use crate::sandbox::Shares;
+use crate::sandbox::call::{Circumstances, End, armed, micros, place, stopped, supervise};
+use crate::sandbox::fair::{Fair, Permit};
 use crate::sandbox::loaded::Loaded;
 use crate::sandbox::state::{CallState, Services, Subject};
 use crate::sandbox::trap::classify;
@@ -30,10 +31,10 @@ macro_rules! step {
         let running = &mut $running;
         match running.arm($bytes) {
             Ok(deadline) => {
-                let never = running.never();
+                let (never, (turns, org)) = (running.never(), running.turns());
                 let result = {
                     let $store = running.store();
-                    $crate::sandbox::call::supervise($call, deadline, &never).await
+                    $crate::sandbox::call::supervise($call, deadline, &never, (&turns, org)).await
                 };
                 running.settle(result)
             }
@@ -56,7 +57,10 @@ pub(super) struct Running {
     /// Why nothing more can be asked of it.
     over: Option<Stopped>,
     cancel: CancellationToken,
-    _slot: OwnedSemaphorePermit,
+    /// Whose turns it takes.
+    org: OrgId,
+    turns: Fair,
+    _place: Permit,
 }
 
 impl Running {
@@ -66,27 +70,26 @@ impl Running {
     /// `Busy` if too many run; what its start function did otherwise.
     pub(super) async fn start(
         services: &Arc<Services>,
-        slots: &Slots,
+        (shares, org): (&Shares, OrgId),
         loaded: &Loaded,
         subject: &Arc<Subject>,
         budget: &Budget,
     ) -> Result<(Self, Instance), Stopped> {
         let began = Instant::now();
         let deadline = began + Duration::from_millis(budget.wall_ms);
-        let Some(slot) = slots.take_owned(deadline).await else {
-            return Err(stopped(StopKind::Busy, "too many calls are running; try again".to_owned()));
-        };
+        let place = place(shares, org, deadline).await?;
         let (cancel, sink): (_, Arc<dyn ToolSink>) = (CancellationToken::new(), Arc::new(NoSink));
-        // Whose completion it is makes no difference to a guest that can reach nothing.
-        let org = OrgId::from_uuid(uuid::Uuid::nil());
         let circumstances = Circumstances { org, subject, budget, cancel: &cancel, sink: &sink, account: None };
         let store = armed(services, loaded, circumstances, began, deadline)
             .map_err(|error| stopped(StopKind::Internal, format!("the call could not be prepared: {error:#}")))?;
-        let (budget, left) = (*budget, budget.fuel);
+        let budget = budget.in_force();
+        let left = budget.fuel;
+        let (turns, cancel) = (shares.turns.clone(), cancel.clone());
         let mut running =
-            Self { store, budget, left, given: 0, began, busy: Duration::ZERO, over: None, cancel: cancel.clone(), _slot: slot };
+            Self { store, budget, left, given: 0, began, busy: Duration::ZERO, over: None, cancel, org, turns, _place: place };
         let deadline = running.arm(0)?;
-        let result = supervise(loaded.pre.instantiate_async(&mut running.store), deadline, &cancel).await;
+        let (never, turns) = (running.never(), running.turns.clone());
+        let result = supervise(loaded.pre.instantiate_async(&mut running.store), deadline, &never, (&turns, org)).await;
         let instance = running.settle(result)?;
         Ok((running, instance))
     }
@@ -99,6 +102,11 @@ impl Running {
     /// Never fires: a completion is cancelled by dropping it.
     pub(super) fn never(&self) -> CancellationToken {
         self.cancel.clone()
+    }
+
+    /// Whose turns it takes, and of which.
+    pub(super) fn turns(&self) -> (Fair, OrgId) {
+        (self.turns.clone(), self.org)
     }
 
     /// Gives the next step its fuel and its time, and says when it has to end.

@@ -11,6 +11,7 @@ use super::accounts::SecretAccess;
 use super::imports::{http::HttpAccess, log::LogCapture};
 use super::ledger::Ledger;
 use super::limiter::Limiter;
+use super::outlet::Outlets;
 use super::trap::Stop;
 use crate::capability::{StopKind, ToolSink};
 use crate::clock::Clock;
@@ -18,6 +19,7 @@ use crate::component::{Grant, SecretPermission};
 use crate::id::OrgId;
 use crate::limits::Budget;
 use crate::message::ContentPart;
+use crate::mutation::off;
 
 /// Data of one call's store. Made for the call and dropped with it.
 pub(super) struct CallState {
@@ -36,6 +38,7 @@ pub(super) struct CallState {
     pub(super) org: OrgId,
     pub(super) http: HttpAccess,
     pub(super) secrets: SecretAccess,
+    pub(super) outlets: Outlets,
     pub(super) table: ResourceTable,
     /// Only for components that import WASI.
     pub(super) wasi: Option<Box<WasiCtx>>,
@@ -76,6 +79,14 @@ impl CallState {
             return Ok(());
         }
         Err(Stop::new(StopKind::HostBytes, format!("one host call was to copy {bytes} bytes; {limit} are the most")))
+    }
+
+    /// Has everything that leaves the call look for the secrets that it has opened by now.
+    pub(super) fn hide_secrets(&mut self) {
+        if let Some(scrubber) = self.secrets.scrubber().filter(|_| !off("scrub.leaving")) {
+            self.outlets.hide(scrubber);
+            self.log.hide(scrubber);
+        }
     }
 
     /// Takes `bytes` from the output limit.

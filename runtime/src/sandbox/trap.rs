@@ -8,6 +8,7 @@ use super::state::CallState;
 use super::text::escape;
 use crate::capability::{StopKind, Stopped};
 use crate::limits::Budget;
+use crate::mutation::off;
 
 /// Frames of a backtrace that are kept.
 const MAX_FRAMES: usize = 16;
@@ -101,8 +102,9 @@ fn out_of_memory(budget: &Budget) -> (StopKind, String) {
 fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
-        Some(name) => escape(name, MAX_NAME_BYTES),
+        Some(name) => escape(name, if off("guest.name_bytes") { usize::MAX } else { MAX_NAME_BYTES }),
         None => format!("function {}", frame.func_index()),
     };
-    backtrace.frames().iter().take(MAX_FRAMES).map(name).collect()
+    let most = if off("guest.backtrace_frames") { usize::MAX } else { MAX_FRAMES };
+    backtrace.frames().iter().take(most).map(name).collect()
 }

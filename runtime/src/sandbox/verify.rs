@@ -132,6 +132,9 @@ impl Check {
         self.rule(pointer, bytes <= MAX_SCHEMA_BYTES, "schema_too_large", || {
             (format!("the schema has {bytes} bytes"), format!("use at most {MAX_SCHEMA_BYTES}"))
         });
+        self.rule(pointer, !texts_of(schema).any(has_invisible), "invisible_text", || {
+            ("a text of the schema holds zero-width or direction-changing characters".to_owned(), "use visible characters only".to_owned())
+        });
         if bytes <= MAX_SCHEMA_BYTES
             && let Err(error) = jsonschema::draft202012::new(schema)
         {
@@ -300,6 +303,24 @@ fn is_host(host: &str) -> bool {
         }
         Err(_) => false,
     }
+}
+
+/// All texts of a schema, its names included: a model reads them.
+fn texts_of(schema: &Value) -> impl Iterator<Item = &str> {
+    let mut open = vec![schema];
+    let mut texts = Vec::new();
+    while let Some(value) = open.pop() {
+        match value {
+            Value::String(text) => texts.push(text.as_str()),
+            Value::Array(items) => open.extend(items),
+            Value::Object(members) => {
+                texts.extend(members.keys().map(String::as_str));
+                open.extend(members.values());
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    texts.into_iter()
 }
 
 fn has_invisible(text: &str) -> bool {

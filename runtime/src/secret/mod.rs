@@ -1,4 +1,4 @@
-//! Secrets at rest: envelope encryption with AES-256-GCM.
+//! Secrets at rest, in envelope encryption with AES-256-GCM; and out of what leaves.
 //!
 //! Each value is encrypted under a data key of its own, which is random, used once, and stored
 //! wrapped by a master key. Both encryptions are bound to the [`Place`] of the value, so that a
@@ -6,9 +6,12 @@
 //! values only.
 
 mod key;
+mod scrub;
 mod seal;
+mod spelling;
 
 pub use key::{KeyError, Keyring, MasterKey};
+pub(crate) use scrub::{REDACTED, Scrubbed, Scrubber};
 pub use seal::{Cipher, Place, Sealed, SecretError};
 
 #[cfg(test)]

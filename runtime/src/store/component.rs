@@ -23,6 +23,21 @@ pub struct NewVersion {
     pub imports: Vec<String>,
     /// When.
     pub now: Timestamp,
+    /// Most bytes that all versions of the org may have, this one included.
+    pub quota_bytes: u64,
+}
+
+/// Refuses a version that the org has no room for; `stored` are the bytes of its other ones.
+///
+/// # Errors
+/// `Limit`.
+pub(super) fn check_room(stored: u64, size: u64, quota_bytes: u64) -> StoreResult<()> {
+    if stored.saturating_add(size) <= quota_bytes {
+        return Ok(());
+    }
+    Err(StoreError::Limit(format!(
+        "the components of the org have {stored} bytes; with {size} more they have more than the {quota_bytes} allowed"
+    )))
 }
 
 /// Refuses a version whose kind is not that of its component.
@@ -62,7 +77,7 @@ pub struct Activation {
 #[async_trait]
 pub trait ComponentStore: Send + Sync {
     /// Stores a version. The same bytes under the same name are the same version; a new
-    /// version is not active. `Corrupt` if the bytes do not have the digest; `OtherKind` if the name
+    /// version is not active. `Limit` if the org has no room for it; `Corrupt` if the bytes do not have the digest; `OtherKind` if the name
     /// is taken by the other kind of component.
     async fn add_version(&self, org: OrgId, new: NewVersion) -> StoreResult<StoredVersion>;
     /// Reads a component.

@@ -128,6 +128,13 @@ pub trait SessionLog: Send + Sync {
     /// Sessions of which a turn is parked, in order of their ids, after one of them.
     async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>>;
 
+    /// How many sessions of an org have an open turn: one that runs, waits its turn or is parked. Stores
+    /// that can count do so themselves.
+    async fn busy_sessions(&self, org: OrgId) -> StoreResult<u64> {
+        let open = self.sessions_with_open_turns().await?;
+        Ok(open.iter().filter(|(owner, _)| *owner == org).count() as u64)
+    }
+
     /// All sessions of all orgs with an open turn, for recovery at start. The one method that
     /// looks across orgs; not reachable from any request.
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>>;

@@ -44,7 +44,7 @@ pub use log::{Append, Claim, Fence, SessionLog, Submitted, TurnAnswer, TurnEnd};
 pub use message::{LogMessages, MessageBatch, RuntimeMessageStore, SessionMessages, StoredMessage};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use migration::SchemaStatus;
-pub use org::{ApiKey, OrgStore, Scope};
+pub use org::{ApiKey, AuditEntry, OrgStore, Scope};
 pub use provider::{RuntimeProviderStore, Seeded};
 pub use request::{NewRequest, RememberedRequest, RequestStore};
 pub use resource::{RuntimeAgentStore, RuntimeHarnessStore, RuntimeSessionStore};

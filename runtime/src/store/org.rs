@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::StoreResult;
-use crate::id::{KeyId, OrgId};
+use super::{Listing, Page, StoreResult};
+use crate::component::Digest;
+use crate::id::{AuditEntryId, KeyId, OrgId};
 
 /// What a key may do; each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -37,6 +38,27 @@ pub struct ApiKey {
     pub created_at: Timestamp,
 }
 
+/// Something that was done to what an org decides about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Id.
+    pub id: AuditEntryId,
+    /// When.
+    pub at: Timestamp,
+    /// Who: the subject of a caller.
+    pub actor: String,
+    /// What: method and route, as in the OpenAPI document.
+    pub action: String,
+    /// To what: the path of the request.
+    pub target: String,
+    /// HTTP status of the answer.
+    pub status: u16,
+    /// Digest of what was in force before, of a component's version.
+    pub before: Option<Digest>,
+    /// Digest of what is in force since.
+    pub after: Option<Digest>,
+}
+
 /// Orgs and their API keys.
 #[async_trait]
 pub trait OrgStore: Send + Sync {
@@ -56,6 +78,11 @@ pub trait OrgStore: Send + Sync {
     async fn list_keys(&self, org: OrgId) -> StoreResult<Vec<ApiKey>>;
     /// Removes a key; false if absent.
     async fn remove_key(&self, org: OrgId, id: KeyId) -> StoreResult<bool>;
+    /// Adds an entry to the audit log of an org, which has no way to change or remove one. `NotFound`
+    /// if the org does not exist, `Duplicate` if the id is taken.
+    async fn add_audit_entry(&self, org: OrgId, entry: AuditEntry) -> StoreResult<()>;
+    /// Lists the audit log of an org, newest first.
+    async fn list_audit_entries(&self, org: OrgId, page: Page) -> StoreResult<Listing<AuditEntry>>;
     /// A named value of this installation, made with `value` if absent, for example the key
     /// that salts the ids which guests see.
     async fn installation_secret(&self, name: &str, value: SecretString) -> StoreResult<SecretString>;

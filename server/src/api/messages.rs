@@ -9,6 +9,7 @@ use everwit_runtime::event::{Event, EventContext, EventData, NewEvent};
 use everwit_runtime::id::{EventId, MessageId, OrgId, SessionId, TurnId};
 use everwit_runtime::limits::{MAX_EVENTS_PER_PAGE, MAX_MESSAGE_BYTES};
 use everwit_runtime::message::{ContentPart, Controls, Message, Role};
+use everwit_runtime::store::Submitted;
 use everwit_runtime::turn::message_of;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -171,7 +172,10 @@ impl FromParams for MessageParams {
         ("Idempotency-Key" = Option<String>, Header, description = "Name of the request; a repetition within a day has no second effect"),
     ),
     request_body = CreateMessage,
-    responses((status = 201, body = MessageBody)),
+    responses(
+        (status = 201, body = MessageBody),
+        (status = 429, description = "The org has too many turns that have not ended, or begins too many in a minute; `retry_after_seconds` says when to try again"),
+    ),
 )]
 pub(crate) async fn create_message(
     State(app): State<App>,
@@ -181,9 +185,14 @@ pub(crate) async fn create_message(
 ) -> Result<(StatusCode, Replayed<Json<MessageBody>>), Problem> {
     let session = resolve::session(&app, caller.org, &reference).await?.id;
     let controls = body.check(&app, caller.org).await?;
+    // Before the key is remembered, so that a refused request has no effect at all.
+    let reserved = app.quotas.reserve_turn(caller.org, &*app.stores.log, app.moments.now()).await?;
     let claimed = key.claim(&app, caller.org).await?;
     let turn = TurnId::from_uuid(claimed.id);
-    let event = submit(&app, TurnKey { org: caller.org, session, turn }, body, controls).await?;
+    let Submitted { event, created } = submit(&app, TurnKey { org: caller.org, session, turn }, body, controls).await?;
+    if created {
+        reserved.keep();
+    }
     let message = MessageBody::of(&event).ok_or_else(|| Problem::internal("a stored input is not a message"))?;
     Ok((StatusCode::CREATED, Replayed(claimed.repeated, Json(message))))
 }
@@ -276,7 +285,7 @@ fn check_content(checks: &mut Checks, content: &[ContentPart]) {
 
 /// Stores the message, tells the listeners, and has its turn run. Once it is stored, the turn
 /// runs even if this process dies now.
-async fn submit(app: &App, key: TurnKey, request: CreateMessage, controls: Option<Controls>) -> Result<Event, Problem> {
+async fn submit(app: &App, key: TurnKey, request: CreateMessage, controls: Option<Controls>) -> Result<Submitted, Problem> {
     let now = app.moments.now();
     let message = Message {
         id: MessageId::from_uuid(app.moments.uuid()),
@@ -299,7 +308,7 @@ async fn submit(app: &App, key: TurnKey, request: CreateMessage, controls: Optio
     if let Err(error) = app.engine.submit(key).await {
         tracing::warn!(%error, turn = %key.turn, "the turn waits for the next start of the server");
     }
-    Ok(submitted.event)
+    Ok(submitted)
 }
 
 async fn read(app: &App, org: OrgId, session: SessionId, offset: u64, limit: u64) -> Result<(Vec<MessageBody>, u64), Problem> {

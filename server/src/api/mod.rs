@@ -2,6 +2,7 @@
 //! from the same table.
 
 pub(crate) mod agents;
+pub(crate) mod audit;
 pub(crate) mod capabilities;
 pub(crate) mod check;
 pub(crate) mod components;
@@ -55,6 +56,7 @@ use crate::components::Components;
 use crate::error::AppError;
 use crate::lifecycle::Lifecycle;
 use crate::moments::Moments;
+use crate::quota::Quotas;
 use crate::seed::Seeder;
 use custom::CustomRoutes;
 use table::{Module, Table, Without};
@@ -95,6 +97,8 @@ pub(crate) struct AppState {
     pub(crate) streams: sse::Streams,
     /// Uploads at once.
     pub(crate) uploads: Semaphore,
+    /// What each org may use.
+    pub(crate) quotas: Quotas,
 }
 
 /// The complete service: the stock routes of the modules that are on and those of the embedder,
@@ -103,7 +107,12 @@ pub(crate) struct AppState {
 /// # Errors
 /// If two routes are in each other's way.
 pub(crate) fn service(app: App, without: &Without, custom: &CustomRoutes) -> Result<Router, AppError> {
-    let guard = |scope, router: OpenApiRouter<App>| router.route_layer(axum::middleware::from_fn_with_state(scope, middleware::authorize));
+    let audited = |router: OpenApiRouter<App>| router.route_layer(axum::middleware::from_fn_with_state(app.clone(), crate::audit::record));
+    let guard = |scope, router: OpenApiRouter<App>| {
+        // Within the guard, so that the caller is known.
+        let router = if scope == Scope::Admin { audited(router) } else { router };
+        router.route_layer(axum::middleware::from_fn_with_state(scope, middleware::authorize))
+    };
     let (router, mut document) = custom.document(routes(guard, without))?.split_for_parts();
     openapi::spell_wildcards(&mut document);
     let docs = if without.contains(&Module::Docs) { Router::new() } else { docs::routes(&document) };
@@ -215,6 +224,7 @@ fn writing(table: Table<'_>) -> Table<'_> {
 /// credentials are sent.
 fn administration(table: Table<'_>) -> Table<'_> {
     table
+        .routes(routes!(audit::list_audit_entries))
         .routes(routes!(orgs::update_org))
         .routes(routes!(components::upload_component))
         .routes(routes!(components::activate_version))

@@ -53,6 +53,7 @@ fn accepted(admission: &Admission) -> Value {
         "description": admission.description,
         "exchanges": admission.exchanges,
         "warnings": admission.warnings,
+        "checks": admission.checks(),
     })
 }
 
@@ -63,6 +64,7 @@ fn rejected(rejection: &Rejection) -> Value {
         "size": rejection.size,
         "producers": rejection.producers,
         "errors": rejection.findings,
+        "checks": rejection.checks(),
     })
 }
 

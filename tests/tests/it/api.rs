@@ -208,6 +208,13 @@ async fn everything_that_is_wrong_with_a_body_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn a_list_is_no_body() {
+    let server = Server::start().await;
+    let refused = server.api().post("/v1/harnesses/preview", &json!([null, null])).await.expect(422);
+    assert_eq!(refused["errors"][0]["code"], "invalid_value", "{refused}");
+}
+
+#[tokio::test]
 async fn refusals_are_problem_documents() {
     let server = Server::start().await;
     let api = server.api();

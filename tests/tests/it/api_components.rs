@@ -166,6 +166,92 @@ async fn a_rejected_upload_stores_nothing_and_tells_everything() {
     upload(&api, "minimal").await;
 }
 
+/// Name and outcome of each check.
+fn checks(report: &Value) -> Vec<(&str, &str)> {
+    let checks = report["checks"].as_array().expect("a report has checks");
+    checks.iter().map(|result| (result["check"].as_str().unwrap_or_default(), result["outcome"].as_str().unwrap_or_default())).collect()
+}
+
+#[tokio::test]
+async fn a_report_has_every_check_in_order_whatever_becomes_of_the_upload() {
+    let server = Server::start().await;
+    let api = server.api();
+    let order = [
+        "size",
+        "digest",
+        "format",
+        "structure",
+        "contract",
+        "imports",
+        "powers",
+        "describe",
+        "schemas",
+        "names",
+        "text",
+        "compile",
+        "conformance",
+    ];
+    let sheet = api.upload("?dry_run=true", guest("minimal")).await.expect(200);
+    let passed = order.map(|check| (check, if check == "conformance" { "not_applicable" } else { "passed" }));
+    assert_eq!(checks(&sheet["inspection"]), passed);
+    for (wasm, failed, not_run) in [
+        (b"not wasm at all".to_vec(), "format", &order[6..]),
+        (guest("startup"), "describe", &["powers", "schemas", "names", "text", "conformance"][..]),
+        (patched("counter", "Reads a key.", "Reads\u{200b}key."), "text", &["conformance"][..]),
+    ] {
+        let refused = api.upload("?dry_run=true", wasm).await.expect(422);
+        for (check, outcome) in checks(&refused) {
+            let expected = if check == failed {
+                "failed"
+            } else if not_run.contains(&check) {
+                "not_run"
+            } else {
+                "passed"
+            };
+            assert_eq!(outcome, expected, "{check} of {refused}");
+        }
+        let found = refused["checks"].as_array().expect("a list").iter().find(|result| result["check"] == failed);
+        assert!(found.is_some_and(|found| found["findings"][0]["fix"].is_string()), "{refused}");
+    }
+}
+
+/// The same component with another text of the same length in it.
+fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut wasm = guest(name);
+    let places: Vec<usize> = (0..wasm.len() - from.len()).filter(|&at| wasm[at..].starts_with(from.as_bytes())).collect();
+    assert!(!places.is_empty(), "{from:?} is not in the component");
+    for at in places {
+        wasm[at..at + from.len()].copy_from_slice(to.as_bytes());
+    }
+    wasm
+}
+
+#[tokio::test]
+async fn what_models_read_changes_with_consent_only() {
+    let server = Server::start().await;
+    let api = server.api();
+    let first = upload(&api, "counter").await;
+    activate(&api, &first).await;
+    let second = api.upload("", patched("counter", "Reads a key.", "Takes a key.")).await.expect(201);
+    assert_eq!(second["active"], false, "it asks for nothing new, but models read something else");
+    assert_eq!(second["needs_review"], json!(["tools/get/description: models read something else than before"]));
+    let diff = api.get("/v1/components/counter/versions/1/diff/2").await.expect(200);
+    assert_eq!(
+        (&diff["text"][0]["from"], &diff["text"][0]["to"], diff["text"].as_array().map(Vec::len)),
+        (&json!("Reads a key."), &json!("Takes a key."), Some(1)),
+        "{diff}"
+    );
+    let path = second["activate"]["path"].as_str().expect("the answer has the call");
+    let refused = api.post(path, &json!({ "grant": { "kv": ["counter"] } })).await.expect(409);
+    assert_eq!((&refused["code"], &refused["errors"][0]["code"]), (&json!("text_changed"), &json!("text_changed")), "{refused}");
+    assert_eq!(api.get("/v1/components/counter").await.expect(200)["active_version"], 1);
+    assert_eq!(activate(&api, &second).await["active"], true, "the call in the answer says that it is accepted");
+    // What was accepted once needs no consent again.
+    let path = first["activate"]["path"].as_str().expect("the answer has the call");
+    api.post(path, &json!({})).await.expect(200);
+}
+
 #[tokio::test]
 async fn a_dry_run_examines_and_stores_nothing() {
     let server = Server::start().await;

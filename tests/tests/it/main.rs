@@ -1,6 +1,7 @@
 //! End-to-end tests, through public surfaces only.
 
 mod api;
+mod api_audit;
 mod api_auth;
 mod api_components;
 mod api_config_secrets;
@@ -8,6 +9,7 @@ mod api_context;
 mod api_document;
 mod api_files;
 mod api_lifecycle;
+mod api_quotas;
 mod api_secrets;
 mod api_sessions;
 mod api_tool_approvals;
@@ -28,17 +30,20 @@ mod embedding_server;
 mod environment;
 mod in_process;
 mod models;
+mod mutations;
 mod native_drivers;
 mod postgres;
 mod providers;
 mod readme;
 mod sandbox;
 mod sandbox_secrets;
+mod security_page;
 mod seed_page;
 mod seeding;
 mod sse;
 mod stores;
 mod support;
+mod tenants;
 mod tidy;
 mod turns;
 mod vendors;

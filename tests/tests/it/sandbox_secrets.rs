@@ -1,6 +1,8 @@
 //! Secrets of components: the guest holds a placeholder, the host puts the value where the grant
 //! says, and nowhere else.
 
+mod leaks;
+
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -24,6 +26,7 @@ const HOST: &str = "upstream.test:80";
 
 /// The user's accounts: `issues`, if it is connected.
 struct Accounts {
+    token: &'static str,
     connected: bool,
     hosts: Vec<String>,
 }
@@ -32,7 +35,7 @@ struct Accounts {
 impl UserConnectionResolver for Accounts {
     async fn connection(&self, _org: OrgId, _session: SessionId, provider: &str) -> Result<Option<ConnectionCredential>, Error> {
         assert_eq!(provider, "issues");
-        Ok(self.connected.then(|| SecretString::from(PLANTED).into()))
+        Ok(self.connected.then(|| SecretString::from(self.token).into()))
     }
 
     async fn hosts(&self, _org: OrgId, _provider: &str) -> Result<Vec<String>, Error> {
@@ -49,6 +52,12 @@ struct World {
 
 impl World {
     async fn new(connected: bool, hosts: &[&str]) -> Self {
+        let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+        Self::of("sleeper", Accounts { token: PLANTED, connected, hosts }).await
+    }
+
+    /// A guest in it.
+    async fn of(name: &str, accounts: Accounts) -> Self {
         let arrived: Arc<Mutex<Vec<String>>> = Arc::default();
         let inbox = arrived.clone();
         // Repeats what it was sent, as a careless server does.
@@ -69,12 +78,11 @@ impl World {
         });
         let secrets = ["plain-key", "query-key", "unbound-key"].iter().zip(["connection:issues", "connection:issues", "org-secret"]);
         let secrets = secrets.map(|(name, bound)| ((*name).to_owned(), bound.to_owned())).collect();
-        let grant = Grant { http: http.to_vec(), secrets, ..Grant::default() };
+        let grant = Grant { http: http.to_vec(), secrets, kv: vec![name.to_owned()], ..Grant::default() };
         let terms = Terms { version: Some(1), grant, budget: Budget::TOOL_CALL };
-        let capability = sandbox_over(public(pipe)).open(guest("sleeper"), terms).await.expect("admitted");
-        let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
+        let capability = sandbox_over(public(pipe)).open(guest(name), terms).await.expect("admitted");
         let services = tool_services();
-        let backends = services.backends.clone().with_connection_resolver(Arc::new(Accounts { connected, hosts }));
+        let backends = services.backends.clone().with_connection_resolver(Arc::new(accounts));
         let (egress, clock, ids) = (services.egress.clone(), services.clock.clone(), services.ids.clone());
         let call = ToolCallContext { services: Arc::new(ToolServices { backends, egress, clock, ids }), ..call_context() };
         Self { capability, call, arrived }

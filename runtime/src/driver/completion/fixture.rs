@@ -67,7 +67,7 @@ fn chunk(piece: &[u8]) -> Value {
 /// A configuration in the recorded form, without credentials.
 pub(super) fn config_json(config: &DriverConfig) -> Value {
     let metadata = config.metadata.as_ref();
-    let hidden = |is_set: bool| is_set.then_some(crate::driver::REDACTED);
+    let hidden = |is_set: bool| is_set.then_some(crate::secret::REDACTED);
     let members = [
         ("base_url", config.base_url.as_deref().map(|url| config.redact(url).into())),
         ("api_key", hidden(config.api_key.is_some()).map(Value::from)),

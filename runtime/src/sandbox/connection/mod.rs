@@ -23,6 +23,7 @@ use crate::connection::{
     OAuthSettings, ValidationError,
 };
 use crate::error::Error;
+use crate::id::OrgId;
 use crate::limits::Budget;
 
 /// One version of a connection provider component, ready to be used.
@@ -31,6 +32,7 @@ pub struct ComponentConnectionProvider {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     sandbox: Sandbox,
     loaded: Arc<Loaded>,
@@ -43,6 +45,8 @@ struct Inner {
     credentials: Vec<CredentialPlace>,
     /// The host of `origin`, if it was granted.
     hosts: Vec<String>,
+    /// Whose questions it answers.
+    org: OrgId,
 }
 
 impl ComponentConnectionProvider {
@@ -64,8 +68,14 @@ impl ComponentConnectionProvider {
         let host = convert::host_of(&origin);
         let hosts = if terms.grant.http.iter().any(|granted| granted.host == host) { vec![host] } else { Vec::new() };
         let (icon, credentials, budget) = (connection.icon, connection.credentials, terms.budget);
-        let inner = Inner { sandbox, loaded, description, digest, budget, origin, icon, method, credentials, hosts };
+        let org = OrgId::from_uuid(uuid::Uuid::nil());
+        let inner = Inner { sandbox, loaded, description, digest, budget, origin, icon, method, credentials, hosts, org };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The same, whose questions are those of an org and take its turns.
+    pub(super) fn of(self, org: OrgId) -> Self {
+        Self { inner: Arc::new(Inner { org, ..self.inner.as_ref().clone() }) }
     }
 
     /// What it says about itself.

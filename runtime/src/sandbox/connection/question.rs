@@ -9,7 +9,6 @@ use super::Inner;
 use crate::capability::{StopKind, Stopped};
 use crate::component::Grant;
 use crate::connection::{ConnectionCredential, ConnectionValidation, MAX_METADATA_BYTES, MAX_USERNAME_BYTES, ValidationError};
-use crate::driver::without_secrets;
 use crate::egress::EgressRequest;
 use crate::sandbox::bindings::everwit::types::common::Failure;
 use crate::sandbox::bindings::exports::everwit::connection::validation as wit;
@@ -19,6 +18,7 @@ use crate::sandbox::loaded::Exports;
 use crate::sandbox::placeholders::{Place, Placeholders};
 use crate::sandbox::running::{Running, step};
 use crate::sandbox::state::Subject;
+use crate::secret::Scrubber;
 
 /// Name under which a description places the credential itself.
 const TOKEN: &str = "token";
@@ -30,7 +30,7 @@ pub(super) struct Question<'a> {
     guest: wit::Guest,
     placeholders: Placeholders,
     /// What may be in none of the guest's words.
-    secrets: Vec<String>,
+    secrets: Option<Scrubber>,
     given: wit::Credential,
 }
 
@@ -57,10 +57,10 @@ impl<'a> Question<'a> {
         let fields = fields.collect::<Result<Vec<_>, ValidationError>>()?;
         let given = wit::Credential { token, fields, extra: Vec::new() };
         let values = std::iter::once(&credential.token).chain(credential.fields.values());
-        let secrets = values.map(|value| value.expose_secret().to_owned()).collect();
+        let secrets = Scrubber::new(values.map(|value| value.expose_secret()));
         let subject = Arc::new(Subject { component: provider.description.id.clone(), grant: Grant::default(), secrets: Vec::new() });
-        let (services, slots) = (provider.sandbox.services(), provider.sandbox.slots());
-        let started = Running::start(services, slots, &provider.loaded, &subject, &provider.budget).await;
+        let (services, shares) = (provider.sandbox.services(), provider.sandbox.shares());
+        let started = Running::start(services, (shares, provider.org), &provider.loaded, &subject, &provider.budget).await;
         let (mut running, instance) = started.map_err(|why| halted(provider, &why, |text| text.to_owned()))?;
         let guest = validation.load(running.store(), &instance).map_err(|error| fault(provider, &format!("{error:#}")))?;
         Ok(Self { provider, running, guest, placeholders, secrets, given })
@@ -138,7 +138,8 @@ impl<'a> Question<'a> {
     }
 
     fn scrub(&self, text: &str) -> String {
-        self.placeholders.scrub(&without_secrets(text, &self.secrets))
+        let text = self.secrets.as_ref().map_or_else(|| text.to_owned(), |secrets| secrets.scrub_line(text));
+        self.placeholders.scrub(&text)
     }
 }
 

@@ -42,7 +42,7 @@ impl ComponentConnectionProviders {
             wasm.ok_or_else(|| Error::Internal(format!("the bytes of {digest} are not stored")))
         };
         let terms = Terms { version: Some(version.version), grant: version.grant, budget: version.budget };
-        Ok(Some(Arc::new(self.sandbox.connection_provider(digest, version.description, terms, wasm).await?)))
+        Ok(Some(Arc::new(self.sandbox.connection_provider(digest, version.description, terms, wasm).await?.of(org))))
     }
 }
 

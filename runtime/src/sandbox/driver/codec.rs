@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::check::EventCheck;
 use super::credentials::fault;
 use super::session::Session;
+use super::spoken::Spoken;
 use super::{Inner, convert};
 use crate::capability::Stopped;
 use crate::component::Receipt;
@@ -21,11 +22,12 @@ pub(super) struct ComponentCodec {
     session: Session,
     guest: wit::Guest,
     check: EventCheck,
+    spoken: Option<Spoken>,
 }
 
 impl ComponentCodec {
     pub(super) fn new(driver: Arc<Inner>, running: Running, guest: wit::Guest) -> Self {
-        Self { session: Session::new(driver, running), guest, check: EventCheck::default() }
+        Self { session: Session::new(driver, running), guest, check: EventCheck::default(), spoken: None }
     }
 
     fn events(&mut self, result: Result<Result<Vec<Event>, Failure>, Stopped>) -> Result<Vec<ChatEvent>, DriverError> {
@@ -36,7 +38,10 @@ impl ComponentCodec {
         for event in events {
             bytes += convert::event_bytes(&event);
             match self.check.admit(event) {
-                Ok(Some(event)) => checked.push(event),
+                Ok(Some(event)) => match &mut self.spoken {
+                    Some(spoken) => spoken.take(event, &mut checked),
+                    None => checked.push(event),
+                },
                 Ok(None) => {}
                 Err(problem) => return Err(fault(self.session.scrub(&problem))),
             }
@@ -50,6 +55,7 @@ impl ComponentCodec {
 impl Codec for ComponentCodec {
     async fn begin(&mut self, config: &DriverConfig, request: &ChatRequest) -> Result<CodecRequest, DriverError> {
         let config = self.session.configure(config)?;
+        self.spoken = self.session.spoken();
         let request = convert::request(request, &self.session.driver.id);
         let guest = &self.guest;
         let result = step!(self.session.running, convert::request_bytes(&request), |store| guest.call_begin(store, &config, &request));
@@ -79,7 +85,9 @@ impl Codec for ComponentCodec {
     async fn on_end(&mut self) -> Result<Vec<ChatEvent>, DriverError> {
         let guest = &self.guest;
         let result = step!(self.session.running, 0, |store| guest.call_on_end(store));
-        self.events(result)
+        let mut events = self.events(result)?;
+        self.spoken.iter_mut().for_each(|spoken| spoken.finish(&mut events));
+        Ok(events)
     }
 
     fn receipt(&self) -> Option<Receipt> {

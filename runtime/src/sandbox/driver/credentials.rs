@@ -1,6 +1,8 @@
 //! What a driver gets of its provider's credentials: placeholders for those whose place its
 //! description names, and the values of the others.
 
+use std::sync::Arc;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
@@ -8,11 +10,14 @@ use crate::component::{CREDENTIALS, CredentialPlace, DriverDescription};
 use crate::driver::{CodecRequest, DriverConfig, DriverError, DriverErrorKind};
 use crate::sandbox::bindings::everwit::driver::config as wit;
 use crate::sandbox::placeholders::{Place, Placeholders};
+use crate::secret::Scrubber;
 
 /// The credentials of one completion.
 pub(super) struct Credentials {
     placeholders: Placeholders,
     config: DriverConfig,
+    /// Finds everything of the configuration that is nobody's business.
+    scrubber: Option<Scrubber>,
     base_url: String,
 }
 
@@ -47,7 +52,7 @@ impl Credentials {
         let extra = config.metadata.as_ref().map(|metadata| metadata.extra.as_ref().map(ToString::to_string));
         let metadata = extra.map(|extra| wit::Metadata { refresh_token, account_id, extra });
         let given = wit::DriverConfig { api_key, base_url: Some(base_url.clone()), metadata, extra: Vec::new() };
-        Ok((Self { placeholders, config: config.clone(), base_url }, given))
+        Ok((Self { placeholders, config: config.clone(), scrubber: config.scrubber(), base_url }, given))
     }
 
     /// Checks where a guest's request goes, and puts the credentials into it.
@@ -60,9 +65,17 @@ impl Credentials {
         self.placeholders.complete(&base, request).map_err(fault)
     }
 
+    /// Finds the keys in what a model is made to say. Names and settings beside them are ordinary words
+    /// there.
+    pub(super) fn keys(&self) -> Option<Arc<Scrubber>> {
+        let keys: Vec<SecretString> = ["api-key", "refresh-token"].iter().filter_map(|name| value_of(&self.config, name)).collect();
+        Scrubber::new(keys.iter().map(|key| key.expose_secret())).map(Arc::new)
+    }
+
     /// A text of the guest without credentials and placeholders.
     pub(super) fn scrub(&self, text: &str) -> String {
-        self.placeholders.scrub(&self.config.redact(text))
+        let text = self.scrubber.as_ref().map_or_else(|| text.to_owned(), |scrubber| scrubber.scrub_line(text));
+        self.placeholders.scrub(&text)
     }
 }
 

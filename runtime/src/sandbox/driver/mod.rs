@@ -13,6 +13,7 @@ mod credentials;
 mod extras;
 mod session;
 mod source;
+mod spoken;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ use crate::capability::{StopKind, Stopped};
 use crate::component::{ComponentDescription, Digest, DriverDescription, Grant, Receipt};
 use crate::driver::{Codec, Discovery, DriverError, DriverErrorKind, DriverId, Protocol, TokenExchange};
 use crate::error::Error;
+use crate::id::OrgId;
 use crate::limits::Budget;
 
 /// One version of a driver component, ready to be used.
@@ -42,6 +44,7 @@ pub struct ComponentDriver {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     sandbox: Sandbox,
     services: Arc<Services>,
@@ -52,6 +55,8 @@ struct Inner {
     digest: Digest,
     subject: Arc<Subject>,
     budget: Budget,
+    /// For whom its completions run.
+    org: OrgId,
 }
 
 impl ComponentDriver {
@@ -71,15 +76,18 @@ impl ComponentDriver {
         let subject = Arc::new(Subject { component: description.id.clone(), grant: Grant::default(), secrets: Vec::new() });
         let Terms { version, budget, .. } = terms;
         let services = sandbox.services().clone();
-        Ok(Self { inner: Arc::new(Inner { sandbox, services, loaded, id, description, version, digest, subject, budget }) })
+        let org = OrgId::from_uuid(uuid::Uuid::nil());
+        Ok(Self { inner: Arc::new(Inner { sandbox, services, loaded, id, description, version, digest, subject, budget, org }) })
     }
 
     /// The same with other surroundings and limits.
     fn with(&self, services: Arc<Services>, budget: Budget) -> Self {
-        let Inner { sandbox, loaded, id, description, version, digest, subject, .. } = self.inner.as_ref();
-        let (sandbox, loaded, subject) = (sandbox.clone(), loaded.clone(), subject.clone());
-        let (id, description, version, digest) = (id.clone(), description.clone(), *version, *digest);
-        Self { inner: Arc::new(Inner { sandbox, services, loaded, id, description, version, digest, subject, budget }) }
+        Self { inner: Arc::new(Inner { services, budget, ..self.inner.as_ref().clone() }) }
+    }
+
+    /// The same, whose completions are those of an org and take its turns.
+    pub(super) fn of(self, org: OrgId) -> Self {
+        Self { inner: Arc::new(Inner { org, ..self.inner.as_ref().clone() }) }
     }
 
     /// What it says about itself.
@@ -111,8 +119,8 @@ impl Inner {
     }
 
     async fn start(&self) -> Result<(Running, wasmtime::component::Instance), DriverError> {
-        let slots = self.sandbox.slots();
-        Running::start(&self.services, slots, &self.loaded, &self.subject, &self.budget).await.map_err(|why| halted(&why))
+        let shares = (self.sandbox.shares(), self.org);
+        Running::start(&self.services, shares, &self.loaded, &self.subject, &self.budget).await.map_err(|why| halted(&why))
     }
 
     fn receipt(&self, running: &Running) -> Receipt {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::credentials::{Credentials, fault};
+use super::spoken::Spoken;
 use super::{Inner, convert, halted};
 use crate::capability::Stopped;
 use crate::driver::{CodecRequest, DriverConfig, DriverError};
@@ -27,6 +28,11 @@ impl Session {
         let (credentials, config) = Credentials::new(self.driver.driver()?, config)?;
         self.credentials = Some(credentials);
         Ok(config)
+    }
+
+    /// What takes keys out of what it says; none if it was given none.
+    pub(super) fn spoken(&self) -> Option<Spoken> {
+        self.credentials.as_ref().and_then(Credentials::keys).map(Spoken::new)
     }
 
     /// A text of the guest without credentials.

@@ -47,7 +47,7 @@ impl ComponentDrivers {
             wasm.ok_or_else(|| Error::Internal(format!("the bytes of {digest} are not stored")))
         };
         let terms = Terms { version: Some(version), grant, budget };
-        Ok(self.sandbox.driver(digest, description, terms, wasm).await?.found())
+        Ok(self.sandbox.driver(digest, description, terms, wasm).await?.of(org).found())
     }
 }
 

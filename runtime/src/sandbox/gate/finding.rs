@@ -16,6 +16,7 @@ const MAX_QUOTED_CHARS: usize = 120;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = ComponentFinding))]
 pub struct Finding {
     /// Stable code, snake_case.
     pub code: String,

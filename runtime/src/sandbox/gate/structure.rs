@@ -13,6 +13,7 @@ use wasmparser::{
 use super::finding::Findings;
 use super::module::ModuleShape;
 use super::rule::{self, Total};
+use crate::mutation::off;
 
 /// What one instantiation of a component or core module adds; all of it saturates.
 #[derive(Debug, Clone, Copy, Default)]
@@ -196,11 +197,11 @@ impl Structure {
                 findings.add(rule.code, None, format!("more than {} {}", rule.most, rule.what), rule.fix);
             }
         }
-        if self.higher_order {
+        if self.higher_order && !off("gate.shapes") {
             let detail = "a component or core module is passed as a value (imported, exported or taken from an instance)";
             findings.add("higher_order_component", None, detail.to_owned(), "nest what is to be instantiated instead of passing it");
         }
-        if self.start {
+        if self.start && !off("gate.shapes") {
             let detail = "a component start function; work at load is not allowed";
             findings.add("component_start", None, detail.to_owned(), "do the work in `describe` or `call`");
         }

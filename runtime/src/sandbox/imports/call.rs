@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::mutation::off;
 use crate::sandbox::bindings::everwit::host::call::{self, Part, Stop};
 use crate::sandbox::convert;
 use crate::sandbox::state::{CallState, RunningCall};
@@ -42,7 +43,8 @@ impl call::Host for CallState {
 
     async fn progress(&mut self, done: u64, total: Option<u64>, note: Option<String>) -> wasmtime::Result<Result<(), Stop>> {
         self.enter(note.as_ref().map_or(0, String::len)).await?;
-        let note = escape(note.as_deref().unwrap_or(""), MAX_NOTE_BYTES);
+        let note = self.outlets.notes.text_line(note.as_deref().unwrap_or(""));
+        let note = escape(&note, if off("guest.note_bytes") { usize::MAX } else { MAX_NOTE_BYTES });
         self.call.sink.progress(done, total, &note);
         let stop = self.call.stop();
         self.leave(0)?;
@@ -53,9 +55,11 @@ impl call::Host for CallState {
         let bytes = parts.iter().map(convert::part_bytes).sum();
         self.enter(bytes).await?;
         self.take_output(bytes)?;
-        let parts = convert::parts(parts)?;
-        self.call.sink.emit(&parts);
-        self.call.emitted.extend(parts);
+        let parts = self.outlets.emitted(convert::parts(parts)?);
+        if !parts.is_empty() {
+            self.call.sink.emit(&parts);
+            self.call.emitted.extend(parts);
+        }
         let stop = self.call.stop();
         self.leave(0)?;
         Ok(stop.map_or(Ok(()), Err))

@@ -1,13 +1,19 @@
-//! `everwit:http/client`: requests through the egress gateway, bodies piece by piece.
+//! `everwit:http/client`: requests through the egress gateway, bodies piece by piece. A server that
+//! repeats a secret that it was sent does not tell it to the guest.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use wasmtime::component::Resource;
 
 use crate::egress::{EgressError, EgressQuota, EgressRequest, EgressResponse, SseEvent};
+use crate::mutation::off;
+use crate::sandbox::accounts::SecretAccess;
 use crate::sandbox::bindings::everwit::http::client::{self, Fault, Head, Request, Sse};
 use crate::sandbox::bindings::everwit::http::types;
 use crate::sandbox::state::CallState;
+use crate::secret::{Scrubbed, Scrubber};
 
 /// Most bytes of one read.
 const MAX_READ_BYTES: u32 = 1 << 20;
@@ -17,7 +23,46 @@ const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
 
 /// A response that a guest holds.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub type Response = EgressResponse;
+pub struct Response {
+    response: EgressResponse,
+    body: Scrubbed,
+    /// What has been read of the body and not been handed on.
+    ready: Bytes,
+}
+
+impl Response {
+    async fn read(&mut self, max: usize, secrets: Option<&Arc<Scrubber>>) -> Result<Option<Bytes>, EgressError> {
+        if let Some(scrubber) = secrets {
+            self.body.hide(scrubber);
+        }
+        while self.ready.is_empty() {
+            match self.response.chunk(max).await? {
+                Some(piece) => self.ready = self.body.piece(&piece).into(),
+                None => {
+                    self.ready = self.body.finish().into();
+                    break;
+                }
+            }
+        }
+        let size = self.ready.len().min(max);
+        Ok((size > 0).then(|| self.ready.split_to(size)))
+    }
+
+    async fn read_sse(&mut self, secrets: Option<&Arc<Scrubber>>) -> Result<Option<Sse>, EgressError> {
+        let event = self.response.next_event().await?;
+        let scrub = |text: String| secrets.map_or(text.clone(), |scrubber| scrubber.scrub(&text));
+        Ok(event.map(|SseEvent { event, data, id }| Sse { event: scrub(event), data: scrub(data), id: scrub(id) }))
+    }
+
+    fn head(&self, secrets: Option<&Arc<Scrubber>>) -> Head {
+        let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            (name.as_str().to_owned(), secrets.map_or_else(|| value.to_string(), |scrubber| scrubber.scrub(&value)))
+        };
+        let headers = self.response.headers().iter().map(field).collect();
+        Head { status: self.response.status(), headers, retry_after_ms: self.response.retry_after_ms() }
+    }
+}
 
 /// How much of the network is left to one call.
 #[derive(Default)]
@@ -33,6 +78,11 @@ impl HttpAccess {
     }
 }
 
+/// What a response must not tell the guest.
+fn told_secrets(secrets: &SecretAccess) -> Option<&Arc<Scrubber>> {
+    secrets.scrubber().filter(|_| !off("scrub.responses"))
+}
+
 fn fault(error: EgressError) -> Fault {
     Fault {
         kind: error.kind.as_str().to_owned(),
@@ -40,18 +90,6 @@ fn fault(error: EgressError) -> Fault {
         request_sent: error.request_sent,
         retry_after_ms: error.retry_after_ms,
     }
-}
-
-fn head_of(response: &EgressResponse) -> Head {
-    let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    };
-    let headers = response.headers().iter().map(field).collect();
-    Head { status: response.status(), headers, retry_after_ms: response.retry_after_ms() }
-}
-
-fn frame(event: SseEvent) -> Sse {
-    Sse { event: event.event, data: event.data, id: event.id }
 }
 
 fn fields_bytes(fields: &[(String, String)]) -> usize {
@@ -63,7 +101,7 @@ impl types::Host for CallState {}
 impl client::HostResponse for CallState {
     async fn head(&mut self, response: Resource<Response>) -> wasmtime::Result<Head> {
         self.enter(0).await?;
-        let head = head_of(self.table.get(&response)?);
+        let head = self.table.get(&response)?.head(told_secrets(&self.secrets));
         self.leave(fields_bytes(&head.headers))?;
         Ok(head)
     }
@@ -72,7 +110,7 @@ impl client::HostResponse for CallState {
         self.enter(0).await?;
         let most = usize::try_from(self.budget.host_call_bytes).unwrap_or(usize::MAX);
         let max = (max.clamp(1, MAX_READ_BYTES) as usize).min(most);
-        let piece = self.table.get_mut(&response)?.chunk(max).await;
+        let piece = self.table.get_mut(&response)?.read(max, told_secrets(&self.secrets)).await;
         let piece = piece.map(|piece| piece.map(|bytes| bytes.to_vec())).map_err(fault);
         self.leave(piece.as_ref().map_or(0, |piece| piece.as_ref().map_or(0, Vec::len)))?;
         Ok(piece)
@@ -80,8 +118,7 @@ impl client::HostResponse for CallState {
 
     async fn read_sse(&mut self, response: Resource<Response>) -> wasmtime::Result<Result<Option<Sse>, Fault>> {
         self.enter(0).await?;
-        let event = self.table.get_mut(&response)?.next_event().await;
-        let event = event.map(|event| event.map(frame)).map_err(fault);
+        let event = self.table.get_mut(&response)?.read_sse(told_secrets(&self.secrets)).await.map_err(fault);
         self.leave(event.as_ref().map_or(0, |event| event.as_ref().map_or(0, |event| event.data.len())))?;
         Ok(event)
     }
@@ -116,7 +153,7 @@ impl client::Host for CallState {
             Err(error) => Err(error),
         };
         let sent = match sent {
-            Ok(response) => Ok(self.table.push(response)?),
+            Ok(response) => Ok(self.table.push(Response { response, body: Scrubbed::default(), ready: Bytes::new() })?),
             Err(error) => Err(fault(error)),
         };
         self.leave(0)?;

@@ -1,18 +1,19 @@
 //! `everwit:host/log`: the component's log, kept with the call's outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::capability::LogLine;
+use crate::mutation::off;
 use crate::sandbox::bindings::everwit::host::log;
 use crate::sandbox::state::CallState;
 use crate::sandbox::text::escape;
+use crate::secret::{Scrubbed, Scrubber};
 
 /// Bytes of a panic message that are kept.
 const MAX_PANIC_BYTES: usize = 4 << 10;
 
 /// The lines of one call, within its log budget. Shared with the call's standard output.
-#[derive(Debug)]
 pub(in crate::sandbox) struct LogCapture {
     lines: Mutex<Lines>,
     limit: usize,
@@ -20,9 +21,11 @@ pub(in crate::sandbox) struct LogCapture {
     written: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Lines {
     kept: Vec<LogLine>,
+    /// Takes the values of secrets out of them.
+    scrubbed: Scrubbed,
     bytes: usize,
     dropped_lines: u64,
     dropped_bytes: u64,
@@ -36,9 +39,18 @@ impl LogCapture {
         Self { lines: Mutex::default(), limit: usize::try_from(limit).unwrap_or(usize::MAX), written: AtomicU64::new(0) }
     }
 
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks for these secrets from now on.
+    pub(in crate::sandbox) fn hide(&self, scrubber: &Arc<Scrubber>) {
+        self.lines().scrubbed.hide(scrubber);
+    }
+
     /// Keeps a line, or counts it as dropped.
     pub(in crate::sandbox) fn push(&self, level: &str, message: &str) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines();
         let cost = message.len() + LINE_OVERHEAD_BYTES;
         if lines.bytes + cost > self.limit {
             lines.dropped_lines += 1;
@@ -46,7 +58,8 @@ impl LogCapture {
             return;
         }
         lines.bytes += cost;
-        lines.kept.push(LogLine { level: level.to_owned(), message: escape(message, self.limit) });
+        let message = escape(&lines.scrubbed.text_line(message), self.limit);
+        lines.kept.push(LogLine { level: level.to_owned(), message });
     }
 
     pub(in crate::sandbox) fn add_written(&self, bytes: u64) {
@@ -59,8 +72,9 @@ impl LogCapture {
 
     /// The lines, and one more that says how much was dropped.
     pub(in crate::sandbox) fn take(&self) -> Vec<LogLine> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = std::mem::take(&mut *lines);
+        let mut lines = self.lines();
+        let scrubbed = std::mem::take(&mut lines.scrubbed);
+        let lines = std::mem::replace(&mut *lines, Lines { scrubbed, ..Lines::default() });
         let mut kept = lines.kept;
         if lines.dropped_lines > 0 {
             let message = format!(
@@ -87,7 +101,7 @@ impl log::Host for CallState {
 
     async fn panicked(&mut self, message: String) -> wasmtime::Result<()> {
         self.enter(message.len()).await?;
-        self.panic = Some(escape(&message, MAX_PANIC_BYTES));
+        self.panic = Some(escape(&message, if off("guest.panic_bytes") { usize::MAX } else { MAX_PANIC_BYTES }));
         self.leave(0)
     }
 }

@@ -44,6 +44,7 @@ impl store::Host for CallState {
             Ok(handle) => Ok(self.table.push(Secret(handle))?),
             Err(text) => Err(store::Absent::Unavailable(text)),
         };
+        self.hide_secrets();
         self.leave(0)?;
         Ok(opened)
     }

@@ -68,6 +68,19 @@ pub(super) async fn the_same_bytes_are_the_same_version(case: &Case) {
     assert_eq!(stored.component.updated_at, time(20));
 }
 
+pub(super) async fn an_org_stores_so_many_bytes(case: &Case) {
+    let store = &case.stores.component_store;
+    let with = |name: &str, wasm: &str| NewVersion { quota_bytes: 10, ..case.upload(name, wasm.as_bytes()) };
+    ok(store.add_version(case.org, with("lens", "12345")).await);
+    ok(store.add_version(case.org, with("other", "12345")).await);
+    assert_refused!(store.add_version(case.org, with("third", "1")).await, StoreError::Limit(_));
+    assert_none(store.find_component(case.org, "third").await);
+    assert_refused!(store.add_version(case.org, with("lens", "x")).await, StoreError::Limit(_));
+    let again = ok(store.add_version(case.org, with("lens", "12345")).await);
+    assert!(!again.created, "what is stored already takes no more room");
+    ok(store.add_version(case.other, with("third", "1")).await);
+}
+
 pub(super) async fn version_numbers_grow_by_one(case: &Case) {
     let first = upload(case, "lens", "0").await;
     upload(case, "other", "0").await;

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use super::case::{Case, FIRST_PAGE, ok, time};
 use super::connections::{authorization, connection, putting, secret};
 use super::files::path;
-use super::orgs::api_key;
+use super::orgs::{api_key, audit_entry};
 use super::requests::request;
 use super::setup::seed;
 use crate::agent::Agent;
@@ -19,7 +19,9 @@ use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
 use crate::provider::{Model, Provider};
 use crate::session::Session;
-use crate::store::{Activation, ApiKey, Append, Fence, KvScope, MessageBatch, NewRequest, NewVersion, Scope, Seed, SeedKind, TurnAnswer};
+use crate::store::{
+    Activation, ApiKey, Append, AuditEntry, Fence, KvScope, MessageBatch, NewRequest, NewVersion, Scope, Seed, SeedKind, TurnAnswer,
+};
 
 /// Methods that read what belongs to an org.
 #[rustfmt::skip]
@@ -28,7 +30,7 @@ pub const READING_METHODS: &[&str] = &[
     "open_turns", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
     "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "is_used", "chat_session", "load_messages",
     "get_provider", "find_provider", "list_providers", "get_model", "list_models", "default_model",
-    "waiting_sessions", "get_connection", "list_connections", "get_session_secret", "list_session_secrets",
+    "waiting_sessions", "busy_sessions", "list_audit_entries", "get_connection", "list_connections", "get_session_secret", "list_session_secrets",
 ];
 
 /// Methods that change or remove what belongs to an org.
@@ -43,7 +45,7 @@ pub const CHANGING_METHODS: &[&str] = &[
 /// Methods that add to an org.
 #[rustfmt::skip]
 pub const ADDING_METHODS: &[&str] = &[
-    "add_harness", "add_agent", "add_session", "add_version", "put", "add_key", "remember_request", "write_file", "create_directory",
+    "add_harness", "add_agent", "add_session", "add_version", "put", "add_key", "add_audit_entry", "remember_request", "write_file", "create_directory",
     "seed_initial_file", "put_seed", "replace_chat_session",
     "add_provider", "add_model", "seed_provider", "seed_model",
     "put_connection", "add_authorization", "change_session_secrets",
@@ -64,6 +66,7 @@ struct Belongings {
     upload: NewVersion,
     digest: Digest,
     key: ApiKey,
+    audit: AuditEntry,
     request: NewRequest,
     seed: Seed,
     provider: Provider,
@@ -111,6 +114,7 @@ impl Belongings {
             digest: upload.digest,
             upload,
             key: api_key(case, org, Scope::Read),
+            audit: audit_entry(case, "somebody"),
             request: request(case, "key", 0),
             seed: seed(case, "base"),
         };
@@ -126,6 +130,7 @@ impl Belongings {
             ok(stores.file_store.write_file(org, own.session.id, &path(at), FileWrite::new("text", time(1))).await);
         }
         ok(stores.org_store.add_key(own.key.clone()).await);
+        ok(stores.org_store.add_audit_entry(org, own.audit.clone()).await);
         ok(stores.request_store.remember_request(org, own.request.clone()).await);
         ok(stores.setup_store.put_seed(org, own.seed.clone()).await);
         ok(stores.setup_store.replace_chat_session(org, SUBJECT, None, own.session.id).await);
@@ -186,6 +191,8 @@ impl Belongings {
             outcome("list_models", stores.provider_store.list_models(org, Some(self.provider.id), FIRST_PAGE).await),
             outcome("default_model", stores.provider_store.default_model(org).await),
             outcome("waiting_sessions", stores.log.waiting_sessions(org, None, 100).await),
+            outcome("busy_sessions", stores.log.busy_sessions(org).await),
+            outcome("list_audit_entries", stores.org_store.list_audit_entries(org, FIRST_PAGE).await),
             outcome("get_connection", stores.connection_store.get_connection(org, SUBJECT, "issues").await),
             outcome("list_connections", stores.connection_store.list_connections(org, SUBJECT).await),
             outcome("get_session_secret", stores.connection_store.get_session_secret(org, session, "A").await),
@@ -260,6 +267,7 @@ impl Belongings {
             outcome("add_version", stores.component_store.add_version(org, self.upload.clone()).await),
             outcome("put", stores.kv.put(&self.scope(org), "key", b"value".to_vec(), Some(0)).await),
             outcome("add_key", stores.org_store.add_key(key).await),
+            outcome("add_audit_entry", stores.org_store.add_audit_entry(org, self.audit.clone()).await),
             outcome("remember_request", stores.request_store.remember_request(org, self.request.clone()).await),
             outcome("write_file", stores.file_store.write_file(org, self.session.id, &path("/a/b"), write).await),
             outcome("create_directory", stores.file_store.create_directory(org, self.session.id, &path("/a"), time(30)).await),

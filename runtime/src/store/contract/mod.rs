@@ -197,6 +197,7 @@ macro_rules! __store_contract_cases {
             components {
                 reads_back_a_first_version
                 the_same_bytes_are_the_same_version
+                an_org_stores_so_many_bytes
                 version_numbers_grow_by_one
                 the_same_bytes_may_have_two_names
                 a_name_belongs_to_one_kind
@@ -246,6 +247,7 @@ macro_rules! __store_contract_cases {
                 a_taken_name_or_id_is_a_duplicate
                 keys_are_found_by_their_hash
                 keys_are_listed_in_order_of_creation
+                what_was_done_is_listed_newest_first
                 a_removed_key_is_gone
                 a_taken_key_is_a_duplicate
                 a_key_needs_its_org

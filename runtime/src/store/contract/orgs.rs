@@ -2,9 +2,10 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::case::{Case, assert_none, assert_refused, assert_same, ok, some, time};
-use crate::id::{KeyId, OrgId};
-use crate::store::{ApiKey, Scope, StoreError};
+use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, ok, some, time};
+use crate::component::Digest;
+use crate::id::{AuditEntryId, KeyId, OrgId};
+use crate::store::{ApiKey, AuditEntry, Page, Scope, StoreError};
 
 /// A key with a secret of its own: its id, hashed badly.
 pub(super) fn api_key(case: &Case, org: OrgId, scope: Scope) -> ApiKey {
@@ -51,6 +52,38 @@ pub(super) async fn keys_are_listed_in_order_of_creation(case: &Case) {
     }
     ok(case.stores.org_store.add_key(api_key(case, case.other, Scope::Read)).await);
     assert_same(&ok(case.stores.org_store.list_keys(case.org).await), &keys);
+}
+
+/// An entry of an audit log.
+pub(super) fn audit_entry(case: &Case, actor: &str) -> AuditEntry {
+    AuditEntry {
+        id: case.id(AuditEntryId::from_uuid),
+        at: time(5),
+        actor: actor.to_owned(),
+        action: "POST /v1/components/{component}/rollback".to_owned(),
+        target: "/v1/components/Größe/rollback".to_owned(),
+        status: 200,
+        before: Some(Digest::of(b"before")),
+        after: None,
+    }
+}
+
+pub(super) async fn what_was_done_is_listed_newest_first(case: &Case) {
+    let store = &case.stores.org_store;
+    let entries = ["first", "second", "third"].map(|actor| audit_entry(case, actor));
+    for entry in &entries {
+        ok(store.add_audit_entry(case.org, entry.clone()).await);
+    }
+    let [first, second, third] = entries;
+    let part = ok(store.list_audit_entries(case.org, Page { offset: 1, limit: 1 }).await);
+    assert_eq!((part.items, part.total), (vec![second.clone()], 3));
+    let again = store.add_audit_entry(case.org, first.clone()).await;
+    assert_refused!(again, StoreError::Duplicate { what: "audit entry", .. });
+    let whole = ok(store.list_audit_entries(case.org, FIRST_PAGE).await);
+    assert_eq!((whole.items, whole.total), (vec![third, second, first], 3));
+    assert_eq!(ok(store.list_audit_entries(case.other, FIRST_PAGE).await).total, 0);
+    let nowhere = store.add_audit_entry(case.id(OrgId::from_uuid), audit_entry(case, "nobody")).await;
+    assert_refused!(nowhere, StoreError::NotFound { what: "org", .. });
 }
 
 pub(super) async fn a_removed_key_is_gone(case: &Case) {

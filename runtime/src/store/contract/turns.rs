@@ -201,6 +201,8 @@ pub(super) async fn recovery_finds_sessions_with_open_turns(case: &Case) {
     let turn = case.id(TurnId::from_uuid);
     ok(case.stores.log.submit_turn(case.other, elsewhere, turn, case.input(turn, "one")).await);
 
+    assert_eq!(ok(case.stores.log.busy_sessions(case.org).await), 2, "one with two turns, and one that runs");
+    assert_eq!(ok(case.stores.log.busy_sessions(case.other).await), 1);
     let found = ok(case.stores.log.sessions_with_open_turns().await);
     for expected in [(case.org, waiting), (case.org, running), (case.other, elsewhere)] {
         assert_eq!(found.iter().filter(|&&found| found == expected).count(), 1, "{expected:?}");

@@ -8,7 +8,7 @@ use super::table::Table;
 use crate::component::{Component, ComponentVersion, Digest, Grant};
 use crate::id::{ComponentId, OrgId};
 use crate::limits::Budget;
-use crate::store::component::check_kind;
+use crate::store::component::{check_kind, check_room};
 use crate::store::rules::{check_digest, page_limit, whole_micros};
 use crate::store::{Activation, ComponentStore, Listing, NewVersion, Page, StoreError, StoreResult, StoredVersion};
 
@@ -60,6 +60,16 @@ impl Components {
         self.table.iter().map(|row| &row.component).find(|component| component.name == name)
     }
 
+    /// Whether these bytes are stored under this name.
+    fn has(&self, new: &NewVersion) -> bool {
+        let mut named = self.table.iter().filter(|row| row.component.name == new.description.id);
+        named.any(|row| row.versions.iter().any(|version| version.digest == new.digest))
+    }
+
+    fn bytes(&self) -> u64 {
+        self.table.iter().flat_map(|row| &row.versions).map(|version| version.size).sum()
+    }
+
     fn row_mut(&mut self, id: ComponentId) -> StoreResult<&mut ComponentRow> {
         self.table.get_mut(id).ok_or_else(|| StoreError::NotFound { what: "component", id: id.to_string() })
     }
@@ -97,6 +107,10 @@ impl ComponentStore for MemoryStore {
         check_digest(&new.wasm, new.digest)?;
         let mut state = self.lock();
         let state = &mut *state;
+        let components = &mut state.tenants.entry(org).or_default().components;
+        if !components.has(&new) {
+            check_room(components.bytes(), new.wasm.len() as u64, new.quota_bytes)?;
+        }
         let row = state.tenants.entry(org).or_default().components.row_for(&new)?;
         let digest = new.digest;
         let wasm = std::mem::take(&mut new.wasm);

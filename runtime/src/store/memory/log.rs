@@ -121,6 +121,10 @@ impl SessionLog for MemoryStore {
         }))
     }
 
+    async fn busy_sessions(&self, org: OrgId) -> StoreResult<u64> {
+        Ok(self.read(org, |tenant| tenant.sessions.table.iter().filter(|row| !row.open.is_empty()).count() as u64))
+    }
+
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {
         let state = self.lock();
         let rows = state.tenants.iter().flat_map(|(&org, tenant)| tenant.sessions.table.iter().map(move |row| (org, row)));

@@ -8,8 +8,8 @@ use secrecy::SecretString;
 
 use super::MemoryStore;
 use crate::id::{KeyId, OrgId};
-use crate::store::rules::{DEFAULT_ORG_NAME, whole_micros};
-use crate::store::{ApiKey, Org, OrgStore, StoreError, StoreResult};
+use crate::store::rules::{DEFAULT_ORG_NAME, page_limit, whole_micros};
+use crate::store::{ApiKey, AuditEntry, Listing, Org, OrgStore, Page, StoreError, StoreResult};
 
 /// What belongs to the installation rather than to one org.
 #[derive(Default)]
@@ -19,6 +19,8 @@ pub(super) struct Orgs {
     /// In order of creation.
     keys: Vec<ApiKey>,
     secrets: HashMap<String, SecretString>,
+    /// In the order in which they were added.
+    audit: Vec<(OrgId, AuditEntry)>,
 }
 
 impl Orgs {
@@ -108,6 +110,23 @@ impl OrgStore for MemoryStore {
         let before = keys.len();
         keys.retain(|key| (key.org, key.id) != (org, id));
         Ok(keys.len() < before)
+    }
+
+    async fn add_audit_entry(&self, org: OrgId, entry: AuditEntry) -> StoreResult<()> {
+        let orgs = &mut self.lock().orgs;
+        orgs.check(org)?;
+        if orgs.audit.iter().any(|(owner, other)| (*owner, other.id) == (org, entry.id)) {
+            return Err(StoreError::Duplicate { what: "audit entry", id: entry.id.to_string() });
+        }
+        orgs.audit.push((org, AuditEntry { at: whole_micros(entry.at), ..entry }));
+        Ok(())
+    }
+
+    async fn list_audit_entries(&self, org: OrgId, page: Page) -> StoreResult<Listing<AuditEntry>> {
+        let orgs = &self.lock().orgs;
+        let own = || orgs.audit.iter().rev().filter(|(owner, _)| *owner == org).map(|(_, entry)| entry);
+        let items = own().skip(page.offset as usize).take(page_limit(page) as usize).cloned().collect();
+        Ok(Listing { items, total: own().count() as u64 })
     }
 
     async fn installation_secret(&self, name: &str, value: SecretString) -> StoreResult<SecretString> {

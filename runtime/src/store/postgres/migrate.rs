@@ -8,12 +8,20 @@ use crate::store::migration::{Migration, SchemaStatus, pending};
 use crate::store::{StoreError, StoreResult};
 
 /// All migrations in order.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "initial",
-    sql: include_str!("migrations/0001_initial.sql"),
-    checksum: "dfac2a772b103a48c4b7b746d1bdcd72db6d5dde20b93efb2c2f69506c5a5342",
-}];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "initial",
+        sql: include_str!("migrations/0001_initial.sql"),
+        checksum: "dfac2a772b103a48c4b7b746d1bdcd72db6d5dde20b93efb2c2f69506c5a5342",
+    },
+    Migration {
+        version: 2,
+        name: "audit",
+        sql: include_str!("migrations/0002_audit.sql"),
+        checksum: "e0f0a8f4be444fe9dd3802b77384ef28987a03a7e57017dbb45b9e35bb81be84",
+    },
+];
 
 /// Begins the transaction of a migration. Processes that start at once wait for each other: the
 /// number is "EVWT", and no other lock of ours is that small.

@@ -11,7 +11,7 @@ use super::{DbConnection, DbRow, Lock, Store};
 use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant};
 use crate::id::{ComponentId, OrgId};
 use crate::limits::Budget;
-use crate::store::component::check_kind;
+use crate::store::component::{check_kind, check_room};
 use crate::store::rules::{check_digest, page_limit, whole_micros};
 use crate::store::{Activation, ComponentStore, Listing, NewVersion, Page, StoreError, StoreResult, StoredVersion};
 
@@ -123,6 +123,17 @@ async fn next_version(connection: &mut DbConnection, org: OrgId, id: ComponentId
     component(&row)
 }
 
+/// Bytes of all versions of an org. The same bytes under two names count twice: whose they are first
+/// must make no difference.
+async fn stored_bytes(connection: &mut DbConnection, org: OrgId) -> StoreResult<u64> {
+    let row = sqlx::query("SELECT CAST(coalesce(sum(size), 0) AS BIGINT) AS bytes FROM component_versions WHERE org_id = $1")
+        .bind(key(org.uuid()))
+        .fetch_one(connection)
+        .await
+        .map_err(store_error)?;
+    Stored::new(&row, "component_versions", &[]).number("bytes")
+}
+
 async fn insert_blob(connection: &mut DbConnection, digest: Digest, bytes: Vec<u8>) -> StoreResult<()> {
     // Another org, or another component of this one, may have brought the same bytes.
     sqlx::query("INSERT INTO blobs (digest, bytes) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING")
@@ -183,10 +194,12 @@ impl ComponentStore for Store {
                 component.id
             }
             None => {
+                // Whatever is refused below is not kept either.
                 insert_component(&mut tx, org, new.component_id, &new.description, now).await?;
                 new.component_id
             }
         };
+        check_room(stored_bytes(&mut tx, org).await?, size, new.quota_bytes)?;
         insert_blob(&mut tx, digest, wasm).await?;
         let component = next_version(&mut tx, org, id, now).await?;
         let kind = new.description.kind();

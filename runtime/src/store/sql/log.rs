@@ -343,6 +343,15 @@ impl SessionLog for Store {
         rows.iter().map(|row| Stored::new(row, "turns", &["session_id"]).id("session_id", SessionId::from_uuid)).collect()
     }
 
+    async fn busy_sessions(&self, org: OrgId) -> StoreResult<u64> {
+        let row = sqlx::query("SELECT count(DISTINCT session_id) AS busy FROM turns WHERE org_id = $1 AND outcome IS NULL")
+            .bind(key(org.uuid()))
+            .fetch_one(&mut *self.db.reader().await?)
+            .await
+            .map_err(store_error)?;
+        Stored::new(&row, "turns", &[]).number("busy")
+    }
+
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {
         let rows = sqlx::query("SELECT DISTINCT org_id, session_id FROM turns WHERE outcome IS NULL")
             .fetch_all(&mut *self.db.reader().await?)

@@ -8,9 +8,10 @@ use sqlx::Row as _;
 use super::error::{store_error, taken};
 use super::row::{Stored, Word, key};
 use super::{DbConnection, DbRow, Lock, Store};
-use crate::id::{KeyId, OrgId};
+use crate::component::Digest;
+use crate::id::{AuditEntryId, KeyId, OrgId};
 use crate::store::rules::DEFAULT_ORG_NAME;
-use crate::store::{ApiKey, OrgStore, StoreError, StoreResult};
+use crate::store::{ApiKey, AuditEntry, Listing, OrgStore, Page, StoreError, StoreResult};
 
 macro_rules! select_key {
     ($tail:literal) => {
@@ -28,6 +29,24 @@ fn api_key(row: &DbRow) -> StoreResult<ApiKey> {
         scope: row.word("scope")?,
         secret_hash: hash.try_into().map_err(|_| row.corrupt("secret_hash", "it does not have 32 bytes"))?,
         created_at: row.time("created_at")?,
+    })
+}
+
+fn audit_entry(row: &DbRow) -> StoreResult<AuditEntry> {
+    let row = Stored::new(row, "audit_entries", &["id"]);
+    let digest = |column: &'static str| -> StoreResult<Option<Digest>> {
+        let text: Option<String> = row.optional(column)?;
+        text.map(|text| text.parse().map_err(|error| row.corrupt(column, error))).transpose()
+    };
+    Ok(AuditEntry {
+        id: row.id("id", AuditEntryId::from_uuid)?,
+        at: row.time("at")?,
+        actor: row.required("actor")?,
+        action: row.required("action")?,
+        target: row.required("target")?,
+        status: row.number("status")?,
+        before: digest("before")?,
+        after: digest("after")?,
     })
 }
 
@@ -125,6 +144,40 @@ impl OrgStore for Store {
             .map_err(store_error)?;
         tx.commit().await.map_err(store_error)?;
         Ok(removed.rows_affected() > 0)
+    }
+
+    async fn add_audit_entry(&self, org: OrgId, entry: AuditEntry) -> StoreResult<()> {
+        let mut writer = self.db.writer(Lock::Org(org)).await;
+        let mut tx = writer.begin().await?;
+        let inserted = sqlx::query(concat!(
+            "INSERT INTO audit_entries (org_id, id, at, actor, action, target, status, before, after) ",
+            "SELECT id, $2, $3, $4, $5, $6, $7, $8, $9 FROM orgs WHERE id = $1"
+        ))
+        .bind(key(org.uuid()))
+        .bind(key(entry.id.uuid()))
+        .bind(entry.at.as_microsecond())
+        .bind(&entry.actor)
+        .bind(&entry.action)
+        .bind(&entry.target)
+        .bind(i64::from(entry.status))
+        .bind(entry.before.map(|digest| digest.to_string()))
+        .bind(entry.after.map(|digest| digest.to_string()))
+        .execute(&mut *tx)
+        .await
+        .map_err(|error| taken(error, "audit entry", &[("audit_entries.id", &entry.id)]))?;
+        if inserted.rows_affected() == 0 {
+            return Err(StoreError::NotFound { what: "org", id: org.to_string() });
+        }
+        tx.commit().await.map_err(store_error)
+    }
+
+    async fn list_audit_entries(&self, org: OrgId, page: Page) -> StoreResult<Listing<AuditEntry>> {
+        let count = "SELECT count(*) FROM audit_entries WHERE org_id = $1";
+        let rows = concat!(
+            "SELECT id, at, actor, action, target, status, before, after FROM audit_entries WHERE org_id = $1 ",
+            "ORDER BY position DESC LIMIT $2 OFFSET $3"
+        );
+        self.db.list(org, page, count, rows, audit_entry).await
     }
 
     async fn installation_secret(&self, name: &str, value: SecretString) -> StoreResult<SecretString> {

@@ -77,6 +77,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0011_stale_models.sql"),
         checksum: "ba2f23aec64223b2157ca0c4f9bebebc76e8d60086d38bd74872fc2a39f18765",
     },
+    Migration {
+        version: 15,
+        name: "audit",
+        sql: include_str!("migrations/0015_audit.sql"),
+        checksum: "b29c6a12ebf400010c5411d0f9ec5d15b34c10887210789ef12bc612340363ee",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

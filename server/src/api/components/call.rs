@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use everwit_runtime::capability::{CallError, Capability, LogLine, NoSink, ToolCallContext, ToolOutcome, ToolOutput};
+use axum::http::{HeaderMap, StatusCode};
+use everwit_runtime::capability::{CallError, Capability, LogLine, NoSink, StopKind, Stopped, ToolCallContext, ToolOutcome, ToolOutput};
 use everwit_runtime::component::{Component, ComponentKind, Receipt};
 use everwit_runtime::id::{OrgId, SessionId, TurnId};
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,7 @@ pub(crate) struct CallFailure {
     responses(
         (status = 200, body = CallOutcome),
         (status = 409, description = "No version is named, and none is active; or it is a driver"),
+        (status = 429, description = "Too many calls run or wait; nothing was executed"),
     ),
 )]
 pub(crate) async fn call_tool(
@@ -105,7 +106,13 @@ pub(crate) async fn call_tool(
     let context = context(&app, caller.org, request.config, key);
     // Dropped with the request: a caller that hangs up ends the call.
     let outcome = capability.call_tool(&context, &request.tool, Value::Object(request.arguments)).await;
-    Ok(Json(outcome.into()))
+    match outcome.result {
+        // Nothing of it was executed.
+        Err(CallError::Stopped(Stopped { kind: StopKind::Busy, message, .. })) => {
+            Err(Problem::busy(StatusCode::TOO_MANY_REQUESTS, "too_many_calls", message, 1))
+        }
+        _ => Ok(Json(outcome.into())),
+    }
 }
 
 async fn capability(app: &App, org: OrgId, component: &Component, version: Option<u32>) -> Result<Arc<dyn Capability>, Problem> {
@@ -190,7 +197,7 @@ impl From<CallError> for CallFailure {
                 stopped: true,
                 kind: stopped.kind.as_str().to_owned(),
                 code: None,
-                retryable: stopped.kind == everwit_runtime::capability::StopKind::Busy,
+                retryable: stopped.kind == StopKind::Busy,
                 message: stopped.message,
                 backtrace: stopped.backtrace,
             },

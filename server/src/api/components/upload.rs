@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use everwit_runtime::component::{Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Grant, ReplayedExchange};
 use everwit_runtime::id::{ComponentId, OrgId};
 use everwit_runtime::limits::{Budget, MAX_COMPONENT_BYTES};
-use everwit_runtime::store::{Activation, NewVersion, StoredVersion};
+use everwit_runtime::store::{Activation, NewVersion, StoreError, StoredVersion};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use utoipa::{IntoParams, ToSchema};
@@ -20,8 +20,9 @@ use super::form::{FORM, MAX_FRAMING_BYTES, UploadForm, component_of};
 use super::{ComponentBody, VersionBody, active_version, is_active};
 use crate::api::App;
 use crate::api::extract::{FromParams, Params, Query, has_media_type, read_typed_body};
+use crate::audit::Replaced;
 use crate::auth::Caller;
-use crate::components::{Admission, AdmitError, ComponentFinding, asked_beyond, credentials_beyond, full_grant};
+use crate::components::{Admission, AdmitError, CheckResult, ComponentFinding, asked_beyond, credentials_beyond, full_grant, text_beyond};
 use crate::problem::{Finding, Problem};
 
 /// Time for a component to arrive; who sends slower holds a place that others need.
@@ -65,7 +66,8 @@ pub(crate) struct Upload {
     version: Option<VersionBody>,
     /// What the examination showed.
     inspection: Inspection,
-    /// What it asks for beyond what the active version was granted.
+    /// What it asks for beyond what the active version was granted, and where models would read something
+    /// else than from that.
     needs_review: Vec<String>,
     /// The call that activates the version with all it asks for; absent if it is active.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +92,8 @@ pub(crate) struct Inspection {
     exchanges: Vec<ReplayedExchange>,
     /// What will work, but could be better.
     warnings: Vec<Finding>,
+    /// Every check that was made, in order.
+    checks: Vec<CheckResult>,
 }
 
 /// The request that activates a version.
@@ -108,13 +112,16 @@ pub(crate) struct ActivateCall {
 pub(crate) struct ActivateBody {
     /// All that the version asks for.
     grant: Grant,
+    /// Whether models would read something else than from the active version.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    accept_changed_text: bool,
 }
 
 /// Upload a component
 ///
 /// The body is the component itself, or a form with it as the part `component`. The same bytes are the same version. A version becomes
 /// active at once if it asks for nothing beyond what the active version was granted (the first
-/// one: if it asks for nothing); otherwise the answer has the call that activates it.
+/// one: if it asks for nothing), and models read the same of it; otherwise the answer has the call that activates it.
 #[utoipa::path(
     post,
     path = "/components",
@@ -129,6 +136,7 @@ pub(crate) struct ActivateBody {
         (status = 200, description = "Stored before, or a dry run", body = Upload),
         (status = 409, description = "A built-in capability or driver has its id, or a component of the other kind"),
         (status = 422, description = "Rejected, with all findings; nothing was stored"),
+        (status = 507, description = "The org's components have as many bytes as they may have"),
     ),
 )]
 pub(crate) async fn upload_component(
@@ -136,17 +144,18 @@ pub(crate) async fn upload_component(
     caller: Caller,
     Query(params): Query<UploadParams>,
     request: Request,
-) -> Result<(StatusCode, Json<Upload>), Problem> {
+) -> Result<(StatusCode, Extension<Replaced>, Json<Upload>), Problem> {
     let _slot = app.uploads.try_acquire().map_err(|_| busy())?;
     let (parts, body) = request.into_parts();
     let admission = examine(&app, &parts.headers, body).await?;
     if params.dry_run == Some(true) {
-        return Ok((StatusCode::OK, Json(rehearse(&app, caller.org, admission.1).await?)));
+        return Ok((StatusCode::OK, Extension(Replaced::default()), Json(rehearse(&app, caller.org, admission.1).await?)));
     }
     let stored = store(&app, caller.org, admission).await?;
     let status = if stored.stored.created { StatusCode::CREATED } else { StatusCode::OK };
+    let replaced = Replaced { before: None, after: Some(stored.inspection.digest) };
     let upload = stored.activate(&app, caller.org, params.activate != Some(false)).await?;
-    Ok((status, Json(upload)))
+    Ok((status, Extension(replaced), Json(upload)))
 }
 
 fn too_slow() -> Problem {
@@ -169,12 +178,8 @@ async fn examine(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, A
     let admission = app.components.admit(wasm.clone()).await.map_err(|error| match error {
         AdmitError::Rejected(rejection) => {
             let findings = rejection.findings.iter().cloned().map(Into::into).collect();
-            Problem::findings(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "component_rejected",
-                "the component is rejected, nothing was stored",
-                findings,
-            )
+            let what = "the component is rejected, nothing was stored";
+            Problem::findings(StatusCode::UNPROCESSABLE_ENTITY, "component_rejected", what, findings).checks(rejection.checks())
         }
         AdmitError::Busy => busy(),
         AdmitError::Internal(cause) => Problem::internal(cause),
@@ -194,6 +199,14 @@ fn verify_digest(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
         Some(sent) if sent == actual => Ok(()),
         Some(_) => Err(Problem::bad_request("digest_mismatch", "the body is not the one that Content-Digest describes")),
         None => Err(Problem::bad_request("invalid_header", "Content-Digest must have an entry sha-256=:<base64>:")),
+    }
+}
+
+/// What an org has no room for stays so until it has more.
+fn no_room(error: StoreError) -> Problem {
+    match error {
+        StoreError::Limit(detail) => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "quota_exceeded", detail),
+        other => other.into(),
     }
 }
 
@@ -223,6 +236,7 @@ async fn rehearse(app: &App, org: OrgId, admission: Admission) -> Result<Upload,
 fn beyond(asked: &ComponentDescription, active: Option<&ComponentVersion>) -> Vec<String> {
     let mut beyond = asked_beyond(&asked.permissions, active);
     beyond.extend(credentials_beyond(asked, active));
+    beyond.extend(text_beyond(asked, active).into_iter().map(|place| format!("{place}: models read something else than before")));
     beyond
 }
 
@@ -240,8 +254,9 @@ async fn store(app: &App, org: OrgId, (wasm, admission): (Bytes, Admission)) -> 
         description: admission.description.clone(),
         imports: admission.imports.clone(),
         now: app.moments.now(),
+        quota_bytes: app.quotas.limits().component_bytes,
     };
-    let stored = app.stores.component_store.add_version(org, new).await?;
+    let stored = app.stores.component_store.add_version(org, new).await.map_err(no_room)?;
     Ok(Stored { stored, inspection: admission.into() })
 }
 
@@ -261,7 +276,10 @@ impl Stored {
         let call = ActivateCall {
             method: "POST",
             path: format!("/v1/components/{}/versions/{}/activate", component.id, version.version),
-            body: ActivateBody { grant: full_grant(&inspection.description.permissions, active.as_ref()) },
+            body: ActivateBody {
+                grant: full_grant(&inspection.description.permissions, active.as_ref()),
+                accept_changed_text: !text_beyond(&inspection.description, active.as_ref()).is_empty(),
+            },
         };
         Ok(Upload {
             dry_run: false,
@@ -295,6 +313,7 @@ async fn activate_as_before(
 impl From<Admission> for Inspection {
     fn from(admission: Admission) -> Self {
         Self {
+            checks: admission.checks(),
             digest: admission.digest,
             size: admission.size,
             imports: admission.imports,

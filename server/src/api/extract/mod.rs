@@ -120,6 +120,10 @@ async fn discard(body: Body) {
 /// # Errors
 /// 400 if it is no JSON, 422 with a pointer if it is another value.
 pub(crate) fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // A list would be taken for an object whose members come in order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::invalid(vec![Finding::at("", "invalid_value", "the body is a list; it must be an object")]));
+    }
     let mut source = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut source).map_err(|error| {
         let pointer = pointer_of(error.path());

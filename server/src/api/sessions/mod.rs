@@ -45,7 +45,7 @@ impl FromParams for SessionFilter {
     path = "/sessions",
     tag = "sessions",
     params(PageParams, Search, SessionFilter),
-    responses((status = 200, body = List<SessionBody>)),
+    responses((status = 200, body = List<SessionBody>), (status = 404, description = "The agent does not exist")),
 )]
 pub(crate) async fn list_sessions(
     State(app): State<App>,

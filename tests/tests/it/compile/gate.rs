@@ -8,6 +8,7 @@ use everwit_runtime::sandbox::{RULES, inspect};
 use super::inputs::{capability, doubling, functions_with_locals, leb, loops_and_locals, module, push_section, wide_blocks, wide_calls};
 
 fn codes(upload: &[u8]) -> Vec<String> {
+    crate::support::mutation::apply();
     inspect(upload).1.into_iter().map(|finding| finding.code).collect()
 }
 

@@ -169,6 +169,7 @@ pub(crate) const KEY: [u8; 32] = [7; 32];
 
 /// A compiler with a cache in `directory`.
 pub(crate) fn compiler(command: CompilerCommand, directory: &Path) -> Compiler {
+    crate::support::mutation::apply();
     Compiler::new(command, ArtifactCache::open(directory, KEY).expect("a directory")).expect("valid settings")
 }
 

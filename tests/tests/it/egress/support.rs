@@ -153,6 +153,7 @@ pub(crate) fn gateway(names: Arc<dyn Resolver>, connector: Arc<dyn Connector>) -
 }
 
 pub(crate) fn configured(config: GatewayConfig, names: Arc<dyn Resolver>, connector: Arc<dyn Connector>) -> Gateway {
+    crate::support::mutation::apply();
     Gateway::with_transport(config, names, connector).expect("the configuration is valid")
 }
 

@@ -25,6 +25,7 @@ async fn loopback() -> (Gateway, SocketAddr, JoinHandle<String>) {
         request
     });
     let target = PrivateTarget::net(address.ip().into(), address.port());
+    crate::support::mutation::apply();
     let gateway =
         Gateway::new(GatewayConfig { private_targets: vec![target], ..GatewayConfig::default() }).expect("the configuration is valid");
     (gateway, address, server)

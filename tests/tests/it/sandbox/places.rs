@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
-/// Calls that may wait for a place.
-const MAX_WAITING: usize = 4_096;
+/// Calls of one org that may wait for a place.
+const MAX_WAITING: usize = 1_024;
 
 /// A sandbox of one place, a component in it, and a call that keeps the place until it is cancelled.
 async fn occupied(wall_ms: u64) -> (Arc<ComponentCapability>, tokio::task::JoinHandle<ToolOutcome>, CancellationToken) {
@@ -54,4 +54,60 @@ async fn so_many_calls_wait_and_one_more_is_refused_at_once() {
     }
     cancel.cancel();
     spinning.await.expect("no panic");
+}
+
+/// A call of an org by its number.
+fn context_of(org: u128) -> everwit_runtime::capability::ToolCallContext {
+    let org_id = everwit_runtime::id::OrgId::from_uuid(uuid::Uuid::from_u128(org));
+    everwit_runtime::capability::ToolCallContext { org_id, ..call_context() }
+}
+
+/// Opens a guest in a sandbox.
+async fn in_sandbox(sandbox: &everwit_runtime::sandbox::Sandbox, name: &str, budget: Budget) -> Arc<ComponentCapability> {
+    let terms = Terms { version: Some(1), grant: Grant::default(), budget };
+    Arc::new(sandbox.open(guest(name), terms).await.expect("admitted"))
+}
+
+#[tokio::test]
+async fn one_org_leaves_places_for_others() {
+    let sandbox = guests::sandbox_of(4);
+    let spin = in_sandbox(&sandbox, "spin", Budget { fuel: Budget::CEILING.fuel, wall_ms: 600_000, ..SMALL }).await;
+    let echo = in_sandbox(&sandbox, "echo", Budget { wall_ms: 5_000, ..SMALL }).await;
+    let cancel = CancellationToken::new();
+    let spinning: Vec<_> = (0..8)
+        .map(|_| {
+            let (spin, mut context) = (spin.clone(), context_of(1));
+            context.cancel = cancel.clone();
+            tokio::spawn(async move { spin.call_tool(&context, "spin", json!({})).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let other = echo.call_tool(&context_of(2), "echo", json!({ "value": 1 })).await;
+    other.result.expect("three of four places are one org's at most");
+    cancel.cancel();
+    for call in spinning {
+        call.await.expect("no panic");
+    }
+}
+
+/// All on one thread, whose own queue knows no orgs.
+#[tokio::test]
+async fn guests_of_a_noisy_org_do_not_go_before_those_of_a_quiet_one() {
+    let sandbox = guests::sandbox_of(100);
+    // A slice is a million units of fuel: two for each of the noisy calls, six for the quiet one.
+    let short = in_sandbox(&sandbox, "spin", Budget { fuel: 1_500_000, ..SMALL }).await;
+    let long = in_sandbox(&sandbox, "spin", Budget { fuel: 6_000_000, ..SMALL }).await;
+    let noisy: Vec<_> = (0..60)
+        .map(|_| {
+            let short = short.clone();
+            tokio::spawn(async move { short.call_tool(&context_of(1), "spin", json!({})).await })
+        })
+        .collect();
+    let quiet = tokio::spawn(async move { long.call_tool(&context_of(2), "spin", json!({})).await });
+    assert_eq!(stop_kind(&quiet.await.expect("no panic")), StopKind::Fuel);
+    let ended = noisy.iter().filter(|call| call.is_finished()).count();
+    assert!(ended < 40, "{ended} of 60 calls of the noisy org ended before the one of the quiet org");
+    for call in noisy {
+        assert_eq!(stop_kind(&call.await.expect("no panic")), StopKind::Fuel);
+    }
 }

@@ -77,6 +77,7 @@ fn make(gateway: Gateway) -> Sandbox {
 }
 
 fn make_for(gateway: Gateway, max_concurrent_calls: usize) -> Sandbox {
+    super::mutation::apply();
     // One cache for all test processes: its entries are keyed by content and authenticated.
     let config = SandboxConfig {
         cache_dir: root().join("target/test-artifacts"),

@@ -4,6 +4,7 @@
 mod api;
 pub(crate) mod embedded;
 pub(crate) mod guests;
+pub(crate) mod mutation;
 pub(crate) mod postgres;
 mod server;
 mod sse;

@@ -1,5 +1,5 @@
-//! The spellings in which a secret appears in what others write: as it is, in JSON, in URLs and
-//! in base64, on its own or in the middle of something longer.
+//! The spellings in which a secret appears in what others write: as it is, in JSON, in URLs, in
+//! hexadecimal digits and in base64, on its own or in the middle of something longer.
 
 use std::fmt::Write as _;
 
@@ -11,9 +11,10 @@ const MIN_BASE64: usize = 8;
 
 /// All spellings of a secret.
 pub(super) fn spellings(secret: &str) -> Vec<String> {
-    let json = serde_json::Value::from(secret).to_string();
-    let mut spellings = vec![secret.to_owned(), json[1..json.len() - 1].to_owned()];
+    let mut spellings = vec![secret.to_owned()];
+    spellings.extend(json(secret));
     spellings.extend(percent(secret));
+    spellings.extend(hex(secret));
     spellings.push(url::form_urlencoded::byte_serialize(secret.as_bytes()).collect());
     for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
         spellings.extend((0..3).map(|shift| base64_core(&engine, secret, shift)).filter(|core| core.len() >= MIN_BASE64));
@@ -21,6 +22,32 @@ pub(super) fn spellings(secret: &str) -> Vec<String> {
     spellings.sort();
     spellings.dedup();
     spellings
+}
+
+/// Between the quotes of a JSON text: as most write it, with its slashes escaped, and in ASCII only.
+fn json(secret: &str) -> impl Iterator<Item = String> {
+    let quoted = serde_json::Value::from(secret).to_string();
+    let plain = quoted[1..quoted.len() - 1].to_owned();
+    let mut ascii = [String::with_capacity(plain.len()), String::with_capacity(plain.len())];
+    for character in plain.chars() {
+        if character.is_ascii() {
+            ascii.iter_mut().for_each(|text| text.push(character));
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing into a text does not fail.
+            let _ = write!(ascii[0], "\\u{unit:04x}");
+            let _ = write!(ascii[1], "\\u{unit:04X}");
+        }
+    }
+    let all = ascii.into_iter().chain([plain]);
+    all.flat_map(|text| [text.replace('/', "\\/"), text])
+}
+
+/// Hexadecimal digits in either case.
+fn hex(secret: &str) -> [String; 2] {
+    let lower: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    [lower.to_uppercase(), lower]
 }
 
 /// Percent-encoded but for the unreserved characters, with the digits in either case.
@@ -61,6 +88,9 @@ mod tests {
         let found = |text: &str| spellings(secret).iter().any(|spelling| text.contains(spelling.as_str()));
         assert!(found(&format!("key {secret}.")));
         assert!(found(&serde_json::json!({ "key": secret }).to_string()));
+        assert!(found(r#"{"key": "sk-\"7+\/ü?>~"}"#));
+        assert!(found(r#"{"key": "sk-\"7+/\u00fc?>~"}"#) && found(r#"{"key": "sk-\"7+\/\u00FC?>~"}"#));
+        assert!(found("0x736b2d22372b2fc3bc3f3e7e00") && found("736B2D22372B2FC3BC3F3E7E"));
         assert!(found(&url::form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>()));
         assert!(found("?key=sk-%227%2b%2f%c3%bc%3f%3e~"));
         for before in ["", "u", "us", "user:"] {

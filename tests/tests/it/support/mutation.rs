@@ -1,0 +1,14 @@
+//! Running with one control of the runtime switched off, for `cargo xtask test mutations`.
+
+use std::sync::Once;
+
+/// Switches off the control that the environment names. Called wherever tests make something that
+/// has controls.
+pub(crate) fn apply() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Ok(control) = std::env::var("EVERWIT_MUTATION") {
+            everwit_runtime::mutation::switch_off(&control);
+        }
+    });
+}
