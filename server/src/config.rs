@@ -534,6 +534,24 @@ impl RustEnvironment {
     }
 }
 
+/// Where authors' compiled components are kept between commands: `$XDG_CACHE_HOME/everwit`, or `.cache/everwit` in the home
+/// directory; none without either.
+pub(crate) fn author_cache() -> Option<PathBuf> {
+    let set = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| PathBuf::from(home).join(".cache"));
+    set.or_else(home).map(|cache| cache.join("everwit"))
+}
+
+/// The virtual environment of Python that is active, if one is.
+pub(crate) fn virtual_environment() -> Option<PathBuf> {
+    std::env::var_os("VIRTUAL_ENV").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Where else Python looks for modules.
+pub(crate) fn python_path() -> Option<OsString> {
+    std::env::var_os("PYTHONPATH").filter(|value| !value.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;

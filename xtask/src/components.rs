@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::process::{Error, Result, at, read, read_stdout, run};
 use crate::project::{Project, cargo, metadata};
+use crate::python;
 use crate::steps::Steps;
 use crate::tools::{NODE, NPM, PYTHON};
 use crate::wasm_target::{self, TARGET, Toolchain};
@@ -37,12 +38,13 @@ pub(crate) fn require_tools() -> Result<()> {
 }
 
 /// How many steps [`build`] takes.
-pub(crate) const STEPS: usize = 2;
+pub(crate) const STEPS: usize = 3;
 
 /// Builds all guests; the `everwit` binary must have been built.
 pub(crate) fn build(project: &Project, steps: &mut Steps) -> Result<()> {
     steps.run("building Rust guests", || rust_guests(project))?;
-    steps.run("building JavaScript guests", || javascript_guests(project))
+    steps.run("building JavaScript guests", || javascript_guests(project))?;
+    steps.run("building Python guests", || python_guests(project))
 }
 
 /// What a guest of the Rust workspace becomes.
@@ -151,12 +153,41 @@ fn javascript_guests(project: &Project) -> Result<()> {
     Ok(())
 }
 
+fn python_guests(project: &Project) -> Result<()> {
+    let (environment, sdk) = (python::environment(project)?, python::sdk(project));
+    let shipped = folders_with(&project.guests(), "pyproject.toml")?.into_iter().map(|guest| (Kind::Shipped, guest));
+    let tests =
+        folders_with(&project.root.join("tests/guests-python"), "pyproject.toml")?.into_iter().map(|guest| (Kind::TestGuests, guest));
+    for (kind, guest) in shipped.chain(tests) {
+        let name = guest.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let component = output(project, kind.folder(), &name)?;
+        let inputs = [
+            guest.join("src"),
+            guest.join("pyproject.toml"),
+            sdk.join("everwit_guest"),
+            project.root.join("wit"),
+            environment.join("../installed.txt"),
+        ];
+        if !is_newer(&component, &inputs) {
+            let mut build = Command::new(project.everwit());
+            build.arg("build").arg(&guest).arg("-o").arg(&component);
+            read(build.env("VIRTUAL_ENV", &environment).env("PYTHONPATH", &sdk).env("PYTHONDONTWRITEBYTECODE", "1"))?;
+        }
+    }
+    Ok(())
+}
+
 /// The npm packages directly below a folder, sorted.
 pub(crate) fn javascript_folders(parent: &Path) -> Result<Vec<PathBuf>> {
+    folders_with(parent, "package.json")
+}
+
+/// The folders directly below a folder that have a file, sorted.
+pub(crate) fn folders_with(parent: &Path, file: &str) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for entry in at(parent, fs::read_dir(parent))? {
         let folder = at(parent, entry)?.path();
-        if folder.join("package.json").exists() {
+        if folder.join(file).exists() {
             folders.push(folder);
         }
     }
@@ -190,7 +221,7 @@ fn is_newer(output: &Path, inputs: &[PathBuf]) -> bool {
 
 /// When anything in a file or folder was changed last. What tools write into a project is no input.
 fn newest(path: &Path) -> Option<SystemTime> {
-    if ["node_modules", "dist", "target"].iter().any(|name| path.ends_with(name)) {
+    if ["node_modules", "dist", "target", "__pycache__"].iter().any(|name| path.ends_with(name)) {
         return None;
     }
     let entries = fs::read_dir(path).ok().into_iter().flatten().flatten();

@@ -6,11 +6,13 @@ use crate::components;
 use crate::postgres::{Cluster, VARIABLE};
 use crate::process::{Result, run};
 use crate::project::{Project, cargo};
+use crate::python;
 use crate::steps::Steps;
+use crate::templates;
 use crate::tools::has_cargo_command;
 use crate::vendor_clients;
 
-const TEST_STEPS: usize = 14 + components::STEPS;
+const TEST_STEPS: usize = 17 + components::STEPS;
 
 /// Examples of the runtime, by their targets.
 const RUNTIME_EXAMPLES: [&str; 3] = ["in_process_runtime", "inspect_context", "external_driver"];
@@ -67,6 +69,8 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     steps.run("testing the Rust guest SDK", || rust_guest_tests(&project, &["--lib", "--bins", "--tests"]))?;
     steps.run("running its documentation tests", || rust_guest_tests(&project, &["--doc"]))?;
     steps.run("testing the JavaScript guest SDK and guests", || javascript_tests(&project))?;
+    steps.run("testing the Python guest SDK and guests", || python::tests(&project))?;
+    steps.run("beginning, building and calling a new project of each language", || templates::check(&project))?;
     steps.run("checking the format", || both(&project, format))?;
     steps.run("running clippy", || both(&project, clippy))
 }

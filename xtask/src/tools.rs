@@ -21,9 +21,9 @@ pub(crate) const NODE: Tool = Tool {
 
 pub(crate) const NPM: Tool = Tool { name: "npm", least: (9, 0), fix: NODE.fix };
 
-/// What sandboxed calls are measured against. The oldest version that is maintained.
+/// Builds Python guests, and is what sandboxed calls are measured against. The oldest version that reads TOML.
 pub(crate) const PYTHON: Tool =
-    Tool { name: "python3", least: (3, 10), fix: "`apt-get install -y python3`, or https://www.python.org/downloads" };
+    Tool { name: "python3", least: (3, 11), fix: "`apt-get install -y python3`, or https://www.python.org/downloads" };
 
 /// The demo is curl alone, as in the README.
 pub(crate) const CURL: Tool = Tool { name: "curl", least: (7, 76), fix: "`apt-get install -y curl`" };

@@ -1,21 +1,26 @@
 //! The command line: one file per command group. Data goes to stdout, everything else to
 //! stderr.
 
+mod author_cache;
 mod build;
 mod call;
+mod cases;
+mod conformance;
 mod db;
+mod dev;
+mod doctor;
 mod inspect;
 mod keys;
+mod new;
 mod output;
-mod remap;
 mod rotate;
-mod section;
 mod serve;
+mod test;
 mod workbench;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::components::run_as_compile_child;
 use output::Failure;
@@ -38,16 +43,31 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Maintain the database.
     Db(db::DbArgs),
-    /// Examine a component: what it is, what it asks for, or why it would be rejected.
-    Inspect(inspect::InspectArgs),
+    /// Begin a capability in a new directory.
+    New(new::NewArgs),
+    /// Build a component from a project in Rust, JavaScript or Python.
+    Build(build::BuildArgs),
+    /// Build and test again whenever a source file changes.
+    Dev(dev::DevArgs),
     /// Call a tool of a component in the sandbox, without a server.
     Call(call::CallArgs),
-    /// Build a component from a Rust or JavaScript project.
-    Build(build::BuildArgs),
+    /// Run the test cases of a component in the sandbox.
+    Test(test::TestArgs),
+    /// Examine a component: what it is, what it asks for, or why it would be rejected.
+    Inspect(inspect::InspectArgs),
+    /// Judge a language's SDK by a guest that uses all of it.
+    Conformance(conformance::ConformanceArgs),
+    /// Say what is missing to build components here.
+    Doctor(doctor::DoctorArgs),
     /// Turn a core module with embedded WIT into a component.
     Componentize(build::ComponentizeArgs),
     /// Print the OpenAPI document.
     Openapi,
+    /// Print the completions of a shell, for example into a file that your .bashrc sources.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// The `everwit` command: reads the arguments of the process and runs what they say.
@@ -76,11 +96,21 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(&args),
         Command::Keys(args) => block_on(keys::run(args)),
         Command::Db(args) => block_on(db::run(args)),
-        Command::Inspect(args) => block_on(inspect::run(args)),
-        Command::Call(args) => block_on(call::run(args)),
+        Command::New(args) => new::run(&args),
         Command::Build(args) => build::run(&args),
+        Command::Dev(args) => block_on(dev::run(args)),
+        Command::Call(args) => block_on(call::run(args)),
+        Command::Test(args) => block_on(test::run(args)),
+        Command::Inspect(args) => block_on(inspect::run(args)),
+        Command::Conformance(args) => block_on(conformance::run(args)),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Componentize(args) => build::run_componentize(&args),
         Command::Openapi => output::print(&crate::api::openapi::pretty()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "everwit", &mut script);
+            output::print(&String::from_utf8_lossy(&script))
+        }
     }
 }
 

@@ -1,22 +1,26 @@
-//! The sandbox as commands use it: with a cache of its own and stores in memory, gone with the
-//! process.
+//! The sandbox as commands use it: compiled components are kept in the author's cache, what guests
+//! store goes with the process.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everwit_runtime::capability::ToolServices;
-use everwit_runtime::egress::PrivateTarget;
-use everwit_runtime::limits::MAX_COMPONENT_BYTES;
+use everwit_runtime::capability::{Capability, NoSink, ToolCallContext, ToolServices};
+use everwit_runtime::component::{ComponentKind, Digest, Grant, HttpPermission, Permissions};
+use everwit_runtime::egress::{Gateway, PrivateTarget};
+use everwit_runtime::id::{OrgId, SessionId, TurnId};
+use everwit_runtime::limits::{Budget, MAX_COMPONENT_BYTES};
 use everwit_runtime::sandbox::Sandbox;
 use everwit_runtime::store::RuntimeBackends;
-use tempfile::TempDir;
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
+use super::author_cache::AuthorCache;
 use super::output::{Failure, Style, harmless, note};
-use crate::components::{Admission, AdmitError, CompilerCommand, Rejection, SandboxSettings, start_gateway, start_sandbox};
+use crate::components::{Admission, AdmitError, CompilerCommand, Rejection, SandboxSettings, Terms, start_gateway, start_sandbox};
 use crate::moments::Moments;
 use crate::random;
 
@@ -28,7 +32,7 @@ pub(crate) struct Workbench {
     pub(crate) sandbox: Sandbox,
     pub(crate) moments: Moments,
     pub(crate) services: Arc<ToolServices>,
-    _cache: TempDir,
+    _cache: AuthorCache,
 }
 
 /// A component that was examined: accepted, or rejected.
@@ -37,17 +41,21 @@ pub(crate) type Examined<T> = Result<T, Arc<Rejection>>;
 impl Workbench {
     /// Starts a sandbox.
     pub(crate) fn start(private_targets: Vec<PrivateTarget>) -> Result<Self, Failure> {
-        let cache =
-            TempDir::with_prefix("everwit-").map_err(|error| Failure::failed(format!("cannot create a temporary directory: {error}")))?;
+        Self::over(start_gateway(private_targets)?)
+    }
+
+    /// Starts a sandbox from which everything leaves through a gateway.
+    pub(crate) fn over(egress: Arc<Gateway>) -> Result<Self, Failure> {
+        let cache = AuthorCache::open()?;
         let moments = Moments::system();
         let settings = SandboxSettings {
-            cache_dir: cache.path().to_owned(),
-            cache_key: random::secret_bytes()?,
+            cache_dir: cache.dir.clone(),
+            cache_key: cache.key,
             id_salt: random::secret_bytes()?,
             compiler: CompilerCommand::default(),
             max_concurrent_calls: 1,
         };
-        let (backends, egress) = (RuntimeBackends::in_memory(), start_gateway(private_targets)?);
+        let backends = RuntimeBackends::in_memory();
         let sandbox = start_sandbox(settings, egress.clone(), backends.kv.clone(), moments.clock.clone())?;
         let services = ToolServices { backends, egress, clock: moments.clock.clone(), ids: moments.ids.clone() };
         Ok(Self { sandbox, moments, services: Arc::new(services), _cache: cache })
@@ -65,6 +73,124 @@ impl Workbench {
             }
         }
     }
+
+    /// A capability that was examined, under a grant and a budget. Nothing is compiled again.
+    pub(crate) async fn capability(
+        &self,
+        wasm: Vec<u8>,
+        admission: &Admission,
+        grant: Grant,
+        budget: Budget,
+    ) -> Result<Arc<dyn Capability>, Failure> {
+        let (digest, description): (Digest, _) = (admission.digest, admission.description.clone());
+        match description.kind() {
+            ComponentKind::Capability => {}
+            ComponentKind::Driver => {
+                return Err(Failure::usage("this is a model driver, which has no tools; `everwit inspect` replays its recorded exchanges"));
+            }
+            ComponentKind::ConnectionProvider => {
+                return Err(Failure::usage("this is a connection provider, which has no tools; users connect with it once it is uploaded"));
+            }
+        }
+        let terms = Terms { version: None, grant, budget };
+        Ok(Arc::new(self.sandbox.component(digest, description, terms, || async { Ok(wasm) }).await?))
+    }
+
+    /// Circumstances of one call, in an org and a session of its own.
+    pub(crate) fn context(&self, config: Map<String, Value>, locale: Option<String>) -> ToolCallContext {
+        ToolCallContext {
+            org_id: OrgId::from_uuid(self.moments.uuid()),
+            session_id: SessionId::from_uuid(self.moments.uuid()),
+            turn_id: TurnId::from_uuid(self.moments.uuid()),
+            idempotency_key: format!("call_{}", self.moments.uuid().simple()),
+            config: Value::Object(config),
+            locale,
+            cancel: CancellationToken::new(),
+            sink: Arc::new(NoSink),
+            services: self.services.clone(),
+        }
+    }
+}
+
+/// What is granted of what a component asks for.
+///
+/// # Errors
+/// A host or bucket that it does not ask for, with those that it does.
+pub(crate) fn grant(asked: &Permissions, hosts: &[String], buckets: &[String]) -> Result<Grant, String> {
+    let mut grant = Grant::default();
+    for host in hosts {
+        let permissions: Vec<HttpPermission> = asked.http.iter().filter(|permission| permission.host == *host).cloned().collect();
+        if permissions.is_empty() {
+            let hosts = list(asked.http.iter().map(|permission| permission.host.as_str()));
+            return Err(format!("http {host}: the component does not ask for it; it asks for {hosts}"));
+        }
+        grant.http.extend(permissions);
+    }
+    for bucket in buckets {
+        if !asked.kv.contains(bucket) {
+            let buckets = list(asked.kv.iter().map(String::as_str));
+            return Err(format!("kv {bucket}: the component does not ask for it; it asks for {buckets}"));
+        }
+        grant.kv.push(bucket.clone());
+    }
+    Ok(grant)
+}
+
+/// Names in a sentence.
+pub(crate) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    if names.is_empty() { "nothing".to_owned() } else { harmless(&names.join(", ")) }
+}
+
+/// What is wrong with a call before it is made: there is no such tool, or its schema or that of the
+/// configuration says no; none if it can be made.
+pub(crate) fn objection(
+    capability: &dyn Capability,
+    tool: &str,
+    arguments: &Map<String, Value>,
+    config: &Map<String, Value>,
+) -> Option<String> {
+    let Some(found) = capability.tools().iter().find(|candidate| candidate.name == tool) else {
+        let names = list(capability.tools().iter().map(|tool| tool.name.as_str()));
+        return Some(format!("there is no tool {tool:?}; there is {names}"));
+    };
+    let judged = judge("the arguments", &found.input_schema, arguments);
+    judged.or_else(|| judge("the configuration", capability.config_schema()?, config))
+}
+
+fn judge(what: &str, schema: &Value, value: &Map<String, Value>) -> Option<String> {
+    let findings = crate::schema::violations(schema, &Value::Object(value.clone()));
+    let place = |pointer: &str| if pointer.is_empty() { String::new() } else { format!("{pointer}: ") };
+    let lines: Vec<String> = findings.iter().map(|finding| format!("\n  {}{}", place(&finding.pointer), finding.detail)).collect();
+    let fix = "everwit inspect FILE.wasm shows the schema";
+    (!lines.is_empty()).then(|| format!("{what} do not match the schema:{}\nto fix it: {fix}", harmless(&lines.concat())))
+}
+
+/// The component that a command means which names none: the only one in the current directory.
+///
+/// # Errors
+/// There is none, or more than one.
+pub(crate) fn only_component() -> Result<PathBuf, Failure> {
+    let entries = std::fs::read_dir(".").map_err(|error| Failure::failed(format!("cannot read the current directory: {error}")))?;
+    let mut found: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(PathBuf::from(entry.ok()?.file_name()))).filter(|path| is_wasm(path)).collect();
+    found.sort();
+    match (found.len(), found.pop()) {
+        (1, Some(only)) => Ok(only),
+        (0, _) => {
+            Err(Failure::usage("there is no .wasm file in the current directory\nto fix it: make one with everwit build, or name one"))
+        }
+        (count, last) => {
+            let last = last.unwrap_or_default();
+            let shown = found.iter().chain([&last]).map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+            Err(Failure::usage(format!("there are {count} .wasm files in the current directory: {shown}\nto fix it: name one")))
+        }
+    }
+}
+
+/// Whether a path is that of a component, by its name.
+pub(crate) fn is_wasm(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "wasm")
 }
 
 /// Sets apart what is the component's fault from what is not.

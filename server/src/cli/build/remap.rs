@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::output::Failure;
+use crate::cli::output::Failure;
 use crate::config::RustEnvironment;
 
 /// Separates the flags in `CARGO_ENCODED_RUSTFLAGS`.

@@ -1,0 +1,6 @@
+"""The component's tools, outside of the sandbox."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))

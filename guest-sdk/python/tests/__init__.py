@@ -1,0 +1,1 @@
+"""The SDK outside of the sandbox, with the stand-in for the host."""
