@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::Row as _;
 
 use super::error::{store_error, taken};
+use super::read::list;
 use super::row::{Stored, Word, key};
 use super::{DbConnection, DbRow, Lock, Store};
 use crate::component::Digest;
@@ -177,7 +178,7 @@ impl OrgStore for Store {
             "SELECT id, at, actor, action, target, status, before, after FROM audit_entries WHERE org_id = $1 ",
             "ORDER BY position DESC LIMIT $2 OFFSET $3"
         );
-        self.db.list(org, page, count, rows, audit_entry).await
+        list(&self.db, org, page, (count, rows), audit_entry).await
     }
 
     async fn installation_secret(&self, name: &str, value: SecretString) -> StoreResult<SecretString> {

@@ -108,7 +108,7 @@ impl Guest {
 
     async fn call_in(&self, circumstances: &Circumstances, tool: &str, arguments: Value) -> Result<ToolOutcome, String> {
         let Circumstances { grant, budget, context } = circumstances;
-        let capability = self.bench.capability(self.wasm.clone(), &self.admission, grant.clone(), budget.clone()).await;
+        let capability = self.bench.capability(self.wasm.clone(), &self.admission, grant.clone(), *budget).await;
         let capability = capability.map_err(|failure| failure.to_string())?;
         Ok(capability.call_tool(context, tool, arguments).await)
     }
@@ -141,11 +141,7 @@ impl Circumstances {
 
     /// The same org and session again, as a later call of the same agent.
     fn again(&self) -> Self {
-        Self {
-            grant: self.grant.clone(),
-            budget: self.budget.clone(),
-            context: ToolCallContext { sink: Arc::new(NoSink), ..self.context.clone() },
-        }
+        Self { grant: self.grant.clone(), budget: self.budget, context: ToolCallContext { sink: Arc::new(NoSink), ..self.context.clone() } }
     }
 }
 
