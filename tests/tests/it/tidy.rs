@@ -19,7 +19,7 @@ const HOMES: [(&str, &[&str]); 5] = [
     ("wasmtime_wasi", &["runtime/src/sandbox/"]),
     ("sqlx", &["runtime/src/store/sql/", "runtime/src/store/sqlite/", "runtime/src/store/postgres/"]),
     ("axum", &["server/", "tests/"]),
-    ("env::var", &["server/src/config.rs", "server/build.rs", "xtask/src/", "tests/"]),
+    ("env::var", &["server/src/config", "server/build.rs", "xtask/src/", "tests/"]),
 ];
 
 pub(crate) fn root() -> PathBuf {

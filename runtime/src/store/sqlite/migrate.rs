@@ -78,10 +78,10 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         checksum: "ba2f23aec64223b2157ca0c4f9bebebc76e8d60086d38bd74872fc2a39f18765",
     },
     Migration {
-        version: 15,
+        version: 12,
         name: "audit",
-        sql: include_str!("migrations/0015_audit.sql"),
-        checksum: "b29c6a12ebf400010c5411d0f9ec5d15b34c10887210789ef12bc612340363ee",
+        sql: include_str!("migrations/0012_audit.sql"),
+        checksum: "0afd1940dee7fc0549a27e3f940982279503e4e94d70d0fbd520cf8806210c6c",
     },
 ];
 

@@ -151,6 +151,11 @@ impl Server {
         data_dir(&self.home)
     }
 
+    /// Where it logs.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        log_file(&self.home)
+    }
+
     /// What it logged.
     pub(crate) fn log(&self) -> String {
         read_log(&self.home)

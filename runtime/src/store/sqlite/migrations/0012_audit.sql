@@ -1,6 +1,6 @@
--- What was done to what an org decides about. Rows are added and never changed.
+-- What was done to what an org decides about. Rows are added and never changed, so that positions ascend.
 CREATE TABLE audit_entries (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    position INTEGER PRIMARY KEY,
     org_id   BLOB    NOT NULL REFERENCES orgs (id),
     id       BLOB    NOT NULL,
     at       INTEGER NOT NULL,

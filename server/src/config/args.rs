@@ -1,0 +1,200 @@
+//! The options of `everwit serve`, and how they become a configuration.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::{
+    CALLS, CONNECTIONS, ConfigError, DATABASE_CONNECTIONS, DRAIN_SECONDS, ORG_BYTES, ORG_TURNS, ServerConfig, ServerRole, TURNS,
+    WAIT_HOURS, hours,
+};
+use crate::components::CompilerCommand;
+use crate::database::{DatabaseArgs, DatabaseConfig};
+use crate::encryption::EncryptionArgs;
+use crate::model_args::ModelArgs;
+use crate::quota::OrgLimits;
+use crate::telemetry::LogFormat;
+
+/// Options of `everwit serve`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on; port 0 picks a free one.
+    #[arg(long, env = "EVERWIT_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    listen: String,
+    /// Directory for the SQLite file, the master key and the compiled components; created if missing.
+    #[arg(long, env = "EVERWIT_DATA_DIR", default_value = "./everwit-data", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// What the simulated model says, as a JSON file; without it the user's message tells it.
+    #[arg(long, env = "EVERWIT_LLMSIM_SCRIPT", value_name = "FILE")]
+    llmsim_script: Option<PathBuf>,
+    /// Private address or name that requests may go to although it is private. Repeatable.
+    #[arg(long = "allow-private-target", env = "EVERWIT_ALLOW_PRIVATE_TARGETS", value_delimiter = ',', value_name = "HOST:PORT")]
+    allow_private_targets: Vec<String>,
+    /// Turns that run at once; others wait.
+    #[arg(long, env = "EVERWIT_MAX_TURNS", default_value = "64", value_name = "COUNT")]
+    max_turns: String,
+    /// Component calls that run at once; others wait.
+    #[arg(long, env = "EVERWIT_MAX_CALLS", default_value = "16", value_name = "COUNT")]
+    max_calls: String,
+    /// Turns of one org that begin in a minute; more are refused.
+    #[arg(long, env = "EVERWIT_ORG_TURNS_PER_MINUTE", default_value = "600", value_name = "COUNT")]
+    org_turns_per_minute: String,
+    /// Sessions of one org with a turn that has not ended; more turns are refused.
+    #[arg(long, env = "EVERWIT_ORG_OPEN_TURNS", default_value = "10000", value_name = "COUNT")]
+    org_open_turns: String,
+    /// Bytes of all components of one org; more are refused.
+    #[arg(long, env = "EVERWIT_ORG_COMPONENT_BYTES", default_value = "2147483648", value_name = "BYTES")]
+    org_component_bytes: String,
+    /// Connections that are open at once; others wait to be accepted.
+    #[arg(long, env = "EVERWIT_MAX_CONNECTIONS", default_value = "1024", value_name = "COUNT")]
+    max_connections: String,
+    /// How long the end waits for running steps.
+    #[arg(long, env = "EVERWIT_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS")]
+    drain_seconds: String,
+    /// How long a turn waits for an answer, an approval, a client's tool or a connection before it goes
+    /// on without.
+    #[arg(long, env = "EVERWIT_MAX_WAIT_HOURS", default_value = "168", value_name = "HOURS")]
+    max_wait_hours: String,
+    /// URL at which browsers reach this server, for third parties to send them back to. Default: the
+    /// address, if it is a loopback one.
+    #[arg(long, env = "EVERWIT_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    /// Connection providers beside the platform's, as a JSON list in a file.
+    #[arg(long, env = "EVERWIT_CONNECTION_PROVIDERS", value_name = "FILE")]
+    connection_providers: Option<PathBuf>,
+    #[command(flatten)]
+    models: ModelArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Connections to a PostgreSQL database; calls wait for a free one.
+    #[arg(long, env = "EVERWIT_DATABASE_CONNECTIONS", default_value = "20", value_name = "COUNT")]
+    database_connections: String,
+    #[command(flatten)]
+    encryption: EncryptionArgs,
+    /// What to log, as a tracing filter.
+    #[arg(long, env = "EVERWIT_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) log: String,
+    /// Form of the log on stderr.
+    #[arg(long, env = "EVERWIT_LOG_FORMAT", value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// Print where the server listens as one line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl ServeArgs {
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub(crate) fn validate(&self) -> Result<ServerConfig, ConfigError> {
+        let mut problems = Vec::new();
+        let listen = parse(&mut problems, "--listen", &self.listen, "an address and a port, such as 127.0.0.1:8080 or [::]:8080");
+        let max_turns = number(&mut problems, "--max-turns", &self.max_turns, TURNS);
+        let max_calls = number(&mut problems, "--max-calls", &self.max_calls, CALLS);
+        let max_connections = number(&mut problems, "--max-connections", &self.max_connections, CONNECTIONS);
+        let org_limits = self.org_limits(&mut problems);
+        let connections = number(&mut problems, "--database-connections", &self.database_connections, DATABASE_CONNECTIONS);
+        let database = self.database.parse().unwrap_or_else(|problem| {
+            problems.push(problem);
+            DatabaseConfig::default()
+        });
+        let drain = number(&mut problems, "--drain-seconds", &self.drain_seconds, DRAIN_SECONDS);
+        let wait = number(&mut problems, "--max-wait-hours", &self.max_wait_hours, WAIT_HOURS);
+        let llmsim = read_json(&mut problems, "--llmsim-script", self.llmsim_script.as_deref());
+        let connection_providers = read_json(&mut problems, "--connection-providers", self.connection_providers.as_deref());
+        let driver_settings = self.models.validate(&mut problems);
+        let public_url = self.public_url.as_ref().and_then(|url| public_url(&mut problems, url));
+        let mut private_targets = Vec::new();
+        for target in &self.allow_private_targets {
+            match target.parse() {
+                Ok(target) => private_targets.push(target),
+                Err(error) => problems.push(format!("--allow-private-target: {error}")),
+            }
+        }
+        let (Some(listen), true) = (listen, problems.is_empty()) else { return Err(ConfigError(problems)) };
+        Ok(ServerConfig {
+            listen,
+            data_dir: self.data_dir.clone(),
+            database,
+            database_connections: u32::try_from(connections).expect("it is within limits that fit"),
+            llmsim,
+            private_targets,
+            max_turns,
+            max_calls,
+            org_limits,
+            max_connections,
+            drain: Duration::from_secs(drain as u64),
+            max_wait: hours(wait),
+            public_url,
+            connection_providers: connection_providers.unwrap_or_default(),
+            driver_settings,
+            record_exchanges: self.models.record_exchanges.clone(),
+            encryption: self.encryption.clone(),
+            role: ServerRole::All,
+            compiler: CompilerCommand::default(),
+            problems: Vec::new(),
+        })
+    }
+
+    fn org_limits(&self, problems: &mut Vec<String>) -> OrgLimits {
+        let turns_per_minute = number(problems, "--org-turns-per-minute", &self.org_turns_per_minute, ORG_TURNS);
+        let open_turns = number(problems, "--org-open-turns", &self.org_open_turns, ORG_TURNS);
+        let component_bytes = number(problems, "--org-component-bytes", &self.org_component_bytes, ORG_BYTES);
+        let turns = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        OrgLimits { turns_per_minute: turns(turns_per_minute), open_turns: turns(open_turns), component_bytes: component_bytes as u64 }
+    }
+}
+
+/// A JSON file that a flag names.
+fn read_json<T: DeserializeOwned>(problems: &mut Vec<String>, flag: &str, path: Option<&Path>) -> Option<T> {
+    let path = path?;
+    let read = std::fs::read(path).map_err(|error| error.to_string());
+    let parsed = read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
+    parsed.map_err(|error| problems.push(format!("{flag}: {}: {error}", path.display()))).ok()
+}
+
+fn public_url(problems: &mut Vec<String>, text: &str) -> Option<Url> {
+    let plain = |url: &Url| {
+        let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+        matches!(url.scheme(), "http" | "https") && url.has_host() && bare
+    };
+    let url = Url::parse(text).ok().filter(plain);
+    if url.is_none() {
+        problems.push(format!("--public-url is {text:?}; it must be an http or https URL without query, fragment and user information"));
+    }
+    url
+}
+
+fn parse<T: FromStr>(problems: &mut Vec<String>, flag: &str, text: &str, expected: &str) -> Option<T> {
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        problems.push(format!("{flag} is {text:?}; it must be {expected}"));
+    }
+    parsed
+}
+
+pub(crate) fn number(problems: &mut Vec<String>, flag: &str, text: &str, (least, most): (usize, usize)) -> usize {
+    match text.parse() {
+        Ok(value) if (least..=most).contains(&value) => value,
+        _ => {
+            problems.push(format!("{flag} is {text:?}; it must be a whole number between {least} and {most}"));
+            least
+        }
+    }
+}
+
+/// A finding about a flag, as one about its variable.
+pub(super) fn of_environment(problem: &str) -> String {
+    let end = problem.find([' ', ':']).unwrap_or(problem.len());
+    let (flag, rest) = problem.split_at(end);
+    let variable = match flag {
+        "--allow-private-target" => "EVERWIT_ALLOW_PRIVATE_TARGETS".to_owned(),
+        flag => format!("EVERWIT_{}", flag.trim_start_matches("--").replace('-', "_").to_uppercase()),
+    };
+    format!("{variable}{rest}")
+}
