@@ -4,7 +4,7 @@
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 39] = [
+pub const CONTROLS: [&str; 38] = [
     "budget.deadline",
     "budget.fuel",
     "budget.handles",
@@ -35,7 +35,6 @@ pub const CONTROLS: [&str; 39] = [
     "guest.json_depth",
     "guest.kv_bytes",
     "guest.kv_keys",
-    "guest.name_bytes",
     "guest.note_bytes",
     "guest.panic_bytes",
     "guest.random_bytes",

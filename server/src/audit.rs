@@ -16,6 +16,10 @@ use crate::problem::Problem;
 /// Longest path of a request that is kept, in bytes.
 const MAX_TARGET_BYTES: usize = 512;
 
+/// The path of a request as it was sent, whatever router handles it.
+#[derive(Debug, Clone)]
+pub(crate) struct Target(pub(crate) String);
+
 /// Which content took the place of which; a handler leaves it in its response.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Replaced {
@@ -35,8 +39,8 @@ pub(crate) async fn record(State(app): State<App>, request: Request, next: Next)
     let caller = caller.ok_or_else(|| Problem::internal("a route that is audited does not know its caller"))?;
     let route = request.extensions().get::<MatchedPath>().map_or("?", MatchedPath::as_str);
     let action = format!("{} {}", request.method(), route.strip_prefix("/api").unwrap_or(route));
-    let path = request.uri().path();
-    let target = path.get(..path.floor_char_boundary(MAX_TARGET_BYTES)).unwrap_or_default().to_owned();
+    let Target(mut target) = request.extensions().get().cloned().unwrap_or_else(|| Target(request.uri().path().to_owned()));
+    target.truncate(target.floor_char_boundary(MAX_TARGET_BYTES));
     let response = next.run(request).await;
     let Replaced { before, after } = response.extensions().get().copied().unwrap_or_default();
     let (actor, status) = (caller.subject.to_string(), response.status().as_u16());

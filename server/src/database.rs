@@ -37,7 +37,8 @@ impl DatabaseArgs {
     /// What is wrong, without the password.
     pub(crate) fn parse(&self) -> Result<DatabaseConfig, String> {
         let Some(url) = &self.database else { return Ok(DatabaseConfig::Sqlite) };
-        url.expose_secret().parse().map(DatabaseConfig::Postgres).map_err(|error| format!("--database: {error}"))
+        let url = url.expose_secret().parse().map_err(|error| format!("--database: {error}"))?;
+        Ok(DatabaseConfig::Postgres(Box::new(url)))
     }
 }
 
@@ -49,7 +50,7 @@ pub enum DatabaseConfig {
     Sqlite,
     /// A PostgreSQL database. The data directory has only the master key, unless that is
     /// configured, and what can be made again.
-    Postgres(PostgresUrl),
+    Postgres(Box<PostgresUrl>),
 }
 
 impl fmt::Display for DatabaseConfig {

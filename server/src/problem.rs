@@ -60,15 +60,15 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     findings: Vec<Finding>,
-    checks: Vec<CheckResult>,
+    checks: Box<[CheckResult]>,
     retry_after_seconds: Option<u64>,
-    cause: Option<String>,
+    cause: Option<Box<str>>,
 }
 
 impl Problem {
     /// A problem with a stable code and a sentence for the caller.
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), findings: Vec::new(), checks: Vec::new(), retry_after_seconds: None, cause: None }
+        Self { status, code, detail: detail.into(), findings: Vec::new(), checks: Box::default(), retry_after_seconds: None, cause: None }
     }
 
     /// 400 with a code of its own.
@@ -108,7 +108,7 @@ impl Problem {
 
     /// Adds the checks that were made of an upload.
     pub(crate) fn checks(self, checks: Vec<CheckResult>) -> Self {
-        Self { checks, ..self }
+        Self { checks: checks.into(), ..self }
     }
 
     /// 429 or 503: the same request may succeed after a while.
@@ -118,7 +118,7 @@ impl Problem {
 
     /// 500 that tells the caller nothing but the request id.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
-        Self { cause: Some(cause.into()), ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", INTERNAL_DETAIL) }
+        Self { cause: Some(cause.into().into()), ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", INTERNAL_DETAIL) }
     }
 
     /// What is to be logged about it, if anything.
@@ -137,7 +137,7 @@ impl Problem {
             detail: self.detail,
             request_id: request_id.to_owned(),
             errors: self.findings,
-            checks: self.checks,
+            checks: self.checks.into_vec(),
             retry_after_seconds: self.retry_after_seconds,
         };
         let bytes = serde_json::to_vec(&body).expect("a problem has only string keys");
@@ -191,7 +191,7 @@ impl From<Error> for Problem {
             ErrorKind::Denied => Self::new(StatusCode::FORBIDDEN, "denied", text),
             ErrorKind::Limit => Self::busy(StatusCode::TOO_MANY_REQUESTS, "limit", text, 5),
             ErrorKind::Unavailable => {
-                Self { cause: Some(text), ..Self::busy(StatusCode::SERVICE_UNAVAILABLE, "unavailable", UNAVAILABLE_DETAIL, 1) }
+                Self { cause: Some(text.into()), ..Self::busy(StatusCode::SERVICE_UNAVAILABLE, "unavailable", UNAVAILABLE_DETAIL, 1) }
             }
             ErrorKind::Internal => Self::internal(text),
         }

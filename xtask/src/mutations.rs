@@ -50,9 +50,9 @@ fn test_program(project: &Project) -> Result<PathBuf> {
     let mut build = project.cargo(&["test"]);
     build.args(["--workspace", "--bins", "--tests", "--examples", "--no-run", "--message-format", "json-render-diagnostics"]);
     let messages = read_stdout(&mut build)?;
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let is_it = |message: &Value| message["target"]["name"] == "it" && message["executable"].is_string();
-    let program = messages.filter(is_it).last().and_then(|message| message["executable"].as_str().map(PathBuf::from));
+    let program = messages.rfind(is_it).and_then(|message| message["executable"].as_str().map(PathBuf::from));
     program.ok_or_else(|| Error::new("cargo has not named the program of the end-to-end tests"))
 }
 

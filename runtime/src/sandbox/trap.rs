@@ -102,7 +102,7 @@ fn out_of_memory(budget: &Budget) -> (StopKind, String) {
 fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
-        Some(name) => escape(name, if off("guest.name_bytes") { usize::MAX } else { MAX_NAME_BYTES }),
+        Some(name) => escape(name, MAX_NAME_BYTES),
         None => format!("function {}", frame.func_index()),
     };
     let most = if off("guest.backtrace_frames") { usize::MAX } else { MAX_FRAMES };

@@ -17,7 +17,7 @@ pub(super) fn spellings(secret: &str) -> Vec<String> {
     spellings.extend(hex(secret));
     spellings.push(url::form_urlencoded::byte_serialize(secret.as_bytes()).collect());
     for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
-        spellings.extend((0..3).map(|shift| base64_core(&engine, secret, shift)).filter(|core| core.len() >= MIN_BASE64));
+        spellings.extend((0..3).flat_map(|shift| base64_parts(&engine, secret, shift)).filter(|part| part.len() >= MIN_BASE64));
     }
     spellings.sort();
     spellings.dedup();
@@ -67,13 +67,14 @@ fn percent(secret: &str) -> [String; 2] {
 }
 
 /// The characters that the secret alone decides, if `shift` bytes stand before it in the encoded
-/// text, modulo three: `user:secret` is encoded as a whole.
-fn base64_core(engine: &impl base64::Engine, secret: &str, shift: usize) -> String {
+/// text, modulo three: `user:secret` is encoded as a whole. And the same with the character that
+/// follows if nothing stands behind it.
+fn base64_parts(engine: &impl base64::Engine, secret: &str, shift: usize) -> [String; 2] {
     let padded = [&[0; 2][..shift], secret.as_bytes()].concat();
     let encoded = engine.encode(&padded);
     let first = (shift * 8).div_ceil(6);
     let last = padded.len() * 8 / 6;
-    encoded.get(first..last).unwrap_or_default().to_owned()
+    [last, encoded.len()].map(|end| encoded.get(first..end).unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]

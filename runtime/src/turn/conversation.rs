@@ -180,17 +180,22 @@ impl Conversation {
         self.compacted = Some(Compacted { group, position, summary: Arc::new(summary) });
     }
 
-    /// Moves what was said to a turn behind what another turn has. Does nothing unless it comes later.
+    /// Moves the input of a turn behind what another turn has. Does nothing unless it comes later and has
+    /// nothing else.
     fn merge(&mut self, from: TurnId, into: TurnId, sequence: Option<u64>) -> Option<(usize, &Arc<Message>)> {
         let (&from, &into) = (self.by_turn.get(&from)?, self.by_turn.get(&into)?);
-        if from <= into {
+        if from <= into || self.groups[from].messages.len() != 1 {
             return None;
         }
-        let moved = std::mem::take(&mut self.groups[from].messages);
+        let position = self.groups[into].messages.len();
+        let input = self.groups[from].messages.pop()?;
+        if let Some(compacted) = self.compacted.as_mut().filter(|compacted| compacted.group == from) {
+            (compacted.group, compacted.position) = (into, position);
+        }
         let group = &mut self.groups[into];
-        group.messages.extend(moved);
+        group.messages.push(input);
         group.last_sequence = sequence.unwrap_or(group.last_sequence);
-        Some((into, group.messages.last()?))
+        Some((into, &group.messages[position]))
     }
 
     /// Whether there is no message.

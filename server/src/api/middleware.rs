@@ -12,6 +12,7 @@ use everwit_runtime::store::Scope;
 use tracing::Instrument;
 
 use super::App;
+use crate::audit::Target;
 use crate::auth::Caller;
 use crate::problem::Problem;
 
@@ -93,8 +94,10 @@ impl Gate {
     }
 }
 
-/// Outer layer: gives requests the gate, for the layers and extractors that ask it.
+/// Outer layer: gives requests the gate and their whole path, for the layers and extractors that ask.
 pub(crate) async fn offer_gate(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let target = Target(request.uri().path().to_owned());
+    request.extensions_mut().insert(target);
     request.extensions_mut().insert(Gate(app));
     next.run(request).await
 }

@@ -38,7 +38,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage.\nColours 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server.
-    Serve(crate::config::ServeArgs),
+    Serve(Box<crate::config::ServeArgs>),
     /// Manage API keys, on the database itself.
     Keys(keys::KeysArgs),
     /// Maintain the database.

@@ -20,18 +20,6 @@ fn dive(depth: u32) -> Result<u32> {
     Ok(reach(depth))
 }
 
-/// Falls over in a function with a long name.
-#[tool(read_only)]
-fn stumble() -> Result<u32> {
-    Ok(a_function_with_a_name_that_goes_on_and_on_and_on_until_nobody_wants_to_read_it_any_more_in_any_log_or_on_any_page())
-}
-
-#[inline(never)]
-fn a_function_with_a_name_that_goes_on_and_on_and_on_until_nobody_wants_to_read_it_any_more_in_any_log_or_on_any_page()
--> u32 {
-    std::process::abort()
-}
-
 // Without the black box the compiler makes a loop of it.
 #[inline(never)]
 fn reach(depth: u32) -> u32 {
@@ -53,4 +41,4 @@ fn fill(above: &[u8; 4096]) -> usize {
     fill(std::hint::black_box(&frame)) + usize::from(frame[7])
 }
 
-capability! { id: "recurse", title: "Recurse", summary: "Recurses forever.", tools: [recurse, nest, dive, stumble] }
+capability! { id: "recurse", title: "Recurse", summary: "Recurses forever.", tools: [recurse, nest, dive] }

@@ -111,7 +111,7 @@ impl<'a> Question<'a> {
                 username.len()
             ));
         }
-        if self.scrub(&told) != told || self.scrub(&username) != username {
+        if self.holds_a_secret(&told) || self.holds_a_secret(&username) {
             return Err("what it says about the account holds the credential".to_owned());
         }
         Ok(ConnectionValidation { provider_username: (!username.is_empty()).then_some(username), provider_metadata: metadata })
@@ -135,6 +135,12 @@ impl<'a> Question<'a> {
             }
             Err(why) => Err(halted(self.provider, &why, |text| self.scrub(text))),
         }
+    }
+
+    /// A whole text, whose end is no beginning of anything.
+    fn holds_a_secret(&self, text: &str) -> bool {
+        let shown = self.placeholders.scrub(text);
+        self.secrets.as_ref().map_or_else(|| shown.clone(), |secrets| secrets.scrub(&shown)) != text
     }
 
     fn scrub(&self, text: &str) -> String {

@@ -248,8 +248,8 @@ async fn a_turn_runs_to_its_end_on_the_version_it_began_with() {
     let mut stream = api.stream(&session, "").await;
     api.say(&session, "What time is it?").await;
     vendor.asked.notified().await;
-    let second =
-        patched(guest("ollama-driver"), "Talks to an Ollama server in its own protocol.", "Talks to an Ollama server in its own language.");
+    // Another version by the name of a recorded exchange, which nobody reads: there is nothing to decide.
+    let second = patched(guest("ollama-driver"), "thinking, then text, in lines", "thinking, then text, by lines");
     let second = api.upload("", second).await.expect(201);
     assert_eq!((&second["active"], &second["version"]["version"]), (&json!(true), &json!(2)), "{second}");
     vendor.go.notify_one();

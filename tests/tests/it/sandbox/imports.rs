@@ -163,14 +163,6 @@ async fn what_a_guest_says_of_its_end_is_cut() {
 }
 
 #[tokio::test]
-async fn names_of_functions_are_cut() {
-    let outcome = stops("recurse", "stumble", json!({}), SMALL, StopKind::Trap, "").await;
-    let Err(CallError::Stopped(stopped)) = outcome.result else { unreachable!("stops has checked it") };
-    let long = stopped.backtrace.iter().find(|name| name.contains("a_function_with_a_name"));
-    assert!(long.is_some_and(|name| name.ends_with('…') && name.len() < 128), "{:?}", stopped.backtrace);
-}
-
-#[tokio::test]
 async fn empty_lines_fill_the_log_as_well() {
     let chatty = open("chatty", Budget { log_bytes: 3_200, ..SMALL }).await;
     let chatted = call(&chatty, "chat", json!({ "lines": 1_000, "bytes": 0 })).await;

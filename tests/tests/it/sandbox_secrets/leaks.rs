@@ -90,7 +90,8 @@ impl World {
             "failure" => vec![failure().message],
             "code" => vec![failure().code],
             "panic" => match outcome.result {
-                Err(CallError::Stopped(stopped)) => vec![stopped.message],
+                // Behind what it said stands where it panicked.
+                Err(CallError::Stopped(stopped)) => vec![stopped.message.split(" (at ").next().unwrap_or_default().to_owned()],
                 other => panic!("{other:?}"),
             },
             _ => result().parts.iter().map(text).collect(),

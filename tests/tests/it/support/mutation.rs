@@ -4,6 +4,7 @@ use std::sync::Once;
 
 /// Switches off the control that the environment names. Called wherever tests make something that
 /// has controls.
+#[expect(clippy::disallowed_methods, reason = "it is how a test process is told which control to run without")]
 pub(crate) fn apply() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

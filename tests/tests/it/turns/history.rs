@@ -145,8 +145,7 @@ async fn the_ninetieth_iteration_reads_calls_and_folds_as_much_as_the_second() {
     drivers.register(id, move |_| Box::new(driver.clone()));
     rig.platform.drivers = Arc::new(drivers);
     assert_eq!(rig.ask("go").await, TurnRun::Ended(TurnEnd::Completed));
-    let counts = counts.lock().unwrap();
-    let costs: Vec<Cost> = counts.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+    let costs: Vec<Cost> = counts.lock().unwrap().windows(2).map(|pair| pair[1].since(pair[0])).collect();
     assert_eq!(costs.len(), ITERATIONS - 1);
     assert!(costs.iter().all(|cost| *cost == costs[0]), "{costs:?}");
     assert_eq!(costs[0].read, 0, "what a turn has appended it does not read");

@@ -69,7 +69,7 @@ impl Problems {
             let place = format!("/answers/{at}");
             match ids.iter().position(|id| *id == answer.id) {
                 None => {
-                    self.add(format!("{place}/id"), format!("there is no question {:?}; there are {}", shown(&answer.id), ids.join(", ")))
+                    self.add(format!("{place}/id"), format!("there is no question {:?}; there are {}", shown(&answer.id), ids.join(", ")));
                 }
                 Some(_) if answers[..at].iter().any(|earlier| earlier.id == answer.id) => {
                     self.add(format!("{place}/id"), format!("question {:?} is answered twice", answer.id));
