@@ -82,9 +82,12 @@ impl Ledger {
     }
 
     fn charge(&mut self, fuel: u64) -> Result<(), Stop> {
+        if off("fuel.host_work") {
+            return Ok(());
+        }
         self.spent = self.spent.saturating_add(fuel);
         self.since_yield = self.since_yield.saturating_add(fuel);
-        if self.spent > self.limit && !off("fuel.host_work") {
+        if self.spent > self.limit {
             return Err(Stop::new(StopKind::Fuel, format!("host calls alone used up the fuel limit of {}", self.limit)));
         }
         Ok(())

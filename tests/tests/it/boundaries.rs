@@ -1,0 +1,208 @@
+//! A turn with parallel tools, a component's tool, an approval and a client's tool, on a server
+//! that dies at each of its events, on both databases: the log becomes the one of a turn that was
+//! never interrupted, and no tool that must not be repeated is.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::future::Future;
+use std::pin::Pin;
+use std::process::Stdio;
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::support::postgres::new_database;
+use crate::support::{Api, EventStream, guest};
+
+const SERVER: &str = env!("CARGO_BIN_EXE_dying-server");
+/// A debug build on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// Where a new, empty database will be; none for a SQLite file.
+type NewDatabase = Pin<Box<dyn Future<Output = Option<String>>>>;
+
+/// Sequence of the session's last event before its first message.
+const BEFORE: u64 = 1;
+/// Boundaries that one test goes through.
+const STEP: usize = 4;
+
+fn script() -> Value {
+    let call = |name: &str| json!({ "name": name, "arguments": {} });
+    let parallel = [call("charge"), call("balance"), json!({ "name": "echo__echo", "arguments": { "value": 1 } })];
+    json!({
+        "response": { "scripted": { "turns": [
+            { "tool_calls": parallel },
+            { "tool_calls": [call("get_current_time"), call("open_tab")] },
+            { "assistant": "All of it is done now." },
+        ] } },
+        "response_delay_ms": 5,
+    })
+}
+
+/// One server after the other on the same data.
+struct Place {
+    home: TempDir,
+    database: Option<String>,
+}
+
+impl Place {
+    /// Starts a server; it dies after an event if it is told to.
+    async fn server(&self, die_after: Option<u64>) -> (Child, Api) {
+        let file = |name: &str| self.home.path().join(name);
+        std::fs::write(file("script.json"), script().to_string()).expect("the script is written");
+        let mut command = Command::new(SERVER);
+        command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        command.env("EVERWIT_LISTEN", "127.0.0.1:0").env("EVERWIT_DATA_DIR", file("data"));
+        command.env("EVERWIT_LLMSIM_SCRIPT", file("script.json")).env("TEST_EFFECTS", file("effects"));
+        command.envs(self.database.iter().map(|url| ("EVERWIT_DATABASE", url)));
+        command.envs(die_after.map(|sequence| ("TEST_DIE_AFTER", sequence.to_string())));
+        let log = File::options().create(true).append(true).open(file("log")).expect("the log is opened");
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the server starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let line = tokio::time::timeout(START_LIMIT, lines.next_line()).await.expect("the server starts in time");
+        let Ok(Some(url)) = line else { panic!("the server ended: {}", std::fs::read_to_string(file("log")).unwrap_or_default()) };
+        (child, Api::new(&url, None))
+    }
+
+    /// How often each call of each tool was executed.
+    fn effects(&self) -> BTreeMap<String, usize> {
+        let mut effects = BTreeMap::new();
+        for line in std::fs::read_to_string(self.home.path().join("effects")).unwrap_or_default().lines() {
+            *effects.entry(line.to_owned()).or_default() += 1;
+        }
+        effects
+    }
+}
+
+/// A session that has all the tools, on a server that lives.
+async fn session(api: &Api) -> String {
+    api.upload("", guest("echo")).await.expect(201);
+    let parameters = json!({ "type": "object", "properties": {} });
+    let tab = json!({ "type": "client_side", "name": "open_tab", "description": "Opens one.", "parameters": parameters });
+    let gate = json!({ "ref": "tool_approval", "config": { "mode": "off", "ask": ["get_current_time"] } });
+    let capabilities = json!([{ "ref": "ledger" }, { "ref": "echo" }, { "ref": "current_time" }, gate]);
+    api.session_with(&json!({ "capabilities": capabilities, "tools": [tab] })).await
+}
+
+/// What comes back, unless the server dies meanwhile.
+async fn attempt(request: RequestBuilder) -> Option<Value> {
+    request.send().await.ok()?.json().await.ok()
+}
+
+/// Answers what the session waits for, as the person at the other end, until the turn or the
+/// server ends.
+async fn accompany(api: &Api, session: &str, mut stream: EventStream) {
+    while let Some(frame) = stream.next().await {
+        match frame.event.as_str() {
+            "tool.call_requested" => {
+                for call in frame.data["data"]["tool_calls"].as_array().expect("a list") {
+                    // An answer to what is settled already is refused, and changes nothing.
+                    let (path, body) = match call["kind"].as_str() {
+                        Some("approval") => {
+                            ("tool-approvals", json!({ "decisions": [{ "tool_call_id": call["id"], "decision": "allow" }] }))
+                        }
+                        _ => ("tool-results", json!({ "tool_results": [{ "tool_call_id": call["id"], "result": "opened" }] })),
+                    };
+                    attempt(api.request(Method::POST, &format!("/v1/sessions/{session}/{path}")).json(&body)).await;
+                }
+            }
+            "session.idled" => return,
+            _ => {}
+        }
+    }
+}
+
+/// The log in what must not depend on ids, times and deaths: types, and what was said and done.
+/// That a turn was taken up again is recorded by events of their own, which are left out.
+fn essence(events: &[Value]) -> Vec<String> {
+    let told = |event: &Value| {
+        let data = &event["data"];
+        let text = data["message"]["content"].as_array().map(|parts| parts.iter().map(|part| part["text"].clone()).collect::<Vec<_>>());
+        let tool = [&data["tool_name"], &data["tool_call"]["name"]];
+        format!("{} {text:?} {tool:?}", event["type"].as_str().unwrap_or_default())
+    };
+    let of_recovery = |event: &&Value| ["session.activated", "reason.recovered"].iter().any(|name| event["type"] == *name);
+    events.iter().filter(|event| !of_recovery(event)).map(told).collect()
+}
+
+/// Has the turn, on a server that dies after an event, and then on one that lives.
+async fn log_of(database: Option<String>, die_after: Option<u64>) -> (Vec<Value>, BTreeMap<String, usize>) {
+    let place = Place { home: tempfile::tempdir().expect("a directory"), database };
+    let (mut child, api) = place.server(die_after).await;
+    let session = session(&api).await;
+    let message = json!({ "message": { "content": [{ "type": "text", "text": "go" }] } });
+    let stream = api.stream(&session, "?after_sequence=0").await;
+    let say = attempt(api.request(Method::POST, &format!("/v1/sessions/{session}/messages")).json(&message));
+    tokio::join!(accompany(&api, &session, stream), say);
+    let api = if die_after.is_some() {
+        assert!(!child.wait().await.expect("the server has died").success());
+        let (alive, api) = place.server(None).await;
+        child = alive;
+        let stream = api.stream(&session, "?after_sequence=0").await;
+        accompany(&api, &session, stream).await;
+        api
+    } else {
+        api
+    };
+    let events = api.events(&session).await;
+    child.kill().await.expect("the server is ended");
+    (events, place.effects())
+}
+
+fn assert_whole(events: &[Value], effects: &BTreeMap<String, usize>, expected: &[String], at: &str) {
+    for (event, sequence) in events.iter().zip(1..) {
+        assert_eq!(event["sequence"], sequence, "{at}: sequences have no gap");
+    }
+    let charges: Vec<&usize> = effects.iter().filter(|(call, _)| call.starts_with("charge ")).map(|(_, times)| times).collect();
+    assert!(charges.len() <= 1 && charges.iter().all(|times| **times == 1), "{at}: {effects:?}");
+    // A charge that was under way when the server died has an unknown outcome, and says so.
+    let uncertain = |line: &&String| line.contains("tool.completed") && line.contains("\"charge\"");
+    let (found, expected): (Vec<String>, Vec<String>) = (essence(events), expected.to_vec());
+    let of = |lines: &[String]| lines.iter().filter(|line| !uncertain(line)).cloned().collect::<Vec<_>>();
+    assert_eq!(of(&found), of(&expected), "{at}");
+}
+
+/// A death after every fourth event, beginning with the given one.
+async fn dies_at_every_fourth(database: fn() -> NewDatabase, first: u64) {
+    let (uninterrupted, effects) = log_of(database().await, None).await;
+    let expected = essence(&uninterrupted);
+    assert_whole(&uninterrupted, &effects, &expected, "uninterrupted");
+    assert_eq!(effects.values().sum::<usize>(), 2, "{effects:?}");
+    let last = uninterrupted.len() as u64;
+    assert!(last > 20, "{expected:#?}");
+    for sequence in (BEFORE + first..=last).step_by(STEP) {
+        let (events, effects) = log_of(database().await, Some(sequence)).await;
+        assert_whole(&events, &effects, &expected, &format!("a death after event {sequence} of {last}"));
+    }
+}
+
+fn sqlite() -> NewDatabase {
+    Box::pin(async { None })
+}
+
+fn postgres() -> NewDatabase {
+    Box::pin(async { Some(new_database().await) })
+}
+
+macro_rules! boundaries {
+    ($($name:ident: $database:ident, $first:literal;)*) => {
+        $(#[tokio::test]
+        async fn $name() {
+            dies_at_every_fourth($database, $first).await;
+        })*
+    };
+}
+
+boundaries! {
+    the_first_of_four_events_on_sqlite: sqlite, 1;
+    the_second_of_four_events_on_sqlite: sqlite, 2;
+    the_third_of_four_events_on_sqlite: sqlite, 3;
+    the_fourth_of_four_events_on_sqlite: sqlite, 4;
+    the_first_of_four_events_on_postgres: postgres, 1;
+    the_second_of_four_events_on_postgres: postgres, 2;
+    the_third_of_four_events_on_postgres: postgres, 3;
+    the_fourth_of_four_events_on_postgres: postgres, 4;
+}
