@@ -399,7 +399,7 @@ mod tests {
         start(2, "quiet", 5).await.expect("no panic");
         let slices = seen.lock().expect("nothing panics").clone();
         let quiet = |slice: &&str| *slice == "quiet";
-        let (first, last) = (slices.iter().position(|slice| quiet(slice)), slices.iter().rposition(|slice| quiet(slice)));
+        let (first, last) = (slices.iter().position(quiet), slices.iter().rposition(quiet));
         let between = last.expect("it ran") - first.expect("it ran") - 4;
         assert!(between <= 16, "{between} slices of the noisy org were among 5 of the quiet one");
         for task in noisy {
