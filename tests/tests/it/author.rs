@@ -212,6 +212,13 @@ fn project_of(component: &str) -> TempDir {
     dir
 }
 
+/// Changes the source at once: a look at it sees the old or the new one.
+fn put(project: &TempDir, content: &[u8]) {
+    let hidden = project.path().join("src/.given");
+    fs::write(&hidden, content).expect("it is written");
+    fs::rename(hidden, project.path().join("src/given")).expect("it is put in place");
+}
+
 async fn until(lines: &mut Lines<BufReader<ChildStderr>>, text: &str) -> String {
     let mut seen = String::new();
     loop {
@@ -236,12 +243,15 @@ async fn a_change_of_a_source_is_built_and_tested_at_once() {
     let first = until(&mut lines, "watching").await;
     assert!(first.contains("tools: echo") && first.contains("1 passed, 0 failed") && first.contains("edit to result: "), "{first}");
 
-    fs::write(dir.path().join("src/given"), guest("minimal")).expect("it is written");
+    put(&dir, &guest("minimal"));
     let second = until(&mut lines, "watching").await;
     assert!(second.contains("0 passed, 1 failed"), "the other component has no such tool: {second}");
 
-    fs::write(dir.path().join("src/given"), b"no component").expect("it is written");
+    put(&dir, b"no component");
     let third = until(&mut lines, "watching").await;
-    assert!(third.contains("not_wasm") && !third.contains("edit to result"), "what is wrong is told, and it goes on: {third}");
+    assert!(
+        third.contains("cannot become a component") && !third.contains("edit to result"),
+        "what is wrong is told, and it goes on: {third}"
+    );
     child.kill().await.expect("it is killed");
 }
