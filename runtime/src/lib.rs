@@ -59,7 +59,7 @@
 //! | `drivers` | the native model drivers of the known vendors |
 //! | `builtins` | the native capabilities that ship with the runtime |
 //! | `oauth` | connections of users over OAuth 2 |
-//! | `sqlite` | stores in an SQLite file |
+//! | `sqlite`, `postgres` | stores in an SQLite file, in a PostgreSQL database |
 //! | `openapi` | `utoipa::ToSchema` for the types of an HTTP API |
 //! | `testing` | the contract suite of the stores, and other doubles |
 
