@@ -6,12 +6,15 @@
 //! values only.
 
 mod key;
+#[cfg_attr(not(feature = "sandbox"), expect(dead_code, reason = "streams and lines are looked through for components"))]
 mod scrub;
 mod seal;
 mod spelling;
 
 pub use key::{KeyError, Keyring, MasterKey};
-pub(crate) use scrub::{REDACTED, Scrubbed, Scrubber};
+#[cfg(feature = "sandbox")]
+pub(crate) use scrub::Scrubbed;
+pub(crate) use scrub::{REDACTED, Scrubber};
 pub use seal::{Cipher, Place, Sealed, SecretError};
 
 #[cfg(test)]
