@@ -36,10 +36,13 @@ pub(crate) async fn record(State(app): State<App>, request: Request, next: Next)
         return Ok(next.run(request).await);
     }
     let caller = request.extensions().get::<Caller>().cloned();
-    let caller = caller.ok_or_else(|| Problem::internal("a route that is audited does not know its caller"))?;
-    let route = request.extensions().get::<MatchedPath>().map_or("?", MatchedPath::as_str);
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let target = request.extensions().get::<Target>().cloned();
+    let (Some(caller), Some(route), Some(Target(mut target))) = (caller, route, target) else {
+        return Err(Problem::internal("a route that is audited does not know its caller, its name or its path"));
+    };
+    let route = route.as_str();
     let action = format!("{} {}", request.method(), route.strip_prefix("/api").unwrap_or(route));
-    let Target(mut target) = request.extensions().get().cloned().unwrap_or_else(|| Target(request.uri().path().to_owned()));
     target.truncate(target.floor_char_boundary(MAX_TARGET_BYTES));
     let response = next.run(request).await;
     let Replaced { before, after } = response.extensions().get().copied().unwrap_or_default();

@@ -239,9 +239,13 @@ fn places_beyond(kind: &str, names: &[&str], new: &[CredentialPlace], old: &[Cre
 }
 
 /// Where models would read something else than from the active version. A first version has no
-/// other to compare with; who lets an agent use it has chosen it.
+/// other to compare with; who lets an agent use it has chosen it. Of drivers and connection providers
+/// models read nothing.
 pub(crate) fn text_beyond(new: &ComponentDescription, active: Option<&ComponentVersion>) -> Vec<String> {
-    active.map(|active| changed_text(&active.description, new)).unwrap_or_default()
+    match active {
+        Some(active) if new.kind() == ComponentKind::Capability => changed_text(&active.description, new),
+        _ => Vec::new(),
+    }
 }
 
 /// The place of an entry that goes beyond; the reason behind the colon speaks of components and

@@ -34,7 +34,8 @@ impl Default for OrgLimits {
 /// Thousandths of a turn, so that what a moment adds is a whole number.
 const PARTS: u64 = 1_000;
 const MILLIS_PER_MINUTE: u64 = 60_000;
-/// Orgs of which something is remembered; one whose minute is over is forgotten first.
+/// Orgs of which something is remembered. One whose minute is full again is forgotten when there are more;
+/// if there is none, a turn of yet another org is refused for a second.
 const MAX_ORGS: usize = 100_000;
 
 /// How much of its limits each org has used.
@@ -115,8 +116,11 @@ impl Quotas {
     fn take(&self, org: OrgId, now: Timestamp) -> Result<(), u64> {
         let full = u64::from(self.limits.turns_per_minute) * PARTS;
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        if turns.len() >= MAX_ORGS {
+        if turns.len() >= MAX_ORGS && !turns.contains_key(&org) {
             turns.retain(|_, bucket| bucket.filled(&self.limits, now).parts < full);
+            if turns.len() >= MAX_ORGS {
+                return Err(1);
+            }
         }
         let bucket = turns.entry(org).or_insert(Bucket { parts: full, at: now });
         *bucket = bucket.filled(&self.limits, now);
@@ -166,6 +170,16 @@ mod tests {
         quotas.take(org(2), at(0)).expect("another org has its own");
         (0..6).for_each(|_| quotas.take(org(1), at(1_000_000)).expect("a minute is the most that is saved up"));
         assert!(quotas.take(org(1), at(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn so_many_orgs_are_remembered() {
+        let quotas = Quotas::new(OrgLimits { turns_per_minute: 60, ..OrgLimits::default() });
+        (0..MAX_ORGS as u128).for_each(|number| quotas.take(org(number), at(0)).expect("there is room"));
+        assert_eq!(quotas.take(org(u128::MAX), at(0)), Err(1));
+        quotas.take(org(0), at(0)).expect("who is remembered goes on");
+        quotas.take(org(u128::MAX), at(1_000)).expect("the others' minutes are full again");
+        assert_eq!(quotas.turns.lock().expect("nothing panics").len(), 2);
     }
 
     #[test]

@@ -118,6 +118,9 @@ impl Fair {
             entry.queue.retain(|sender| !sender.is_closed());
             *all -= before - entry.queue.len();
             if entry.queue.len() >= waiting_per_org || *all >= waiting {
+                if entry.held == 0 && entry.queue.is_empty() {
+                    orgs.remove(&org);
+                }
                 return Err(Full);
             }
         }
@@ -357,6 +360,15 @@ mod tests {
         assert!(fair.try_take(org(1)).is_some(), "nobody waits for it any more");
         let state = fair.state();
         assert_eq!((state.held, state.waiting), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn of_an_org_that_may_not_even_wait_nothing_is_kept() {
+        let fair = Fair::new(Limits { permits: 1, per_org: 1, waiting: 1, waiting_per_org: 1 });
+        let _held = fair.try_take(org(1)).expect("it is free");
+        let _waiting = fair.queue(org(2)).expect("room");
+        assert!(fair.queue(org(3)).is_err());
+        assert!(!fair.state().orgs.contains_key(&org(3)));
     }
 
     /// As the engine yields when a slice of fuel is used up: ready again at once.

@@ -148,7 +148,7 @@ fn capitalized(word: &str) -> String {
 /// The manifest of the Rust SDK as the root of a workspace of its own, with what it inherits from
 /// the repository's.
 fn own_workspace(manifest: &[u8]) -> Result<Vec<u8>, Failure> {
-    let repository = carried("rust/workspace.toml").next().map(|(_, content)| content).unwrap_or_default();
+    let (_, repository) = carried("rust/workspace.toml").next().ok_or_else(|| Failure::failed("the manifest of the guests is missing"))?;
     let mut repository = table(repository)?;
     let mut inherited = Table::new();
     if let Some(toml::Value::Table(workspace)) = repository.get_mut("workspace") {

@@ -122,6 +122,9 @@ fn encode(path: &Path) -> Result<Vec<u8>, Failure> {
     if wasmparser::Parser::is_component(&wasm) {
         return Ok(wasm);
     }
+    if !wasm.starts_with(b"\0asm") {
+        return Err(Failure::failed(format!("{} cannot become a component: it is no WebAssembly module", path.display())));
+    }
     let encoded = ComponentEncoder::default().validate(true).module(&wasm).and_then(|mut encoder| encoder.encode());
     encoded.map_err(|error| Failure::failed(format!("{} cannot become a component: {error:#}", path.display())))
 }
