@@ -7,6 +7,14 @@ use super::gate::rule::RULES;
 use super::{Admission, Finding, Rejection};
 use crate::component::ComponentKind;
 
+/// Where a description says what a component wants to use, and where credentials go.
+const POWERS: [&str; 4] = [
+    "/description/permissions",
+    "/description/driver/credentials",
+    "/description/connection/credentials",
+    "/description/connection/origin",
+];
+
 /// One check of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -103,11 +111,12 @@ impl Check {
             "component_too_large" => Self::Size,
             "core_module" | "precompiled_artifact" | "not_wasm" | "malformed" => Self::Format,
             "contract_unsupported" | "export_missing" => Self::Contract,
-            "import_unknown" | "import_not_an_interface" | "import_not_for_drivers" | "too_many_imports" => Self::Imports,
+            "import_unknown" | "import_not_an_interface" | "too_many_imports" => Self::Imports,
+            "import_not_for_drivers" | "import_not_for_connection_providers" => Self::Imports,
             "component_invalid" | "compiler_failed" | "too_expensive_to_compile" | "artifact_too_large" => Self::Compile,
             "exchanges_invalid" | "exchange_differs" | "too_many_exchanges" | "no_exchanges" => Self::Conformance,
             "higher_order_component" | "component_start" | "multi_memory" => Self::Structure,
-            _ if about("/description/permissions") || about("/description/driver/credentials") => Self::Powers,
+            _ if POWERS.iter().any(|place| about(place)) => Self::Powers,
             "describe_failed" | "invalid_description" | "description_differs" | "description_invalid" | "memory_grows" => Self::Describe,
             "invalid_schema" | "schema_too_large" | "arguments_not_an_object" => Self::Schemas,
             "invalid_length" | "invisible_text" => Self::Text,
@@ -207,6 +216,11 @@ mod tests {
         };
         assert_eq!(failed("invisible_text", "/description/tools/0/description"), [Check::Text]);
         assert_eq!(failed("invalid_length", "/description/permissions/http/0/reason"), [Check::Powers]);
+        assert_eq!(failed("invalid_place", "/description/driver/credentials/0/place"), [Check::Powers]);
+        assert_eq!(failed("invalid_origin", "/description/connection/origin"), [Check::Powers]);
+        assert_eq!(failed("invalid_place", "/description/connection/credentials/0/place"), [Check::Powers]);
+        assert_eq!(failed("import_not_for_drivers", "/imports/0"), [Check::Imports]);
+        assert_eq!(failed("import_not_for_connection_providers", "/imports/0"), [Check::Imports]);
         assert_eq!(failed("invalid_schema", "/description/config_schema"), [Check::Schemas]);
         assert_eq!(failed("duplicate_tool", "/description/tools/1/name"), [Check::Names]);
         assert_eq!(failed("what_nobody_knows", "/elsewhere"), [Check::Other]);
