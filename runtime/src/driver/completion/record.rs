@@ -65,11 +65,14 @@ impl Recording {
         asked: &ChatRequest,
         request: &CodecRequest,
     ) -> Self {
-        let asked = config.redact(&fixture::request_json(asked, driver).to_string());
+        let mut asked = fixture::request_json(asked, driver);
+        if let Some(scrubber) = config.scrubber() {
+            scrubber.scrub_json(&mut asked);
+        }
         let exchange = RecordedExchange {
             driver: driver.to_string(),
             config: fixture::config_json(config),
-            request: serde_json::from_str(&asked).unwrap_or_default(),
+            request: asked,
             method: request.method.clone(),
             url: config.redact(&request.url),
             headers: redacted(config, &request.headers),
