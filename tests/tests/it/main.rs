@@ -30,6 +30,7 @@ mod definition;
 mod driver_components;
 mod egress;
 mod embedding_server;
+mod engines;
 mod environment;
 mod in_process;
 mod models;
