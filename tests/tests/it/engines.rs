@@ -29,7 +29,7 @@ enum Place {
 impl Place {
     async fn open(&self) -> RuntimeBackends {
         match self {
-            Self::File(path) => RuntimeBackends::from_store(Arc::new(SqliteStore::open(path).await.unwrap())),
+            Self::File(path) => RuntimeBackends::from_store(Arc::new(SqliteStore::open(path).await.expect("a store"))),
             Self::Server(database) => RuntimeBackends::from_store(Arc::new(postgres::open(database).await)),
         }
     }
@@ -44,13 +44,13 @@ struct Process {
 
 impl Process {
     async fn start(place: Arc<Place>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let opened = runtime.spawn(async move {
             let stores = place.open().await;
             let engine = EmbeddedEngine::new(stores.log.clone(), Arc::new(SystemClock));
             (stores, engine)
         });
-        let (stores, engine) = opened.await.unwrap();
+        let (stores, engine) = opened.await.expect("it does not panic");
         Self { runtime: Some(runtime), stores, engine }
     }
 
@@ -76,17 +76,17 @@ struct Inside {
 impl Engine for Inside {
     async fn submit(&self, turn: TurnKey) -> Result<(), Error> {
         let engine = self.engine.clone();
-        self.runtime.spawn(async move { engine.submit(turn).await }).await.unwrap()
+        self.runtime.spawn(async move { engine.submit(turn).await }).await.expect("it does not panic")
     }
 
     async fn signal(&self, turn: TurnKey) -> Result<(), Error> {
         let engine = self.engine.clone();
-        self.runtime.spawn(async move { engine.signal(turn).await }).await.unwrap()
+        self.runtime.spawn(async move { engine.signal(turn).await }).await.expect("it does not panic")
     }
 
     async fn cancel(&self, turn: TurnKey) -> Result<bool, Error> {
         let engine = self.engine.clone();
-        self.runtime.spawn(async move { engine.cancel(turn).await }).await.unwrap()
+        self.runtime.spawn(async move { engine.cancel(turn).await }).await.expect("it does not panic")
     }
 
     async fn status(&self, turn: TurnKey) -> Result<TurnStatus, Error> {
@@ -95,7 +95,7 @@ impl Engine for Inside {
 
     async fn work(&self, handler: Arc<dyn StepHandler>, limits: WorkLimits, shutdown: CancellationToken) -> Result<Working, Error> {
         let engine = self.engine.clone();
-        self.runtime.spawn(async move { engine.work(handler, limits, shutdown).await }).await.unwrap()
+        self.runtime.spawn(async move { engine.work(handler, limits, shutdown).await }).await.expect("it does not panic")
     }
 }
 
@@ -113,7 +113,7 @@ async fn site(place: Place, directory: Option<TempDir>) -> Embedded {
 }
 
 async fn open_sqlite() -> Embedded {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("a directory");
     site(Place::File(directory.path().join("everwit.db")), Some(directory)).await
 }
 
@@ -134,7 +134,7 @@ impl Site for Embedded {
     async fn start_worker(&mut self) {
         let handler = Arc::new(Script::new(self.process.stores.clone()));
         let limits = WorkLimits { slots: 4, patience: Duration::from_secs(1) };
-        let working = self.engine().work(handler, limits, CancellationToken::new()).await.unwrap();
+        let working = self.engine().work(handler, limits, CancellationToken::new()).await.expect("a worker");
         self.process.runtime().spawn(working);
     }
 

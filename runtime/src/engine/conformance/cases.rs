@@ -1,9 +1,12 @@
 //! The cases. Each begins without a worker.
 
+use super::Site;
 use super::session::{Bench, until};
 use crate::engine::{TurnStatus, reconcile};
 
-pub(super) async fn a_turn_runs_once_however_often_it_is_submitted(bench: &mut Bench<'_>) {
+type Case<'a> = Bench<'a, dyn Site + 'a>;
+
+pub(super) async fn a_turn_runs_once_however_often_it_is_submitted(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let key = bench.begin("note hold note").await;
     bench.held(key).await;
@@ -19,7 +22,7 @@ pub(super) async fn a_turn_runs_once_however_often_it_is_submitted(bench: &mut B
     assert_eq!(bench.notes(key).await, "note hold note end");
 }
 
-pub(super) async fn turns_of_a_session_run_one_at_a_time_in_order_of_submission(bench: &mut Bench<'_>) {
+pub(super) async fn turns_of_a_session_run_one_at_a_time_in_order_of_submission(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     bench.site.start_worker().await;
     let session = bench.session().await;
@@ -42,7 +45,7 @@ pub(super) async fn turns_of_a_session_run_one_at_a_time_in_order_of_submission(
     assert_eq!(log, keys.iter().map(|key| key.turn).collect::<Vec<_>>(), "no turn began before the one before it had ended");
 }
 
-pub(super) async fn sessions_run_at_the_same_time(bench: &mut Bench<'_>) {
+pub(super) async fn sessions_run_at_the_same_time(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let (first, second) = (bench.begin("hold").await, bench.begin("hold").await);
     bench.held(first).await;
@@ -53,14 +56,14 @@ pub(super) async fn sessions_run_at_the_same_time(bench: &mut Bench<'_>) {
     }
 }
 
-pub(super) async fn turns_wait_for_a_worker(bench: &mut Bench<'_>) {
+pub(super) async fn turns_wait_for_a_worker(bench: &mut Case<'_>) {
     let key = bench.begin("note").await;
     assert_eq!(bench.notes(key).await, "");
     bench.site.start_worker().await;
     assert_eq!(bench.ended(key).await, "note end");
 }
 
-pub(super) async fn a_step_is_run_again_after_its_worker_died(bench: &mut Bench<'_>) {
+pub(super) async fn a_step_is_run_again_after_its_worker_died(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let key = bench.begin("note hold note").await;
     bench.held(key).await;
@@ -71,7 +74,7 @@ pub(super) async fn a_step_is_run_again_after_its_worker_died(bench: &mut Bench<
     assert_eq!(bench.ended(key).await, "note hold note end", "what was done is not done again");
 }
 
-pub(super) async fn a_signal_ends_a_wait(bench: &mut Bench<'_>) {
+pub(super) async fn a_signal_ends_a_wait(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let key = bench.begin("wait note").await;
     bench.begun(key).await;
@@ -81,7 +84,7 @@ pub(super) async fn a_signal_ends_a_wait(bench: &mut Bench<'_>) {
     assert_eq!(bench.ended(key).await, "answered note end");
 }
 
-pub(super) async fn a_signal_that_comes_before_the_wait_is_kept(bench: &mut Bench<'_>) {
+pub(super) async fn a_signal_that_comes_before_the_wait_is_kept(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let key = bench.begin("late note").await;
     // The step has seen that there is no answer, and does not look again.
@@ -91,13 +94,13 @@ pub(super) async fn a_signal_that_comes_before_the_wait_is_kept(bench: &mut Benc
     assert_eq!(bench.ended(key).await, "answered note end");
 }
 
-pub(super) async fn a_wait_ends_after_its_limit(bench: &mut Bench<'_>) {
+pub(super) async fn a_wait_ends_after_its_limit(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let key = bench.begin("wait:200 note").await;
     assert_eq!(bench.ended(key).await, "timed-out note end");
 }
 
-pub(super) async fn a_wait_survives_the_death_of_everybody(bench: &mut Bench<'_>) {
+pub(super) async fn a_wait_survives_the_death_of_everybody(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let (answered, limited) = (bench.begin("wait note").await, bench.begin("wait:1000 note").await);
     bench.begun(answered).await;
@@ -110,7 +113,7 @@ pub(super) async fn a_wait_survives_the_death_of_everybody(bench: &mut Bench<'_>
     assert_eq!(bench.ended(answered).await, "answered note end");
 }
 
-pub(super) async fn a_pause_is_kept_although_there_are_signals(bench: &mut Bench<'_>) {
+pub(super) async fn a_pause_is_kept_although_there_are_signals(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let key = bench.begin("pause:300 note").await;
     bench.begun(key).await;
@@ -118,7 +121,7 @@ pub(super) async fn a_pause_is_kept_although_there_are_signals(bench: &mut Bench
     assert_eq!(bench.ended(key).await, "pause:300 note end");
 }
 
-pub(super) async fn a_pause_survives_the_death_of_everybody(bench: &mut Bench<'_>) {
+pub(super) async fn a_pause_survives_the_death_of_everybody(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let key = bench.begin("pause:1000 note").await;
     bench.begun(key).await;
@@ -128,7 +131,7 @@ pub(super) async fn a_pause_survives_the_death_of_everybody(bench: &mut Bench<'_
     assert_eq!(bench.ended(key).await, "pause:1000 note end");
 }
 
-pub(super) async fn a_cancel_reaches_a_running_step(bench: &mut Bench<'_>) {
+pub(super) async fn a_cancel_reaches_a_running_step(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let key = bench.begin("note hold").await;
     bench.held(key).await;
@@ -136,7 +139,7 @@ pub(super) async fn a_cancel_reaches_a_running_step(bench: &mut Bench<'_>) {
     assert_eq!(bench.ended(key).await, "note cancelled");
 }
 
-pub(super) async fn a_cancel_ends_a_wait(bench: &mut Bench<'_>) {
+pub(super) async fn a_cancel_ends_a_wait(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let key = bench.begin("wait").await;
     bench.begun(key).await;
@@ -144,7 +147,7 @@ pub(super) async fn a_cancel_ends_a_wait(bench: &mut Bench<'_>) {
     assert_eq!(bench.ended(key).await, "cancelled");
 }
 
-pub(super) async fn a_cancel_of_a_queued_turn_leaves_the_running_one_alone(bench: &mut Bench<'_>) {
+pub(super) async fn a_cancel_of_a_queued_turn_leaves_the_running_one_alone(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let first = bench.begin("hold note").await;
     bench.held(first).await;
@@ -156,7 +159,7 @@ pub(super) async fn a_cancel_of_a_queued_turn_leaves_the_running_one_alone(bench
     assert!(!bench.is_held(first).await, "the step was run once");
 }
 
-pub(super) async fn an_ended_turn_cannot_be_cancelled(bench: &mut Bench<'_>) {
+pub(super) async fn an_ended_turn_cannot_be_cancelled(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let key = bench.begin("note").await;
     bench.ended(key).await;
@@ -164,13 +167,13 @@ pub(super) async fn an_ended_turn_cannot_be_cancelled(bench: &mut Bench<'_>) {
     assert_eq!(bench.notes(key).await, "note end");
 }
 
-pub(super) async fn a_failed_step_is_tried_again(bench: &mut Bench<'_>) {
+pub(super) async fn a_failed_step_is_tried_again(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let key = bench.begin("note fail note").await;
     assert_eq!(bench.ended(key).await, "note fail note end");
 }
 
-pub(super) async fn an_engine_tells_what_it_knows(bench: &mut Bench<'_>) {
+pub(super) async fn an_engine_tells_what_it_knows(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let engine = bench.engine();
     let silent = bench.open(bench.session().await, "note").await;
@@ -185,7 +188,7 @@ pub(super) async fn an_engine_tells_what_it_knows(bench: &mut Bench<'_>) {
     until("it is forgotten", async || engine.status(key).await.expect("it is told") == TurnStatus::Unknown).await;
 }
 
-pub(super) async fn what_the_engine_was_not_told_is_reconciled(bench: &mut Bench<'_>) {
+pub(super) async fn what_the_engine_was_not_told_is_reconciled(bench: &mut Case<'_>) {
     bench.site.start_worker().await;
     let known = bench.begin("hold").await;
     bench.held(known).await;

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use script::Script;
+pub use session::{Bench, until};
 
-use self::session::Bench;
 use super::Engine;
 use crate::store::RuntimeBackends;
 

@@ -19,10 +19,12 @@ const LOOK: Duration = Duration::from_millis(10);
 /// After how long it does not come any more; machines may be busy, and workers die.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One case at work, in an org of its own.
-pub(super) struct Bench<'a> {
-    pub(super) site: &'a mut dyn Site,
-    pub(super) org: OrgId,
+/// One case at work, in an org of its own. Its methods panic if a store or the engine refuses what they ask, or if
+/// what they wait for does not come.
+pub struct Bench<'a, S: Site + ?Sized> {
+    /// Where.
+    pub site: &'a mut S,
+    org: OrgId,
     ids: RandomIds,
 }
 
@@ -30,23 +32,27 @@ fn ok<T>(result: StoreResult<T>) -> T {
     result.unwrap_or_else(|error| panic!("the store refused: {error}"))
 }
 
-impl<'a> Bench<'a> {
-    pub(super) async fn new(site: &'a mut dyn Site) -> Self {
+impl<'a, S: Site + ?Sized> Bench<'a, S> {
+    /// A case on a site.
+    pub async fn new(site: &'a mut S) -> Self {
         let ids = RandomIds::new(Arc::new(SystemClock));
         let org = OrgId::from_uuid(ids.next());
         ok(site.stores().org_store.add_org(org, &format!("conformance-{org}"), SystemClock.now()).await);
         Self { site, org, ids }
     }
 
-    pub(super) fn engine(&self) -> Arc<dyn Engine> {
+    /// The site's engine.
+    pub fn engine(&self) -> Arc<dyn Engine> {
         self.site.engine()
     }
 
-    pub(super) fn stores(&self) -> RuntimeBackends {
+    /// The site's stores.
+    pub fn stores(&self) -> RuntimeBackends {
         self.site.stores()
     }
 
-    pub(super) async fn session(&self) -> SessionId {
+    /// A new session.
+    pub async fn session(&self) -> SessionId {
         let (now, harness_id) = (SystemClock.now(), HarnessId::from_uuid(self.ids.next()));
         let session = Session {
             id: SessionId::from_uuid(self.ids.next()),
@@ -79,7 +85,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Opens a turn in the store, and tells nobody.
-    pub(super) async fn open(&self, session: SessionId, script: &str) -> TurnKey {
+    pub async fn open(&self, session: SessionId, script: &str) -> TurnKey {
         let turn = TurnId::from_uuid(self.ids.next());
         let message = Message {
             id: MessageId::from_uuid(self.ids.next()),
@@ -95,52 +101,53 @@ impl<'a> Bench<'a> {
     }
 
     /// Opens a turn and submits it.
-    pub(super) async fn submit(&self, session: SessionId, script: &str) -> TurnKey {
+    pub async fn submit(&self, session: SessionId, script: &str) -> TurnKey {
         let key = self.open(session, script).await;
         self.engine().submit(key).await.expect("the engine takes it");
         key
     }
 
     /// Opens a turn in a session of its own and submits it.
-    pub(super) async fn begin(&self, script: &str) -> TurnKey {
+    pub async fn begin(&self, script: &str) -> TurnKey {
         self.submit(self.session().await, script).await
     }
 
     /// The notes of a session, with their turns.
-    pub(super) async fn log(&self, session: SessionId) -> Vec<(TurnId, String)> {
+    pub async fn log(&self, session: SessionId) -> Vec<(TurnId, String)> {
         notes(&ok(self.stores().log.read_events(self.org, session, 0, MAX_EVENTS_PER_PAGE).await))
     }
 
     /// The notes of a turn, joined.
-    pub(super) async fn notes(&self, key: TurnKey) -> String {
+    pub async fn notes(&self, key: TurnKey) -> String {
         let notes = self.log(key.session).await.into_iter().filter(|(turn, _)| *turn == key.turn);
         notes.map(|(_, note)| note).collect::<Vec<_>>().join(" ")
     }
 
     /// Waits until a step of the turn is held; it can be held once more after that.
-    pub(super) async fn held(&self, key: TurnKey) {
+    pub async fn held(&self, key: TurnKey) {
         let (scope, name, stores) = (scope(key.org, key.session), held(key.turn), self.stores());
         until("a step is held", async || ok(stores.kv.get(&scope, &name).await).is_some()).await;
         ok(stores.kv.remove(&scope, &name, None).await);
     }
 
     /// Whether a step of the turn is held.
-    pub(super) async fn is_held(&self, key: TurnKey) -> bool {
+    pub async fn is_held(&self, key: TurnKey) -> bool {
         ok(self.stores().kv.get(&scope(key.org, key.session), &held(key.turn)).await).is_some()
     }
 
-    pub(super) async fn release(&self, key: TurnKey) {
+    /// Lets the steps of the turn go on that are held.
+    pub async fn release(&self, key: TurnKey) {
         ok(self.stores().kv.put(&scope(key.org, key.session), &released(key.turn), Vec::new(), None).await);
     }
 
     /// Answers what the turn waits for, and tells the engine.
-    pub(super) async fn answer(&self, key: TurnKey) {
+    pub async fn answer(&self, key: TurnKey) {
         ok(self.stores().kv.put(&scope(key.org, key.session), &answered(key.turn), Vec::new(), None).await);
         self.engine().signal(key).await.expect("the engine takes it");
     }
 
     /// Waits until the turn has ended; returns its notes.
-    pub(super) async fn ended(&self, key: TurnKey) -> String {
+    pub async fn ended(&self, key: TurnKey) -> String {
         let stores = self.stores();
         let open = async || ok(stores.log.open_turns(key.org, key.session).await);
         until("the turn ends", async || !open().await.contains(&key.turn)).await;
@@ -148,14 +155,17 @@ impl<'a> Bench<'a> {
     }
 
     /// Waits until the word of a turn at hand has been begun: it waits then, or is about to.
-    pub(super) async fn begun(&self, key: TurnKey) {
+    pub async fn begun(&self, key: TurnKey) {
         let (scope, prefix, stores) = (scope(key.org, key.session), format!("begun/{}/", key.turn), self.stores());
         until("the wait begins", async || !ok(stores.kv.keys(&scope, &prefix, None, 1).await).is_empty()).await;
     }
 }
 
 /// Waits until something is so.
-pub(super) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+///
+/// # Panics
+/// If it does not become so within a minute.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !is_so().await {
             tokio::time::sleep(LOOK).await;
