@@ -9,10 +9,12 @@ mod load;
 mod report;
 mod server;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use everwit_runtime::clock::SystemClock;
+use everwit_runtime::id::{IdSource as _, RandomIds};
 use everwit_runtime::store::postgres::testing::create_database;
-use uuid::Uuid;
 
 use load::{Client, Load};
 use report::Row;
@@ -90,8 +92,10 @@ async fn run<C: Client>(clients: &mut [C], warm_up: usize, timed: usize, load: &
 }
 
 async fn new_database() -> String {
-    let server = std::env::var(VARIABLE).unwrap_or_else(|_| panic!("{VARIABLE} is not set; run this by `cargo xtask bench turns`"));
-    create_database(&server, &format!("bench_{}", Uuid::now_v7().simple())).await
+    let server = std::env::var_os(VARIABLE).and_then(|url| url.into_string().ok());
+    let server = server.unwrap_or_else(|| panic!("{VARIABLE} is not set; run this by `cargo xtask bench turns`"));
+    let id = RandomIds::new(Arc::new(SystemClock)).next();
+    create_database(&server, &format!("bench_{}", id.simple())).await
 }
 
 /// What a time is, as people read it.
