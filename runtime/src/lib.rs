@@ -32,7 +32,6 @@
 //! `component_file` gives agents the tools of a WebAssembly component, with a grant and limits. It is
 //! compiled in a child process of the program itself, because compiling has no bound on time and memory.
 //! `main` therefore begins with one line, before the async runtime starts:
-//!
 //! ```no_run
 //! # #[cfg(feature = "sandbox")]
 //! # mod host {
@@ -50,8 +49,6 @@
 //! ```
 //!
 //! Without that line components are refused, and the refusal says what to add.
-//!
-//! # Features
 //!
 //! | feature | what it adds |
 //! |---|---|
@@ -94,6 +91,7 @@ pub mod session;
 pub mod store;
 pub mod tokens;
 pub mod turn;
+pub mod usage;
 
 pub use bus::{EventBus, EventEmitter};
 #[cfg(feature = "builtins")]

@@ -13,90 +13,21 @@ use uuid::Uuid;
 use super::oauth::{Begun, OAuthError, Tokens, random_text, shown};
 use super::record::{Secrets, verifier_place};
 use super::{
-    Authorization, Connection, ConnectionCredential, ConnectionEgress, ConnectionMethod, ConnectionProvider, ConnectionProviderSource,
-    ConnectionStatus, ConnectionValidation, FormProblem, OAuthSettings, Refreshes, UserConnectionResolver, ValidationError,
+    Authorization, Connection, ConnectionCredential, ConnectionEgress, ConnectionError, ConnectionMethod, ConnectionProvider,
+    ConnectionProviderSource, ConnectionStatus, ConnectionValidation, OAuthSettings, Refreshes, UserConnectionResolver, ValidationError,
     session_secret_name,
 };
 use crate::clock::Clock;
 use crate::egress::Gateway;
 use crate::error::Error;
 use crate::id::{OrgId, SessionId};
-use crate::secret::{Cipher, SecretError};
+use crate::secret::Cipher;
 use crate::store::{ConnectionStore, RuntimeBackends, RuntimeSessionStore, StoreError};
 
 /// How long a user has at the third party, in seconds.
 pub const MAX_AUTHORIZATION_SECONDS: i64 = 600;
 /// How long before its end an access token is refreshed, so that it does not end on its way.
 const REFRESH_SKEW: SignedDuration = SignedDuration::from_secs(60);
-
-/// Why something cannot be done with a connection. No text holds a credential.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConnectionError {
-    /// There is no such provider.
-    #[error("there is no connection provider {0:?}")]
-    UnknownProvider(String),
-    /// The provider connects accounts in another way.
-    #[error("{0}")]
-    WrongMethod(String),
-    /// The form is not filled in right.
-    #[error("the form is not filled in right")]
-    Form(Vec<FormProblem>),
-    /// The third party refuses.
-    #[error("{0}")]
-    Refused(String),
-    /// The third party cannot be asked right now.
-    #[error("{0}")]
-    Unavailable(String),
-    /// The user has no connection with the provider.
-    #[error("you are not connected with {0:?}")]
-    NotConnected(String),
-    /// The state is not known, was used before, or has expired.
-    #[error(
-        "this authorization is not known: it was finished before, or took longer than {MAX_AUTHORIZATION_SECONDS} seconds; begin again"
-    )]
-    UnknownAuthorization,
-    /// Somebody else began the authorization.
-    #[error("this authorization was begun by another user, or in another browser; begin again")]
-    NotYours,
-    /// What is wrong is on the operator's side.
-    #[error("{0}")]
-    Misconfigured(String),
-    /// A store or the sandbox failed.
-    #[error(transparent)]
-    Runtime(#[from] Error),
-}
-
-impl From<StoreError> for ConnectionError {
-    fn from(error: StoreError) -> Self {
-        Self::Runtime(error.into())
-    }
-}
-
-impl From<SecretError> for ConnectionError {
-    fn from(error: SecretError) -> Self {
-        Self::Runtime(error.into())
-    }
-}
-
-impl From<OAuthError> for ConnectionError {
-    fn from(error: OAuthError) -> Self {
-        match error {
-            OAuthError::Refused(text) => Self::Refused(text),
-            OAuthError::Misconfigured(text) => Self::Misconfigured(text),
-            OAuthError::Unavailable(text) => Self::Unavailable(text),
-        }
-    }
-}
-
-impl From<ValidationError> for ConnectionError {
-    fn from(error: ValidationError) -> Self {
-        match error {
-            ValidationError::Refused(text) => Self::Refused(text),
-            ValidationError::Unavailable(text) => Self::Unavailable(text),
-        }
-    }
-}
 
 /// An authorization that was begun.
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 
 mod desk;
 mod egress;
+mod error;
 mod form;
 mod generic;
 #[cfg_attr(not(feature = "oauth"), expect(dead_code, reason = "nothing is exchanged without the protocol"))]
@@ -24,10 +25,11 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use desk::{Authorized, ConnectionError, Connections, MAX_AUTHORIZATION_SECONDS, Pending};
+pub use desk::{Authorized, Connections, MAX_AUTHORIZATION_SECONDS, Pending};
 pub use egress::ConnectionEgress;
 #[cfg(feature = "sandbox")]
 pub(crate) use egress::host_of;
+pub use error::ConnectionError;
 pub use form::{ConnectionFormField, ConnectionFormSchema, FieldType, FormProblem, TOKEN_FIELD};
 #[cfg(feature = "sandbox")]
 pub(crate) use generic::MAX_USERNAME_BYTES;

@@ -3,6 +3,7 @@
 mod api;
 mod api_audit;
 mod api_auth;
+mod api_budgets;
 mod api_components;
 mod api_config_secrets;
 mod api_context;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use everwit_runtime::capability::Capability;
+use async_trait::async_trait;
+use everwit_runtime::capability::{CallError, Capability, ToolCallContext, ToolDefinition, ToolOutcome};
 use everwit_runtime::client_tool::ClientTool;
 use everwit_runtime::clock::Clock;
 use everwit_runtime::driver::llmsim::{LlmSimConfig, SimToolCall, SimTurn};
@@ -12,7 +13,7 @@ use everwit_runtime::event::{EventData, ToolStatus};
 use everwit_runtime::turn::{ApprovalVerdict, ClientToolResult, OutsideError, ToolApproval};
 use everwit_runtime::{AskUserCapability, ToolApprovalCapability};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::rig::{Rig, WAIT_LIMIT, call, heard};
 
@@ -56,6 +57,32 @@ async fn asking(clock: Arc<dyn Clock>) -> Rig {
     let beep = ClientTool::new("beep", "Beeps.", json!({"type": "object"}));
     rig.session = rig.add_session(harness.id, |session| session.tools = vec![beep]).await;
     rig
+}
+
+/// A capability that can do nothing before its user connects an account.
+struct Issues([ToolDefinition; 1]);
+
+#[async_trait]
+impl Capability for Issues {
+    fn id(&self) -> &str {
+        "issues"
+    }
+
+    fn name(&self) -> &str {
+        "Issues"
+    }
+
+    fn description(&self) -> &str {
+        "The user's issues"
+    }
+
+    fn tools(&self) -> &[ToolDefinition] {
+        &self.0
+    }
+
+    async fn call_tool(&self, _call: &ToolCallContext, _tool: &str, _arguments: Value) -> ToolOutcome {
+        ToolOutcome::native(Err(CallError::ConnectionRequired { provider: "tracker".to_owned() }))
+    }
 }
 
 async fn ids(rig: &Rig) -> Vec<String> {
@@ -115,6 +142,27 @@ async fn what_was_settled_stays_and_only_the_rest_times_out() {
     let statuses: Vec<(String, ToolStatus)> = rig.results().await.into_iter().map(|result| (result.tool_name, result.status)).collect();
     let expected = [("beep", ToolStatus::Success), ("order", ToolStatus::Timeout), ("ask_user", ToolStatus::Timeout)];
     assert_eq!(statuses, expected.map(|(name, status)| (name.to_owned(), status)));
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_makes_is_waited_for_no_longer_than_was_told() {
+    let clock = Arc::new(SetClock::default());
+    let calls = SimTurn::ToolCalls(vec![SimToolCall::new("list_issues", json!({}))]);
+    let mut rig = Rig::new(LlmSimConfig::scripted([calls, SimTurn::Assistant("done".to_owned())])).await;
+    rig.platform.clock = clock.clone();
+    let list = ToolDefinition::new("list_issues", "Lists the user's issues.", json!({"type": "object"})).read_only();
+    rig.equip([(Arc::new(Issues([list])) as Arc<dyn Capability>, json!({}))]).await;
+    let engine = rig.engine();
+    rig.go(&engine, "go").await;
+    let asked = ids(&rig).await;
+    clock.set(WAIT_LIMIT.as_secs());
+    assert_eq!(engine.end_overdue_waits().await, 1);
+    engine.settled(rig.org, rig.session).await;
+    let results = rig.results().await;
+    let [result] = results.as_slice() else { panic!("{results:?}") };
+    assert_eq!((&result.tool_call_id, result.status, result.error_kind.as_deref()), (&asked[0], ToolStatus::Timeout, Some("timed_out")));
+    assert!(result.error.as_deref().unwrap().contains("the user has not connected the account"), "{result:?}");
+    assert_eq!(rig.last_text().await, "done", "the turn goes on");
 }
 
 #[tokio::test(start_paused = true)]
