@@ -97,6 +97,10 @@ ids! {
     KeyId = "key";
     /// An entry of an audit log.
     AuditEntryId = "audit";
+    /// A budget.
+    BudgetId = "budget";
+    /// An amount of a budget that is set aside.
+    ReservationId = "reservation";
     /// A harness.
     HarnessId = "harness";
     /// An agent.

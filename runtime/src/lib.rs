@@ -91,6 +91,7 @@ pub mod session;
 pub mod store;
 pub mod tokens;
 pub mod turn;
+pub mod usage;
 
 pub use bus::{EventBus, EventEmitter};
 #[cfg(feature = "builtins")]

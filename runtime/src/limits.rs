@@ -53,6 +53,8 @@ pub const MAX_CONNECTIONS: usize = 100;
 pub const MAX_AUTHORIZATIONS: usize = 16;
 /// Secrets of one session.
 pub const MAX_SESSION_SECRETS: usize = 64;
+/// Budgets of one session, agent or org. A model call is held against those of all three.
+pub const MAX_BUDGETS_PER_SUBJECT: u64 = 8;
 /// Value of a session secret, in bytes.
 pub const MAX_SESSION_SECRET_BYTES: usize = 16 << 10;
 /// How often one tool call may ask for a connection; a tool that asks on has a defect.

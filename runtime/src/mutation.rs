@@ -4,7 +4,7 @@
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 38] = [
+pub const CONTROLS: [&str; 41] = [
     "budget.deadline",
     "budget.fuel",
     "budget.handles",
@@ -43,6 +43,9 @@ pub const CONTROLS: [&str; 38] = [
     "scrub.responses",
     "secret.host",
     "secret.place",
+    "usage.limit",
+    "usage.recovery",
+    "usage.reservation",
 ];
 
 #[cfg(feature = "testing")]

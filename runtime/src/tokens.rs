@@ -27,7 +27,8 @@ pub fn tool_bytes(tool: &OfferedTool) -> usize {
     tool.name.len() + tool.description.len() + tool.input_schema.to_string().len()
 }
 
-fn part_bytes(part: &ContentPart) -> usize {
+/// What of a part of a message counts.
+pub(crate) fn part_bytes(part: &ContentPart) -> usize {
     match part {
         ContentPart::Text { text } => text.len(),
         ContentPart::Image { .. } => IMAGE_BYTES,

@@ -18,6 +18,7 @@ use everwit_runtime::driver::DriverSettings;
 use everwit_runtime::driver::llmsim::LlmSimConfig;
 use everwit_runtime::egress::PrivateTarget;
 use everwit_runtime::limits::DEFAULT_WAIT_SECONDS;
+use everwit_runtime::usage::OrgAllowance;
 use url::Url;
 
 use self::args::of_environment;
@@ -114,6 +115,8 @@ pub struct DurableWorkerConfig {
     pub drain: Duration,
     /// How long a turn waits for somebody outside before it goes on without, an hour to a year.
     pub max_wait: Duration,
+    /// What turns of one org may use: as for the server.
+    pub allowance: OrgAllowance,
     /// Connection providers beside the platform definition's.
     pub connection_providers: Vec<GenericConnectionProvider>,
     /// How models are called.
@@ -134,6 +137,7 @@ pub(crate) struct EngineConfig {
     pub(crate) max_calls: usize,
     pub(crate) drain: Duration,
     pub(crate) max_wait: Duration,
+    pub(crate) allowance: OrgAllowance,
     pub(crate) connection_providers: Vec<GenericConnectionProvider>,
     pub(crate) driver_settings: DriverSettings,
     pub(crate) record_exchanges: Option<PathBuf>,
@@ -144,7 +148,7 @@ const TURNS: (usize, usize) = (1, 10_000);
 const CALLS: (usize, usize) = (1, 1_000);
 const CONNECTIONS: (usize, usize) = (1, 100_000);
 const ORG_TURNS: (usize, usize) = (1, 1_000_000);
-const ORG_BYTES: (usize, usize) = (1, 1 << 50);
+const ORG_AMOUNT: (usize, usize) = (1, 1 << 50);
 const DATABASE_CONNECTIONS: (usize, usize) = (2, 1_000);
 const DRAIN_SECONDS: (usize, usize) = (0, 3_600);
 const WAIT_HOURS: (usize, usize) = (1, 366 * 24);
@@ -199,10 +203,12 @@ impl ServerConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let mut problems = self.problems.clone();
         within(&mut problems, "max_connections", self.max_connections, CONNECTIONS);
-        let OrgLimits { turns_per_minute, open_turns, component_bytes } = self.org_limits;
+        let OrgLimits { turns_per_minute, open_turns, component_bytes, tokens_per_day } = self.org_limits;
         within(&mut problems, "org_limits.turns_per_minute", turns_per_minute as usize, ORG_TURNS);
         within(&mut problems, "org_limits.open_turns", open_turns as usize, ORG_TURNS);
-        within(&mut problems, "org_limits.component_bytes", usize::try_from(component_bytes).unwrap_or(usize::MAX), ORG_BYTES);
+        within(&mut problems, "org_limits.component_bytes", usize::try_from(component_bytes).unwrap_or(usize::MAX), ORG_AMOUNT);
+        let tokens = tokens_per_day.unwrap_or(1);
+        within(&mut problems, "org_limits.tokens_per_day", usize::try_from(tokens).unwrap_or(usize::MAX), ORG_AMOUNT);
         within(&mut problems, "database_connections", self.database_connections as usize, DATABASE_CONNECTIONS);
         self.engine().check(problems)
     }
@@ -216,6 +222,7 @@ impl ServerConfig {
             max_calls: self.max_calls,
             drain: self.drain,
             max_wait: self.max_wait,
+            allowance: self.org_limits.allowance(),
             connection_providers: self.connection_providers.clone(),
             driver_settings: self.driver_settings,
             record_exchanges: self.record_exchanges.clone(),
@@ -254,6 +261,7 @@ impl DurableWorkerConfig {
             max_calls: self.max_calls,
             drain: self.drain,
             max_wait: self.max_wait,
+            allowance: self.allowance,
             connection_providers: self.connection_providers.clone(),
             driver_settings: self.driver_settings,
             record_exchanges: self.record_exchanges.clone(),
@@ -274,6 +282,7 @@ impl From<ServerConfig> for DurableWorkerConfig {
             max_calls: server.max_calls,
             drain: server.drain,
             max_wait: server.max_wait,
+            allowance: server.org_limits.allowance(),
             connection_providers: server.connection_providers,
             driver_settings: server.driver_settings,
             record_exchanges: server.record_exchanges,

@@ -71,6 +71,7 @@ impl Assembled {
             ids: site.moments.ids.clone(),
             driver_host: Arc::new(driver_host),
             wait_limit: config.max_wait,
+            allowance: config.allowance,
             egress,
         };
         Ok(Self { platform, components, connections, turns })

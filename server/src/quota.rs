@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use axum::http::StatusCode;
 use everwit_runtime::id::OrgId;
 use everwit_runtime::store::SessionLog;
+use everwit_runtime::usage::OrgAllowance;
 use jiff::Timestamp;
 
 use crate::problem::Problem;
@@ -23,11 +24,21 @@ pub struct OrgLimits {
     pub open_turns: u32,
     /// Bytes of all versions of all components, at least 1. Default: 2 GiB.
     pub component_bytes: u64,
+    /// Tokens of model calls in a day of UTC, 1 to 2^50. Default: none, and they are not limited but by
+    /// the budgets of the org.
+    pub tokens_per_day: Option<u64>,
 }
 
 impl Default for OrgLimits {
     fn default() -> Self {
-        Self { turns_per_minute: 600, open_turns: 10_000, component_bytes: 2 << 30 }
+        Self { turns_per_minute: 600, open_turns: 10_000, component_bytes: 2 << 30, tokens_per_day: None }
+    }
+}
+
+impl OrgLimits {
+    /// What turns are held against while they run.
+    pub(crate) fn allowance(&self) -> OrgAllowance {
+        OrgAllowance { tokens_per_day: self.tokens_per_day }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::egress::{Gateway, GatewayConfig};
 use crate::id::{IdSource, RandomIds};
 use crate::store::RuntimeBackends;
 use crate::turn::TurnPlatform;
+use crate::usage::OrgAllowance;
 
 /// Name of the simulated model if nobody names another.
 const SIMULATED_MODEL: &str = "llmsim-model";
@@ -70,6 +71,7 @@ pub(super) async fn build(builder: InProcessRuntimeBuilder) -> Result<InProcessR
         default_model,
         driver_host: Arc::new(driver_host),
         wait_limit: builder.turns.wait,
+        allowance: OrgAllowance::default(),
         clock,
         ids,
         egress,

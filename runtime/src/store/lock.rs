@@ -18,6 +18,8 @@ pub(super) enum Lock<'a> {
     Files(OrgId, SessionId),
     /// A bucket of key-value data.
     Bucket(&'a KvScope),
+    /// Budgets of an org, and what is used of them.
+    Usage(OrgId),
     /// Connections of an org's users.
     Connections(OrgId),
     /// A request, by its route and its key.
@@ -35,6 +37,7 @@ impl Lock<'_> {
             Self::Session(org, session) => ("session", *org, vec![session.to_string()]),
             Self::Files(org, session) => ("files", *org, vec![session.to_string()]),
             Self::Bucket(scope) => ("bucket", scope.org, vec![scope.component.clone(), scope.bucket.clone()]),
+            Self::Usage(org) => ("usage", *org, Vec::new()),
             Self::Connections(org) => ("connections", *org, Vec::new()),
             Self::Request(org, route, key) => ("request", *org, vec![(*route).to_owned(), (*key).to_owned()]),
         };

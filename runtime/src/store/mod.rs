@@ -29,6 +29,7 @@ mod request;
 mod resource;
 mod rules;
 mod setup;
+mod usage;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ pub use provider::{RuntimeProviderStore, Seeded};
 pub use request::{NewRequest, RememberedRequest, RequestStore};
 pub use resource::{RuntimeAgentStore, RuntimeHarnessStore, RuntimeSessionStore};
 pub use setup::{Org, OrgSetupStore, Seed, SeedKind};
+pub use usage::UsageStore;
 
 use crate::turn::HistoryCache;
 
@@ -97,6 +99,8 @@ pub struct RuntimeBackends {
     pub setup_store: Arc<dyn OrgSetupStore>,
     /// Providers and models.
     pub provider_store: Arc<dyn RuntimeProviderStore>,
+    /// Budgets, and what is used of them.
+    pub usage_store: Arc<dyn UsageStore>,
     /// Connections of users, and secrets of sessions.
     pub connection_store: Arc<dyn ConnectionStore>,
     /// Where tools get the credentials of their users; none means that nobody can connect.
@@ -117,7 +121,7 @@ impl RuntimeBackends {
     where
         S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog,
         S: ComponentStore + KvStore + RuntimeFileStore + OrgStore + RequestStore + OrgSetupStore + RuntimeProviderStore,
-        S: ConnectionStore + 'static,
+        S: ConnectionStore + UsageStore + 'static,
     {
         Self {
             harness_store: store.clone(),
@@ -132,6 +136,7 @@ impl RuntimeBackends {
             setup_store: store.clone(),
             message_store: None,
             provider_store: store.clone(),
+            usage_store: store.clone(),
             connection_store: store,
             connection_resolver: None,
             cipher: Arc::new(Cipher::ephemeral()),
@@ -220,6 +225,12 @@ impl RuntimeBackends {
     #[must_use]
     pub fn with_connection_store(self, connection_store: Arc<dyn ConnectionStore>) -> Self {
         Self { connection_store, ..self }
+    }
+
+    /// The same with other budgets.
+    #[must_use]
+    pub fn with_usage_store(self, usage_store: Arc<dyn UsageStore>) -> Self {
+        Self { usage_store, ..self }
     }
 
     /// The same with another source of users' credentials.

@@ -8,10 +8,11 @@ use crate::component::Digest;
 use crate::event::NewEvent;
 use crate::id::{SessionId, TurnId};
 use crate::limits::{
-    MAX_CONNECTIONS, MAX_EVENTS_PER_PAGE, MAX_KV_BUCKET_BYTES, MAX_KV_KEY_BYTES, MAX_KV_KEYS, MAX_KV_VALUE_BYTES, MAX_PAGE,
-    MAX_QUEUED_TURNS, MAX_SESSION_SECRETS,
+    MAX_BUDGETS_PER_SUBJECT, MAX_CONNECTIONS, MAX_EVENTS_PER_PAGE, MAX_KV_BUCKET_BYTES, MAX_KV_KEY_BYTES, MAX_KV_KEYS, MAX_KV_VALUE_BYTES,
+    MAX_PAGE, MAX_QUEUED_TURNS, MAX_SESSION_SECRETS,
 };
 use crate::session::SessionStatus;
+use crate::usage::{Balance, Charge, Reserved};
 
 /// Name of the org that an installation has from the start.
 pub(super) const DEFAULT_ORG_NAME: &str = "default";
@@ -68,6 +69,25 @@ pub(super) fn too_many_connections() -> StoreError {
 /// The refusal of one more secret.
 pub(super) fn too_many_secrets() -> StoreError {
     StoreError::Limit(format!("a session has at most {MAX_SESSION_SECRETS} secrets; remove some first"))
+}
+
+/// The refusal of one more budget.
+pub(super) fn too_many_budgets() -> StoreError {
+    StoreError::Limit(format!("a session, agent or org has at most {MAX_BUDGETS_PER_SUBJECT} budgets; change or delete one of them"))
+}
+
+/// The refusal of amounts that do not fit the charges of a reservation.
+pub(super) fn wrong_amounts(given: usize, charges: usize) -> StoreError {
+    StoreError::Invalid(format!("{given} amounts for a reservation of {charges} charges"))
+}
+
+/// Whether all charges of a reservation are within their limits: the first that is not, otherwise.
+pub(super) fn check_charges(charges: &[Charge], balances: &[Balance]) -> Reserved {
+    let lefts = charges.iter().zip(balances).map(|(charge, balance)| (charge.amount, balance.left(charge.limit)));
+    match lefts.enumerate().find(|(_, (amount, left))| amount > left) {
+        Some((charge, (_, left))) => Reserved::Refused { charge, left },
+        None => Reserved::Held,
+    }
 }
 
 /// The refusal of an answer to a turn that waits for none.

@@ -49,7 +49,7 @@ impl Run<'_> {
         let Some(cut) = self.journal.state().cut(reason) else { return Ok(()) };
         let (turn_id, started) = (self.key.turn, self.journal.now());
         self.journal.live().publish(EventData::ContextCompacting { turn_id, reason, messages_before: cut.before });
-        let summarized = match self.summarize(context, &cut).await {
+        let summarized = match self.summarize(context, &cut).await? {
             Ok(summary) => summary,
             Err(stop) => {
                 self.journal.state_mut().stop(stop);
@@ -77,8 +77,8 @@ impl Run<'_> {
 
     /// A summary by the model; none if there is to be none, or the model cannot write one. A
     /// conversation that goes on without its older part is better than one that ends.
-    async fn summarize(&self, context: &TurnContext, cut: &Cut) -> Result<Option<Summary>, Stop> {
-        let Some(rule) = context.rules.compaction.as_ref().filter(|rule| rule.summarizes) else { return Ok(None) };
+    async fn summarize(&self, context: &TurnContext, cut: &Cut) -> Result<Result<Option<Summary>, Stop>, Halt> {
+        let Some(rule) = context.rules.compaction.as_ref().filter(|rule| rule.summarizes) else { return Ok(Ok(None)) };
         let window = window(rule, &context.model_profile);
         let most = usize::try_from(window * TRANSCRIPT_PERCENT / 100).unwrap_or(usize::MAX).saturating_mul(BYTES_PER_TOKEN);
         let mut prompt = SYSTEM_PROMPT.to_owned();
@@ -93,28 +93,37 @@ impl Run<'_> {
         let host = self.platform.driver_host.clone();
         let driver_context = DriverContext { provider: context.resolved_provider_id, cancel, ..DriverContext::new(self.key.org, host) };
         let model = context.model_with_provider.model.clone();
-        let request = ChatRequest { model, system_prompt: prompt, messages: vec![message.into()], ..ChatRequest::default() };
+        let mut request = ChatRequest { model, system_prompt: prompt, messages: vec![message.into()], ..ChatRequest::default() };
+        let Ok(held) = self.hold(context, &mut request).await? else { return Ok(Ok(None)) };
+        let mut answer = Answer::of(&context.model_with_provider.provider_type);
         let written = tokio::select! {
-            stop = self.interrupted() => return Err(stop),
-            written = self.write_summary(context, request, &driver_context) => written,
+            stop = self.interrupted() => Err(stop),
+            written = self.write_summary(context, request, &driver_context, &mut answer) => Ok(written),
         };
-        match written {
-            Ok(summary) => Ok(Some(summary)),
-            Err(error) => {
+        self.settle(held, &answer, !matches!(written, Ok(Err(_)))).await?;
+        Ok(match written {
+            Err(stop) => Err(stop),
+            Ok(Ok(summary)) => Ok(Some(summary)),
+            Ok(Err(error)) => {
                 let error = context.model_with_provider.redact_error(error);
                 tracing::warn!(%error, "a conversation could not be summarised; its older part is left out without a summary");
                 Ok(None)
             }
-        }
+        })
     }
 
-    async fn write_summary(&self, context: &TurnContext, request: ChatRequest, way: &DriverContext) -> Result<Summary, DriverError> {
+    async fn write_summary(
+        &self,
+        context: &TurnContext,
+        request: ChatRequest,
+        way: &DriverContext,
+        answer: &mut Answer,
+    ) -> Result<Summary, DriverError> {
         let model = &context.model_with_provider;
         let missing = || DriverError::new(DriverErrorKind::Configuration, format!("no driver {} is registered", model.provider_type));
         let driver = context.driver.as_ref().ok_or_else(missing)?.create(&model.driver_config());
         let receipt = way.receipt.clone();
         let mut stream = complete(driver.as_ref(), model, request, way).await.stream?;
-        let mut answer = Answer::of(&model.provider_type);
         while answer.finish().is_none() {
             match stream.next().await.transpose()? {
                 Some(event) => answer.push(event)?,

@@ -26,6 +26,7 @@ use crate::id::{IdSource, MessageId};
 use crate::limits::MAX_TURN_SECONDS;
 use crate::store::{Claim, RuntimeBackends, TurnEnd};
 use crate::tokens::{estimate_tokens, tool_bytes};
+use crate::usage::OrgAllowance;
 
 /// How often one run plans the same step again because the log went on without it. The owner of a
 /// session is alone in writing to its turn, so that once is rare already.
@@ -53,6 +54,8 @@ pub struct TurnPlatform {
     /// How long turns wait for somebody outside; [`crate::limits::DEFAULT_WAIT_SECONDS`] unless
     /// somebody says otherwise.
     pub wait_limit: Duration,
+    /// What every org may use, beside what its budgets say.
+    pub allowance: OrgAllowance,
 }
 
 /// How a running turn is told to stop.
@@ -122,6 +125,7 @@ impl TurnPlatform {
     pub async fn seal_turn(&self, key: TurnKey, claim: Claim, detail: &str) -> Result<TurnRun, Error> {
         let run = async {
             let mut run = Run::open(self, key, &claim, TurnSignals::default()).await?;
+            run.settle_dead().await?;
             run.journal.state_mut().stop(Stop::Sealed { reason: SealReason::InternalError, detail: detail.to_owned() });
             run.run_to_end().await
         };
@@ -168,6 +172,9 @@ impl<'a> Run<'a> {
     async fn take_up(&mut self, claim: &Claim) -> Result<(), Halt> {
         if claim.cancel_requested {
             self.signals.cancel.cancel();
+        }
+        if claim.attempt > 1 {
+            self.settle_dead().await?;
         }
         if self.journal.state().started_at().is_some() {
             let activated = self.activated();

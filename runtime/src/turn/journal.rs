@@ -278,6 +278,6 @@ async fn wait(error: StoreError, waits: &mut (impl Iterator<Item = Duration> + S
     Ok(())
 }
 
-fn halt(error: StoreError) -> Halt {
+pub(super) fn halt(error: StoreError) -> Halt {
     Halt::Failed(Error::Store(error))
 }

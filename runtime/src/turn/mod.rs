@@ -30,6 +30,7 @@ mod repetition;
 mod report;
 mod resolve;
 mod settle;
+mod spend;
 mod starter;
 mod state;
 mod stop;

@@ -25,7 +25,7 @@ const PREVIEW_CHARACTERS: usize = 200;
 enum Generation {
     Answered(Answer),
     Failed(Answer, DriverError),
-    Stopped(Stop),
+    Stopped(Answer, Stop),
 }
 
 /// One model call with its times.
@@ -54,7 +54,20 @@ impl Run<'_> {
         let driver = context.model_with_provider.provider_type.clone();
         let (started, receipt) = (self.journal.now(), ReceiptSlot::default());
         let mut call = ModelCall { message_id, model, driver, iteration, retry: None, started, first_event_ms: None, receipt };
-        match self.call_model(context, &mut call).await {
+        let mut request = self.chat_request(context);
+        let held = match self.hold(context, &mut request).await? {
+            Ok(held) => held,
+            Err(stop) => {
+                self.journal.state_mut().stop(stop);
+                return Ok(());
+            }
+        };
+        let generation = self.call_model(context, request, &mut call).await;
+        match &generation {
+            Generation::Answered(answer) | Generation::Stopped(answer, _) => self.settle(held, answer, true).await?,
+            Generation::Failed(answer, _) => self.settle(held, answer, false).await?,
+        }
+        match generation {
             Generation::Answered(answer) => {
                 let events = self.answered(context, &call, answer);
                 self.journal.append(events).await
@@ -72,7 +85,7 @@ impl Run<'_> {
                 self.journal.state_mut().stop(stop);
                 Ok(())
             }
-            Generation::Stopped(stop) => {
+            Generation::Stopped(_, stop) => {
                 self.journal.state_mut().stop(stop);
                 Ok(())
             }
@@ -80,7 +93,7 @@ impl Run<'_> {
     }
 
     /// Calls the model, until an answer is complete.
-    async fn call_model(&self, context: &TurnContext, call: &mut ModelCall) -> Generation {
+    async fn call_model(&self, context: &TurnContext, request: ChatRequest, call: &mut ModelCall) -> Generation {
         let model = &context.model_with_provider;
         let Some(driver) = &context.driver else {
             let message = format!("no driver {} is registered", model.provider_type);
@@ -97,8 +110,8 @@ impl Run<'_> {
         };
         let started = tokio::select! {
             biased;
-            stop = self.interrupted() => return Generation::Stopped(stop),
-            started = complete(driver.as_ref(), model, self.chat_request(context), &driver_context) => started,
+            stop = self.interrupted() => return Generation::Stopped(Answer::of(&model.provider_type), stop),
+            started = complete(driver.as_ref(), model, request, &driver_context) => started,
         };
         call.retry = started.retries;
         match started.stream {
@@ -137,7 +150,7 @@ impl Run<'_> {
         loop {
             let event = tokio::select! {
                 biased;
-                stop = &mut interrupted => return Generation::Stopped(stop),
+                stop = &mut interrupted => return Generation::Stopped(answer, stop),
                 event = stream.next() => event,
                 () = live.due() => {
                     live.flush();

@@ -30,6 +30,8 @@ pub enum SealReason {
     NoProgress,
     /// It used up its time.
     Budget,
+    /// What the next model call needs is more than its budgets have left.
+    BudgetExhausted,
     /// The model repeats itself.
     Loop,
     /// A defect of the host.
@@ -42,6 +44,7 @@ impl SealReason {
         match self {
             Self::NoProgress => "no_progress",
             Self::Budget => "budget",
+            Self::BudgetExhausted => "budget_exhausted",
             Self::Loop => "loop",
             Self::InternalError => "internal_error",
         }

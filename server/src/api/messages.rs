@@ -20,7 +20,7 @@ use super::check::{Checks, Unsupported};
 use super::extract::{FromParams, Params, Query};
 use super::idempotency::{Once, Replayed};
 use super::page::List;
-use super::{App, resolve};
+use super::{App, budgets, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
 
@@ -183,8 +183,10 @@ pub(crate) async fn create_message(
     Path(reference): Path<String>,
     Once { body, key }: Once<CreateMessage>,
 ) -> Result<(StatusCode, Replayed<Json<MessageBody>>), Problem> {
-    let session = resolve::session(&app, caller.org, &reference).await?.id;
+    let session = resolve::session(&app, caller.org, &reference).await?;
     let controls = body.check(&app, caller.org).await?;
+    budgets::check_left(&app, caller.org, &session).await?;
+    let session = session.id;
     // Before the key is remembered, so that a refused request has no effect at all.
     let reserved = app.quotas.reserve_turn(caller.org, &*app.stores.log, app.moments.now()).await?;
     let claimed = key.claim(&app, caller.org).await?;

@@ -3,6 +3,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod audit;
+pub(crate) mod budgets;
 pub(crate) mod capabilities;
 pub(crate) mod check;
 pub(crate) mod components;
@@ -155,6 +156,10 @@ fn routes(guard: impl Fn(Scope, OpenApiRouter<App>) -> OpenApiRouter<App>, witho
 fn reading(table: Table<'_>) -> Table<'_> {
     table
         .routes(routes!(orgs::get_org))
+        .routes(routes!(budgets::list_budgets))
+        .routes(routes!(budgets::get_budget))
+        .routes(routes!(budgets::list_postings))
+        .routes(routes!(budgets::list_budgets_of_session))
         .routes(routes!(harnesses::list_harnesses))
         .routes(routes!(harnesses::get_harness))
         .routes(routes!(agents::list_agents))
@@ -226,6 +231,8 @@ fn administration(table: Table<'_>) -> Table<'_> {
     table
         .routes(routes!(audit::list_audit_entries))
         .routes(routes!(orgs::update_org))
+        .routes(routes!(budgets::create_budget))
+        .routes(routes!(budgets::update_budget, budgets::delete_budget))
         .routes(routes!(components::upload_component))
         .routes(routes!(components::activate_version))
         .routes(routes!(components::roll_back))

@@ -38,19 +38,27 @@ pub(crate) async fn base_harness(app: &App, org: OrgId) -> Result<HarnessId, Pro
 
 /// An agent by id or name.
 pub(crate) async fn agent(app: &App, org: OrgId, reference: &str) -> Result<Agent, Problem> {
+    find_agent(app, org, reference).await?.ok_or_else(|| Problem::not_found("agent", reference))
+}
+
+/// As [`agent`]; none if there is no such agent.
+pub(crate) async fn find_agent(app: &App, org: OrgId, reference: &str) -> Result<Option<Agent>, Problem> {
     let store = &app.stores.agent_store;
-    let found = match FromStr::from_str(reference) {
+    Ok(match FromStr::from_str(reference) {
         Ok(id) => store.get_agent(org, id).await?,
         Err(_) => store.find_agent(org, reference).await?,
-    };
-    found.ok_or_else(|| Problem::not_found("agent", reference))
+    })
 }
 
 /// A session by id.
 pub(crate) async fn session(app: &App, org: OrgId, reference: &str) -> Result<Session, Problem> {
-    let absent = || Problem::not_found("session", reference);
-    let id = reference.parse().map_err(|_| absent())?;
-    app.stores.session_store.get_session(org, id).await?.ok_or_else(absent)
+    find_session(app, org, reference).await?.ok_or_else(|| Problem::not_found("session", reference))
+}
+
+/// As [`session`]; none if there is no such session.
+pub(crate) async fn find_session(app: &App, org: OrgId, reference: &str) -> Result<Option<Session>, Problem> {
+    let Ok(id) = reference.parse() else { return Ok(None) };
+    Ok(app.stores.session_store.get_session(org, id).await?)
 }
 
 /// A provider by id or name.

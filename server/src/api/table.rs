@@ -14,6 +14,8 @@ use super::App;
 pub enum Module {
     /// `/v1/agents`.
     Agents,
+    /// `/v1/budgets`.
+    Budgets,
     /// `/v1/capabilities`.
     Capabilities,
     /// `/v1/components`.
@@ -46,8 +48,9 @@ pub enum Module {
 
 impl Module {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Agents,
+        Self::Budgets,
         Self::Capabilities,
         Self::Components,
         Self::Connections,
@@ -68,6 +71,7 @@ impl Module {
     pub fn tag(self) -> &'static str {
         match self {
             Self::Agents => "agents",
+            Self::Budgets => "budgets",
             Self::Capabilities => "capabilities",
             Self::Components => "components",
             Self::Connections => "connections",

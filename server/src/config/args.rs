@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::{
-    CALLS, CONNECTIONS, ConfigError, DATABASE_CONNECTIONS, DRAIN_SECONDS, ORG_BYTES, ORG_TURNS, ServerConfig, ServerRole, TURNS,
+    CALLS, CONNECTIONS, ConfigError, DATABASE_CONNECTIONS, DRAIN_SECONDS, ORG_AMOUNT, ORG_TURNS, ServerConfig, ServerRole, TURNS,
     WAIT_HOURS, hours,
 };
 use crate::components::CompilerCommand;
@@ -49,6 +49,9 @@ pub(crate) struct ServeArgs {
     /// Bytes of all components of one org; more are refused.
     #[arg(long, env = "EVERWIT_ORG_COMPONENT_BYTES", default_value = "2147483648", value_name = "BYTES")]
     org_component_bytes: String,
+    /// Tokens of model calls of one org in a day of UTC; without it, its budgets alone limit them.
+    #[arg(long, env = "EVERWIT_ORG_TOKENS_PER_DAY", value_name = "COUNT")]
+    org_tokens_per_day: Option<String>,
     /// Connections that are open at once; others wait to be accepted.
     #[arg(long, env = "EVERWIT_MAX_CONNECTIONS", default_value = "1024", value_name = "COUNT")]
     max_connections: String,
@@ -144,9 +147,16 @@ impl ServeArgs {
     fn org_limits(&self, problems: &mut Vec<String>) -> OrgLimits {
         let turns_per_minute = number(problems, "--org-turns-per-minute", &self.org_turns_per_minute, ORG_TURNS);
         let open_turns = number(problems, "--org-open-turns", &self.org_open_turns, ORG_TURNS);
-        let component_bytes = number(problems, "--org-component-bytes", &self.org_component_bytes, ORG_BYTES);
+        let component_bytes = number(problems, "--org-component-bytes", &self.org_component_bytes, ORG_AMOUNT);
         let turns = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        OrgLimits { turns_per_minute: turns(turns_per_minute), open_turns: turns(open_turns), component_bytes: component_bytes as u64 }
+        let tokens = self.org_tokens_per_day.as_ref();
+        let tokens_per_day = tokens.map(|text| number(problems, "--org-tokens-per-day", text, ORG_AMOUNT) as u64);
+        OrgLimits {
+            turns_per_minute: turns(turns_per_minute),
+            open_turns: turns(open_turns),
+            component_bytes: component_bytes as u64,
+            tokens_per_day,
+        }
     }
 }
 

@@ -39,6 +39,8 @@ impl Things {
         stream.until("session.idled").await;
         let file = format!("/v1/sessions/{session}/fs/{MARKER}.txt");
         api.post(&file, &json!({ "content": MARKER })).await.expect(201);
+        let budget = json!({ "subject_type": "session", "subject_id": session, "currency": "tokens", "limit": 1_000_000 });
+        let budget = api.post("/v1/budgets", &budget).await.expect(201);
         let component = api.upload("", guest("minimal")).await.expect(201);
         let org = api.get("/v1/orgs/default").await.expect(200);
         Self(BTreeMap::from([
@@ -47,6 +49,7 @@ impl Things {
             ("provider", (provider, absent("provider"))),
             ("model", (text(&model, "id"), absent("model"))),
             ("session_id", (session, absent("session"))),
+            ("budget", (text(&budget, "id"), absent("budget"))),
             ("path", (format!("{MARKER}.txt"), "nobodys.txt".to_owned())),
             ("component", (text(&component["component"], "id"), absent("component"))),
             ("capability_id", (text(&component["component"], "name"), "nobodys-capability".to_owned())),

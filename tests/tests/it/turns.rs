@@ -15,5 +15,6 @@ mod report;
 pub(crate) mod rig;
 mod rules;
 pub(crate) mod secrets;
+mod spending;
 mod tools;
 mod waits;

@@ -9,6 +9,7 @@ use super::files::path;
 use super::orgs::{api_key, audit_entry};
 use super::requests::request;
 use super::setup::seed;
+use super::usage::{account, budget, reservation};
 use crate::agent::Agent;
 use crate::component::{Digest, Grant};
 use crate::connection::{Authorization, Connection, SessionSecret};
@@ -22,6 +23,7 @@ use crate::session::Session;
 use crate::store::{
     Activation, ApiKey, Append, AuditEntry, Fence, KvScope, MessageBatch, NewRequest, NewVersion, Scope, Seed, SeedKind, TurnAnswer,
 };
+use crate::usage::{BudgetSubject, Reservation, UsageBudget};
 
 /// Methods that read what belongs to an org.
 #[rustfmt::skip]
@@ -31,6 +33,7 @@ pub const READING_METHODS: &[&str] = &[
     "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "is_used", "chat_session", "load_messages",
     "get_provider", "find_provider", "list_providers", "get_model", "list_models", "default_model",
     "waiting_sessions", "busy_sessions", "list_audit_entries", "get_connection", "list_connections", "get_session_secret", "list_session_secrets",
+    "get_budget", "list_budgets", "budgets_of", "read_balance", "list_postings",
 ];
 
 /// Methods that change or remove what belongs to an org.
@@ -40,6 +43,7 @@ pub const CHANGING_METHODS: &[&str] = &[
     "archive_component", "remove", "remove_key", "write_file_if_content_matches", "move_file", "delete_file", "record_messages",
     "update_provider", "update_model", "remove_model", "remove_provider",
     "swap_session_secret", "update_connection", "remove_connection", "take_authorization",
+    "update_budget", "settle", "settle_turn", "remove_budget",
 ];
 
 /// Methods that add to an org.
@@ -49,6 +53,7 @@ pub const ADDING_METHODS: &[&str] = &[
     "seed_initial_file", "put_seed", "replace_chat_session",
     "add_provider", "add_model", "seed_provider", "seed_model",
     "put_connection", "add_authorization", "change_session_secrets",
+    "add_budget", "reserve",
 ];
 
 /// Everything that belongs to an org, and what somebody else would need to reach for it.
@@ -75,6 +80,9 @@ struct Belongings {
     connection: Connection,
     authorization: Authorization,
     secret: SessionSecret,
+    budget: UsageBudget,
+    /// What is set aside, and what is settled.
+    reservations: [Reservation; 3],
 }
 
 /// Whose chat session is asked for.
@@ -102,6 +110,8 @@ impl Belongings {
             connection: connection(case, SUBJECT, "issues"),
             authorization: authorization(case, SUBJECT, 7),
             secret: secret(case, session.id, "A"),
+            budget: budget(case, BudgetSubject::Session(session.id)),
+            reservations: [(); 3].map(|()| reservation(case, &[(account("a", 0), 20)])),
             parked: (parked, waiting.turn_id),
             harness: case.harness("first"),
             agent: case.agent("first"),
@@ -141,6 +151,11 @@ impl Belongings {
         ok(stores.connection_store.put_connection(org, own.connection.clone()).await);
         ok(stores.connection_store.add_authorization(org, own.authorization.clone(), time(0)).await);
         ok(stores.connection_store.change_session_secrets(org, own.session.id, putting(vec![own.secret.clone()])).await);
+        ok(stores.usage_store.add_budget(org, own.budget.clone()).await);
+        for reservation in &own.reservations {
+            ok(stores.usage_store.reserve(org, reservation.clone()).await);
+        }
+        ok(stores.usage_store.settle(org, own.reservations[2].id, vec![10], time(4)).await);
         own
     }
 
@@ -197,6 +212,11 @@ impl Belongings {
             outcome("list_connections", stores.connection_store.list_connections(org, SUBJECT).await),
             outcome("get_session_secret", stores.connection_store.get_session_secret(org, session, "A").await),
             outcome("list_session_secrets", stores.connection_store.list_session_secrets(org, session).await),
+            outcome("get_budget", stores.usage_store.get_budget(org, self.budget.id).await),
+            outcome("list_budgets", stores.usage_store.list_budgets(org, FIRST_PAGE).await),
+            outcome("budgets_of", stores.usage_store.budgets_of(org, session, None).await),
+            outcome("read_balance", stores.usage_store.read_balance(org, &account("a", 0)).await),
+            outcome("list_postings", stores.usage_store.list_postings(org, "a", FIRST_PAGE).await),
         ]
     }
 
@@ -248,6 +268,13 @@ impl Belongings {
             }),
             outcome("remove_connection", stores.connection_store.remove_connection(org, SUBJECT, "issues").await),
             outcome("take_authorization", stores.connection_store.take_authorization(org, &self.authorization.state_hash).await),
+            outcome("update_budget", stores.usage_store.update_budget(org, UsageBudget { version: 2, ..self.budget.clone() }).await),
+            outcome("settle", stores.usage_store.settle(org, self.reservations[0].id, vec![1], time(30)).await),
+            outcome("settle_turn", {
+                let Reservation { session, turn, .. } = &self.reservations[1];
+                stores.usage_store.settle_turn(org, *session, *turn, time(30)).await
+            }),
+            outcome("remove_budget", stores.usage_store.remove_budget(org, self.budget.id, 2).await),
         ]
     }
 
@@ -284,6 +311,8 @@ impl Belongings {
                 let changes = putting(vec![self.secret.clone()]);
                 stores.connection_store.change_session_secrets(org, self.session.id, changes).await
             }),
+            outcome("add_budget", stores.usage_store.add_budget(org, self.budget.clone()).await),
+            outcome("reserve", stores.usage_store.reserve(org, self.reservations[0].clone()).await),
         ]
     }
 }

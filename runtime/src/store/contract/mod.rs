@@ -42,6 +42,7 @@ mod requests;
 mod sessions;
 mod setup;
 mod turns;
+mod usage;
 
 pub use isolation::{ADDING_METHODS, CHANGING_METHODS, READING_METHODS};
 
@@ -283,6 +284,17 @@ macro_rules! __store_contract_cases {
                 a_resource_is_used_by_what_needs_it
                 what_nothing_refers_to_can_be_deleted
                 a_caller_has_one_chat_session
+            }
+            usage {
+                budgets_are_read_back_and_listed_in_order
+                the_budgets_of_a_session_are_its_own_and_those_above_it
+                a_subject_has_so_many_budgets
+                a_budget_changes_and_goes_by_version
+                what_is_reserved_is_not_left_for_others
+                what_was_used_takes_the_place_of_what_was_reserved
+                what_a_dead_turn_reserved_counts_as_used
+                a_new_period_begins_with_nothing
+                parallel_reservations_never_exceed_the_limit
             }
             isolation {
                 another_org_sees_what_an_empty_org_sees

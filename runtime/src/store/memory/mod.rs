@@ -15,6 +15,7 @@ mod resource;
 mod session;
 mod setup;
 mod table;
+mod usage;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +31,7 @@ use self::request::Requests;
 use self::session::Sessions;
 use self::setup::Setup;
 use self::table::Table;
+use self::usage::Usage;
 use crate::agent::Agent;
 use crate::component::Digest;
 use crate::harness::Harness;
@@ -63,6 +65,7 @@ struct Tenant {
     setup: Setup,
     providers: Providers,
     connections: Connections,
+    usage: Usage,
 }
 
 impl MemoryStore {

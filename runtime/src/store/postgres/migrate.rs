@@ -21,6 +21,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0002_audit.sql"),
         checksum: "e0f0a8f4be444fe9dd3802b77384ef28987a03a7e57017dbb45b9e35bb81be84",
     },
+    Migration {
+        version: 3,
+        name: "usage",
+        sql: include_str!("migrations/0003_usage.sql"),
+        checksum: "64ea83e7f6cc1bfbf24a13f2661475d10bbdb4a1c378f10cf8ba22475c62f199",
+    },
 ];
 
 /// Begins the transaction of a migration. Processes that start at once wait for each other: the

@@ -8,6 +8,7 @@
 //! [`Lock`], so that what a transaction reads under it stays true until it commits.
 
 mod agent;
+mod budget;
 mod component;
 mod connection;
 mod event;
@@ -23,6 +24,7 @@ mod row;
 mod session;
 mod session_secret;
 mod setup;
+mod usage;
 
 use super::db::Db;
 use super::dialect::Database;

@@ -83,6 +83,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0012_audit.sql"),
         checksum: "0afd1940dee7fc0549a27e3f940982279503e4e94d70d0fbd520cf8806210c6c",
     },
+    Migration {
+        version: 13,
+        name: "usage",
+        sql: include_str!("migrations/0013_usage.sql"),
+        checksum: "91809f3e52fad8c4a3f0186521fbb51aee589b87be16f68f1d1180620cc783f0",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

@@ -21,6 +21,7 @@ use everwit_runtime::message::{ContentPart, Controls, Message, Role};
 use everwit_runtime::session::{Session, SessionStatus};
 use everwit_runtime::store::{Claim, RuntimeBackends, SessionLog};
 use everwit_runtime::turn::{Conversation, TurnPlatform, TurnRun, TurnSignals};
+use everwit_runtime::usage::OrgAllowance;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, broadcast};
@@ -129,7 +130,7 @@ pub(super) struct Rig {
     pub(super) desk: Arc<Desk>,
     pub(super) org: OrgId,
     pub(super) session: SessionId,
-    ids: Arc<CountingIds>,
+    pub(super) ids: Arc<CountingIds>,
 }
 
 impl Rig {
@@ -175,6 +176,7 @@ impl Rig {
             driver_host: Arc::new(DriverHost::new(egress.clone(), Arc::new(StandingClock), ids.clone())),
             egress,
             wait_limit: WAIT_LIMIT,
+            allowance: OrgAllowance::default(),
         };
         let mut rig = Self { platform, desk, org, session: SessionId::from_uuid(Uuid::nil()), ids };
         rig.session = rig.add_session(harness_id, |_| {}).await;

@@ -1,0 +1,253 @@
+//! What may be used up: budgets of sessions, agents and orgs, and the accounts that are held against
+//! them. An amount is reserved before something is done, and settled with what it took; what is
+//! reserved counts as used until then, so that calls at the same time cannot exceed a budget together.
+
+mod meter;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use meter::{Meter, NANOS_PER_USD};
+
+use crate::id::{AgentId, BudgetId, OrgId, ReservationId, SessionId, TurnId};
+
+/// What a budget counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Currency {
+    /// Tokens of model calls, in and out, cached ones included.
+    Tokens,
+    /// US dollars that model calls cost by the prices of their models, kept in billionths.
+    Usd,
+}
+
+/// The time after which a budget is whole again. Days and months are those of UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Period {
+    /// A calendar day.
+    Day,
+    /// A calendar month.
+    Month,
+}
+
+impl Period {
+    /// When the period of a moment began.
+    pub fn opened(self, now: Timestamp) -> Timestamp {
+        let day = now.to_zoned(TimeZone::UTC).date();
+        start_of(match self {
+            Self::Day => day,
+            Self::Month => day.first_of_month(),
+        })
+    }
+
+    /// When the period of a moment ends.
+    pub fn ends(self, now: Timestamp) -> Timestamp {
+        let day = now.to_zoned(TimeZone::UTC).date();
+        let next = match self {
+            Self::Day => day.tomorrow(),
+            Self::Month => day.last_of_month().tomorrow(),
+        };
+        next.map_or(Timestamp::MAX, start_of)
+    }
+}
+
+fn start_of(day: Date) -> Timestamp {
+    TimeZone::UTC.to_timestamp(day.to_datetime(jiff::civil::Time::midnight())).unwrap_or(Timestamp::MAX)
+}
+
+/// Whose use a budget limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BudgetSubject {
+    /// One session.
+    Session(SessionId),
+    /// All sessions of an agent.
+    Agent(AgentId),
+    /// Everything of the org.
+    Org(OrgId),
+}
+
+impl BudgetSubject {
+    /// The id of what is limited.
+    pub fn uuid(self) -> Uuid {
+        match self {
+            Self::Session(id) => id.uuid(),
+            Self::Agent(id) => id.uuid(),
+            Self::Org(id) => id.uuid(),
+        }
+    }
+}
+
+/// Whether a budget limits anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetStatus {
+    /// It does.
+    Active,
+    /// It does not, and nothing is counted.
+    Disabled,
+}
+
+/// How much somebody may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageBudget {
+    /// Id.
+    pub id: BudgetId,
+    /// Whose use it limits.
+    pub subject: BudgetSubject,
+    /// What it counts.
+    pub currency: Currency,
+    /// How much, in tokens or in billionths of a dollar, at least 1.
+    pub limit: u64,
+    /// After which time it is whole again; none means never.
+    pub period: Option<Period>,
+    /// Whether it limits anything.
+    pub status: BudgetStatus,
+    /// Grows by one with each change; the resource's ETag.
+    pub version: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+impl UsageBudget {
+    /// The account that it is held against at a moment.
+    pub fn account(&self, now: Timestamp) -> Account {
+        Account::new(self.id.to_string(), self.period, now)
+    }
+}
+
+/// Where use is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Account {
+    /// What it is the account of: the id of a budget, or the name of a limit of every org.
+    pub key: String,
+    /// When its period began, in seconds of Unix time; 0 if it has none.
+    pub opens: i64,
+}
+
+impl Account {
+    /// The account of a key at a moment.
+    pub fn new(key: impl Into<String>, period: Option<Period>, now: Timestamp) -> Self {
+        Self { key: key.into(), opens: period.map_or(0, |period| period.opened(now).as_second()) }
+    }
+}
+
+/// What an account says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Balance {
+    /// What was used.
+    pub spent: u64,
+    /// What is reserved by what has not ended.
+    pub reserved: u64,
+}
+
+impl Balance {
+    /// What of a limit can still be reserved.
+    pub fn left(self, limit: u64) -> u64 {
+        limit.saturating_sub(self.spent.saturating_add(self.reserved))
+    }
+}
+
+/// A part of a reservation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// Where it is counted.
+    pub account: Account,
+    /// What the account may not exceed.
+    pub limit: u64,
+    /// How much.
+    pub amount: u64,
+}
+
+/// Amounts to set aside, all or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// Id.
+    pub id: ReservationId,
+    /// The session of the turn that needs them.
+    pub session: SessionId,
+    /// That turn: when it is taken up again after its process died, what it left open is settled.
+    pub turn: TurnId,
+    /// The amounts, of different accounts.
+    pub charges: Vec<Charge>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What became of a reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserved {
+    /// All of it is set aside.
+    Held,
+    /// Nothing is.
+    Refused {
+        /// The charge whose account has too little left.
+        charge: usize,
+        /// What it has left.
+        left: u64,
+    },
+}
+
+/// What was used, as it is noted in an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Posting {
+    /// The reservation that was settled.
+    pub reservation: ReservationId,
+    /// In which session.
+    pub session: SessionId,
+    /// In which turn.
+    pub turn: TurnId,
+    /// How much.
+    pub amount: u64,
+    /// When it was settled.
+    pub at: Timestamp,
+}
+
+/// What every org may use, whatever its budgets say; none means that it is not limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OrgAllowance {
+    /// Tokens of model calls in a day.
+    pub tokens_per_day: Option<u64>,
+}
+
+impl OrgAllowance {
+    /// The account of an org's tokens at a moment, and what it may not exceed; none if nothing limits it.
+    pub fn tokens(&self, now: Timestamp) -> Option<(Account, u64)> {
+        Some((Account::new("tokens per day", Some(Period::Day), now), self.tokens_per_day?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("a time")
+    }
+
+    #[test]
+    fn periods_are_those_of_the_calendar() {
+        let check = |period: Period, now: &str, opened: &str, ends: &str| {
+            assert_eq!((period.opened(at(now)), period.ends(at(now))), (at(opened), at(ends)), "{period:?} of {now}");
+        };
+        check(Period::Day, "2026-02-28T23:59:59.999Z", "2026-02-28T00:00:00Z", "2026-03-01T00:00:00Z");
+        check(Period::Day, "2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z");
+        check(Period::Month, "2028-02-29T12:00:00Z", "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z");
+        check(Period::Month, "2026-12-31T23:00:00Z", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn what_is_reserved_is_not_left() {
+        assert_eq!(Balance { spent: 3, reserved: 4 }.left(10), 3);
+        assert_eq!(Balance { spent: 3, reserved: 40 }.left(10), 0);
+        assert_eq!(Balance { spent: u64::MAX, reserved: 1 }.left(u64::MAX), 0);
+    }
+}
