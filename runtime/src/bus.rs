@@ -26,6 +26,14 @@ pub trait EventBus: EventEmitter {
     /// Listens to a session from now on. `RecvError::Lagged` means: read the store.
     fn subscribe(&self, session_id: SessionId) -> broadcast::Receiver<Arc<Event>>;
 
+    /// Tells the listeners of a session that the store has events up to this sequence. Those who had
+    /// them from [`EventEmitter::emit`] are left alone, the others get `RecvError`, listen anew and read
+    /// the store. A bus that no other process appends beside needs none of it.
+    fn appended_elsewhere(&self, _session_id: SessionId, _sequence: u64) {}
+
+    /// Tells all listeners that something may have been appended that nobody told of.
+    fn missed(&self) {}
+
     /// The stored events that the bus has kept, oldest first. A bus for production keeps none:
     /// its events are in the store.
     fn collected_events(&self) -> Vec<Event> {
@@ -41,9 +49,16 @@ pub struct InMemoryEventBus {
 
 #[derive(Default)]
 struct Inner {
-    sessions: HashMap<SessionId, broadcast::Sender<Arc<Event>>>,
+    sessions: HashMap<SessionId, Channel>,
     /// None if nothing is to be kept.
     retained: Option<VecDeque<Arc<Event>>>,
+}
+
+/// The listeners of one session.
+struct Channel {
+    sender: broadcast::Sender<Arc<Event>>,
+    /// Sequence of the last stored event that they were told.
+    told: u64,
 }
 
 impl InMemoryEventBus {
@@ -76,8 +91,9 @@ impl EventEmitter for InMemoryEventBus {
             }
             retained.push_back(event.clone());
         }
-        let Some(sender) = inner.sessions.get(&session_id) else { return };
-        if sender.send(event).is_err() {
+        let Some(channel) = inner.sessions.get_mut(&session_id) else { return };
+        channel.told = event.sequence.unwrap_or(channel.told);
+        if channel.sender.send(event).is_err() {
             inner.sessions.remove(&session_id);
         }
     }
@@ -85,11 +101,59 @@ impl EventEmitter for InMemoryEventBus {
 
 impl EventBus for InMemoryEventBus {
     fn subscribe(&self, session_id: SessionId) -> broadcast::Receiver<Arc<Event>> {
-        self.lock().sessions.entry(session_id).or_insert_with(|| broadcast::channel(LISTENER_BUFFER_EVENTS).0).subscribe()
+        let mut inner = self.lock();
+        let channel = || Channel { sender: broadcast::channel(LISTENER_BUFFER_EVENTS).0, told: 0 };
+        inner.sessions.entry(session_id).or_insert_with(channel).sender.subscribe()
+    }
+
+    fn appended_elsewhere(&self, session_id: SessionId, sequence: u64) {
+        let mut inner = self.lock();
+        if inner.sessions.get(&session_id).is_some_and(|channel| channel.told < sequence) {
+            // Without a sender its receivers end, once they have what was sent.
+            inner.sessions.remove(&session_id);
+        }
+    }
+
+    fn missed(&self) {
+        self.lock().sessions.clear();
     }
 
     fn collected_events(&self) -> Vec<Event> {
         let inner = self.lock();
         inner.retained.iter().flatten().map(|event| Event::clone(event)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use broadcast::error::TryRecvError;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::event::{EventContext, EventData};
+    use crate::id::{EventId, TurnId};
+
+    fn event(session_id: SessionId, sequence: Option<u64>) -> Event {
+        let turn_id = TurnId::from_uuid(Uuid::nil());
+        let context = EventContext { turn_id: Some(turn_id), input_message_id: None };
+        let (id, ts) = (EventId::from_uuid(Uuid::nil()), jiff::Timestamp::UNIX_EPOCH);
+        Event { id, ts, session_id, sequence, context, data: EventData::SessionIdled { turn_id } }
+    }
+
+    #[test]
+    fn only_who_was_not_told_is_sent_to_the_store() {
+        let [one, two] = [1, 2].map(|n| SessionId::from_uuid(Uuid::from_u128(n)));
+        let bus = InMemoryEventBus::new();
+        let (mut first, mut second) = (bus.subscribe(one), bus.subscribe(two));
+        bus.emit(event(one, Some(7)));
+        bus.emit(event(one, None));
+        bus.appended_elsewhere(one, 7);
+        assert!(first.try_recv().is_ok() && first.try_recv().is_ok());
+        assert!(matches!(first.try_recv(), Err(TryRecvError::Empty)), "it had the event from here");
+        bus.appended_elsewhere(one, 8);
+        assert!(matches!(first.try_recv(), Err(TryRecvError::Closed)));
+        assert!(matches!(second.try_recv(), Err(TryRecvError::Empty)));
+        bus.missed();
+        assert!(matches!(second.try_recv(), Err(TryRecvError::Closed)));
     }
 }

@@ -1,14 +1,17 @@
 //! Where the data is: in a SQLite file of the data directory, or in a PostgreSQL database.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use everwit_runtime::store::postgres::{PostgresStore, PostgresUrl, TurnsClaim};
+use everwit_runtime::bus::EventBus;
+use everwit_runtime::store::postgres::{Notice, PostgresStore, PostgresUrl, TurnsClaim};
 use everwit_runtime::store::sqlite::SqliteStore;
 use everwit_runtime::store::{RuntimeBackends, SchemaStatus, StoreResult};
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::data_dir::DataDir;
 use crate::error::AppError;
@@ -19,6 +22,8 @@ pub(crate) const COMMAND_CONNECTIONS: u32 = 2;
 /// end of a process at once, that of a machine only later.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
 const CLAIM_RETRY: Duration = Duration::from_millis(200);
+/// How long appends of other processes are collected before streams read them.
+const NOTICE_DELAY: Duration = Duration::from_millis(20);
 
 /// Options of commands that work on the database.
 #[derive(Debug, Clone, Default, Args)]
@@ -117,6 +122,35 @@ impl Database {
                 None => tokio::time::sleep(CLAIM_RETRY).await,
             }
         }
+    }
+
+    /// Shows the listeners of this process what other processes append, for as long as the value
+    /// lives; none for a SQLite file, which one process uses.
+    pub(crate) fn follow(&self, bus: Arc<dyn EventBus>) -> Option<AbortOnDropHandle<()>> {
+        let Self::Postgres(store) = self else { return None };
+        let mut notices = store.notices();
+        let follow = async move {
+            loop {
+                let mut heard = vec![notices.next().await];
+                // Appends come in bursts, and those of this process are on their way to its listeners.
+                let ends = tokio::time::Instant::now() + NOTICE_DELAY;
+                while let Ok(notice) = tokio::time::timeout_at(ends, notices.next()).await {
+                    heard.push(notice);
+                }
+                if heard.contains(&Notice::Missed) {
+                    bus.missed();
+                    continue;
+                }
+                let mut latest = HashMap::new();
+                for notice in heard {
+                    if let Notice::Appended(session, sequence) = notice {
+                        latest.insert(session, sequence);
+                    }
+                }
+                latest.into_iter().for_each(|(session, sequence)| bus.appended_elsewhere(session, sequence));
+            }
+        };
+        Some(AbortOnDropHandle::new(TaskTracker::new().spawn(follow)))
     }
 
     /// Closes it.

@@ -19,6 +19,7 @@ use everwit_runtime::store::postgres::TurnsClaim;
 use everwit_runtime::store::{OrgStore, RuntimeBackends};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::components::{SandboxSettings, start_gateway, start_sandbox};
 use crate::config::EngineConfig;
@@ -53,6 +54,7 @@ pub(crate) struct Site {
     config: DatabaseConfig,
     database: Database,
     claim: Mutex<Option<TurnsClaim>>,
+    _following: Option<AbortOnDropHandle<()>>,
     _lock: DataDirLock,
 }
 
@@ -93,6 +95,7 @@ impl Site {
         let listeners = Arc::new(Listeners::new(plain.log.clone()));
         let stores = observed(plain, &listeners);
         let moments = Moments::system();
+        let following = database.follow(stores.event_bus.clone());
         Ok(Self {
             cache_key: secret(&*stores.org_store, "artifact-cache").await?,
             id_salt: secret(&*stores.org_store, "guest-id-salt").await?,
@@ -106,6 +109,7 @@ impl Site {
             config: config.clone(),
             database,
             claim: Mutex::default(),
+            _following: following,
             _lock: lock,
         })
     }

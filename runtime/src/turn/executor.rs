@@ -13,7 +13,7 @@ use super::context::{ContextSources, TurnContext, assemble_turn_context};
 use super::context_error::ContextError;
 use super::journal::{Halt, Journal};
 use super::outside::OutsideDesk;
-use super::plan::{Finish, MAX_FRUITLESS_ATTEMPTS, Step, next, no_progress};
+use super::plan::{Finish, MAX_FRUITLESS_ATTEMPTS, Step, begins_with_reason, next, no_progress};
 use super::stop::{SealReason, Stop};
 use crate::capability::{CapabilitySource, ToolServices};
 use crate::clock::Clock;
@@ -149,6 +149,8 @@ pub(super) struct Run<'a> {
     pub(super) journal: Journal,
     pub(super) signals: TurnSignals,
     pub(super) services: Arc<ToolServices>,
+    /// Whether the open model call of the log was opened by this run, which has not made it yet.
+    pub(super) opened: bool,
     context: Option<Arc<TurnContext>>,
     deadline: Instant,
 }
@@ -164,7 +166,16 @@ impl<'a> Run<'a> {
         }
         let worked = Duration::from_millis(journal.state().worked_millis());
         let left = Duration::from_secs(MAX_TURN_SECONDS).saturating_sub(worked);
-        Ok(Self { platform, key, journal, signals, services: platform.tool_services(), context: None, deadline: Instant::now() + left })
+        Ok(Self {
+            platform,
+            key,
+            journal,
+            signals,
+            services: platform.tool_services(),
+            opened: false,
+            context: None,
+            deadline: Instant::now() + left,
+        })
     }
 
     /// Records that a turn that had been started is taken up again, so that its log tells how
@@ -270,7 +281,27 @@ impl<'a> Run<'a> {
         let Some(context) = self.context().await? else { return Ok(()) };
         let driver = context.driver.as_ref().and_then(|driver| driver.pin().cloned());
         let events = self.starting(context.pins.clone(), driver);
+        if begins_with_reason(self.journal.state()) {
+            return self.append_and_open(&context, events).await;
+        }
         self.journal.append(events).await
+    }
+
+    /// Appends events together with the opening of the model call behind them, which saves a
+    /// transaction, unless the turn is to stop before it.
+    pub(super) async fn append_and_open(&mut self, context: &TurnContext, events: Vec<EventData>) -> Result<(), Halt> {
+        if self.is_to_rest() {
+            return self.journal.append(events).await;
+        }
+        let opening = self.opening(context, self.journal.state().iterations() + 1);
+        self.journal.append_and_open(events, opening).await?;
+        self.opened = self.journal.state().open_reason().is_some();
+        Ok(())
+    }
+
+    /// Whether no further step is to begin.
+    pub(super) fn is_to_rest(&self) -> bool {
+        self.signals.cancel.is_cancelled() || self.signals.drain.is_cancelled()
     }
 
     async fn finish(&mut self, finish: Finish) -> Result<(), Halt> {

@@ -14,7 +14,7 @@ use crate::store::{RuntimeBackends, SessionMessages, StoreResult};
 use crate::tokens::message_bytes;
 
 /// What one message takes in memory beside its content, in bytes: ids, lists, reference counts.
-const MESSAGE_OVERHEAD_BYTES: usize = 256;
+pub(super) const MESSAGE_OVERHEAD_BYTES: usize = 256;
 
 /// A fold of a session's events, from the first one up to [`Self::through`].
 #[derive(Debug, Clone, PartialEq, Default)]

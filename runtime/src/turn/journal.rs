@@ -107,17 +107,23 @@ impl Journal {
 
     /// Appends events in one transaction.
     pub(super) async fn append(&mut self, events: Vec<EventData>) -> Result<(), Halt> {
-        self.store(events, After::Open).await
+        self.store(events, After::Open, None).await
+    }
+
+    /// The same, together with the opening of the model call that follows; without it if a message came
+    /// meanwhile, which the model is to be told first. [`TurnState::open_reason`] says which it was.
+    pub(super) async fn append_and_open(&mut self, events: Vec<EventData>, opening: EventData) -> Result<(), Halt> {
+        self.store(events, After::Open, Some(opening)).await
     }
 
     /// Appends events behind which the turn waits for somebody outside.
     pub(super) async fn append_park(&mut self, events: Vec<EventData>) -> Result<(), Halt> {
-        self.store(events, After::Parked).await
+        self.store(events, After::Parked, None).await
     }
 
     /// Appends the last events of the turn.
     pub(super) async fn append_end(&mut self, events: Vec<EventData>, end: TurnEnd) -> Result<(), Halt> {
-        self.store(events, After::Ended(end)).await
+        self.store(events, After::Ended(end), None).await
     }
 
     /// Appends that the input of a turn behind this one is part of this one now. If that turn is to
@@ -125,7 +131,7 @@ impl Journal {
     pub(super) async fn append_merge(&mut self, turn: TurnId, input: MessageId) -> Result<(), Halt> {
         let merged = EventData::TurnMerged { turn_id: turn, into_turn_id: self.key.turn };
         let context = EventContext { turn_id: Some(turn), input_message_id: Some(input) };
-        self.store(vec![merged], After::Merged(context)).await
+        self.store(vec![merged], After::Merged(context), None).await
     }
 
     /// A way to tell listeners what is not stored.
@@ -139,12 +145,13 @@ impl Journal {
 
     /// The ids of the events are made once, so that an append whose reply got lost is recognised
     /// in the log instead of being stored twice.
-    async fn store(&mut self, data: Vec<EventData>, after: After) -> Result<(), Halt> {
+    async fn store(&mut self, data: Vec<EventData>, after: After, opening: Option<EventData>) -> Result<(), Halt> {
         let planned = next(&self.state);
         let context = if let After::Merged(context) = after { context } else { self.context() };
         let ts = self.now();
         let new = |data| NewEvent { id: EventId::from_uuid(self.makers.ids.next()), ts, context, data };
-        let events: Vec<NewEvent> = data.into_iter().map(new).collect();
+        let events: Vec<NewEvent> = data.into_iter().map(&new).collect();
+        let mut opening = opening.map(new);
         let ends_turn = match after {
             After::Ended(end) => Some((self.key.turn, end)),
             After::Merged(of) => of.turn_id.map(|turn| (turn, TurnEnd::Merged)),
@@ -154,7 +161,11 @@ impl Journal {
         let mut waits = store_waits();
         let mut conflicts = 0;
         loop {
+            if self.state.follow_up().is_some() {
+                opening = None;
+            }
             let expected_sequence = self.state.last_sequence();
+            let events: Vec<NewEvent> = events.iter().chain(&opening).cloned().collect();
             let append = Append { expected_sequence, fence: self.fence, events: events.clone(), ends_turn, parks_turn };
             match self.log.append(self.key.org, self.key.session, append).await {
                 Ok(stored) => {

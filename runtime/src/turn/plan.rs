@@ -91,6 +91,16 @@ pub fn next(state: &TurnState) -> Step {
     if state.started_at().is_none() {
         return Step::Start;
     }
+    begun(state)
+}
+
+/// Whether the first model call is what comes after the start of a turn.
+pub(super) fn begins_with_reason(state: &TurnState) -> bool {
+    matches!(begun(state), Step::Reason { recovered: false, .. })
+}
+
+/// Plans the next step of a turn that has begun and goes on.
+fn begun(state: &TurnState) -> Step {
     let (waiting, calls): (Vec<_>, Vec<_>) = state.unsettled_calls().into_iter().partition(|call| call.waits_for.is_some());
     // Approved calls are executed once nothing else is asked any more, so that a turn that is
     // overtaken has done nothing behind the back of whoever is asked.

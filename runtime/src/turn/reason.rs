@@ -10,6 +10,7 @@ use super::live::LiveAnswer;
 use super::model::controls_of;
 use super::state::millis;
 use super::stop::Stop;
+use super::tools::claim;
 use crate::driver::{
     Answer, ChatRequest, ChatStream, DriverContext, DriverError, DriverErrorKind, DriverId, ErrorDisclosure, PromptCache, ReceiptSlot,
     complete,
@@ -17,6 +18,7 @@ use crate::driver::{
 use crate::event::{EventData, RecoveryMode, Retries};
 use crate::id::MessageId;
 use crate::message::{Message, Role};
+use crate::store::TurnEnd;
 
 /// Length of `reason.completed.text_preview`, in characters.
 const PREVIEW_CHARACTERS: usize = 200;
@@ -42,13 +44,11 @@ struct ModelCall {
 
 impl Run<'_> {
     pub(super) async fn reason(&mut self, context: &TurnContext, iteration: u32, recovered: bool) -> Result<(), Halt> {
-        let opening = if recovered {
-            EventData::ReasonRecovered { turn_id: self.key.turn, mode: RecoveryMode::Restart }
-        } else {
-            let (harness_id, agent_id) = (context.session.harness_id, context.session.agent_id);
-            EventData::ReasonStarted { harness_id, agent_id, iteration }
-        };
-        self.journal.append(vec![opening]).await?;
+        if !std::mem::take(&mut self.opened) {
+            let recovery = EventData::ReasonRecovered { turn_id: self.key.turn, mode: RecoveryMode::Restart };
+            let opening = if recovered { recovery } else { self.opening(context, iteration) };
+            self.journal.append(vec![opening]).await?;
+        }
         let message_id = MessageId::from_uuid(self.platform.ids.next());
         let model = context.model_with_provider.model.clone();
         let driver = context.model_with_provider.provider_type.clone();
@@ -68,10 +68,7 @@ impl Run<'_> {
             Generation::Failed(answer, _) => self.settle(held, answer, false).await?,
         }
         match generation {
-            Generation::Answered(answer) => {
-                let events = self.answered(context, &call, answer);
-                self.journal.append(events).await
-            }
+            Generation::Answered(answer) => self.settle_answer(context, &call, answer).await,
             Generation::Failed(partial, error) => {
                 let error = context.model_with_provider.redact_error(error);
                 tracing::warn!(%error, kind = error.kind.as_str(), "a model call failed");
@@ -90,6 +87,30 @@ impl Run<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Appends an answer together with what follows from it, which saves a transaction: the end of the
+    /// turn, or the claim of the calls that it asks for.
+    async fn settle_answer(&mut self, context: &TurnContext, call: &ModelCall, answer: Answer) -> Result<(), Halt> {
+        let (mut events, message) = self.answered(context, call, answer);
+        let mut calls = self.journal.state().calls_of(&message);
+        if calls.is_empty() {
+            events.extend(self.ending_with(&events));
+            return self.journal.append_end(events, TurnEnd::Completed).await;
+        }
+        calls.retain(|planned| planned.waits_for.is_none());
+        if calls.is_empty() || self.is_to_rest() {
+            return self.journal.append(events).await;
+        }
+        events.extend(claim(context, &calls));
+        self.journal.append(events).await?;
+        self.execute(context, calls).await
+    }
+
+    /// The event that opens a model call.
+    pub(super) fn opening(&self, context: &TurnContext, iteration: u32) -> EventData {
+        let (harness_id, agent_id) = (context.session.harness_id, context.session.agent_id);
+        EventData::ReasonStarted { harness_id, agent_id, iteration }
     }
 
     /// Calls the model, until an answer is complete.
@@ -175,7 +196,7 @@ impl Run<'_> {
         }
     }
 
-    fn answered(&self, context: &TurnContext, call: &ModelCall, mut answer: Answer) -> Vec<EventData> {
+    fn answered(&self, context: &TurnContext, call: &ModelCall, mut answer: Answer) -> (Vec<EventData>, Message) {
         let fresh = || format!("call_{}", self.platform.ids.next().simple());
         answer.name_calls(|id| self.journal.state().knows_call(id), fresh);
         let generation = self.generation(context, call, &answer, None);
@@ -197,7 +218,7 @@ impl Run<'_> {
             controls: None,
             created_at: self.journal.now(),
         };
-        vec![generation, EventData::OutputMessageCompleted { message, usage }, completed]
+        (vec![generation, EventData::OutputMessageCompleted { message: message.clone(), usage }, completed], message)
     }
 
     fn failed(&self, context: &TurnContext, call: &ModelCall, partial: Answer, error: &str) -> Vec<EventData> {

@@ -4,9 +4,10 @@
 use super::call::PlannedCall;
 use super::executor::Run;
 use super::plan::Finish;
-use super::state::millis;
+use super::state::{TurnState, millis};
 use super::stop::{SealReason, Stop};
-use crate::event::{EventData, ToolCompleted, ToolStatus};
+use crate::event::{EventData, TokenUsage, ToolCompleted, ToolStatus};
+use crate::id::MessageId;
 use crate::store::TurnEnd;
 
 impl Run<'_> {
@@ -22,6 +23,22 @@ impl Run<'_> {
         events.push(ended);
         events.push(EventData::SessionIdled { turn_id: self.key.turn });
         (events, end)
+    }
+
+    /// The events that end the turn behind an answer that asks for no tool and is not folded yet.
+    pub(super) fn ending_with(&self, answer: &[EventData]) -> [EventData; 2] {
+        let mut state = Totals::of(self.journal.state());
+        for event in answer {
+            match event {
+                EventData::LlmGeneration { usage, .. } => state.usage += *usage,
+                EventData::OutputMessageCompleted { message, .. } => {
+                    state.iterations += 1;
+                    state.final_message_id = Some(message.id);
+                }
+                _ => {}
+            }
+        }
+        [self.completed("answered", state), EventData::SessionIdled { turn_id: self.key.turn }]
     }
 
     fn closing_reason(&self, stop: &Stop) -> Option<EventData> {
@@ -52,9 +69,9 @@ impl Run<'_> {
     fn ended(&self, finish: Finish) -> (EventData, TurnEnd) {
         let (turn_id, usage) = (self.key.turn, self.journal.state().usage());
         match finish {
-            Finish::Completed => (self.completed("answered"), TurnEnd::Completed),
-            Finish::MaxIterations => (self.completed("max_iterations"), TurnEnd::Completed),
-            Finish::Stopped(Stop::Superseded) => (self.completed("superseded"), TurnEnd::Completed),
+            Finish::Completed => (self.completed("answered", Totals::of(self.journal.state())), TurnEnd::Completed),
+            Finish::MaxIterations => (self.completed("max_iterations", Totals::of(self.journal.state())), TurnEnd::Completed),
+            Finish::Stopped(Stop::Superseded) => (self.completed("superseded", Totals::of(self.journal.state())), TurnEnd::Completed),
             Finish::Stopped(Stop::Cancelled) => (EventData::TurnCancelled { turn_id, usage }, TurnEnd::Cancelled),
             Finish::Stopped(Stop::Failed { error_code, error }) => {
                 (EventData::TurnFailed { turn_id, error, error_code, usage }, TurnEnd::Failed)
@@ -65,18 +82,31 @@ impl Run<'_> {
         }
     }
 
-    fn completed(&self, reason: &str) -> EventData {
+    fn completed(&self, reason: &str, totals: Totals) -> EventData {
         let state = self.journal.state();
         let now = self.journal.now();
         EventData::TurnCompleted {
             turn_id: self.key.turn,
-            iterations: state.iterations(),
+            iterations: totals.iterations,
             tool_call_count: state.settled_calls(),
             reason: reason.to_owned(),
-            final_message_id: state.final_message_id(),
+            final_message_id: totals.final_message_id,
             duration_ms: millis(state.started_at().unwrap_or(now), now),
-            usage: state.usage(),
+            usage: totals.usage,
         }
+    }
+}
+
+/// What an answer adds to.
+struct Totals {
+    iterations: u32,
+    final_message_id: Option<MessageId>,
+    usage: TokenUsage,
+}
+
+impl Totals {
+    fn of(state: &TurnState) -> Self {
+        Self { iterations: state.iterations(), final_message_id: state.final_message_id(), usage: state.usage() }
     }
 }
 

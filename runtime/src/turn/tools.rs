@@ -13,6 +13,7 @@ use super::call::PlannedCall;
 use super::connect::asks;
 use super::context::TurnContext;
 use super::executor::Run;
+use super::history::MESSAGE_OVERHEAD_BYTES;
 use super::journal::{Halt, LiveEvents};
 use super::settle::{abandoned, interrupted, unsuccessful};
 use super::state::millis;
@@ -22,6 +23,7 @@ use crate::capability::{CallError, StopKind, Stopped, ToolCallContext, ToolOutco
 use crate::event::{EventData, RequestedCall, ToolCompleted, ToolStatus};
 use crate::limits::{MAX_TOOL_CALLS_PER_STEP, MAX_TOOL_RESULT_BYTES};
 use crate::message::{ContentPart, ToolCall};
+use crate::tokens::IMAGE_BYTES;
 
 /// How long a running tool may take to return after its call was cancelled, before it is dropped.
 const CANCEL_GRACE: Duration = Duration::from_millis(500);
@@ -57,8 +59,13 @@ impl Run<'_> {
     /// Settles all calls, which are the open ones of the latest answer in call order.
     pub(super) async fn act(&mut self, context: &TurnContext, calls: Vec<PlannedCall>) -> Result<(), Halt> {
         if self.journal.state().open_act().is_none() {
-            self.claim(context, &calls).await?;
+            self.journal.append(claim(context, &calls)).await?;
         }
+        self.execute(context, calls).await
+    }
+
+    /// Executes and settles calls that are claimed.
+    pub(super) async fn execute(&mut self, context: &TurnContext, calls: Vec<PlannedCall>) -> Result<(), Halt> {
         let mut batch = self.launch(context, calls);
         let stopped = loop {
             self.append_ready(context, &mut batch).await?;
@@ -75,18 +82,6 @@ impl Run<'_> {
         self.append_ready(context, &mut batch).await?;
         self.journal.state_mut().stop(stopped);
         Ok(())
-    }
-
-    async fn claim(&mut self, context: &TurnContext, calls: &[PlannedCall]) -> Result<(), Halt> {
-        let tool_calls: Vec<ToolCall> = calls.iter().map(|planned| planned.call.clone()).collect();
-        let started = calls.iter().map(|planned| EventData::ToolStarted {
-            capability_id: capability_id(context, &planned.call.name),
-            tool_call: planned.call.clone(),
-        });
-        let mut events: Vec<EventData> = Vec::with_capacity(calls.len() + 1);
-        events.push(EventData::ActStarted { tool_calls });
-        events.extend(started);
-        self.journal.append(events).await
     }
 
     /// Starts the calls that are to be executed; the others have their results at once. `calls`
@@ -157,6 +152,7 @@ impl Run<'_> {
         }
         batch.appended += ready.len();
         let (mut successes, mut failures, mut events) = (0, 0, Vec::with_capacity(ready.len() + 2));
+        let mut goes_on = false;
         for settled in ready {
             match settled {
                 Settled::Done(completed) => {
@@ -176,11 +172,17 @@ impl Run<'_> {
                 duration_ms: millis(started, self.journal.now()),
             });
             let tool_calls = std::mem::take(&mut batch.asks);
-            if !tool_calls.is_empty() {
+            if tool_calls.is_empty() {
+                goes_on = self.journal.state().reasons_after(count_results(&events), result_bytes(&events));
+            } else {
                 events.push(self.requested(tool_calls));
             }
         }
-        if events.is_empty() { Ok(()) } else { self.journal.append(events).await }
+        match events.is_empty() {
+            true => Ok(()),
+            false if goes_on => self.append_and_open(context, events).await,
+            false => self.journal.append(events).await,
+        }
     }
 
     /// Gives running tools a moment to return after their cancel; the rest is dropped.
@@ -210,8 +212,35 @@ impl Run<'_> {
     }
 }
 
+/// The events that claim calls: from then on they may have been executed.
+pub(super) fn claim(context: &TurnContext, calls: &[PlannedCall]) -> Vec<EventData> {
+    let tool_calls: Vec<ToolCall> = calls.iter().map(|planned| planned.call.clone()).collect();
+    let started = calls.iter().map(|planned| EventData::ToolStarted {
+        capability_id: capability_id(context, &planned.call.name),
+        tool_call: planned.call.clone(),
+    });
+    [EventData::ActStarted { tool_calls }].into_iter().chain(started).collect()
+}
+
 fn count(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(u32::MAX)
+}
+
+fn count_results(events: &[EventData]) -> usize {
+    events.iter().filter(|event| matches!(event, EventData::ToolCompleted(_))).count()
+}
+
+/// At least as many bytes as the results add to a conversation.
+fn result_bytes(events: &[EventData]) -> usize {
+    let bytes = |part: &ContentPart| serde_json::to_string(part).map_or(0, |text| text.len()).max(IMAGE_BYTES);
+    let of = |event: &EventData| match event {
+        EventData::ToolCompleted(done) => {
+            let texts = done.tool_call_id.len() + done.error.as_ref().map_or(0, String::len);
+            texts + done.result.iter().map(bytes).sum::<usize>() + MESSAGE_OVERHEAD_BYTES
+        }
+        _ => 0,
+    };
+    events.iter().map(of).sum()
 }
 
 pub(super) fn capability_id(context: &TurnContext, tool: &str) -> Option<String> {

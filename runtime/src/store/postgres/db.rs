@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Transaction};
 
 use super::error::{is_connection_lost, store_error};
 use super::migrate::{migrate, status};
+use super::notices::Notices;
 use super::url::PostgresUrl;
 use crate::store::lock::Lock;
 use crate::store::{SchemaStatus, StoreResult};
@@ -22,6 +23,9 @@ const STATEMENT_TIMEOUT: &str = "30s";
 const IDLE_TRANSACTION_TIMEOUT: &str = "30s";
 /// Prepared statements of a connection; more than there are, so that each is prepared once.
 const STATEMENTS: usize = 512;
+
+/// How every transaction begins that writes.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// The connections of one store.
 pub(super) struct Db {
@@ -61,6 +65,11 @@ impl Db {
         Ok(None)
     }
 
+    /// Listens on a connection of its own.
+    pub(super) fn notices(&self) -> Notices {
+        Notices::new((*self.pool.connect_options()).clone())
+    }
+
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
@@ -87,18 +96,28 @@ impl Writer<'_> {
     /// was committed before it, so what it reads under the lock stays true until the commit.
     /// Dropping it without a commit undoes it.
     pub(super) async fn begin(&mut self) -> StoreResult<Transaction<'static, Postgres>> {
+        // One message to the database for both statements, of which the driver does not tell.
+        tracing::trace!(statements = 2, "a transaction begins");
+        self.insist(format!("{BEGIN}; SELECT pg_advisory_xact_lock({})", self.lock)).await
+    }
+
+    /// Begins a transaction without the lock, for statements that lock the rows that they depend on.
+    pub(super) async fn begin_unlocked(&mut self) -> StoreResult<Transaction<'static, Postgres>> {
+        tracing::trace!(statements = 1, "a transaction begins");
+        self.insist(BEGIN.to_owned()).await
+    }
+
+    async fn insist(&self, begin: String) -> StoreResult<Transaction<'static, Postgres>> {
         // Nothing has happened yet, so that trying again cannot do anything twice.
-        match self.try_begin().await {
-            Err(error) if is_connection_lost(&error) => self.try_begin().await,
+        match self.pool.begin_with(AssertSqlSafe(begin.clone())).await {
+            Err(error) if is_connection_lost(&error) => self.pool.begin_with(AssertSqlSafe(begin)).await,
             outcome => outcome,
         }
         .map_err(store_error)
     }
 
-    async fn try_begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        // One message to the database for both statements.
-        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({})", self.lock);
-        tracing::trace!("a transaction begins");
-        self.pool.begin_with(AssertSqlSafe(begin)).await
+    /// For a single statement, which is a transaction by itself and locks the rows that it depends on.
+    pub(super) async fn connection(&mut self) -> StoreResult<PoolConnection<Postgres>> {
+        self.pool.acquire().await.map_err(store_error)
     }
 }

@@ -32,19 +32,50 @@ macro_rules! position_of_org {
     };
 }
 
+/// The larger of two values.
+macro_rules! larger {
+    ($one:literal, $other:literal) => {
+        concat!("greatest(", $one, ", ", $other, ")")
+    };
+}
+
+/// Lets nobody else change the rows that a statement reads.
+macro_rules! for_update {
+    () => {
+        " FOR NO KEY UPDATE"
+    };
+}
+
+/// The rows of events in a JSON array, numbered from 1.
+macro_rules! event_rows {
+    ($array:literal) => {
+        concat!(
+            "(SELECT place, CAST(value ->> 0 AS uuid) AS id, CAST(value ->> 1 AS bigint) AS ts, CAST(value ->> 2 AS uuid) AS turn_id, ",
+            "CAST(value ->> 3 AS uuid) AS input_message_id, value ->> 4 AS data FROM json_array_elements(CAST(",
+            $array,
+            " AS json)) WITH ORDINALITY AS rows (value, place)) AS new"
+        )
+    };
+}
+
+/// An insertion of events of one session that returns the last sequence, if any were inserted, and
+/// wakes whoever listens to the session in another process.
+macro_rules! storing {
+    ($($insertion:expr),+) => {
+        concat!(
+            "WITH stored AS (",
+            $($insertion,)+
+            " RETURNING session_id, sequence) SELECT max(sequence) AS sequence, ",
+            "pg_notify('everwit_events', CAST(session_id AS text) || ':' || CAST(max(sequence) AS text)) AS told ",
+            "FROM stored GROUP BY session_id"
+        )
+    };
+}
+
 /// Begins a transaction whose reads are all of one moment.
 pub(super) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// Lets the foreign keys of a transaction be checked at its end.
 pub(super) const DEFER_FOREIGN_KEYS: &str = "SET CONSTRAINTS ALL DEFERRED";
-/// Inserts events: the org, the session, the first sequence, and the rows as a JSON array, whose
-/// index is `place`, from 1.
-pub(super) const INSERT_EVENTS: &str = concat!(
-    "INSERT INTO events (org_id, session_id, sequence, id, ts, turn_id, input_message_id, data) ",
-    "SELECT $1, $2, $3 + place - 1, CAST(value ->> 0 AS uuid), CAST(value ->> 1 AS bigint), CAST(value ->> 2 AS uuid), ",
-    "CAST(value ->> 3 AS uuid), value ->> 4 FROM json_array_elements(CAST($4 AS json)) WITH ORDINALITY AS rows (value, place) ",
-    "ORDER BY place"
-);
-
 /// A UUID as it is stored.
 pub(super) fn key(id: Uuid) -> Key {
     id

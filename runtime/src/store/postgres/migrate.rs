@@ -27,6 +27,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0003_usage.sql"),
         checksum: "64ea83e7f6cc1bfbf24a13f2661475d10bbdb4a1c378f10cf8ba22475c62f199",
     },
+    Migration {
+        version: 4,
+        name: "sessions_of_events",
+        sql: include_str!("migrations/0004_sessions_of_events.sql"),
+        checksum: "d358bc73b99726f92b9077608f935cc7c9fbc8f01f78bfaafac22a96c3054b4d",
+    },
 ];
 
 /// Begins the transaction of a migration. Processes that start at once wait for each other: the

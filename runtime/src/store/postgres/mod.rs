@@ -11,6 +11,7 @@ mod dialect;
 mod db;
 mod error;
 mod migrate;
+mod notices;
 #[cfg_attr(feature = "sqlite", expect(clippy::duplicate_mod, reason = "the folder is compiled once for each database, see its header"))]
 #[path = "../sql/mod.rs"]
 mod sql;
@@ -24,6 +25,7 @@ use self::db::Db;
 use super::{SchemaStatus, StoreResult};
 use PostgresStore as Store;
 
+pub use self::notices::{Notice, Notices};
 pub use self::url::PostgresUrl;
 
 /// Whoever has this lock runs the turns: "EVWR", and no lock of a write is that small.
@@ -67,6 +69,11 @@ impl PostgresStore {
     /// `Unavailable` if the database does not answer.
     pub async fn claim_turns(&self) -> StoreResult<Option<TurnsClaim>> {
         Ok(self.db.holding(TURNS_LOCK).await?.map(|connection| TurnsClaim { _connection: connection }))
+    }
+
+    /// Listens to what any process appends, on a connection beside the others.
+    pub fn notices(&self) -> Notices {
+        self.db.notices()
     }
 
     /// Waits for what is running and closes all connections. Calls after it are `Unavailable`.

@@ -3,91 +3,48 @@
 use async_trait::async_trait;
 
 use super::error::store_error;
-use super::event::{events_after, insert_events};
+use super::event::{events_after, insert_as_owner, insert_at_end, insert_events, numbered};
 use super::row::{Stored, Word, integer, key};
 use super::{DbConnection, DbRow, Lock, Store};
+use crate::error::ErrorKind;
 use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::limits::MAX_EVENTS_PER_PAGE;
-use crate::session::SessionStatus;
-use crate::store::rules::{check_end, check_events, check_queue, check_writer, not_parked, not_queued, status_after};
+use crate::store::rules::{check_end, check_events, check_queue, check_writer, not_parked, not_queued};
 use crate::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd};
 
 /// What a write to the log is checked against.
 struct Head {
-    status: SessionStatus,
     last_sequence: u64,
     fence: Fence,
-    open_turns: u64,
-    /// Whether the oldest open turn is parked.
-    parked: bool,
-}
-
-impl Head {
-    /// The status that follows from the open turns.
-    fn next_status(&self) -> SessionStatus {
-        status_after(self.status, self.open_turns, self.parked)
-    }
 }
 
 async fn head(connection: &mut DbConnection, org: OrgId, session: SessionId) -> StoreResult<Head> {
-    // The index is named because it has the open turns only; left alone, the planner takes the
-    // primary key and counts through every turn that the org ever had.
     let row = sqlx::query(concat!(
-        "SELECT id, status, last_sequence, fence, ",
-        "(SELECT count(*) FROM turns",
-        indexed_by!("turns_open"),
-        " WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL) AS open_turns, ",
-        "coalesce((SELECT parked FROM turns",
-        indexed_by!("turns_open"),
-        " WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL ",
-        "ORDER BY input_sequence LIMIT 1), FALSE) AS parked ",
-        "FROM sessions WHERE org_id = $1 AND id = $2"
+        "SELECT id, coalesce((SELECT max(sequence) FROM events WHERE org_id = $1 AND session_id = $2), 0) AS last_sequence, ",
+        "coalesce((SELECT fence FROM (",
+        latest_claim!(),
+        ") AS latest), 0) AS fence FROM sessions WHERE org_id = $1 AND id = $2"
     ))
     .bind(key(org.uuid()))
     .bind(key(session.uuid()))
     .fetch_optional(connection)
     .await
     .map_err(store_error)?
-    .ok_or_else(|| StoreError::NotFound { what: "session", id: session.to_string() })?;
+    .ok_or_else(|| no_session(session))?;
     let row = Stored::new(&row, "sessions", &["id"]);
-    Ok(Head {
-        status: row.word("status")?,
-        last_sequence: row.number("last_sequence")?,
-        fence: Fence(row.number("fence")?),
-        open_turns: row.number("open_turns")?,
-        parked: row.flag("parked")?,
-    })
+    Ok(Head { last_sequence: row.number("last_sequence")?, fence: Fence(row.number("fence")?) })
 }
 
-/// Records where the log ends now, and when its last event happened.
-async fn set_head(
-    connection: &mut DbConnection,
-    org: OrgId,
-    session: SessionId,
-    status: SessionStatus,
-    last: Option<&Event>,
-) -> StoreResult<()> {
-    // Without a new event both values are null and the columns stay as they are.
-    sqlx::query(concat!(
-        "UPDATE sessions SET status = $3, last_sequence = coalesce($4, last_sequence), updated_at = coalesce($5, updated_at) ",
-        "WHERE org_id = $1 AND id = $2"
-    ))
-    .bind(key(org.uuid()))
-    .bind(key(session.uuid()))
-    .bind(status.word())
-    .bind(last.and_then(|event| event.sequence).map(integer).transpose()?)
-    .bind(last.map(|event| event.ts.as_microsecond()))
-    .execute(connection)
-    .await
-    .map_err(store_error)?;
-    Ok(())
+fn no_session(session: SessionId) -> StoreError {
+    StoreError::NotFound { what: "session", id: session.to_string() }
 }
 
-async fn insert_turn(connection: &mut DbConnection, org: OrgId, turn: TurnId, input: &Event) -> StoreResult<()> {
-    sqlx::query(concat!(
+/// Opens a turn; false if it was submitted before.
+async fn insert_turn(connection: &mut DbConnection, org: OrgId, turn: TurnId, input: &Event) -> StoreResult<bool> {
+    let inserted = sqlx::query(concat!(
         "INSERT INTO turns (org_id, id, session_id, input_sequence, attempt, cancel_requested, outcome) ",
-        "VALUES ($1, $2, $3, $4, 0, FALSE, NULL)"
+        "VALUES ($1, $2, $3, $4, 0, FALSE, NULL) ON CONFLICT (org_id, id) DO NOTHING"
     ))
     .bind(key(org.uuid()))
     .bind(key(turn.uuid()))
@@ -96,7 +53,7 @@ async fn insert_turn(connection: &mut DbConnection, org: OrgId, turn: TurnId, in
     .execute(connection)
     .await
     .map_err(store_error)?;
-    Ok(())
+    Ok(inserted.rows_affected() > 0)
 }
 
 async fn end_turn(connection: &mut DbConnection, org: OrgId, session: SessionId, turn: TurnId, end: TurnEnd) -> StoreResult<()> {
@@ -120,39 +77,46 @@ async fn end_turn(connection: &mut DbConnection, org: OrgId, session: SessionId,
     }
 }
 
-/// Parks an open turn, or wakes it; false if it is not open.
-async fn set_parked(connection: &mut DbConnection, org: OrgId, session: SessionId, turn: TurnId, parked: bool) -> StoreResult<bool> {
-    let set = sqlx::query("UPDATE turns SET parked = $4 WHERE org_id = $1 AND session_id = $2 AND id = $3 AND outcome IS NULL")
+/// Parks an open turn; false if it is not open.
+async fn park_turn(connection: &mut DbConnection, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
+    let parked = sqlx::query("UPDATE turns SET parked = TRUE WHERE org_id = $1 AND session_id = $2 AND id = $3 AND outcome IS NULL")
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
         .bind(key(turn.uuid()))
-        .bind(parked)
         .execute(connection)
         .await
         .map_err(store_error)?;
-    Ok(set.rows_affected() > 0)
+    Ok(parked.rows_affected() > 0)
 }
 
-/// Wakes the parked turn of a session, if it has one.
-async fn wake_session(connection: &mut DbConnection, org: OrgId, session: SessionId) -> StoreResult<()> {
-    sqlx::query("UPDATE turns SET parked = FALSE WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL AND parked = TRUE")
+/// Wakes the open turns of a session; returns how many there are. Until the transaction ends,
+/// nobody else writes as the owner of one of them.
+async fn wake_turns(connection: &mut DbConnection, org: OrgId, session: SessionId) -> StoreResult<u64> {
+    let open = sqlx::query(concat!(
+        "UPDATE turns",
+        indexed_by!("turns_open"),
+        " SET parked = FALSE WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL"
+    ))
+    .bind(key(org.uuid()))
+    .bind(key(session.uuid()))
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
+    Ok(open.rows_affected())
+}
+
+/// Takes hold of a parked turn, and wakes it or leaves it parked; false if it is not parked.
+async fn answer_parked(connection: &mut DbConnection, org: OrgId, session: SessionId, answer: &TurnAnswer) -> StoreResult<bool> {
+    let statement = "UPDATE turns SET parked = $4 WHERE org_id = $1 AND session_id = $2 AND id = $3 AND outcome IS NULL AND parked = TRUE";
+    let held = sqlx::query(statement)
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
+        .bind(key(answer.turn_id.uuid()))
+        .bind(!answer.wakes_turn)
         .execute(connection)
         .await
         .map_err(store_error)?;
-    Ok(())
-}
-
-async fn is_parked(connection: &mut DbConnection, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
-    let parked = sqlx::query("SELECT 1 FROM turns WHERE org_id = $1 AND session_id = $2 AND id = $3 AND outcome IS NULL AND parked = TRUE")
-        .bind(key(org.uuid()))
-        .bind(key(session.uuid()))
-        .bind(key(turn.uuid()))
-        .fetch_optional(connection)
-        .await
-        .map_err(store_error)?;
-    Ok(parked.is_some())
+    Ok(held.rows_affected() > 0)
 }
 
 /// The input of a turn that was submitted before, whether it has ended or not.
@@ -173,53 +137,95 @@ async fn submitted_input(connection: &mut DbConnection, org: OrgId, session: Ses
     input.map(Some).ok_or_else(|| row.corrupt("input_sequence", format!("there is no event {sequence}")))
 }
 
-fn claimed(row: &DbRow, fence: u64) -> StoreResult<Claim> {
+fn claimed(row: &DbRow) -> StoreResult<Claim> {
     let row = Stored::new(row, "turns", &["id"]);
     Ok(Claim {
         turn_id: row.id("id", TurnId::from_uuid)?,
-        fence: Fence(fence),
+        fence: Fence(row.number("fence")?),
         attempt: row.number("attempt")?,
         cancel_requested: row.flag("cancel_requested")?,
     })
 }
 
 impl Store {
-    /// Claims the oldest open turn of a session, at a fence or the next one.
+    /// Claims the oldest open turn of a session, at the next fence, or at this one if it is newer than
+    /// that of every claim before.
     async fn claim(&self, org: OrgId, session: SessionId, at: Option<Fence>) -> StoreResult<Option<Claim>> {
-        let at = at.map(|fence| integer(fence.0)).transpose()?;
         let mut writer = self.db.writer(Lock::Session(org, session)).await;
-        let mut tx = writer.begin().await?;
-        // The subquery takes the first entry of the partial index of open turns.
+        // The subquery takes the first entry of the partial index of open turns. While the statement waits
+        // for its row, another one may end the turn or claim it, so that the row itself is asked, too.
         let oldest = sqlx::query(concat!(
-            "UPDATE turns SET attempt = attempt + 1 WHERE org_id = $1 AND id = (",
+            "UPDATE turns SET attempt = attempt + 1, fence = coalesce($3, ",
+            larger!("fence", "(SELECT coalesce(max(fence), 0) FROM turns WHERE org_id = $1 AND session_id = $2 AND fence > 0)"),
+            " + 1) WHERE org_id = $1 AND id = (",
             "SELECT id FROM turns WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL ORDER BY input_sequence LIMIT 1) ",
-            "AND parked = FALSE ",
-            "RETURNING id, attempt, cancel_requested"
+            "AND outcome IS NULL AND parked = FALSE AND ($3 IS NULL OR (fence < $3 AND NOT EXISTS ",
+            "(SELECT 1 FROM turns WHERE org_id = $1 AND session_id = $2 AND fence > 0 AND fence >= $3))) ",
+            "RETURNING id, attempt, cancel_requested, fence"
         ))
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
-        .fetch_optional(&mut *tx)
+        .bind(at.map(|fence| integer(fence.0)).transpose()?)
+        .fetch_optional(&mut *writer.connection().await?)
         .await
         .map_err(store_error)?;
-        let Some(oldest) = oldest else { return Ok(None) };
-        let owned = sqlx::query(concat!(
-            "UPDATE sessions SET fence = coalesce($3, fence + 1) WHERE org_id = $1 AND id = $2 AND ($3 IS NULL OR fence < $3) ",
-            "RETURNING id, fence"
-        ))
-        .bind(key(org.uuid()))
-        .bind(key(session.uuid()))
-        .bind(at)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(store_error)?;
-        let Some(owned) = owned else {
-            let given = at.unwrap_or_default();
-            let actual = head(&mut tx, org, session).await?.fence.0;
-            return Err(StoreError::Fenced { given: u64::try_from(given).unwrap_or_default(), actual });
+        oldest.as_ref().map(claimed).transpose()
+    }
+
+    /// Why an append was refused: what the log and its owner are by now comes before what the
+    /// database said, because a database with many writers says it of a log that went on meanwhile.
+    async fn refusal(&self, org: OrgId, session: SessionId, append: &Append, said: Option<StoreError>) -> StoreError {
+        if said.as_ref().is_some_and(|said| said.kind() == ErrorKind::Unavailable) {
+            return said.expect("it was just looked at");
+        }
+        let now = async {
+            let mut writer = self.db.writer(Lock::Session(org, session)).await;
+            let mut tx = writer.begin().await?;
+            let head = head(&mut tx, org, session).await?;
+            check_writer(append.fence, head.fence, append.expected_sequence, head.last_sequence)
         };
-        let claim = claimed(&oldest, Stored::new(&owned, "sessions", &["id"]).number("fence")?)?;
-        tx.commit().await.map_err(store_error)?;
-        Ok(Some(claim))
+        match now.await {
+            Err(error) => error,
+            Ok(()) => said.unwrap_or_else(|| StoreError::Unavailable("an append was overtaken; try again".to_owned())),
+        }
+    }
+
+    /// Appends events that change no turn, in one statement.
+    async fn append_events(&self, org: OrgId, session: SessionId, append: Append) -> StoreResult<Vec<Event>> {
+        let at = (append.expected_sequence, append.fence);
+        let stored = {
+            let mut writer = self.db.writer(Lock::Session(org, session)).await;
+            insert_as_owner(&mut *writer.connection().await?, org, session, at, &append.events).await
+        };
+        match stored {
+            Ok(true) => Ok(numbered(session, append.expected_sequence, append.events)),
+            Ok(false) => Err(self.refusal(org, session, &append, None).await),
+            Err(error) => Err(self.refusal(org, session, &append, Some(error)).await),
+        }
+    }
+
+    /// Appends events together with what they change of a turn.
+    async fn append_and_change(&self, org: OrgId, session: SessionId, append: &Append) -> Result<(), Option<StoreError>> {
+        let mut writer = self.db.writer(Lock::Session(org, session)).await;
+        let mut tx = writer.begin_unlocked().await?;
+        if append.events.is_empty() {
+            let head = head(&mut tx, org, session).await?;
+            check_writer(append.fence, head.fence, append.expected_sequence, head.last_sequence)?;
+        } else {
+            let at = (append.expected_sequence, append.fence);
+            if !insert_as_owner(&mut tx, org, session, at, &append.events).await? {
+                return Err(None);
+            }
+        }
+        if let Some((turn, end)) = append.ends_turn {
+            end_turn(&mut tx, org, session, turn, end).await?;
+        }
+        if let Some(turn) = append.parks_turn
+            && !park_turn(&mut tx, org, session, turn).await?
+        {
+            return Err(Some(StoreError::NotFound { what: "open turn", id: turn.to_string() }));
+        }
+        tx.commit().await.map_err(|error| Some(store_error(error)))
     }
 }
 
@@ -229,18 +235,21 @@ impl SessionLog for Store {
         check_events(std::slice::from_ref(&input))?;
         let mut writer = self.db.writer(Lock::Session(org, session)).await;
         let mut tx = writer.begin().await?;
-        let head = head(&mut tx, org, session).await?;
-        if let Some(event) = submitted_input(&mut tx, org, session, turn).await? {
-            return Ok(Submitted { event, created: false });
+        let open = wake_turns(&mut tx, org, session).await?;
+        let full = check_queue(open);
+        if full.is_ok() {
+            let event = insert_at_end(&mut tx, org, session, input).await?.ok_or_else(|| no_session(session))?;
+            if insert_turn(&mut tx, org, turn, &event).await? {
+                tx.commit().await.map_err(store_error)?;
+                return Ok(Submitted { event, created: true });
+            }
         }
-        check_queue(head.open_turns)?;
-        let event = insert_events(&mut tx, org, session, head.last_sequence, vec![input]).await?.remove(0);
-        insert_turn(&mut tx, org, turn, &event).await?;
-        wake_session(&mut tx, org, session).await?;
-        let head = Head { open_turns: head.open_turns + 1, parked: false, ..head };
-        set_head(&mut tx, org, session, head.next_status(), Some(&event)).await?;
-        tx.commit().await.map_err(store_error)?;
-        Ok(Submitted { event, created: true })
+        tx.rollback().await.map_err(store_error)?;
+        let first = submitted_input(&mut *self.db.reader().await?, org, session, turn).await?;
+        match first {
+            Some(event) => Ok(Submitted { event, created: false }),
+            None => Err(full.err().unwrap_or_else(|| no_session(session))),
+        }
     }
 
     async fn claim_turn(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Claim>> {
@@ -248,45 +257,41 @@ impl SessionLog for Store {
     }
 
     async fn claim_turn_at(&self, org: OrgId, session: SessionId, fence: Fence) -> StoreResult<Option<Claim>> {
-        self.claim(org, session, Some(fence)).await
+        let claimed = self.claim(org, session, Some(fence)).await?;
+        if claimed.is_none() {
+            let head = head(&mut *self.db.reader().await?, org, session).await?;
+            if head.fence >= fence {
+                return Err(StoreError::Fenced { given: fence.0, actual: head.fence.0 });
+            }
+        }
+        Ok(claimed)
     }
 
     async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
         let mut writer = self.db.writer(Lock::Session(org, session)).await;
-        let mut tx = writer.begin().await?;
         let marked = sqlx::query(
             "UPDATE turns SET cancel_requested = TRUE, parked = FALSE WHERE org_id = $1 AND session_id = $2 AND id = $3 AND outcome IS NULL",
         )
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
         .bind(key(turn.uuid()))
-        .execute(&mut *tx)
+        .execute(&mut *writer.connection().await?)
         .await
         .map_err(store_error)?;
-        if marked.rows_affected() == 0 {
-            return Ok(false);
-        }
-        let head = head(&mut tx, org, session).await?;
-        set_head(&mut tx, org, session, head.next_status(), None).await?;
-        tx.commit().await.map_err(store_error)?;
-        Ok(true)
+        Ok(marked.rows_affected() > 0)
     }
 
     async fn answer_turn(&self, org: OrgId, session: SessionId, answer: TurnAnswer) -> StoreResult<Vec<Event>> {
         check_events(&answer.events)?;
         let mut writer = self.db.writer(Lock::Session(org, session)).await;
         let mut tx = writer.begin().await?;
-        let before = head(&mut tx, org, session).await?;
-        if !is_parked(&mut tx, org, session, answer.turn_id).await? {
+        let is_parked = answer_parked(&mut tx, org, session, &answer).await?;
+        let head = head(&mut tx, org, session).await?;
+        if !is_parked {
             return Err(not_parked(answer.turn_id));
         }
-        check_end(answer.expected_sequence, before.last_sequence)?;
-        let stored = insert_events(&mut tx, org, session, before.last_sequence, answer.events).await?;
-        if answer.wakes_turn {
-            set_parked(&mut tx, org, session, answer.turn_id, false).await?;
-        }
-        let after = head(&mut tx, org, session).await?;
-        set_head(&mut tx, org, session, after.next_status(), stored.last()).await?;
+        check_end(answer.expected_sequence, head.last_sequence)?;
+        let stored = insert_events(&mut tx, org, session, head.last_sequence, answer.events).await?;
         tx.commit().await.map_err(store_error)?;
         Ok(stored)
     }
@@ -303,23 +308,13 @@ impl SessionLog for Store {
 
     async fn append(&self, org: OrgId, session: SessionId, append: Append) -> StoreResult<Vec<Event>> {
         check_events(&append.events)?;
-        let mut writer = self.db.writer(Lock::Session(org, session)).await;
-        let mut tx = writer.begin().await?;
-        let before = head(&mut tx, org, session).await?;
-        check_writer(append.fence, before.fence, append.expected_sequence, before.last_sequence)?;
-        if let Some((turn, end)) = append.ends_turn {
-            end_turn(&mut tx, org, session, turn, end).await?;
+        if append.ends_turn.is_none() && append.parks_turn.is_none() && !append.events.is_empty() {
+            return self.append_events(org, session, append).await;
         }
-        if let Some(turn) = append.parks_turn
-            && !set_parked(&mut tx, org, session, turn, true).await?
-        {
-            return Err(StoreError::NotFound { what: "open turn", id: turn.to_string() });
+        match self.append_and_change(org, session, &append).await {
+            Ok(()) => Ok(numbered(session, append.expected_sequence, append.events)),
+            Err(said) => Err(self.refusal(org, session, &append, said).await),
         }
-        let stored = insert_events(&mut tx, org, session, before.last_sequence, append.events).await?;
-        let after = if append.ends_turn.is_some() || append.parks_turn.is_some() { head(&mut tx, org, session).await? } else { before };
-        set_head(&mut tx, org, session, after.next_status(), stored.last()).await?;
-        tx.commit().await.map_err(store_error)?;
-        Ok(stored)
     }
 
     async fn read_events(&self, org: OrgId, session: SessionId, after: u64, limit: usize) -> StoreResult<Vec<Event>> {
@@ -327,13 +322,13 @@ impl SessionLog for Store {
     }
 
     async fn last_sequence(&self, org: OrgId, session: SessionId) -> StoreResult<u64> {
-        let row = sqlx::query("SELECT id, last_sequence FROM sessions WHERE org_id = $1 AND id = $2")
+        let row = sqlx::query("SELECT coalesce(max(sequence), 0) AS sequence FROM events WHERE org_id = $1 AND session_id = $2")
             .bind(key(org.uuid()))
             .bind(key(session.uuid()))
-            .fetch_optional(&mut *self.db.reader().await?)
+            .fetch_one(&mut *self.db.reader().await?)
             .await
             .map_err(store_error)?;
-        row.map_or(Ok(0), |row| Stored::new(&row, "sessions", &["id"]).number("last_sequence"))
+        Stored::new(&row, "events", &[]).number("sequence")
     }
 
     async fn find_event(&self, org: OrgId, session: SessionId, event: EventId) -> StoreResult<Option<u64>> {

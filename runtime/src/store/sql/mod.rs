@@ -7,6 +7,18 @@
 //! macros and constants of `dialect` stand. All writes happen in a transaction of a
 //! [`Lock`], so that what a transaction reads under it stays true until it commits.
 
+/// The fence of the latest claim of session `$2` of org `$1`.
+macro_rules! latest_claim {
+    () => {
+        concat!(
+            "SELECT fence FROM turns",
+            indexed_by!("turns_claimed"),
+            " WHERE org_id = $1 AND session_id = $2 AND fence > 0 ORDER BY fence DESC LIMIT 1",
+            for_update!()
+        )
+    };
+}
+
 mod agent;
 mod budget;
 mod component;

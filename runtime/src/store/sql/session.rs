@@ -1,4 +1,5 @@
-//! Sessions. Their status, `last_sequence` and `fence` are written by the log only.
+//! Sessions. Their status follows from their turns, and when they were last updated from their last
+//! event or the last change of the row.
 
 use async_trait::async_trait;
 
@@ -6,7 +7,7 @@ use super::dialect::DEFER_FOREIGN_KEYS;
 use super::error::{store_error, taken};
 use super::event::insert_events;
 use super::read::{list, unmet};
-use super::row::{Stored, Word, integer, json, key};
+use super::row::{Stored, integer, json, key};
 use super::{DbRow, Lock, Store};
 use crate::event::{Event, NewEvent};
 use crate::id::{AgentId, HarnessId, ModelId, OrgId, SessionId};
@@ -17,8 +18,20 @@ use crate::store::{KvScope, Listing, Page, RuntimeSessionStore, StoreError, Stor
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, max_iterations, tags, ",
-            "version, created_at, updated_at, initial_files, model_id, tools, owner FROM sessions ",
+            "SELECT id, harness_id, agent_id, title, system_prompt, capabilities, locale, max_iterations, tags, ",
+            "version, created_at, initial_files, model_id, tools, owner, ",
+            "coalesce((SELECT CASE WHEN parked = TRUE THEN 'waiting_for_tool_results' ELSE 'active' END FROM turns",
+            indexed_by!("turns_open"),
+            " WHERE org_id = sessions.org_id AND session_id = sessions.id AND outcome IS NULL ORDER BY input_sequence LIMIT 1), ",
+            "CASE WHEN EXISTS (SELECT 1 FROM turns",
+            indexed_by!("turns_of_session"),
+            " WHERE org_id = sessions.org_id AND session_id = sessions.id) THEN 'idle' ELSE 'started' END) AS status, ",
+            larger!(
+                "updated_at",
+                "coalesce((SELECT ts FROM events WHERE org_id = sessions.org_id AND session_id = sessions.id \
+                 ORDER BY sequence DESC LIMIT 1), updated_at)"
+            ),
+            " AS updated_at FROM sessions ",
             $tail
         )
     };
@@ -54,16 +67,15 @@ impl RuntimeSessionStore for Store {
         let mut writer = self.db.writer(Lock::Session(org, session.id)).await;
         let mut tx = writer.begin().await?;
         sqlx::query(concat!(
-            "INSERT INTO sessions (org_id, id, harness_id, agent_id, title, status, system_prompt, capabilities, locale, ",
-            "max_iterations, tags, version, created_at, updated_at, initial_files, model_id, last_sequence, fence, tools, owner) ",
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1, 0, $17, $18)"
+            "INSERT INTO sessions (org_id, id, harness_id, agent_id, title, system_prompt, capabilities, locale, ",
+            "max_iterations, tags, version, created_at, updated_at, initial_files, model_id, tools, owner) ",
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
         ))
         .bind(key(org.uuid()))
         .bind(key(session.id.uuid()))
         .bind(key(session.harness_id.uuid()))
         .bind(session.agent_id.map(|id| key(id.uuid())))
         .bind(&session.title)
-        .bind(session.status.word())
         .bind(&session.system_prompt)
         .bind(json(&session.capabilities)?)
         .bind(&session.locale)

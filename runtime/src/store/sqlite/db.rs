@@ -86,14 +86,26 @@ impl Writer<'_> {
     /// Begins a transaction that holds the write lock from its start, so that what it reads
     /// stays true until it commits. Dropping it without a commit undoes it.
     pub(super) async fn begin(&mut self) -> StoreResult<Transaction<'_, Sqlite>> {
+        let connection = self.connection().await?;
+        // BEGIN and COMMIT, of which the driver does not tell.
+        tracing::trace!(statements = 2, "a transaction begins");
+        connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)
+    }
+
+    /// The same: whoever writes is alone.
+    pub(super) async fn begin_unlocked(&mut self) -> StoreResult<Transaction<'_, Sqlite>> {
+        self.begin().await
+    }
+
+    /// For a single statement, which is a transaction by itself.
+    pub(super) async fn connection(&mut self) -> StoreResult<&mut SqliteConnection> {
         let connection = self.connection.as_mut().ok_or_else(|| StoreError::Unavailable("it was closed".to_owned()))?;
         // A full disk or an I/O error ends a transaction behind the driver's back, which then
         // counts it as open for ever. The ping lets a rollback that is still queued pass first.
         if connection.ping().await.is_err() || connection.is_in_transaction() {
             *connection = connect(self.options).await.map_err(store_error)?;
         }
-        tracing::trace!("a transaction begins");
-        connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)
+        Ok(connection)
     }
 }
 

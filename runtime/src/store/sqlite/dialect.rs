@@ -30,18 +30,43 @@ macro_rules! position_of_org {
     };
 }
 
+/// The larger of two values.
+macro_rules! larger {
+    ($one:literal, $other:literal) => {
+        concat!("max(", $one, ", ", $other, ")")
+    };
+}
+
+/// Lets nobody else change the rows that a statement reads: nobody does while there is one writer.
+macro_rules! for_update {
+    () => {
+        ""
+    };
+}
+
+/// The rows of events in a JSON array, numbered from 1.
+macro_rules! event_rows {
+    ($array:literal) => {
+        concat!(
+            "(SELECT key + 1 AS place, unhex(value ->> 0) AS id, value ->> 1 AS ts, unhex(value ->> 2) AS turn_id, ",
+            "unhex(value ->> 3) AS input_message_id, value ->> 4 AS data FROM json_each(",
+            $array,
+            ")) AS new"
+        )
+    };
+}
+
+/// An insertion of events of one session that returns the last sequence, if any were inserted.
+macro_rules! storing {
+    ($($insertion:expr),+) => {
+        concat!($($insertion,)+ " RETURNING sequence")
+    };
+}
+
 /// Begins a transaction whose reads are all of one moment.
 pub(super) const SNAPSHOT: &str = "BEGIN";
 /// Lets the foreign keys of a transaction be checked at its end.
 pub(super) const DEFER_FOREIGN_KEYS: &str = "PRAGMA defer_foreign_keys = ON";
-/// Inserts events: the org, the session, the first sequence, and the rows as a JSON array, whose
-/// index is `key`, from 0.
-pub(super) const INSERT_EVENTS: &str = concat!(
-    "INSERT INTO events (org_id, session_id, sequence, id, ts, turn_id, input_message_id, data) ",
-    "SELECT $1, $2, $3 + key, unhex(value ->> 0), value ->> 1, unhex(value ->> 2), unhex(value ->> 3), value ->> 4 ",
-    "FROM json_each($4) ORDER BY key"
-);
-
 /// A UUID as it is stored.
 pub(super) fn key(id: Uuid) -> Key {
     id.as_bytes().to_vec()

@@ -89,6 +89,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0013_usage.sql"),
         checksum: "91809f3e52fad8c4a3f0186521fbb51aee589b87be16f68f1d1180620cc783f0",
     },
+    Migration {
+        version: 14,
+        name: "sessions_of_events",
+        sql: include_str!("migrations/0014_sessions_of_events.sql"),
+        checksum: "abdc673ca5b3e5d12f00cbb602137c404a240776d11ad846f9376d118b33c368",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

@@ -280,6 +280,25 @@ impl TurnState {
         }
     }
 
+    /// The calls of an answer that is not folded yet, as they will be planned.
+    pub(super) fn calls_of(&self, answer: &Message) -> Vec<PlannedCall> {
+        answer.tool_calls().enumerate().map(|(index, call)| self.planned(index, &CallState::new(call))).collect()
+    }
+
+    /// Whether a model call certainly comes next once these calls have their results, which the model
+    /// sees as so many bytes at most. False also where only folding them would tell.
+    pub(super) fn reasons_after(&self, settled: usize, bytes: usize) -> bool {
+        let is_repeated = |rule: &RepetitionRule| self.repetition.count + 1 >= rule.note_after.min(rule.stop_after);
+        let is_full = |budget: &Budget| budget.may_be_reached(self.history.bytes() + bytes, self.reported_tokens);
+        self.stop.is_none()
+            && self.iterations < self.max_iterations
+            && self.unsettled_calls().len() == settled
+            && !self.overflowed
+            && !self.repetition_rule.as_ref().is_some_and(is_repeated)
+            && !self.budget.as_ref().is_some_and(is_full)
+            && self.follow_up().is_none()
+    }
+
     /// Successful and other results of the calls of the latest act step.
     pub fn call_counts(&self) -> (u32, u32) {
         let in_act = || self.calls.iter().filter(|state| state.in_act);

@@ -5,7 +5,6 @@ use std::fmt::Debug;
 
 use super::Bench;
 use crate::component::Digest;
-use crate::id::TurnId;
 use crate::store::contract::case::{FIRST_PAGE, ok, refusal};
 use crate::store::{ApiKey, Scope, StoreError, StoreResult};
 
@@ -60,17 +59,10 @@ async fn of_sessions_and_turns() {
     let (org, stores) = (bench.case.org, bench.case.stores.clone());
     let (session, claim) = bench.case.claimed().await;
     let row = format!("id {}", session.uuid().simple());
-    for (column, broken_value, value) in [("status", "'busy'", "'active'"), ("tags", "'[1]'", "'[]'"), ("agent_id", "x'01'", "NULL")] {
+    for (column, broken_value, value) in [("tags", "'[1]'", "'[]'"), ("agent_id", "x'01'", "NULL")] {
         broken(&mut bench, &format!("UPDATE sessions SET {column} = {broken_value}")).await;
         assert_corrupt(stores.session_store.get_session(org, session).await, &format!("sessions.{column}"), &row);
         broken(&mut bench, &format!("UPDATE sessions SET {column} = {value}")).await;
-    }
-    for column in ["fence", "last_sequence"] {
-        broken(&mut bench, &format!("UPDATE sessions SET {column} = -{column}")).await;
-        let turn = bench.case.id(TurnId::from_uuid);
-        let submitted = stores.log.submit_turn(org, session, turn, bench.case.input(turn, "hello")).await;
-        assert_corrupt(submitted, &format!("sessions.{column}"), &row);
-        broken(&mut bench, &format!("UPDATE sessions SET {column} = -{column}")).await;
     }
     let row = format!("id {}", claim.turn_id.uuid().simple());
     broken(&mut bench, "UPDATE turns SET cancel_requested = 3").await;
@@ -78,8 +70,8 @@ async fn of_sessions_and_turns() {
     broken(&mut bench, "UPDATE turns SET cancel_requested = 0, input_sequence = 7").await;
     let again = stores.log.submit_turn(org, session, claim.turn_id, bench.case.input(claim.turn_id, "hello")).await;
     assert_corrupt(again, "turns.input_sequence", &row);
-    // The refused claim took nothing: the owner still is the owner.
-    ok(bench.case.append(session, claim.fence, bench.case.steps(1), None).await);
+    broken(&mut bench, "UPDATE turns SET input_sequence = 2, attempt = -3").await;
+    assert_corrupt(stores.log.claim_turn(org, session).await, "turns.attempt", &row);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,18 +96,6 @@ async fn of_events() {
         // What comes before it can still be read.
         assert_eq!(ok(stores.log.read_events(org, session, 0, 1).await).len(), 1);
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_that_disagrees_with_the_log() {
-    let mut bench = Bench::new().await;
-    let (session, claim) = bench.case.claimed().await;
-    for wrong in [1, 3] {
-        broken(&mut bench, &format!("UPDATE sessions SET last_sequence = {wrong}")).await;
-        let error = refusal(bench.case.append(session, claim.fence, bench.case.steps(1), None).await);
-        assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");
-    }
-    assert_eq!(bench.case.events(session).await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
