@@ -28,7 +28,7 @@ macro_rules! select {
             " WHERE org_id = sessions.org_id AND session_id = sessions.id) THEN 'idle' ELSE 'started' END) AS status, ",
             larger!(
                 "updated_at",
-                "coalesce((SELECT ts FROM events WHERE org_id = sessions.org_id AND session_id = sessions.id \
+                "coalesce((SELECT ts FROM events WHERE org_id = sessions.org_id AND session_id = sessions.id AND sequence > 1 \
                  ORDER BY sequence DESC LIMIT 1), updated_at)"
             ),
             " AS updated_at FROM sessions ",

@@ -312,7 +312,7 @@ async fn recovered_with(newest: u32) -> Rig {
     let versions = Arc::new(Versions(AtomicU32::new(1)));
     rig.platform.capabilities = versions.clone();
     rig.submit("go").await;
-    dies(&rig, Fault::DeadAfter(2)).await.unwrap_err();
+    dies(&rig, Fault::DeadAfter(3)).await.unwrap_err();
     versions.0.store(newest, Ordering::Relaxed);
     rig.recover().await;
     rig

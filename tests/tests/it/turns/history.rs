@@ -268,7 +268,11 @@ async fn a_message_store_is_told_every_message() {
         assert_eq!(rig.ask(text).await, TurnRun::Ended(TurnEnd::Completed));
         let kept = of_copy(&rig, &copy).await;
         assert_eq!(kept.messages, of_log(&rig).await.messages);
-        assert_eq!(Some(kept.through), kept.messages.last().map(|stored| stored.sequence + 1), "with the record of the model call");
+        assert_eq!(
+            Some(kept.through),
+            kept.messages.last().map(|stored| stored.sequence + 3),
+            "with the record of the model call and the end"
+        );
     }
     let messages = session_messages(&rig.platform.backends, rig.org, rig.session).await.unwrap();
     let roles: Vec<Role> = messages.iter().map(|message| message.role).collect();
