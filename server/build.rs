@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Files and folders of the repository that are embedded, with the names under which they are found.
-const EMBEDDED: [(&str, &str); 19] = [
+const EMBEDDED: [(&str, &str); 24] = [
     ("wit", "wit"),
     ("components/Cargo.toml", "rust/workspace.toml"),
     ("components/Cargo.lock", "rust/Cargo.lock"),
@@ -27,6 +27,11 @@ const EMBEDDED: [(&str, &str); 19] = [
     ("guest-sdk/python/README.md", "python/sdk/README.md"),
     ("guest-sdk/python/everwit_guest", "python/sdk/everwit_guest"),
     ("guest-sdk/python/template", "python/template"),
+    ("guest-sdk/c/README.md", "c/sdk/README.md"),
+    ("guest-sdk/c/include", "c/sdk/include"),
+    ("guest-sdk/c/src", "c/sdk/src"),
+    ("guest-sdk/c/bindings", "c/sdk/bindings"),
+    ("guest-sdk/c/template", "c/template"),
 ];
 
 fn main() -> io::Result<()> {

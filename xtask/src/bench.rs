@@ -1,5 +1,6 @@
 //! `cargo xtask bench`
 
+use crate::postgres::{self, Cluster};
 use crate::process::{Result, run};
 use crate::project::{Project, cargo};
 use crate::steps::Steps;
@@ -16,13 +17,15 @@ pub(crate) fn run_command(name: Option<&str>) -> Result<()> {
     if name.is_some_and(|name| name.starts_with('-')) {
         return Err(Error::new("bench takes the name of a benchmark").fix("they are the files in tests/benches"));
     }
-    let mut steps = Steps::new(components::STEPS + 3);
+    let mut steps = Steps::new(components::STEPS + 4);
     steps.run("checking tools", components::require_tools)?;
     let project = Project::find()?;
     steps.run("building everwit", || project.build_everwit())?;
     components::build(&project, &mut steps)?;
+    let cluster = steps.run("starting PostgreSQL", || Cluster::start(&project))?;
     steps.run("running benchmarks", || {
-        run(project.cargo(&["bench"]).args(["--package", "everwit-tests", "--bench", name.unwrap_or("*")]))
+        let mut bench = project.cargo(&["bench"]);
+        run(bench.env(postgres::VARIABLE, cluster.url()).args(["--package", "everwit-tests", "--bench", name.unwrap_or("*")]))
     })?;
     steps.finish("benchmarks done");
     Ok(())

@@ -17,6 +17,7 @@ use crate::python;
 use crate::steps::Steps;
 use crate::tools::{NODE, NPM, PYTHON};
 use crate::wasm_target::{self, TARGET, Toolchain};
+use crate::zlib;
 
 /// `cargo xtask components`
 pub(crate) fn run_command() -> Result<()> {
@@ -38,13 +39,14 @@ pub(crate) fn require_tools() -> Result<()> {
 }
 
 /// How many steps [`build`] takes.
-pub(crate) const STEPS: usize = 3;
+pub(crate) const STEPS: usize = 4;
 
 /// Builds all guests; the `everwit` binary must have been built.
 pub(crate) fn build(project: &Project, steps: &mut Steps) -> Result<()> {
     steps.run("building Rust guests", || rust_guests(project))?;
     steps.run("building JavaScript guests", || javascript_guests(project))?;
-    steps.run("building Python guests", || python_guests(project))
+    steps.run("building Python guests", || python_guests(project))?;
+    steps.run("building C guests", || c_guests(project))
 }
 
 /// What a guest of the Rust workspace becomes.
@@ -172,6 +174,24 @@ fn python_guests(project: &Project) -> Result<()> {
             let mut build = Command::new(project.everwit());
             build.arg("build").arg(&guest).arg("-o").arg(&component);
             read(build.env("VIRTUAL_ENV", &environment).env("PYTHONPATH", &sdk).env("PYTHONDONTWRITEBYTECODE", "1"))?;
+        }
+    }
+    Ok(())
+}
+
+fn c_guests(project: &Project) -> Result<()> {
+    let environment = python::environment(project)?;
+    zlib::fetch(project)?;
+    let shipped = folders_with(&project.guests(), "everwit.toml")?.into_iter().map(|guest| (Kind::Shipped, guest));
+    let tests = folders_with(&project.root.join("tests/guests-c"), "everwit.toml")?.into_iter().map(|guest| (Kind::TestGuests, guest));
+    for (kind, guest) in shipped.chain(tests) {
+        let name = guest.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let component = output(project, kind.folder(), &name)?;
+        // The SDK and the contracts are those in the program.
+        let inputs =
+            [guest.join("src"), guest.join("everwit.toml"), guest.join("zlib"), project.everwit(), environment.join("../installed.txt")];
+        if !is_newer(&component, &inputs) {
+            read(Command::new(project.everwit()).arg("build").arg(&guest).arg("-o").arg(&component).env("VIRTUAL_ENV", &environment))?;
         }
     }
     Ok(())

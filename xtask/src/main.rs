@@ -18,6 +18,7 @@ mod test;
 mod tools;
 mod vendor_clients;
 mod wasm_target;
+mod zlib;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Python guests: the tools that build them, their tests.
+//! Python guests and their tests, and the environment with the tools of all guests that Python's registry has.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,13 +7,17 @@ use std::process::Command;
 use crate::process::{Error, Result, at, read, run};
 use crate::project::Project;
 
-/// What builds a component, in a virtual environment below the target directory; installed once per version.
+/// Templates whose `requirements.txt` names the tools of their language.
+const TEMPLATES: [&str; 2] = ["guest-sdk/python/template", "guest-sdk/c/template"];
+
+/// What builds components, in a virtual environment below the target directory; installed once per version.
 ///
 /// # Errors
 /// Python has no venv, or the registry cannot be reached.
 pub(crate) fn environment(project: &Project) -> Result<PathBuf> {
-    let requirements = project.root.join("guest-sdk/python/template/requirements.txt");
-    let wanted = at(&requirements, fs::read_to_string(&requirements))?;
+    let requirements = TEMPLATES.map(|template| project.root.join(template).join("requirements.txt"));
+    let texts = requirements.iter().map(|file| at(file, fs::read_to_string(file))).collect::<Result<Vec<_>>>()?;
+    let wanted = texts.concat();
     let folder = project.target.join("python-guests");
     // Written last, so that an installation that was broken off does not count.
     let (environment, installed) = (folder.join("venv"), folder.join("installed.txt"));
@@ -27,7 +31,8 @@ pub(crate) fn environment(project: &Project) -> Result<PathBuf> {
     })?;
     let mut pip = Command::new(environment.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:"]);
-    run(pip.arg("--requirement").arg(&requirements).env_remove("PYTHONPATH").env_remove("PIP_TARGET"))?;
+    pip.args(requirements.iter().flat_map(|file| ["--requirement".as_ref(), file.as_os_str()]));
+    run(pip.env_remove("PYTHONPATH").env_remove("PIP_TARGET"))?;
     at(&installed, fs::write(&installed, wanted))?;
     Ok(environment)
 }

@@ -61,9 +61,9 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     steps.run("installing the clients of model vendors", || vendor_clients::install(&project))?;
     let cluster = steps.run("starting PostgreSQL", || Cluster::start(&project))?;
     steps.run("running tests", || host_tests(&project, &cluster.url()))?;
-    drop(cluster);
     steps.run("running the examples", || examples(&project))?;
-    steps.run("running each benchmark once", || benchmarks(&project))?;
+    steps.run("running each benchmark once", || benchmarks(&project, &cluster.url()))?;
+    drop(cluster);
     steps.run("checking a program that embeds the runtime alone", || embedder(&project))?;
     steps.run("running documentation tests", || run(project.cargo(&["test"]).args(["--workspace", "--doc", "--quiet"])))?;
     steps.run("testing the Rust guest SDK", || rust_guest_tests(&project, &["--lib", "--bins", "--tests"]))?;
@@ -86,9 +86,9 @@ fn examples(project: &Project) -> Result<()> {
 }
 
 /// That they still work; they measure nothing in this form.
-fn benchmarks(project: &Project) -> Result<()> {
+fn benchmarks(project: &Project, postgres: &str) -> Result<()> {
     let mut benches = project.cargo(&["test"]);
-    run(benches.args(["--workspace", "--bench", "*", "--", "--test"]).stdout(Stdio::null()))
+    run(benches.env(VARIABLE, postgres).args(["--workspace", "--bench", "*", "--", "--test"]).stdout(Stdio::null()))
 }
 
 /// A crate outside the workspace, with nothing but the runtime and none of its features.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Finding;
 use super::placeholders::Place;
+use super::text::escape;
 use crate::component::{CREDENTIALS, CallUsage, ComponentDescription, DriverDescription, HttpPermission, Permissions, ToolDescription};
 use crate::limits::MAX_NAME_BYTES;
 
@@ -41,6 +42,8 @@ const MAX_ENTRY_BYTES: usize = 512;
 const MAX_EXTRA: usize = 16;
 
 /// How to name buckets and secrets.
+/// Longest part of a validator's words, which quote the schema.
+const MAX_SHOWN_BYTES: usize = 300;
 const NAME_FIX: &str = "use lower-case letters, digits and hyphens, at most 64 bytes";
 
 /// All that is wrong with a description.
@@ -139,7 +142,8 @@ impl Check {
             && let Err(error) = jsonschema::draft202012::new(schema)
         {
             self.rule(pointer, false, "invalid_schema", || {
-                (format!("not a usable JSON Schema: {error}"), "use JSON Schema 2020-12 without remote references".to_owned())
+                let shown = escape(&error.to_string(), MAX_SHOWN_BYTES);
+                (format!("not a usable JSON Schema: {shown}"), "use JSON Schema 2020-12 without remote references".to_owned())
             });
         }
     }

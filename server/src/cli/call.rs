@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use everwit_runtime::capability::{LogLine, ToolOutcome, ToolOutput};
 use everwit_runtime::component::Receipt;
-use everwit_runtime::egress::PrivateTarget;
-use everwit_runtime::limits::Budget;
 use everwit_runtime::message::ContentPart;
 use serde_json::{Map, Value};
 
 use super::output::{Failure, Style, harmless, note, print};
-use super::workbench::{Workbench, grant, is_wasm, objection, only_component, read_wasm, tell_rejection};
+use super::workbench::{GrantArgs, Opened, is_wasm, objection, only_component, open};
 use crate::api::components::CallOutcome;
 
 const HELP: &str = "\
@@ -32,18 +30,11 @@ pub(crate) struct CallArgs {
     /// Print result, receipt and logs as one JSON object.
     #[arg(long)]
     json: bool,
-    /// Allow requests to a host that the component asks for. Repeatable.
-    #[arg(long, value_name = "HOST")]
-    allow_http: Vec<String>,
-    /// Allow a key-value bucket that the component asks for; it is empty. Repeatable.
-    #[arg(long, value_name = "BUCKET")]
-    allow_kv: Vec<String>,
-    /// Private address or name that requests may go to although it is private. Repeatable.
-    #[arg(long, value_name = "HOST:PORT")]
-    allow_private_target: Vec<PrivateTarget>,
+    #[command(flatten)]
+    grants: GrantArgs,
 }
 
-fn object(text: &str) -> Result<Map<String, Value>, String> {
+pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
     serde_json::from_str(text).map_err(|error| format!("not a JSON object: {error}"))
 }
 
@@ -72,18 +63,7 @@ impl Call {
 
 pub(crate) async fn run(args: CallArgs) -> Result<(), Failure> {
     let call = Call::of(&args.words)?;
-    let wasm = read_wasm(&call.file)?;
-    let bench = Workbench::start(args.allow_private_target.clone())?;
-    let admission = match bench.examine(wasm.clone()).await? {
-        Ok(admission) => admission,
-        Err(rejection) => {
-            tell_rejection(&call.file, &rejection);
-            return Err(Failure::silent());
-        }
-    };
-    let grant = grant(&admission.description.permissions, &args.allow_http, &args.allow_kv);
-    let grant = grant.map_err(|error| Failure::usage(format!("--allow-{error}")))?;
-    let capability = bench.capability(wasm, &admission, grant, Budget::TOOL_CALL).await?;
+    let Opened { bench, capability, .. } = open(&call.file, &args.grants).await?;
     if let Some(objection) = objection(&*capability, &call.tool, &call.arguments, &args.config) {
         return Err(Failure::usage(objection));
     }
@@ -131,7 +111,7 @@ pub(super) fn text_of(output: &ToolOutput) -> String {
     parts.collect::<Vec<_>>().join("\n")
 }
 
-fn receipt_line(receipt: &Receipt) -> String {
+pub(super) fn receipt_line(receipt: &Receipt) -> String {
     let usage = &receipt.usage;
     format!(
         "{} {}  fuel {} of {} · peak memory {} KiB · guest {} µs · host {} µs · {} host calls · {} bytes in, {} out · {} requests",

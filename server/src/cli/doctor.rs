@@ -74,6 +74,8 @@ fn check(language: Language) -> Result<String, Missing> {
         Language::Rust => check_rust(),
         Language::JavaScript => check_javascript(),
         Language::Python => check_python(),
+        // Its compiler comes from Python's registry.
+        Language::C => check_python(),
     }
 }
 

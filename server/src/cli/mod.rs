@@ -11,6 +11,7 @@ mod dev;
 mod doctor;
 mod inspect;
 mod keys;
+mod mcp;
 mod new;
 mod output;
 mod rotate;
@@ -55,6 +56,8 @@ enum Command {
     Test(test::TestArgs),
     /// Examine a component: what it is, what it asks for, or why it would be rejected.
     Inspect(inspect::InspectArgs),
+    /// Offer a component's tools to an MCP client, over stdin and stdout.
+    Mcp(mcp::McpArgs),
     /// Judge a language's SDK by a guest that uses all of it.
     Conformance(conformance::ConformanceArgs),
     /// Say what is missing to build components here.
@@ -102,6 +105,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Call(args) => block_on(call::run(args)),
         Command::Test(args) => block_on(test::run(args)),
         Command::Inspect(args) => block_on(inspect::run(args)),
+        Command::Mcp(args) => block_on(mcp::run(args)),
         Command::Conformance(args) => block_on(conformance::run(args)),
         Command::Doctor(args) => doctor::run(&args),
         Command::Componentize(args) => build::run_componentize(&args),

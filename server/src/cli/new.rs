@@ -47,6 +47,8 @@ pub(crate) enum Language {
     JavaScript,
     /// Python, with CPython.
     Python,
+    /// C, compiled.
+    C,
 }
 
 impl Language {
@@ -56,6 +58,7 @@ impl Language {
             Self::Rust => "rust",
             Self::JavaScript => "js",
             Self::Python => "python",
+            Self::C => "c",
         }
     }
 }
@@ -99,23 +102,38 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 fn project(name: &str, language: Language) -> Result<Vec<(PathBuf, Vec<u8>)>, Failure> {
     let mut files: Vec<(PathBuf, Vec<u8>)> =
         carried(&format!("{}/template/", language.as_str())).map(|(path, content)| from_template(path, content, name)).collect();
-    let sdk = format!("{}/sdk/", language.as_str());
     let vendor = Path::new("vendor/everwit-guest");
-    for (path, content) in carried(&sdk) {
+    files.extend(sdk(language)?.into_iter().map(|(path, content)| (vendor.join(path), content)));
+    if language == Language::Rust {
+        // The versions that the SDK is tested with; cargo takes out what the project does not use.
+        files.extend(carried("rust/Cargo.lock").map(|(_, content)| (PathBuf::from("Cargo.lock"), content.to_vec())));
+    }
+    Ok(files)
+}
+
+/// The SDK of a language and the contracts, by their paths in the SDK's folder.
+fn sdk(language: Language) -> Result<Vec<(PathBuf, Vec<u8>)>, Failure> {
+    let mut files = Vec::new();
+    for (path, content) in carried(&format!("{}/sdk/", language.as_str())) {
         let content = match (language, path) {
             (Language::Rust, "Cargo.toml") => own_workspace(content)?,
             (Language::Rust, "macros/Cargo.toml") => member(content)?,
             (Language::JavaScript, "package.json") => published(content)?,
             _ => content.to_vec(),
         };
-        files.push((vendor.join(path), content));
+        files.push((path.into(), content));
     }
-    files.extend(carried("wit/").map(|(path, content)| (vendor.join("wit").join(path), content.to_vec())));
-    if language == Language::Rust {
-        // The versions that the SDK is tested with; cargo takes out what the project does not use.
-        files.extend(carried("rust/Cargo.lock").map(|(_, content)| (PathBuf::from("Cargo.lock"), content.to_vec())));
-    }
+    files.extend(carried("wit/").map(|(path, content)| (Path::new("wit").join(path), content.to_vec())));
     Ok(files)
+}
+
+/// Writes the SDK that this program carries into a folder.
+pub(super) fn unpack_sdk(language: Language, folder: &Path) -> Result<(), Failure> {
+    for (path, content) in sdk(language)? {
+        let path = folder.join(path);
+        write(&path, &content).map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
+    }
+    Ok(())
 }
 
 /// Carried files below a prefix, with the rest of their names.

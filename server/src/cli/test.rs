@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::call::tell_logs;
 use super::cases::{self, Case};
 use super::output::{Failure, Style, harmless, note, print};
-use super::workbench::{Workbench, grant, objection, only_component, read_wasm, tell_rejection};
+use super::workbench::{Workbench, grant, objection, only_component, read_wasm};
 use crate::components::Admission;
 
 const HELP: &str = "\
@@ -71,13 +71,7 @@ pub(crate) async fn run(args: TestArgs) -> Result<(), Failure> {
     let file = args.file.map_or_else(only_component, Ok)?;
     let wasm = read_wasm(&file)?;
     let bench = Workbench::start(Vec::new())?;
-    let admission = match bench.examine(wasm.clone()).await? {
-        Ok(admission) => admission,
-        Err(rejection) => {
-            tell_rejection(&file, &rejection);
-            return Err(Failure::silent());
-        }
-    };
+    let admission = bench.accept(&file, wasm.clone()).await?;
     let outcomes = run_cases(&bench, &wasm, &admission, &cases).await?;
     let failed = outcomes.iter().filter(|outcome| !outcome.passed()).count();
     if args.json {

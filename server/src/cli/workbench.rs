@@ -8,8 +8,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use everwit_runtime::capability::{Capability, NoSink, ToolCallContext, ToolServices};
-use everwit_runtime::component::{ComponentKind, Digest, Grant, HttpPermission, Permissions};
+use everwit_runtime::component::{ComponentDescription, ComponentKind, Digest, Grant, HttpPermission, Permissions};
 use everwit_runtime::egress::{Gateway, PrivateTarget};
 use everwit_runtime::id::{OrgId, SessionId, TurnId};
 use everwit_runtime::limits::{Budget, MAX_COMPONENT_BYTES};
@@ -26,6 +27,38 @@ use crate::random;
 
 /// Time after which somebody who waits for a component to be compiled is told about it.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a command lets the component have of what it asks for; without options, nothing.
+#[derive(Debug, Args)]
+pub(crate) struct GrantArgs {
+    /// Allow requests to a host that the component asks for. Repeatable.
+    #[arg(long, value_name = "HOST")]
+    allow_http: Vec<String>,
+    /// Allow a key-value bucket that the component asks for; it begins empty and goes with the command. Repeatable.
+    #[arg(long, value_name = "BUCKET")]
+    allow_kv: Vec<String>,
+    /// Private address or name that requests may go to although it is private. Repeatable.
+    #[arg(long, value_name = "HOST:PORT")]
+    allow_private_target: Vec<PrivateTarget>,
+}
+
+/// A component in a sandbox of its own, with what was granted to it.
+pub(crate) struct Opened {
+    pub(crate) bench: Workbench,
+    pub(crate) capability: Arc<dyn Capability>,
+    pub(crate) description: ComponentDescription,
+}
+
+/// Opens the capability in a file. Why it is rejected is told on stderr.
+pub(crate) async fn open(file: &Path, args: &GrantArgs) -> Result<Opened, Failure> {
+    let wasm = read_wasm(file)?;
+    let bench = Workbench::start(args.allow_private_target.clone())?;
+    let admission = bench.accept(file, wasm.clone()).await?;
+    let grant = grant(&admission.description.permissions, &args.allow_http, &args.allow_kv);
+    let grant = grant.map_err(|error| Failure::usage(format!("--allow-{error}")))?;
+    let capability = bench.capability(wasm, &admission, grant, Budget::TOOL_CALL).await?;
+    Ok(Opened { bench, capability, description: admission.description })
+}
 
 /// A sandbox for one command.
 pub(crate) struct Workbench {
@@ -72,6 +105,14 @@ impl Workbench {
                 judged(examining.await)
             }
         }
+    }
+
+    /// Has the sandbox judge a component that the command cannot do without: why it is rejected is told on stderr.
+    pub(crate) async fn accept(&self, file: &Path, wasm: Vec<u8>) -> Result<Admission, Failure> {
+        self.examine(wasm).await?.map_err(|rejection| {
+            tell_rejection(file, &rejection);
+            Failure::silent()
+        })
     }
 
     /// A capability that was examined, under a grant and a budget. Nothing is compiled again.

@@ -65,7 +65,11 @@ async fn a_wrong_file_is_named_with_what_to_do() {
         (vec!["inspect", text(endless)], 1, "larger than the 33554432 bytes"),
         (vec!["call", text(&missing), "go"], 1, "make one with everwit build"),
         (vec!["build", text(&missing)], 2, "cannot read"),
-        (vec!["build", text(home.path())], 2, "neither Cargo.toml nor package.json nor pyproject.toml\nto fix it: name the directory"),
+        (
+            vec!["build", text(home.path())],
+            2,
+            "neither Cargo.toml nor package.json nor pyproject.toml nor everwit.toml\nto fix it: name the directory",
+        ),
         (vec!["build", text(&prose)], 2, "is no directory"),
     ] {
         let refused = run(&args).await;

@@ -17,7 +17,7 @@ const MAX_XTASK_DEPENDENCIES: usize = 2;
 const HOMES: [(&str, &[&str]); 5] = [
     ("wasmtime", &["runtime/src/sandbox/", "tests/benches/"]),
     ("wasmtime_wasi", &["runtime/src/sandbox/"]),
-    ("sqlx", &["runtime/src/store/sql/", "runtime/src/store/sqlite/", "runtime/src/store/postgres/"]),
+    ("sqlx", &["runtime/src/store/sql/", "runtime/src/store/sqlite/", "runtime/src/store/postgres/", "tests/benches/"]),
     ("axum", &["server/", "tests/"]),
     ("env::var", &["server/src/config", "server/build.rs", "xtask/src/", "tests/"]),
 ];

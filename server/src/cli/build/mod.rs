@@ -1,6 +1,7 @@
 //! `everwit build` and `everwit componentize`: from a project or a core module to a component
 //! that says in a custom section what it is.
 
+mod c;
 mod javascript;
 pub(super) mod python;
 mod remap;
@@ -23,6 +24,7 @@ Cargo.toml: cargo build --release --target wasm32-unknown-unknown, with the tool
 Source paths in the component name the package, not the folder that it lies in.
 package.json: npm ci (npm install without a package-lock.json) if node_modules is missing, then npm run build, which leaves one dist/*.wasm.
 pyproject.toml: python -m everwit_guest.build, in the environment .venv or the active one; without either, .venv is made with what requirements.txt names.
+everwit.toml: zig cc from an environment that is made likewise, with the sources, headers and flags that its table [c] names; src without one.
 
 Exit codes: 0 built, 1 failed, 2 wrong usage.";
 
@@ -72,6 +74,7 @@ pub(super) async fn build(dir: &Path, output: Option<&Path>) -> Result<Built, Fa
         Some(Language::Rust) => rust::build(dir)?,
         Some(Language::JavaScript) => javascript::build(dir)?,
         Some(Language::Python) => python::build(dir)?,
+        Some(Language::C) => c::build(dir)?,
         None => return Err(Failure::usage(no_project(dir))),
     };
     let component = encode(&made)?;
@@ -83,7 +86,12 @@ pub(super) async fn build(dir: &Path, output: Option<&Path>) -> Result<Built, Fa
 
 /// The language of the project in a directory, by its manifest; none if there is no project.
 pub(super) fn language_of(dir: &Path) -> Option<Language> {
-    let manifests = [("Cargo.toml", Language::Rust), ("package.json", Language::JavaScript), ("pyproject.toml", Language::Python)];
+    let manifests = [
+        ("Cargo.toml", Language::Rust),
+        ("package.json", Language::JavaScript),
+        ("pyproject.toml", Language::Python),
+        (c::MANIFEST, Language::C),
+    ];
     manifests.into_iter().find(|(manifest, _)| dir.join(manifest).is_file()).map(|(_, language)| language)
 }
 
@@ -91,7 +99,7 @@ pub(super) fn language_of(dir: &Path) -> Option<Language> {
 pub(super) fn no_project(dir: &Path) -> String {
     let shown = dir.display();
     let what = match dir.metadata() {
-        Ok(found) if found.is_dir() => format!("{shown} has neither Cargo.toml nor package.json nor pyproject.toml"),
+        Ok(found) if found.is_dir() => format!("{shown} has neither Cargo.toml nor package.json nor pyproject.toml nor everwit.toml"),
         Ok(_) => format!("{shown} is no directory"),
         Err(error) => format!("cannot read {shown}: {error}"),
     };

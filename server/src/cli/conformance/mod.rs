@@ -16,7 +16,7 @@ use everwit_runtime::limits::Budget;
 use serde_json::{Value, json};
 
 use super::output::{Failure, Style, harmless, note, print};
-use super::workbench::{Workbench, read_wasm, tell_rejection};
+use super::workbench::{Workbench, read_wasm};
 use crate::components::Admission;
 
 const HELP: &str = "\
@@ -53,13 +53,7 @@ pub(crate) struct ConformanceArgs {
 pub(crate) async fn run(args: ConformanceArgs) -> Result<(), Failure> {
     let wasm = read_wasm(&args.file)?;
     let bench = Workbench::over(Arc::new(stub::gateway()?))?;
-    let admission = match bench.examine(wasm.clone()).await? {
-        Ok(admission) => admission,
-        Err(rejection) => {
-            tell_rejection(&args.file, &rejection);
-            return Err(Failure::silent());
-        }
-    };
+    let admission = bench.accept(&args.file, wasm.clone()).await?;
     let guest = Guest { bench, wasm, admission };
     let outcomes = checks::all(&guest).await;
     let failed = outcomes.iter().filter(|(_, outcome)| outcome.is_err()).count();
