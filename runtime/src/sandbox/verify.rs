@@ -41,9 +41,9 @@ const MAX_ENTRY_BYTES: usize = 512;
 /// Values that a contract does not name, in one place.
 const MAX_EXTRA: usize = 16;
 
-/// How to name buckets and secrets.
 /// Longest part of a validator's words, which quote the schema.
 const MAX_SHOWN_BYTES: usize = 300;
+/// How to name buckets and secrets.
 const NAME_FIX: &str = "use lower-case letters, digits and hyphens, at most 64 bytes";
 
 /// All that is wrong with a description.
