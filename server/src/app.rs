@@ -155,7 +155,7 @@ impl ServerAppBuilder {
         let address = listener.local_addr().map_err(listen_error)?;
         let app = AppState {
             auth,
-            engine: site.dispatcher.clone(),
+            engine: Arc::new(site.engine.clone()),
             turns: turns.clone(),
             drivers: turns.drivers.clone(),
             stores,

@@ -7,13 +7,14 @@ use std::time::Duration;
 use everwit_runtime::connection::Connections;
 use everwit_runtime::driver::llmsim::register_driver;
 use everwit_runtime::driver::{DriverHost, DriverId, ResolvedModel, StoredTokens};
-use everwit_runtime::engine::{EmbeddedEngine, Engine};
+use everwit_runtime::engine::{Engine, WorkLimits};
 use everwit_runtime::turn::TurnPlatform;
-use everwit_runtime::{CapabilityRegistry, PlatformDefinition};
+use everwit_runtime::{CapabilityRegistry, Error, PlatformDefinition};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::components::Components;
 use crate::config::EngineConfig;
-use crate::dispatch::{Dispatcher, ExecutorId};
 use crate::error::AppError;
 use crate::recorder::ExchangeFiles;
 use crate::site::{Isolation, Site};
@@ -87,37 +88,31 @@ fn default_model() -> ResolvedModel {
     }
 }
 
-/// An engine that takes part in running the turns of a site.
+/// A worker that runs turns of a site.
 pub(crate) struct Executor {
-    engine: EmbeddedEngine,
-    dispatcher: Arc<Dispatcher>,
-    id: ExecutorId,
-    patience: Duration,
+    shutdown: CancellationToken,
+    work: JoinHandle<Result<(), Error>>,
 }
 
 impl Executor {
-    /// Makes an engine that runs at most `max_turns` at once, and has it take part.
+    /// Starts a worker that runs at most `max_turns` at once.
     ///
     /// # Errors
     /// Those of the store.
     pub(crate) async fn join(site: &Site, turns: TurnPlatform, max_turns: usize, patience: Duration) -> Result<Self, AppError> {
         site.claim_turns().await?;
-        let engine = EmbeddedEngine::new(turns, max_turns);
-        let dispatcher = site.dispatcher.clone();
-        let (id, taken_up) = dispatcher.join(engine.clone()).await?;
-        if taken_up > 0 {
-            tracing::info!(sessions = taken_up, "taking up turns that were open");
-        }
-        Ok(Self { engine, dispatcher, id, patience })
+        let (limits, shutdown) = (WorkLimits { slots: max_turns, patience }, CancellationToken::new());
+        let work = site.engine.work(Arc::new(turns), limits, shutdown.clone()).await?;
+        Ok(Self { shutdown, work: tokio::spawn(work) })
     }
 
     /// Lets running steps end, for as long as patience lasts, and leaves what is open to others.
     pub(crate) async fn end(self) {
-        if tokio::time::timeout(self.patience, self.engine.drain()).await.is_err() {
-            tracing::warn!("some steps did not end in time; their turns are taken up again");
-        }
-        if let Err(error) = self.dispatcher.leave(self.id).await {
-            tracing::warn!(%error, "open turns could not be given to others; they go on at the next start");
+        self.shutdown.cancel();
+        match self.work.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "open turns could not be given to others; they go on at the next start"),
+            Err(error) => tracing::error!(%error, "the worker ended in disorder; open turns go on at the next start"),
         }
     }
 }

@@ -12,7 +12,6 @@ mod config;
 mod data_dir;
 mod database;
 mod definition;
-mod dispatch;
 mod encryption;
 mod error;
 mod executor;

@@ -16,7 +16,7 @@ use everwit_runtime::id::{EventId, OrgId, SessionId, TurnId};
 use everwit_runtime::limits::MAX_EVENTS_PER_PAGE;
 use everwit_runtime::session::Session;
 use everwit_runtime::store::{
-    Append, Claim, Listing, Page, RuntimeBackends, RuntimeSessionStore, SessionLog, StoreResult, Submitted, TurnAnswer,
+    Append, Claim, Fence, Listing, Page, RuntimeBackends, RuntimeSessionStore, SessionLog, StoreResult, Submitted, TurnAnswer,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -191,6 +191,10 @@ impl SessionLog for Observed<dyn SessionLog> {
 
     async fn claim_turn(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Claim>> {
         self.inner.claim_turn(org, session).await
+    }
+
+    async fn claim_turn_at(&self, org: OrgId, session: SessionId, fence: Fence) -> StoreResult<Option<Claim>> {
+        self.inner.claim_turn_at(org, session, fence).await
     }
 
     async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {

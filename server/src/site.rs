@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use everwit_runtime::PlatformDefinition;
 use everwit_runtime::connection::Refreshes;
+use everwit_runtime::engine::EmbeddedEngine;
 use everwit_runtime::platform::DefinitionDigest;
 use everwit_runtime::store::postgres::TurnsClaim;
 use everwit_runtime::store::{OrgStore, RuntimeBackends};
@@ -23,7 +24,6 @@ use crate::components::{SandboxSettings, start_gateway, start_sandbox};
 use crate::config::EngineConfig;
 use crate::data_dir::{DataDir, DataDirLock};
 use crate::database::{Database, DatabaseConfig};
-use crate::dispatch::Dispatcher;
 use crate::encryption::{EncryptionArgs, MasterKeys};
 use crate::error::AppError;
 use crate::listener::{Listeners, observed};
@@ -39,8 +39,8 @@ pub(crate) struct Site {
     pub(crate) stores: RuntimeBackends,
     /// Time and ids.
     pub(crate) moments: Moments,
-    /// Who runs which session.
-    pub(crate) dispatcher: Arc<Dispatcher>,
+    /// What runs the turns.
+    pub(crate) engine: EmbeddedEngine,
     /// Who refreshes which connection.
     pub(crate) refreshes: Arc<Refreshes>,
     /// Who sees the stored events.
@@ -92,11 +92,12 @@ impl Site {
         let plain = database.backends().with_cipher(Arc::new(cipher));
         let listeners = Arc::new(Listeners::new(plain.log.clone()));
         let stores = observed(plain, &listeners);
+        let moments = Moments::system();
         Ok(Self {
             cache_key: secret(&*stores.org_store, "artifact-cache").await?,
             id_salt: secret(&*stores.org_store, "guest-id-salt").await?,
-            moments: Moments::system(),
-            dispatcher: Arc::new(Dispatcher::new(stores.log.clone())),
+            engine: EmbeddedEngine::new(stores.log.clone(), moments.clock.clone()),
+            moments,
             stores,
             listeners,
             refreshes: Arc::default(),

@@ -13,6 +13,7 @@ mod project;
 mod python;
 mod steps;
 mod templates;
+mod temporal;
 mod test;
 mod tools;
 mod vendor_clients;
@@ -34,6 +35,7 @@ cargo xtask COMMAND
   ci                               dependency checks, then `test`; installs cargo-deny if it is missing
   bless [FILTER]                   accept changed contracts and snapshots; review the diff afterwards
   postgres COMMAND…                run a command, such as `cargo nextest run`, beside a PostgreSQL server for the tests
+  temporal [FILTER]                run the tests of the engine for many machines, beside the servers that they need
   templates                        begin, build, test and call a new project of each language; `test` does it by itself
   vendor-clients                   install the vendors' own clients, which the tests run; `test` does it by itself
   wasm-target [--debian]           add Rust's wasm32-unknown-unknown target; `components` does it by itself
@@ -67,6 +69,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["bench", names @ ..] if names.len() < 2 => bench::run_command(names.first().copied()),
         ["bless", filters @ ..] if filters.len() < 2 => test::bless(filters.first().copied()),
         ["postgres", command @ ..] => postgres::run_command(command),
+        ["temporal", filters @ ..] if filters.len() < 2 => temporal::run_command(filters.first().copied()),
         ["templates"] => templates::check(&project::Project::find()?),
         ["vendor-clients"] => vendor_clients::run_command(),
         ["wasm-target"] => wasm_target::ensure().map(drop),

@@ -222,7 +222,7 @@ fn system_user() -> Result<(u32, u32)> {
     number("-u").zip(number("-g")).ok_or_else(missing)
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).map(|address| address.port());
     port.map_err(|error| Error::new(format!("no port of 127.0.0.1 is free: {error}")))
 }
@@ -235,6 +235,6 @@ fn random_password() -> Result<String> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "nothing else runs here while the server starts, and it tells nobody that it did")]
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(POLL);
 }

@@ -1,7 +1,7 @@
 //! Python guests and their tests, and the environment with the tools of all guests that Python's registry has.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{Error, Result, at, read, run};
@@ -16,15 +16,22 @@ const TEMPLATES: [&str; 3] = ["guest-sdk/python/template", "guest-sdk/c/template
 /// Python has no venv, or the registry cannot be reached.
 pub(crate) fn environment(project: &Project) -> Result<PathBuf> {
     let requirements = TEMPLATES.map(|template| project.root.join(template).join("requirements.txt"));
+    virtual_environment(&requirements, &project.target.join("python-guests"))
+}
+
+/// A virtual environment in a folder, with what some files pin; installed once per version.
+///
+/// # Errors
+/// Python has no venv, or the registry cannot be reached.
+pub(crate) fn virtual_environment(requirements: &[PathBuf], folder: &Path) -> Result<PathBuf> {
     let texts = requirements.iter().map(|file| at(file, fs::read_to_string(file))).collect::<Result<Vec<_>>>()?;
     let wanted = texts.concat();
-    let folder = project.target.join("python-guests");
     // Written last, so that an installation that was broken off does not count.
     let (environment, installed) = (folder.join("venv"), folder.join("installed.txt"));
     if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
         return Ok(environment);
     }
-    at(&folder, fs::create_dir_all(&folder))?;
+    at(folder, fs::create_dir_all(folder))?;
     let made = read(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
     made.map_err(|error| {
         Error::new(format!("this Python makes no virtual environment: {error}")).fix("`apt-get install -y python3-venv`")

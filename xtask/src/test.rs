@@ -9,10 +9,11 @@ use crate::project::{Project, cargo};
 use crate::python;
 use crate::steps::Steps;
 use crate::templates;
+use crate::temporal;
 use crate::tools::has_cargo_command;
 use crate::vendor_clients;
 
-const TEST_STEPS: usize = 17 + components::STEPS;
+const TEST_STEPS: usize = 19 + components::STEPS;
 
 /// Examples of the runtime, by their targets.
 const RUNTIME_EXAMPLES: [&str; 3] = ["in_process_runtime", "inspect_context", "external_driver"];
@@ -63,7 +64,9 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     steps.run("running tests", || host_tests(&project, &cluster.url()))?;
     steps.run("running the examples", || examples(&project))?;
     steps.run("running each benchmark once", || benchmarks(&project, &cluster.url()))?;
-    drop(cluster);
+    let temporal = steps.run("starting Temporal", || temporal::install(&project).and_then(temporal::Server::start))?;
+    steps.run("testing the engine for many machines", || temporal::tests(&project, &temporal, &cluster.url(), None))?;
+    drop((temporal, cluster));
     steps.run("checking a program that embeds the runtime alone", || embedder(&project))?;
     steps.run("running documentation tests", || run(project.cargo(&["test"]).args(["--workspace", "--doc", "--quiet"])))?;
     steps.run("testing the Rust guest SDK", || rust_guest_tests(&project, &["--lib", "--bins", "--tests"]))?;
@@ -71,8 +74,8 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     steps.run("testing the JavaScript guest SDK and guests", || javascript_tests(&project))?;
     steps.run("testing the Python guest SDK and guests", || python::tests(&project))?;
     steps.run("beginning, building and calling a new project of each language", || templates::check(&project))?;
-    steps.run("checking the format", || both(&project, format))?;
-    steps.run("running clippy", || both(&project, clippy))
+    steps.run("checking the format", || everywhere(&project, format))?;
+    steps.run("running clippy", || everywhere(&project, clippy))
 }
 
 /// What users copy runs to its end, as built with everything else.
@@ -104,7 +107,7 @@ fn dependencies(project: &Project) -> Result<()> {
         eprintln!("skipped: cargo-deny is not installed; `cargo xtask ci` installs it");
         return Ok(());
     }
-    for folder in [project.root.clone(), project.guests()] {
+    for folder in [project.root.clone(), project.guests(), temporal::folder(project)] {
         let mut deny = Command::new("cargo");
         deny.current_dir(folder).args(["deny", "--config"]).arg(project.root.join(".deny.toml"));
         run(deny.args(["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
@@ -134,9 +137,11 @@ fn javascript_tests(project: &Project) -> Result<()> {
     Ok(())
 }
 
-fn both(project: &Project, check: fn(&Project, &std::path::Path) -> Result<()>) -> Result<()> {
+/// In each workspace.
+fn everywhere(project: &Project, check: fn(&Project, &std::path::Path) -> Result<()>) -> Result<()> {
     check(project, &project.root)?;
-    check(project, &project.guests())
+    check(project, &project.guests())?;
+    check(project, &temporal::folder(project))
 }
 
 fn format(_: &Project, folder: &std::path::Path) -> Result<()> {
@@ -147,8 +152,10 @@ fn format(_: &Project, folder: &std::path::Path) -> Result<()> {
 fn clippy(project: &Project, folder: &std::path::Path) -> Result<()> {
     let mut clippy = cargo(folder, &["clippy"]);
     clippy.args(["--workspace", "--all-targets", "--quiet"]);
-    if folder != project.root {
+    if folder == project.guests() {
         clippy.arg("--target-dir").arg(project.guest_target());
+    } else if folder == temporal::folder(project) {
+        clippy.arg("--target-dir").arg(temporal::target(project));
     }
     run(clippy.args(["--", "-D", "warnings"]))
 }

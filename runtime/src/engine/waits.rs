@@ -1,5 +1,5 @@
-//! Sessions that wait for somebody outside do not wait for ever: until when each of them waits, and what
-//! happens then. The times are in the log; what is kept here is lost without harm.
+//! Sessions that wait do not wait for ever: until when each of them waits, and what happens then. The
+//! times are in the log; what is kept here is lost without harm.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +10,8 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::embedded::{Inner, SessionKey};
+use super::executor::{Inner, SessionKey};
 
-/// How long after a failure a wait is looked at again.
-const RETRY: Duration = Duration::from_secs(60);
 /// Longest time between two looks at what waits: clocks are set, and machines sleep.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 
@@ -32,6 +30,11 @@ impl Waits {
         self.deadlines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a session waits.
+    pub(super) fn has(&self, session: SessionKey) -> bool {
+        self.deadlines().by_session.contains_key(&session)
+    }
+
     /// Sets until when a session waits, or that it does not wait.
     pub(super) fn set(&self, session: SessionKey, deadline: Option<Timestamp>) {
         if self.deadlines().set(session, deadline) {
@@ -41,53 +44,26 @@ impl Waits {
 }
 
 impl Inner {
-    /// Sees to it that a session does not wait for too long, if it waits.
-    pub(super) async fn watch(self: &Arc<Self>, session: SessionKey) {
-        self.note_deadline(session).await;
-        if self.waits.deadlines().earliest().is_some() && !self.waits.timed.swap(true, Ordering::Relaxed) {
+    /// Sees to it that a session goes on after a time.
+    pub(super) fn wait_at_most(self: &Arc<Self>, session: SessionKey, limit: Duration) {
+        let now = self.clock.now();
+        let deadline = now.checked_add(limit).unwrap_or(Timestamp::MAX);
+        self.waits.set(session, Some(deadline));
+        if !self.waits.timed.swap(true, Ordering::Relaxed) {
             let (waits, gone, drain) = (self.waits.clone(), self.gone.clone(), self.drain.clone());
             self.tasks.spawn(keep_time(Arc::downgrade(self), waits, gone, drain));
         }
     }
 
-    async fn note_deadline(&self, session: SessionKey) {
-        let (org, id) = session;
-        let deadline = match self.platform.outside_desk().deadline(org, id).await {
-            Ok(deadline) => deadline,
-            Err(error) => {
-                tracing::warn!(session = %id, %error, "it is not known until when a session waits; looking again later");
-                self.later()
-            }
-        };
-        self.waits.set(session, deadline);
-    }
-
-    /// Settles what has waited for too long; returns how many sessions go on.
-    pub(super) async fn end_overdue_waits(self: &Arc<Self>) -> usize {
-        let due = self.waits.deadlines().take_due(self.platform.clock.now());
-        let mut ended = 0;
-        for session in due {
-            let (org, id) = session;
-            match self.platform.outside_desk().expire(org, id).await {
-                Ok(Some(accepted)) if accepted.wakes_turn => {
-                    tracing::info!(session = %id, "what a turn waited for did not come in time; it goes on without");
-                    ended += 1;
-                    if let Err(error) = self.wake(session, false) {
-                        tracing::info!(session = %id, %error, "the turn goes on at the next start");
-                    }
-                }
-                Ok(_) => self.note_deadline(session).await,
-                Err(error) => {
-                    tracing::warn!(session = %id, %error, "a wait that is over could not be ended; trying again later");
-                    self.waits.set(session, self.later());
-                }
+    /// Lets the sessions go on that have waited for long enough; returns how many that are.
+    pub(super) fn end_overdue_waits(self: &Arc<Self>) -> usize {
+        let due = self.waits.deadlines().take_due(self.clock.now());
+        for &session in &due {
+            if let Err(error) = self.wake(session, true) {
+                tracing::info!(session = %session.1, %error, "the turn goes on at the next start");
             }
         }
-        ended
-    }
-
-    fn later(&self) -> Option<Timestamp> {
-        self.platform.clock.now().checked_add(RETRY).ok()
+        due.len()
     }
 }
 
@@ -95,8 +71,8 @@ impl Inner {
 async fn keep_time(engine: Weak<Inner>, waits: Arc<Waits>, gone: CancellationToken, drain: CancellationToken) {
     loop {
         let Some(inner) = engine.upgrade() else { return };
-        inner.end_overdue_waits().await;
-        let now = inner.platform.clock.now();
+        inner.end_overdue_waits();
+        let now = inner.clock.now();
         drop(inner);
         let left = |next: Timestamp| Duration::try_from(next.duration_since(now)).unwrap_or_default();
         let pause = waits.deadlines().earliest().map_or(LONGEST_PAUSE, left).min(LONGEST_PAUSE);

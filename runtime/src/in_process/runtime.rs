@@ -9,7 +9,7 @@ use super::lock::{ConcurrentTurns, SessionGuard, SessionLocks};
 use super::seed::{Ground, RoleHarnesses, add_session};
 use super::subscription::{EventStream, Subscription};
 use super::turn::{self, TurnResult};
-use crate::engine::{EmbeddedEngine, Engine, TurnKey};
+use crate::engine::{Executor, TurnKey};
 use crate::error::Error;
 use crate::event::{Event, EventContext, EventData, NewEvent};
 use crate::file::{FilePath, SessionFile};
@@ -30,7 +30,7 @@ pub struct InProcessRuntime {
 
 struct Inner {
     platform: TurnPlatform,
-    engine: EmbeddedEngine,
+    engine: Executor,
     org: OrgId,
     default_session: Option<SessionId>,
     roles: RoleHarnesses,
@@ -59,7 +59,7 @@ impl InProcessRuntime {
     }
 
     pub(super) fn new(parts: Parts) -> Self {
-        let engine = EmbeddedEngine::new(parts.platform.clone(), parts.turns.concurrent);
+        let engine = Executor::new(parts.platform.clone(), parts.turns.concurrent);
         let inner = Inner {
             platform: parts.platform,
             engine,
@@ -190,7 +190,7 @@ impl InProcessRuntime {
         let Inner { platform: TurnPlatform { backends, .. }, engine, org, .. } = &*self.inner;
         let key = TurnKey { org: *org, session, turn: accepted.turn_id };
         if accepted.wakes_turn {
-            engine.submit(key).await?;
+            engine.submit(key)?;
             engine.settled(*org, session).await;
         }
         turn::result(backends, key, accepted.input_sequence).await
@@ -212,7 +212,7 @@ impl InProcessRuntime {
         let input = platform.backends.log.submit_turn(*org, session, turn, self.input(turn, message)).await?.event;
         let sequence = input.sequence.ok_or_else(|| Error::Internal(format!("the input of {turn} has no sequence")))?;
         platform.backends.event_bus.emit(input);
-        engine.submit(key).await?;
+        engine.submit(key)?;
         Ok((key, sequence))
     }
 

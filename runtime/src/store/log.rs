@@ -96,6 +96,10 @@ pub trait SessionLog: Send + Sync {
     /// if that turn is parked.
     async fn claim_turn(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Claim>>;
 
+    /// As [`Self::claim_turn`], with a fence that the caller has chosen: for callers whose claims are
+    /// numbered already. `Fenced` unless it is newer than the session's.
+    async fn claim_turn_at(&self, org: OrgId, session: SessionId, fence: Fence) -> StoreResult<Option<Claim>>;
+
     /// Appends answers to a parked turn if the log ends at the expected sequence, without a
     /// fence: nobody owns a parked turn. `NotFound` if the turn is not parked,
     /// `SequenceConflict` if the log went on; otherwise as [`Self::append`].

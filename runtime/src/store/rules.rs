@@ -51,6 +51,11 @@ pub(super) fn check_writer(given: Fence, actual: Fence, expected_sequence: u64, 
     check_end(expected_sequence, last_sequence)
 }
 
+/// Whether a claim is newer than the last one.
+pub(super) fn check_claim(given: Fence, actual: Fence) -> StoreResult<()> {
+    if given > actual { Ok(()) } else { Err(StoreError::Fenced { given: given.0, actual: actual.0 }) }
+}
+
 /// Whether the log ends where the writer thinks.
 pub(super) fn check_end(expected: u64, actual: u64) -> StoreResult<()> {
     if expected == actual { Ok(()) } else { Err(StoreError::SequenceConflict { expected, actual }) }

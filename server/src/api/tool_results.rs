@@ -97,7 +97,7 @@ pub(super) async fn go_on(app: &App, org: OrgId, session: SessionId, accepted: &
         return SessionStatus::WaitingForToolResults;
     }
     let turn = accepted.turn_id;
-    if let Err(error) = app.engine.submit(TurnKey { org, session, turn }).await {
+    if let Err(error) = app.engine.signal(TurnKey { org, session, turn }).await {
         tracing::warn!(%error, %turn, "the turn waits for the next start of the server");
     }
     SessionStatus::Active

@@ -32,6 +32,7 @@ mod definition;
 mod driver_components;
 mod egress;
 mod embedding_server;
+mod engines;
 mod environment;
 mod frozen;
 mod http_probe;

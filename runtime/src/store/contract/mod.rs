@@ -132,6 +132,7 @@ macro_rules! __store_contract_cases {
                 a_submission_leaves_the_owner_its_fence
                 claims_take_the_oldest_turn
                 each_claim_grows_fence_and_attempt
+                a_claim_at_a_fence_must_be_the_newest
                 nothing_is_claimed_when_no_turn_is_open
                 a_claim_says_whether_a_cancel_was_requested
                 only_open_turns_can_be_cancelled

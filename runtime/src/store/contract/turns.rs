@@ -1,6 +1,6 @@
 //! The queue of turns: submission, claims, cancels, recovery.
 
-use super::case::{Case, assert_none, assert_refused, assert_same, ok};
+use super::case::{Case, assert_none, assert_refused, assert_same, ok, some};
 use crate::event::EventData;
 use crate::id::{MessageId, SessionId, TurnId};
 use crate::limits::MAX_QUEUED_TURNS;
@@ -118,6 +118,28 @@ pub(super) async fn each_claim_grows_fence_and_attempt(case: &Case) {
         last = claim.fence;
         assert_eq!(claim, Claim { turn_id: turn, fence: last, attempt, cancel_requested: false });
     }
+}
+
+pub(super) async fn a_claim_at_a_fence_must_be_the_newest(case: &Case) {
+    let (session, claim) = case.claimed().await;
+    let log = &case.stores.log;
+    let given = Fence(claim.fence.0 + 1_000_000);
+    let newer = some(log.claim_turn_at(case.org, session, given).await);
+    assert_eq!(newer, Claim { turn_id: claim.turn_id, fence: given, attempt: 2, cancel_requested: false });
+    for stale in [0, claim.fence.0, given.0 - 1, given.0] {
+        match log.claim_turn_at(case.org, session, Fence(stale)).await {
+            Err(StoreError::Fenced { given: told, actual }) => assert_eq!((told, actual), (stale, given.0)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_refused!(case.append(session, claim.fence, case.steps(1), None).await, StoreError::Fenced { .. });
+    // A refused claim takes nothing away, and does not count.
+    ok(case.append(session, given, case.steps(1), None).await);
+    let next = case.claim(session).await;
+    assert_eq!((next.fence, next.attempt), (Fence(given.0 + 1), 3));
+    ok(case.append(session, next.fence, case.steps(1), Some((claim.turn_id, TurnEnd::Completed))).await);
+    assert_none(log.claim_turn_at(case.org, session, Fence(u64::MAX >> 1)).await);
+    ok(case.append(session, next.fence, case.steps(1), None).await);
 }
 
 pub(super) async fn nothing_is_claimed_when_no_turn_is_open(case: &Case) {

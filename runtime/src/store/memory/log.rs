@@ -7,7 +7,7 @@ use super::session::{OpenTurn, SessionRow, Sessions, SubmittedTurn, missing};
 use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::limits::MAX_EVENTS_PER_PAGE;
-use crate::store::rules::{check_end, check_events, check_queue, check_writer, not_parked, not_queued};
+use crate::store::rules::{check_claim, check_end, check_events, check_queue, check_writer, not_parked, not_queued};
 use crate::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd};
 
 #[async_trait]
@@ -31,13 +31,11 @@ impl SessionLog for MemoryStore {
     }
 
     async fn claim_turn(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Claim>> {
-        self.write(org, |tenant| {
-            let Some(row) = tenant.sessions.table.get_mut(session) else { return Ok(None) };
-            let Some(turn) = row.open.front_mut().filter(|turn| !turn.parked) else { return Ok(None) };
-            turn.attempt += 1;
-            row.fence = Fence(row.fence.0 + 1);
-            Ok(Some(Claim { turn_id: turn.id, fence: row.fence, attempt: turn.attempt, cancel_requested: turn.cancel_requested }))
-        })
+        self.write(org, |tenant| claim(tenant.sessions.table.get_mut(session), None))
+    }
+
+    async fn claim_turn_at(&self, org: OrgId, session: SessionId, fence: Fence) -> StoreResult<Option<Claim>> {
+        self.write(org, |tenant| claim(tenant.sessions.table.get_mut(session), Some(fence)))
     }
 
     async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
@@ -130,6 +128,17 @@ impl SessionLog for MemoryStore {
         let rows = state.tenants.iter().flat_map(|(&org, tenant)| tenant.sessions.table.iter().map(move |row| (org, row)));
         Ok(rows.filter(|(_, row)| !row.open.is_empty()).map(|(org, row)| (org, row.session.id)).collect())
     }
+}
+
+/// Claims the oldest open turn of a session, at a fence or the next one.
+fn claim(row: Option<&mut SessionRow>, at: Option<Fence>) -> StoreResult<Option<Claim>> {
+    let Some(row) = row else { return Ok(None) };
+    let Some(turn) = row.open.front_mut().filter(|turn| !turn.parked) else { return Ok(None) };
+    let fence = at.unwrap_or(Fence(row.fence.0 + 1));
+    check_claim(fence, row.fence)?;
+    turn.attempt += 1;
+    row.fence = fence;
+    Ok(Some(Claim { turn_id: turn.id, fence, attempt: turn.attempt, cancel_requested: turn.cancel_requested }))
 }
 
 /// What a repeated submission returns: the event of the first.

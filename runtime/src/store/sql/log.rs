@@ -183,6 +183,46 @@ fn claimed(row: &DbRow, fence: u64) -> StoreResult<Claim> {
     })
 }
 
+impl Store {
+    /// Claims the oldest open turn of a session, at a fence or the next one.
+    async fn claim(&self, org: OrgId, session: SessionId, at: Option<Fence>) -> StoreResult<Option<Claim>> {
+        let at = at.map(|fence| integer(fence.0)).transpose()?;
+        let mut writer = self.db.writer(Lock::Session(org, session)).await;
+        let mut tx = writer.begin().await?;
+        // The subquery takes the first entry of the partial index of open turns.
+        let oldest = sqlx::query(concat!(
+            "UPDATE turns SET attempt = attempt + 1 WHERE org_id = $1 AND id = (",
+            "SELECT id FROM turns WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL ORDER BY input_sequence LIMIT 1) ",
+            "AND parked = FALSE ",
+            "RETURNING id, attempt, cancel_requested"
+        ))
+        .bind(key(org.uuid()))
+        .bind(key(session.uuid()))
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(store_error)?;
+        let Some(oldest) = oldest else { return Ok(None) };
+        let owned = sqlx::query(concat!(
+            "UPDATE sessions SET fence = coalesce($3, fence + 1) WHERE org_id = $1 AND id = $2 AND ($3 IS NULL OR fence < $3) ",
+            "RETURNING id, fence"
+        ))
+        .bind(key(org.uuid()))
+        .bind(key(session.uuid()))
+        .bind(at)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(store_error)?;
+        let Some(owned) = owned else {
+            let given = at.unwrap_or_default();
+            let actual = head(&mut tx, org, session).await?.fence.0;
+            return Err(StoreError::Fenced { given: u64::try_from(given).unwrap_or_default(), actual });
+        };
+        let claim = claimed(&oldest, Stored::new(&owned, "sessions", &["id"]).number("fence")?)?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(Some(claim))
+    }
+}
+
 #[async_trait]
 impl SessionLog for Store {
     async fn submit_turn(&self, org: OrgId, session: SessionId, turn: TurnId, input: NewEvent) -> StoreResult<Submitted> {
@@ -204,30 +244,11 @@ impl SessionLog for Store {
     }
 
     async fn claim_turn(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Claim>> {
-        let mut writer = self.db.writer(Lock::Session(org, session)).await;
-        let mut tx = writer.begin().await?;
-        // The subquery takes the first entry of the partial index of open turns.
-        let oldest = sqlx::query(concat!(
-            "UPDATE turns SET attempt = attempt + 1 WHERE org_id = $1 AND id = (",
-            "SELECT id FROM turns WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL ORDER BY input_sequence LIMIT 1) ",
-            "AND parked = FALSE ",
-            "RETURNING id, attempt, cancel_requested"
-        ))
-        .bind(key(org.uuid()))
-        .bind(key(session.uuid()))
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(store_error)?;
-        let Some(oldest) = oldest else { return Ok(None) };
-        let owned = sqlx::query("UPDATE sessions SET fence = fence + 1 WHERE org_id = $1 AND id = $2 RETURNING id, fence")
-            .bind(key(org.uuid()))
-            .bind(key(session.uuid()))
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(store_error)?;
-        let claim = claimed(&oldest, Stored::new(&owned, "sessions", &["id"]).number("fence")?)?;
-        tx.commit().await.map_err(store_error)?;
-        Ok(Some(claim))
+        self.claim(org, session, None).await
+    }
+
+    async fn claim_turn_at(&self, org: OrgId, session: SessionId, fence: Fence) -> StoreResult<Option<Claim>> {
+        self.claim(org, session, Some(fence)).await
     }
 
     async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use everwit_runtime::driver::llmsim::LlmSimConfig;
 use everwit_runtime::driver::{ChatDriver, ChatRequest, ChatStream, DriverContext, DriverError};
-use everwit_runtime::engine::{EmbeddedEngine, Engine};
+use everwit_runtime::engine::Executor;
 use everwit_runtime::error::ErrorKind;
 use everwit_runtime::event::EventData;
 use everwit_runtime::id::HarnessId;
@@ -19,7 +19,7 @@ async fn queued_turns_run_in_order_and_submitting_twice_is_once() {
     let engine = rig.engine();
     let keys = [rig.submit("one").await, rig.submit_apart("two").await, rig.submit_apart("three").await];
     for key in keys.iter().rev().chain(&keys) {
-        engine.submit(*key).await.unwrap();
+        engine.submit(*key).unwrap();
     }
     engine.settled(rig.org, rig.session).await;
     let ended: Vec<_> = rig
@@ -36,12 +36,12 @@ async fn queued_turns_run_in_order_and_submitting_twice_is_once() {
 async fn no_more_turns_run_at_once_than_allowed() {
     let rig = Rig::new(calling(&["gate"])).await;
     let other = rig.add_session(HarnessId::from_uuid(Uuid::from_u128(0xb)), |_| {}).await;
-    let engine = EmbeddedEngine::new(rig.platform.clone(), 1);
+    let engine = Executor::new(rig.platform.clone(), 1);
     let mut listener = rig.listen();
     let mut other_listener = rig.platform.backends.event_bus.subscribe(other);
-    engine.submit(rig.submit("first").await).await.unwrap();
+    engine.submit(rig.submit("first").await).unwrap();
     heard(&mut listener, "tool.started").await;
-    engine.submit(rig.submit_to(other, "second").await).await.unwrap();
+    engine.submit(rig.submit_to(other, "second").await).unwrap();
     tokio::task::yield_now().await;
     assert!(other_listener.try_recv().is_err(), "the second session waits");
     rig.desk.gate.add_permits(2);
@@ -57,8 +57,8 @@ async fn sessions_run_at_the_same_time() {
     let engine = rig.engine();
     let mut listener = rig.listen();
     let mut other_listener = rig.platform.backends.event_bus.subscribe(other);
-    engine.submit(rig.submit("first").await).await.unwrap();
-    engine.submit(rig.submit_to(other, "second").await).await.unwrap();
+    engine.submit(rig.submit("first").await).unwrap();
+    engine.submit(rig.submit_to(other, "second").await).unwrap();
     heard(&mut listener, "tool.started").await;
     heard(&mut other_listener, "tool.started").await;
     rig.desk.gate.add_permits(2);
@@ -71,7 +71,7 @@ async fn a_waiting_turn_can_be_cancelled() {
     let engine = rig.engine();
     let mut listener = rig.listen();
     let (first, second) = (rig.submit("first").await, rig.submit_apart("second").await);
-    engine.submit(first).await.unwrap();
+    engine.submit(first).unwrap();
     heard(&mut listener, "tool.started").await;
     assert!(engine.cancel(second).await.unwrap());
     rig.desk.gate.add_permits(1);
@@ -95,11 +95,11 @@ async fn a_drain_waits_for_the_step_and_leaves_the_turn_to_the_next_start() {
     let engine = rig.engine();
     let mut listener = rig.listen();
     let key = rig.submit("go").await;
-    engine.submit(key).await.unwrap();
+    engine.submit(key).unwrap();
     heard(&mut listener, "tool.started").await;
     let mut drain = std::pin::pin!(engine.drain());
     assert!(futures::poll!(&mut drain).is_pending());
-    assert_eq!(engine.submit(key).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(engine.submit(key).unwrap_err().kind(), ErrorKind::Unavailable);
     rig.desk.gate.add_permits(1);
     drain.await;
     let names = rig.names().await;
@@ -126,8 +126,8 @@ async fn a_panic_seals_the_turn_and_the_next_one_runs() {
     let rig = Rig::with_driver(Broken).await;
     let engine = rig.engine();
     let (first, second) = (rig.submit("first").await, rig.submit_apart("second").await);
-    engine.submit(first).await.unwrap();
-    engine.submit(second).await.unwrap();
+    engine.submit(first).unwrap();
+    engine.submit(second).unwrap();
     engine.settled(rig.org, rig.session).await;
     let sealed: Vec<_> = rig
         .events()

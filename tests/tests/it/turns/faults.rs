@@ -8,7 +8,7 @@ use everwit_runtime::engine::TurnKey;
 use everwit_runtime::error::Error;
 use everwit_runtime::event::{Event, NewEvent};
 use everwit_runtime::id::{EventId, OrgId, SessionId, TurnId};
-use everwit_runtime::store::{Append, Claim, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer};
+use everwit_runtime::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer};
 use everwit_runtime::turn::{TurnPlatform, TurnRun, TurnSignals};
 
 use super::rig::Rig;
@@ -121,6 +121,11 @@ impl SessionLog for FaultyLog {
     async fn claim_turn(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Claim>> {
         self.check()?;
         self.inner.claim_turn(org, session).await
+    }
+
+    async fn claim_turn_at(&self, org: OrgId, session: SessionId, fence: Fence) -> StoreResult<Option<Claim>> {
+        self.check()?;
+        self.inner.claim_turn_at(org, session, fence).await
     }
 
     async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {

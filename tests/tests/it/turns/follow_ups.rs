@@ -1,7 +1,6 @@
 //! Messages that come while a turn runs: what the turn sees of them, and when.
 
 use everwit_runtime::driver::llmsim::{LlmSimConfig, SimToolCall, SimTurn, ToolCallConfig};
-use everwit_runtime::engine::Engine;
 use everwit_runtime::event::{Event, EventData};
 use everwit_runtime::message::Role;
 use everwit_runtime::store::TurnEnd;
@@ -28,11 +27,11 @@ async fn a_message_during_a_tool_call_is_told_before_the_next_model_call() {
     let engine = rig.engine();
     let mut listener = rig.listen();
     let first = rig.submit("first").await;
-    engine.submit(first).await.unwrap();
+    engine.submit(first).unwrap();
     heard(&mut listener, "tool.started").await;
     let followers = [rig.submit("second").await, rig.submit("third").await];
     for follower in followers {
-        engine.submit(follower).await.unwrap();
+        engine.submit(follower).unwrap();
     }
     rig.desk.gate.add_permits(1);
     engine.settled(rig.org, rig.session).await;
@@ -141,9 +140,9 @@ async fn a_turn_without_model_calls_left_leaves_the_message_its_turn() {
     rig.session = rig.add_session(harness.id, |session| session.max_iterations = Some(1)).await;
     let engine = rig.engine();
     let mut listener = rig.listen();
-    engine.submit(rig.submit("first").await).await.unwrap();
+    engine.submit(rig.submit("first").await).unwrap();
     heard(&mut listener, "tool.started").await;
-    engine.submit(rig.submit("second").await).await.unwrap();
+    engine.submit(rig.submit("second").await).unwrap();
     rig.desk.gate.add_permits(1);
     engine.settled(rig.org, rig.session).await;
     let events = rig.events().await;

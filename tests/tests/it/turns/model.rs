@@ -10,7 +10,6 @@ use everwit_runtime::driver::{
     ChatDriver, ChatEvent, ChatRequest, ChatStream, DriverContext, DriverError, DriverErrorKind, DriverHost, DriverId, DriverRegistry,
     DriverSettings, ErrorDisclosure,
 };
-use everwit_runtime::engine::Engine;
 use everwit_runtime::event::{EventData, Retries};
 use everwit_runtime::message::{ContentPart, Controls};
 use everwit_runtime::store::TurnEnd;
@@ -290,7 +289,7 @@ async fn a_cancel_reaches_a_model_call() {
     let mut listener = rig.listen();
     let engine = rig.engine();
     let key = rig.submit("go").await;
-    engine.submit(key).await.unwrap();
+    engine.submit(key).unwrap();
     heard(&mut listener, "output.message.delta").await;
     let cancelled = Instant::now();
     engine.cancel(key).await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use everwit_runtime::driver::llmsim::{LlmSimConfig, SimTurn};
-use everwit_runtime::engine::{EmbeddedEngine, Engine};
+use everwit_runtime::engine::Executor;
 use everwit_runtime::error::ErrorKind;
 use everwit_runtime::event::{Event, EventContext, EventData, RecoveryMode, ToolStatus};
 use everwit_runtime::store::{Append, Fence, TurnEnd};
@@ -159,7 +159,7 @@ async fn a_turn_goes_on_by_itself_after_a_long_outage() {
     let mut backends = rig.platform.backends.clone();
     backends.log = FaultyLog::new(backends.log, Fault::Outage(20));
     let platform = TurnPlatform { backends, ..rig.platform.clone() };
-    let engine = EmbeddedEngine::new(platform, 1);
+    let engine = Executor::new(platform, 1);
     rig.go(&engine, "one").await;
     assert_eq!(rig.log().open_turns(rig.org, rig.session).await.unwrap(), []);
     assert_eq!(rig.last_text().await, "one");
@@ -187,9 +187,9 @@ async fn a_message_that_arrives_in_the_middle_stands_behind_the_results() {
     let rig = Rig::new(calling(&["gate"])).await;
     let mut listener = rig.listen();
     let engine = rig.engine();
-    engine.submit(rig.submit("first").await).await.unwrap();
+    engine.submit(rig.submit("first").await).unwrap();
     heard(&mut listener, "tool.started").await;
-    engine.submit(rig.submit("second").await).await.unwrap();
+    engine.submit(rig.submit("second").await).unwrap();
     rig.desk.gate.add_permits(1);
     engine.settled(rig.org, rig.session).await;
     let texts: Vec<String> = rig.conversation().await.iter().map(|(role, parts)| format!("{role:?} {}", parts.len())).collect();

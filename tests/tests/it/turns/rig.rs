@@ -13,7 +13,7 @@ use everwit_runtime::clock::Clock;
 use everwit_runtime::component::Effects;
 use everwit_runtime::driver::llmsim::{self, LlmSimConfig, SimToolCall, SimTurn};
 use everwit_runtime::driver::{ChatDriver, DriverHost, DriverId, DriverRegistry, ResolvedModel};
-use everwit_runtime::engine::{EmbeddedEngine, Engine, TurnKey};
+use everwit_runtime::engine::{Executor, TurnKey};
 use everwit_runtime::event::{Event, EventContext, EventData, NewEvent, ToolCompleted};
 use everwit_runtime::harness::{CapabilityConfig, Harness, ResourceStatus};
 use everwit_runtime::id::{EventId, HarnessId, IdSource, MessageId, OrgId, SessionId, TurnId};
@@ -268,13 +268,13 @@ impl Rig {
         self.run().await
     }
 
-    pub(super) fn engine(&self) -> EmbeddedEngine {
-        EmbeddedEngine::new(self.platform.clone(), 4)
+    pub(super) fn engine(&self) -> Executor {
+        Executor::new(self.platform.clone(), 4)
     }
 
     /// Submits a message to an engine and waits until its session is settled.
-    pub(super) async fn go(&self, engine: &EmbeddedEngine, text: &str) {
-        engine.submit(self.submit(text).await).await.unwrap();
+    pub(super) async fn go(&self, engine: &Executor, text: &str) {
+        engine.submit(self.submit(text).await).unwrap();
         engine.settled(self.org, self.session).await;
     }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use everwit_runtime::driver::llmsim::{LlmSimConfig, SimToolCall, SimTurn};
-use everwit_runtime::engine::Engine;
 use everwit_runtime::event::{EventData, ToolCompleted, ToolStatus};
 use everwit_runtime::limits::MAX_TOOL_RESULT_BYTES;
 use everwit_runtime::message::ContentPart;
@@ -76,7 +75,7 @@ async fn parallel_calls_settle_in_call_order() {
     let rig = Rig::new(calling(&["gate", "look", "look"])).await;
     let mut listener = rig.listen();
     let engine = rig.engine();
-    engine.submit(rig.submit("go").await).await.unwrap();
+    engine.submit(rig.submit("go").await).unwrap();
     heard(&mut listener, "tool.started").await;
     while rig.desk.executed("look").len() < 2 {
         tokio::task::yield_now().await;
@@ -167,7 +166,7 @@ async fn a_cancel_reaches_a_running_tool() {
     let mut listener = rig.listen();
     let engine = rig.engine();
     let key = rig.submit("go").await;
-    engine.submit(key).await.unwrap();
+    engine.submit(key).unwrap();
     heard(&mut listener, "tool.progress").await;
     assert!(engine.cancel(key).await.unwrap());
     engine.settled(rig.org, rig.session).await;
@@ -184,7 +183,7 @@ async fn a_tool_that_does_not_listen_is_dropped() {
     let mut listener = rig.listen();
     let engine = rig.engine();
     let key = rig.submit("go").await;
-    engine.submit(key).await.unwrap();
+    engine.submit(key).unwrap();
     heard(&mut listener, "tool.started").await;
     engine.cancel(key).await.unwrap();
     engine.settled(rig.org, rig.session).await;

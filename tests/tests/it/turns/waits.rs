@@ -8,7 +8,6 @@ use everwit_runtime::capability::{CallError, Capability, ToolCallContext, ToolDe
 use everwit_runtime::client_tool::ClientTool;
 use everwit_runtime::clock::Clock;
 use everwit_runtime::driver::llmsim::{LlmSimConfig, SimToolCall, SimTurn};
-use everwit_runtime::engine::Engine;
 use everwit_runtime::event::{EventData, ToolStatus};
 use everwit_runtime::turn::{ApprovalVerdict, ClientToolResult, OutsideError, ToolApproval};
 use everwit_runtime::{AskUserCapability, ToolApprovalCapability};
@@ -104,10 +103,10 @@ async fn what_nobody_settles_in_time_is_settled_as_timed_out() {
     rig.go(&engine, "go").await;
     let ids = ids(&rig).await;
     clock.set(WAIT_LIMIT.as_secs() - 1);
-    assert_eq!(engine.end_overdue_waits().await, 0, "there is time left");
+    assert_eq!(engine.end_overdue_waits(), 0, "there is time left");
     assert_eq!(rig.names().await.last(), Some(&"tool.call_requested"));
     clock.set(WAIT_LIMIT.as_secs());
-    assert_eq!(engine.end_overdue_waits().await, 1);
+    assert_eq!(engine.end_overdue_waits(), 1);
     engine.settled(rig.org, rig.session).await;
 
     let results = rig.results().await;
@@ -124,7 +123,7 @@ async fn what_nobody_settles_in_time_is_settled_as_timed_out() {
     let late = ToolApproval { tool_call_id: ids[0].clone(), verdict: ApprovalVerdict::Allow, reason: None };
     let late = rig.platform.outside_desk().decide(rig.org, rig.session, &[late]).await;
     assert!(matches!(late, Err(OutsideError::NotWaiting { .. })), "{late:?}");
-    assert_eq!(engine.end_overdue_waits().await, 0);
+    assert_eq!(engine.end_overdue_waits(), 0);
 }
 
 #[tokio::test]
@@ -137,7 +136,7 @@ async fn what_was_settled_stays_and_only_the_rest_times_out() {
     let beeped = ClientToolResult { tool_call_id: ids[2].clone(), outcome: Ok(json!("beep")) };
     assert!(!rig.platform.outside_desk().settle(rig.org, rig.session, &[beeped]).await.unwrap().wakes_turn);
     clock.set(2 * WAIT_LIMIT.as_secs());
-    assert_eq!(engine.end_overdue_waits().await, 1);
+    assert_eq!(engine.end_overdue_waits(), 1);
     engine.settled(rig.org, rig.session).await;
     let statuses: Vec<(String, ToolStatus)> = rig.results().await.into_iter().map(|result| (result.tool_name, result.status)).collect();
     let expected = [("beep", ToolStatus::Success), ("order", ToolStatus::Timeout), ("ask_user", ToolStatus::Timeout)];
@@ -156,7 +155,7 @@ async fn a_connection_that_nobody_makes_is_waited_for_no_longer_than_was_told() 
     rig.go(&engine, "go").await;
     let asked = ids(&rig).await;
     clock.set(WAIT_LIMIT.as_secs());
-    assert_eq!(engine.end_overdue_waits().await, 1);
+    assert_eq!(engine.end_overdue_waits(), 1);
     engine.settled(rig.org, rig.session).await;
     let results = rig.results().await;
     let [result] = results.as_slice() else { panic!("{results:?}") };
@@ -170,7 +169,7 @@ async fn the_engine_ends_a_wait_by_itself() {
     let rig = asking(Arc::new(TimerClock(tokio::time::Instant::now()))).await;
     let engine = rig.engine();
     let mut listener = rig.listen();
-    engine.submit(rig.submit("go").await).await.unwrap();
+    engine.submit(rig.submit("go").await).unwrap();
     heard(&mut listener, "tool.call_requested").await;
     let ended = heard(&mut listener, "turn.completed").await;
     assert!(ended.ts >= Timestamp::UNIX_EPOCH + WAIT_LIMIT, "{ended:?}");

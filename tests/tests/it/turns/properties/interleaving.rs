@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use everwit_runtime::engine::{Engine, TurnKey};
+use everwit_runtime::engine::TurnKey;
 use everwit_runtime::event::{Event, EventData, ToolCompleted};
 use everwit_runtime::id::TurnId;
 use everwit_runtime::message::{ContentPart, Message};
