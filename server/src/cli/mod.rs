@@ -47,7 +47,7 @@ enum Command {
     Db(db::DbArgs),
     /// Begin a capability in a new directory.
     New(new::NewArgs),
-    /// Build a component from a project in Rust, JavaScript or Python.
+    /// Build a component from a project in Rust, JavaScript, Python, C or Go.
     Build(build::BuildArgs),
     /// Build and test again whenever a source file changes.
     Dev(dev::DevArgs),
