@@ -29,8 +29,14 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 4,
+        name: "org_secrets",
+        sql: include_str!("migrations/0004_org_secrets.sql"),
+        checksum: "bceddcd2fcf9a0b266f15773c8178c71eae539ba36fe5259a35791eff35ea313",
+    },
+    Migration {
+        version: 5,
         name: "sessions_of_events",
-        sql: include_str!("migrations/0004_sessions_of_events.sql"),
+        sql: include_str!("migrations/0005_sessions_of_events.sql"),
         checksum: "d358bc73b99726f92b9077608f935cc7c9fbc8f01f78bfaafac22a96c3054b4d",
     },
 ];

@@ -33,6 +33,7 @@ mod provider;
 mod read;
 mod request;
 mod row;
+mod secret;
 mod session;
 mod session_secret;
 mod setup;

@@ -91,8 +91,14 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 14,
+        name: "org_secrets",
+        sql: include_str!("migrations/0014_org_secrets.sql"),
+        checksum: "1ed9a80c4bf959ec0bf764f3e7c74a27c906c435e714504fee9f863421c97336",
+    },
+    Migration {
+        version: 15,
         name: "sessions_of_events",
-        sql: include_str!("migrations/0014_sessions_of_events.sql"),
+        sql: include_str!("migrations/0015_sessions_of_events.sql"),
         checksum: "abdc673ca5b3e5d12f00cbb602137c404a240776d11ad846f9376d118b33c368",
     },
 ];
