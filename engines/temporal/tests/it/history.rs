@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use everwit_runtime::engine::conformance::{Bench, Site, until};
 use everwit_runtime::engine::{Engine, TurnKey, TurnStatus};
 use everwit_temporal::MAX_PAYLOAD_BYTES;
-use everwit_temporal::pump::SessionPump;
+use everwit_temporal::pump::{MAX_ROUNDS, SessionPump};
 use temporalio_client::WorkflowHistory;
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 
@@ -86,6 +86,22 @@ async fn a_session_with_turns_that_its_workflow_was_not_told_of() {
         assert_eq!(bench.ended(key).await, "note end");
     }
     check(bench.site, told, "untold-turn.json", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_turn_goes_on_in_a_further_workflow() {
+    let mut site = site::open().await;
+    let bench = Bench::new(&mut site).await;
+    bench.site.start_worker().await;
+    let words = vec!["note"; MAX_ROUNDS as usize + 2].join(" ");
+    let key = bench.begin(&words).await;
+    let behind = bench.submit(key.session, "note").await;
+    assert_eq!(bench.ended(key).await, format!("{words} end"), "each word is there once");
+    assert_eq!(bench.ended(behind).await, "note end", "what was told to the first workflow is known to the next");
+    let last: serde_json::Value = serde_json::from_slice(&site.engine.history(key.org, key.session).await.unwrap()).unwrap();
+    let started = &last["events"][0]["attributes"]["WorkflowExecutionStartedEventAttributes"];
+    assert!(started["continued_execution_run_id"].as_str().is_some_and(|run| !run.is_empty()), "{started}");
+    check(&site, behind, "continued.json", &[]).await;
 }
 
 #[tokio::test]
