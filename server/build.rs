@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Files and folders of the repository that are embedded, with the names under which they are found.
-const EMBEDDED: [(&str, &str); 24] = [
+const EMBEDDED: [(&str, &str); 37] = [
     ("wit", "wit"),
     ("components/Cargo.toml", "rust/workspace.toml"),
     ("components/Cargo.lock", "rust/Cargo.lock"),
@@ -30,8 +30,21 @@ const EMBEDDED: [(&str, &str); 24] = [
     ("guest-sdk/c/README.md", "c/sdk/README.md"),
     ("guest-sdk/c/include", "c/sdk/include"),
     ("guest-sdk/c/src", "c/sdk/src"),
-    ("guest-sdk/c/bindings", "c/sdk/bindings"),
+    ("guest-sdk/c/generated", "c/sdk/generated"),
     ("guest-sdk/c/template", "c/template"),
+    ("guest-sdk/go/README.md", "go/sdk/README.md"),
+    ("guest-sdk/go/go.mod", "go/sdk/go.mod"),
+    ("guest-sdk/go/guest.go", "go/sdk/guest.go"),
+    ("guest-sdk/go/call.go", "go/sdk/call.go"),
+    ("guest-sdk/go/failure.go", "go/sdk/failure.go"),
+    ("guest-sdk/go/log.go", "go/sdk/log.go"),
+    ("guest-sdk/go/schema.go", "go/sdk/schema.go"),
+    ("guest-sdk/go/tool.go", "go/sdk/tool.go"),
+    ("guest-sdk/go/http", "go/sdk/http"),
+    ("guest-sdk/go/kv", "go/sdk/kv"),
+    ("guest-sdk/go/secrets", "go/sdk/secrets"),
+    ("guest-sdk/go/internal", "go/sdk/internal"),
+    ("guest-sdk/go/template", "go/template"),
 ];
 
 fn main() -> io::Result<()> {

@@ -39,14 +39,15 @@ pub(crate) fn require_tools() -> Result<()> {
 }
 
 /// How many steps [`build`] takes.
-pub(crate) const STEPS: usize = 4;
+pub(crate) const STEPS: usize = 5;
 
 /// Builds all guests; the `everwit` binary must have been built.
 pub(crate) fn build(project: &Project, steps: &mut Steps) -> Result<()> {
     steps.run("building Rust guests", || rust_guests(project))?;
     steps.run("building JavaScript guests", || javascript_guests(project))?;
     steps.run("building Python guests", || python_guests(project))?;
-    steps.run("building C guests", || c_guests(project))
+    steps.run("building C guests", || c_guests(project))?;
+    steps.run("building Go guests", || go_guests(project))
 }
 
 /// What a guest of the Rust workspace becomes.
@@ -190,6 +191,21 @@ fn c_guests(project: &Project) -> Result<()> {
         // The SDK and the contracts are those in the program.
         let inputs =
             [guest.join("src"), guest.join("everwit.toml"), guest.join("zlib"), project.everwit(), environment.join("../installed.txt")];
+        if !is_newer(&component, &inputs) {
+            read(Command::new(project.everwit()).arg("build").arg(&guest).arg("-o").arg(&component).env("VIRTUAL_ENV", &environment))?;
+        }
+    }
+    Ok(())
+}
+
+fn go_guests(project: &Project) -> Result<()> {
+    let environment = python::environment(project)?;
+    let shipped = folders_with(&project.guests(), "go.mod")?.into_iter().map(|guest| (Kind::Shipped, guest));
+    let tests = folders_with(&project.root.join("tests/guests-go"), "go.mod")?.into_iter().map(|guest| (Kind::TestGuests, guest));
+    for (kind, guest) in shipped.chain(tests) {
+        let name = guest.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let component = output(project, kind.folder(), &name)?;
+        let inputs = [guest.clone(), project.root.join("guest-sdk/go"), project.root.join("wit"), environment.join("../installed.txt")];
         if !is_newer(&component, &inputs) {
             read(Command::new(project.everwit()).arg("build").arg(&guest).arg("-o").arg(&component).env("VIRTUAL_ENV", &environment))?;
         }

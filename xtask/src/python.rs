@@ -8,7 +8,7 @@ use crate::process::{Error, Result, at, read, run};
 use crate::project::Project;
 
 /// Templates whose `requirements.txt` names the tools of their language.
-const TEMPLATES: [&str; 2] = ["guest-sdk/python/template", "guest-sdk/c/template"];
+const TEMPLATES: [&str; 3] = ["guest-sdk/python/template", "guest-sdk/c/template", "guest-sdk/go/template"];
 
 /// What builds components, in a virtual environment below the target directory; installed once per version.
 ///

@@ -8,7 +8,7 @@ use crate::process::{Error, Result, at, read};
 use crate::project::Project;
 
 /// Languages of `everwit new`.
-const LANGUAGES: [&str; 4] = ["rust", "js", "python", "c"];
+const LANGUAGES: [&str; 5] = ["rust", "js", "python", "c", "go"];
 /// What the author's shell has; nothing of this checkout is in it.
 const ENVIRONMENT: [&str; 5] = ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
 

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use clap::{Args, ValueEnum as _};
 use serde_json::json;
 
-use super::build::{language_of, python, rust};
+use super::build::{go, language_of, python, rust};
 use super::new::Language;
 use super::output::{Failure, Style, harmless, print};
 
@@ -76,6 +76,7 @@ fn check(language: Language) -> Result<String, Missing> {
         Language::Python => check_python(),
         // Its compiler comes from Python's registry.
         Language::C => check_python(),
+        Language::Go => go::in_path().map_or_else(check_python, |(major, minor)| Ok(format!("go {major}.{minor}"))),
     }
 }
 
@@ -125,7 +126,7 @@ fn tool(name: &str, least: (u32, u32), fix: &str) -> Result<String, Missing> {
 }
 
 /// The first `MAJOR.MINOR` in a text like "v20.20.2" or "rustc 1.95.0 (…)".
-fn version(text: &str) -> Option<(u32, u32)> {
+pub(super) fn version(text: &str) -> Option<(u32, u32)> {
     text.split_whitespace().find_map(|word| {
         let mut numbers = word.trim_start_matches(|first: char| first.is_ascii_alphabetic()).split('.');
         Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))

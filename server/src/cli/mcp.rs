@@ -87,7 +87,7 @@ struct Calls {
 /// Progress of a call, or its end.
 enum Event {
     Noted(Value),
-    Ended(Result<(Value, ToolOutcome), JoinError>),
+    Ended(Box<Result<(Value, ToolOutcome), JoinError>>),
 }
 
 impl Calls {
@@ -100,7 +100,7 @@ impl Calls {
     async fn next(&mut self) -> Event {
         tokio::select! {
             Some(note) = self.notes.recv() => Event::Noted(note),
-            Some(ended) = self.running.join_next() => Event::Ended(ended),
+            Some(ended) = self.running.join_next() => Event::Ended(Box::new(ended)),
         }
     }
 
@@ -108,7 +108,7 @@ impl Calls {
     async fn tell(&mut self, event: Event) -> Result<(), Failure> {
         let ended = match event {
             Event::Noted(note) => return send(&note).await,
-            Event::Ended(ended) => ended,
+            Event::Ended(ended) => *ended,
         };
         // What it has noted goes before its result, after which the client expects no more.
         while let Ok(note) = self.notes.try_recv() {

@@ -14,6 +14,7 @@ mod keys;
 mod mcp;
 mod new;
 mod output;
+mod push;
 mod rotate;
 mod serve;
 mod test;
@@ -46,7 +47,7 @@ enum Command {
     Db(db::DbArgs),
     /// Begin a capability in a new directory.
     New(new::NewArgs),
-    /// Build a component from a project in Rust, JavaScript or Python.
+    /// Build a component from a project in Rust, JavaScript, Python, C or Go.
     Build(build::BuildArgs),
     /// Build and test again whenever a source file changes.
     Dev(dev::DevArgs),
@@ -56,6 +57,8 @@ enum Command {
     Test(test::TestArgs),
     /// Examine a component: what it is, what it asks for, or why it would be rejected.
     Inspect(inspect::InspectArgs),
+    /// Store a component on a server, and activate it with consent to what it asks for.
+    Push(push::PushArgs),
     /// Offer a component's tools to an MCP client, over stdin and stdout.
     Mcp(mcp::McpArgs),
     /// Judge a language's SDK by a guest that uses all of it.
@@ -105,6 +108,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Call(args) => block_on(call::run(args)),
         Command::Test(args) => block_on(test::run(args)),
         Command::Inspect(args) => block_on(inspect::run(args)),
+        Command::Push(args) => block_on(push::run(args)),
         Command::Mcp(args) => block_on(mcp::run(args)),
         Command::Conformance(args) => block_on(conformance::run(args)),
         Command::Doctor(args) => doctor::run(&args),

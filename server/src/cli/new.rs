@@ -49,6 +49,8 @@ pub(crate) enum Language {
     Python,
     /// C, compiled.
     C,
+    /// Go, compiled.
+    Go,
 }
 
 impl Language {
@@ -59,6 +61,7 @@ impl Language {
             Self::JavaScript => "js",
             Self::Python => "python",
             Self::C => "c",
+            Self::Go => "go",
         }
     }
 }
@@ -87,8 +90,8 @@ pub(crate) fn run(args: &NewArgs) -> Result<(), Failure> {
         write(&path, content).map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
     }
     let own: Vec<String> =
-        files.iter().filter(|(path, _)| !path.starts_with("vendor")).map(|(path, _)| path.display().to_string()).collect();
-    note(&format!("created {}/: {}, and the SDK in vendor/", args.name, own.join(", ")));
+        files.iter().filter(|(path, _)| !path.starts_with(vendored_sdk(args.lang))).map(|(path, _)| path.display().to_string()).collect();
+    note(&format!("created {}/: {}, and the SDK in {}", args.name, own.join(", "), vendored_sdk(args.lang).display()));
     note(&format!("next: cd {} && everwit build && everwit test", args.name));
     print(&args.name)
 }
@@ -102,7 +105,7 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 fn project(name: &str, language: Language) -> Result<Vec<(PathBuf, Vec<u8>)>, Failure> {
     let mut files: Vec<(PathBuf, Vec<u8>)> =
         carried(&format!("{}/template/", language.as_str())).map(|(path, content)| from_template(path, content, name)).collect();
-    let vendor = Path::new("vendor/everwit-guest");
+    let vendor = vendored_sdk(language);
     files.extend(sdk(language)?.into_iter().map(|(path, content)| (vendor.join(path), content)));
     if language == Language::Rust {
         // The versions that the SDK is tested with; cargo takes out what the project does not use.
@@ -125,6 +128,12 @@ fn sdk(language: Language) -> Result<Vec<(PathBuf, Vec<u8>)>, Failure> {
     }
     files.extend(carried("wit/").map(|(path, content)| (Path::new("wit").join(path), content.to_vec())));
     Ok(files)
+}
+
+/// Where a project carries the SDK.
+pub(super) fn vendored_sdk(language: Language) -> &'static Path {
+    // Go takes a folder "vendor" for its own.
+    Path::new(if language == Language::Go { "third_party/everwit-guest" } else { "vendor/everwit-guest" })
 }
 
 /// Writes the SDK that this program carries into a folder.
@@ -239,7 +248,7 @@ mod tests {
             assert!(files.iter().any(|(path, _)| path.starts_with("cases")), "{language:?} has cases");
             for (path, content) in files {
                 let text = String::from_utf8_lossy(&content).into_owned();
-                let own = !path.starts_with("vendor");
+                let own = !path.starts_with(vendored_sdk(*language));
                 assert!(!own || !text.contains("{{"), "{} has a placeholder", path.display());
                 let manifest = path.ends_with("Cargo.toml") || path.ends_with("package.json");
                 assert!(!manifest || !text.contains("../"), "{} leaves the project", path.display());

@@ -180,7 +180,7 @@ async fn what_is_missing_is_told_with_the_command_that_brings_it() {
     let (code, stdout, _) = doctor(&["--json"]).await;
     let json: Value = serde_json::from_str(&stdout).expect("it prints JSON");
     assert_eq!(code, Some(0), "nothing particular was asked for");
-    for language in ["rust", "js", "python", "c"] {
+    for language in ["rust", "js", "python", "c", "go"] {
         assert_eq!(json[language]["ready"], Value::Bool(false), "{json}");
         assert!(json[language]["fix"].as_str().is_some_and(|fix| !fix.is_empty()), "{json}");
     }

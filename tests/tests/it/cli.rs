@@ -68,7 +68,7 @@ async fn a_wrong_file_is_named_with_what_to_do() {
         (
             vec!["build", text(home.path())],
             2,
-            "neither Cargo.toml nor package.json nor pyproject.toml nor everwit.toml\nto fix it: name the directory",
+            "neither Cargo.toml nor package.json nor pyproject.toml nor everwit.toml nor go.mod\nto fix it: name the directory",
         ),
         (vec!["build", text(&prose)], 2, "is no directory"),
     ] {

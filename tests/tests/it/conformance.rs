@@ -51,6 +51,11 @@ async fn c_conforms() {
     conforms("conformance-c").await;
 }
 
+#[tokio::test]
+async fn go_conforms() {
+    conforms("conformance-go").await;
+}
+
 /// All checks but those of what never happens: a capability of another kind fails them.
 #[tokio::test]
 async fn another_capability_does_not_conform() {

@@ -63,7 +63,8 @@ impl HostMonotonicClock for MonotonicClock {
 
     fn now(&self) -> u64 {
         let resolution = self.resolution();
-        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX) / resolution * resolution
+        // One tick ahead: Go's runtime takes zero for a clock that does not work, and ends.
+        (u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX / 2) / resolution + 1) * resolution
     }
 }
 

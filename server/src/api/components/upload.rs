@@ -28,6 +28,9 @@ use crate::problem::{Finding, Problem};
 /// Time for a component to arrive; who sends slower holds a place that others need.
 const UPLOAD_LIMIT: Duration = Duration::from_secs(120);
 
+/// How an entry of what needs review ends if it is about a text.
+pub(crate) const CHANGED_TEXT: &str = "models read something else than before";
+
 /// The media type of a component.
 const WASM: &str = "application/wasm";
 
@@ -236,7 +239,7 @@ async fn rehearse(app: &App, org: OrgId, admission: Admission) -> Result<Upload,
 fn beyond(asked: &ComponentDescription, active: Option<&ComponentVersion>) -> Vec<String> {
     let mut beyond = asked_beyond(&asked.permissions, active);
     beyond.extend(credentials_beyond(asked, active));
-    beyond.extend(text_beyond(asked, active).into_iter().map(|place| format!("{place}: models read something else than before")));
+    beyond.extend(text_beyond(asked, active).into_iter().map(|place| format!("{place}: {CHANGED_TEXT}")));
     beyond
 }
 

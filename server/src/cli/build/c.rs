@@ -6,21 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
-use wit_component::{StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
 
+use super::contract::{embed, sdk};
 use super::python::{environment, run};
-use crate::cli::new::{Language, unpack_sdk};
+use crate::cli::new::Language;
 use crate::cli::output::Failure;
 
 /// The manifest of a C project.
 pub(super) const MANIFEST: &str = "everwit.toml";
 /// Where a build leaves its results in the project.
-const BUILD: &str = "build";
-/// The SDK, in projects that carry it.
-const VENDORED: &str = "vendor/everwit-guest";
-/// World that capabilities are written for.
-const WORLD: &str = "capability";
+const DIST: &str = "dist";
 /// Bytes of the guest's stack. zig's linker puts it below everything else, so that an overflow is a trap.
 const STACK_BYTES: u32 = 256 << 10;
 /// Bytes of memory from the start: enough for a normal call, which then need not grow it.
@@ -61,17 +56,17 @@ pub(super) fn build(dir: &Path) -> Result<PathBuf, Failure> {
     let dir = dir.canonicalize().map_err(|error| failed(&format!("read {}", dir.display()), error))?;
     let manifest = manifest(&dir)?;
     let environment = environment(&dir, Language::C)?;
-    let out = dir.join(BUILD);
+    let out = dir.join(DIST);
     fs::create_dir_all(&out).map_err(|error| failed(&format!("write into {}", out.display()), error))?;
-    let sdk = sdk(&dir, &out)?;
+    let sdk = sdk(Language::C, &dir, &out)?;
     let core = out.join("core.wasm");
     let mut compile = Command::new(environment.join("bin/python"));
     compile.args(["-m", "ziglang", "cc"]).current_dir(&dir).args(flags(&dir, &sdk, &manifest.c)).arg("-o").arg(&core);
-    for source in manifest.c.sources.iter().chain([&sdk.join("src"), &sdk.join("bindings")]) {
+    for source in manifest.c.sources.iter().chain([&sdk.join("src"), &sdk.join("generated")]) {
         compile.args(sources(&dir, source)?);
     }
     run(&mut compile, "zig cc", Language::C)?;
-    embed(&core, &sdk.join("wit"))?;
+    embed(&core, &sdk)?;
     Ok(core)
 }
 
@@ -79,17 +74,6 @@ fn manifest(dir: &Path) -> Result<Manifest, Failure> {
     let path = dir.join(MANIFEST);
     let text = fs::read_to_string(&path).map_err(|error| Failure::failed(format!("cannot read {}: {error}", path.display())))?;
     toml::from_str(&text).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
-}
-
-/// The SDK that the project carries, or else this program's own.
-fn sdk(dir: &Path, out: &Path) -> Result<PathBuf, Failure> {
-    let vendored = dir.join(VENDORED);
-    if vendored.is_dir() {
-        return Ok(vendored);
-    }
-    let place = out.join("everwit-guest");
-    unpack_sdk(Language::C, &place)?;
-    Ok(place)
 }
 
 fn flags(dir: &Path, sdk: &Path, project: &C) -> Vec<OsString> {
@@ -102,7 +86,7 @@ fn flags(dir: &Path, sdk: &Path, project: &C) -> Vec<OsString> {
     for (folder, name) in [(dir, "."), (sdk, "everwit-guest")] {
         flags.push(format!("-ffile-prefix-map={}={name}", folder.display()).into());
     }
-    for include in [sdk.join("include"), sdk.join("bindings")].iter().chain(&project.include) {
+    for include in [sdk.join("include"), sdk.join("generated")].iter().chain(&project.include) {
         flags.extend(["-I".into(), include.into()]);
     }
     flags.extend(project.flags.iter().map(Into::into));
@@ -124,15 +108,4 @@ fn sources(dir: &Path, path: &Path) -> Result<Vec<PathBuf>, Failure> {
         true => Err(Failure::failed(format!("there are no .c files in {}", place.display()))),
         false => Ok(found),
     }
-}
-
-/// Writes into a core module which contract it keeps.
-pub(super) fn embed(core: &Path, wit: &Path) -> Result<(), Failure> {
-    let failed = |error: String| Failure::failed(format!("{} cannot be given its contract: {error}", core.display()));
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(wit).map_err(|error| failed(format!("{error:#}")))?;
-    let world = resolve.select_world(&[package], Some(WORLD)).map_err(|error| failed(format!("{error:#}")))?;
-    let mut wasm = fs::read(core).map_err(|error| failed(error.to_string()))?;
-    embed_component_metadata(&mut wasm, &resolve, world, StringEncoding::UTF8).map_err(|error| failed(format!("{error:#}")))?;
-    fs::write(core, wasm).map_err(|error| failed(error.to_string()))
 }

@@ -2,6 +2,8 @@
 //! that says in a custom section what it is.
 
 mod c;
+mod contract;
+pub(super) mod go;
 mod javascript;
 pub(super) mod python;
 mod remap;
@@ -11,6 +13,9 @@ mod section;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as ADAPTER,
+};
 use wit_component::ComponentEncoder;
 
 use super::block_on;
@@ -25,6 +30,7 @@ Source paths in the component name the package, not the folder that it lies in.
 package.json: npm ci (npm install without a package-lock.json) if node_modules is missing, then npm run build, which leaves one dist/*.wasm.
 pyproject.toml: python -m everwit_guest.build, in the environment .venv or the active one; without either, .venv is made with what requirements.txt names.
 everwit.toml: zig cc from an environment that is made likewise, with the sources, headers and flags that its table [c] names; src without one.
+go.mod: go build for wasip1 with the go in PATH or, if that is older than 1.25, with that of such an environment.
 
 Exit codes: 0 built, 1 failed, 2 wrong usage.";
 
@@ -75,6 +81,7 @@ pub(super) async fn build(dir: &Path, output: Option<&Path>) -> Result<Built, Fa
         Some(Language::JavaScript) => javascript::build(dir)?,
         Some(Language::Python) => python::build(dir)?,
         Some(Language::C) => c::build(dir)?,
+        Some(Language::Go) => go::build(dir)?,
         None => return Err(Failure::usage(no_project(dir))),
     };
     let component = encode(&made)?;
@@ -91,6 +98,7 @@ pub(super) fn language_of(dir: &Path) -> Option<Language> {
         ("package.json", Language::JavaScript),
         ("pyproject.toml", Language::Python),
         (c::MANIFEST, Language::C),
+        (go::MANIFEST, Language::Go),
     ];
     manifests.into_iter().find(|(manifest, _)| dir.join(manifest).is_file()).map(|(_, language)| language)
 }
@@ -99,7 +107,9 @@ pub(super) fn language_of(dir: &Path) -> Option<Language> {
 pub(super) fn no_project(dir: &Path) -> String {
     let shown = dir.display();
     let what = match dir.metadata() {
-        Ok(found) if found.is_dir() => format!("{shown} has neither Cargo.toml nor package.json nor pyproject.toml nor everwit.toml"),
+        Ok(found) if found.is_dir() => {
+            format!("{shown} has neither Cargo.toml nor package.json nor pyproject.toml nor everwit.toml nor go.mod")
+        }
         Ok(_) => format!("{shown} is no directory"),
         Err(error) => format!("cannot read {shown}: {error}"),
     };
@@ -133,8 +143,24 @@ fn encode(path: &Path) -> Result<Vec<u8>, Failure> {
     if !wasm.starts_with(b"\0asm") {
         return Err(Failure::failed(format!("{} cannot become a component: it is no WebAssembly module", path.display())));
     }
-    let encoded = ComponentEncoder::default().validate(true).module(&wasm).and_then(|mut encoder| encoder.encode());
+    let encoded = ComponentEncoder::default().validate(true).module(&wasm).and_then(|mut encoder| {
+        if imports_preview1(&wasm) {
+            encoder = encoder.adapter(ADAPTER_NAME, ADAPTER)?;
+        }
+        encoder.encode()
+    });
     encoded.map_err(|error| Failure::failed(format!("{} cannot become a component: {error:#}", path.display())))
+}
+
+/// Whether a core module imports WASI as it was before components, which an adapter turns into the present one.
+fn imports_preview1(wasm: &[u8]) -> bool {
+    let mut payloads = wasmparser::Parser::new(0).parse_all(wasm).filter_map(Result::ok);
+    payloads.any(|payload| match payload {
+        wasmparser::Payload::ImportSection(section) => {
+            section.into_imports().any(|import| import.is_ok_and(|import| import.module == ADAPTER_NAME))
+        }
+        _ => false,
+    })
 }
 
 /// Asks the component what it is and writes that into it; none if the sandbox rejects it, which

@@ -1,0 +1,3 @@
+module everwit.dev/guest
+
+go 1.25

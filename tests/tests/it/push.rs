@@ -1,0 +1,89 @@
+//! `everwit push`: nothing becomes active that nobody agreed to.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Server, everwit, guest};
+
+struct Outcome {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+async fn push(server: &str, file: &Path, args: &[&str]) -> Outcome {
+    let mut command = everwit();
+    command.arg("push").arg(file).args(["--server", server]).args(args).stdin(std::process::Stdio::null());
+    let output = command.output().await.expect("the command runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Outcome { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+fn file_of(home: &TempDir, name: &str, content: &[u8]) -> std::path::PathBuf {
+    let file = home.path().join(name);
+    std::fs::write(&file, content).expect("it is written");
+    file
+}
+
+#[tokio::test]
+async fn what_asks_for_something_is_active_only_with_consent() {
+    let (server, home) = (Server::start().await, tempfile::tempdir().expect("a temporary directory"));
+    let file = file_of(&home, "counter.wasm", &guest("counter"));
+    let active = || async { server.api().get("/v1/components/counter").await.expect(200)["active_version"].clone() };
+
+    let stored = push(server.url(), &file, &[]).await;
+    assert_eq!((stored.code, stored.stdout.trim()), (Some(0), "counter 1"), "{}", stored.stderr);
+    assert!(stored.stderr.contains("+ ") && stored.stderr.contains("not active"), "{}", stored.stderr);
+    let refused = push(server.url(), &file, &["--activate"]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("to fix it: add --accept-permissions"), "{}", refused.stderr);
+    assert_eq!(active().await, Value::Null, "both left it inactive");
+
+    let agreed = push(server.url(), &file, &["--activate", "--accept-permissions", "--json"]).await;
+    let answer: Value = serde_json::from_str(&agreed.stdout).expect("it prints JSON");
+    assert_eq!((agreed.code, &answer["activated"]["grant"]["kv"]), (Some(0), &json!(["counter"])), "{answer}");
+    assert_eq!(active().await, json!(1));
+    let again = push(server.url(), &file, &["--activate"]).await;
+    assert!(again.code == Some(0) && again.stderr.contains("known already"), "nothing is new about it: {}", again.stderr);
+}
+
+#[tokio::test]
+async fn what_asks_for_nothing_needs_no_consent() {
+    let (server, home) = (Server::start().await, tempfile::tempdir().expect("a temporary directory"));
+    let file = file_of(&home, "echo.wasm", &guest("echo"));
+    let pushed = push(server.url(), &file, &["--activate"]).await;
+    assert_eq!((pushed.code, pushed.stdout.trim()), (Some(0), "echo 1"), "{}", pushed.stderr);
+    assert_eq!(server.api().get("/v1/components/echo").await.expect(200)["active_version"], 1);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told() {
+    let (server, home) = (Server::start().await, tempfile::tempdir().expect("a temporary directory"));
+    let prose = file_of(&home, "prose.wasm", b"prose");
+    let rejected = push(server.url(), &prose, &[]).await;
+    assert!(rejected.code == Some(1) && rejected.stderr.contains("not_wasm") && rejected.stderr.contains("fix: "), "{}", rejected.stderr);
+    for (url, code, says) in [
+        ("http://example.com", 2, "use https"),
+        ("ftp://127.0.0.1", 2, "no http or https URL"),
+        ("http://127.0.0.1:1", 1, "http://127.0.0.1:1/"),
+    ] {
+        let failed = push(url, &prose, &[]).await;
+        assert!(failed.code == Some(code) && failed.stderr.contains(says), "{url}: {}", failed.stderr);
+    }
+    let consent_to_nothing = push(server.url(), &prose, &["--accept-permissions"]).await;
+    assert_eq!(consent_to_nothing.code, Some(2), "{}", consent_to_nothing.stderr);
+}
+
+#[tokio::test]
+async fn a_key_is_sent_and_never_shown() {
+    let (server, home) = (Server::start().await, tempfile::tempdir().expect("a temporary directory"));
+    // From now on the server wants one.
+    server.api_with_key("admin", None).await;
+    let (file, key) = (file_of(&home, "echo.wasm", &guest("echo")), file_of(&home, "key", b"everwit_wrong_key\n"));
+    for args in [vec![], vec!["--api-key-file", key.to_str().expect("text")]] {
+        let refused = push(server.url(), &file, &args).await;
+        assert!(refused.code == Some(1) && refused.stderr.contains("(401)"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("to fix it: give a key") && !refused.stderr.contains("wrong_key"), "{}", refused.stderr);
+    }
+}
