@@ -99,6 +99,10 @@ impl Writer<'_> {
         // One message to the database for both statements.
         let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({})", self.lock);
         tracing::trace!("a transaction begins");
-        self.pool.begin_with(AssertSqlSafe(begin)).await
+        // In a task of its own: whoever is dropped while the database works on it would leave a connection behind
+        // that has a transaction, holds the lock, and is taken for one that has neither.
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(begin)).await });
+        begun.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
     }
 }
