@@ -53,6 +53,8 @@ pub const MAX_CONNECTIONS: usize = 100;
 pub const MAX_AUTHORIZATIONS: usize = 16;
 /// Secrets of one session.
 pub const MAX_SESSION_SECRETS: usize = 64;
+/// Secrets that an org stores for its components.
+pub const MAX_ORG_SECRETS: usize = 500;
 /// Budgets of one session, agent or org. A model call is held against those of all three.
 pub const MAX_BUDGETS_PER_SUBJECT: u64 = 8;
 /// Value of a session secret, in bytes.

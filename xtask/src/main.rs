@@ -11,6 +11,7 @@ mod postgres;
 mod process;
 mod project;
 mod python;
+mod soak;
 mod steps;
 mod templates;
 mod temporal;
@@ -30,6 +31,7 @@ cargo xtask COMMAND
   demo [--once] [--data-dir DIR]   start the server, upload components, run an agent that uses them
   test                             build everything and run all tests, lints included
   test mutations                   switch each control of the sandbox off in turn and expect a test to fail
+  soak NAME [ROUNDS]               10,000 mutated uploads (`uploads`), or a million mutations of each fuzz target (`fuzz`)
   components                       build the shipped components and the test guests
   bench [NAME]                     run the benchmarks, or one of them; `everruns` runs by name only
   ci                               dependency checks, then `test`; installs cargo-deny if it is missing
@@ -65,6 +67,8 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["test"] => test::test(),
         ["test", "mutations"] => mutations::run_command(),
         ["ci"] => test::ci(),
+        ["soak", name] => soak::run_command(name, None),
+        ["soak", name, rounds] => soak::run_command(name, Some(rounds)),
         ["components"] => components::run_command(),
         ["bench", names @ ..] if names.len() < 2 => bench::run_command(names.first().copied()),
         ["bless", filters @ ..] if filters.len() < 2 => test::bless(filters.first().copied()),

@@ -46,7 +46,7 @@ fn control(line: &str) -> Option<(&str, Vec<&str>)> {
 }
 
 /// The program of the end-to-end tests, built if it is not.
-fn test_program(project: &Project) -> Result<PathBuf> {
+pub(crate) fn test_program(project: &Project) -> Result<PathBuf> {
     let mut build = project.cargo(&["test"]);
     build.args(["--workspace", "--bins", "--tests", "--examples", "--no-run", "--message-format", "json-render-diagnostics"]);
     let messages = read_stdout(&mut build)?;

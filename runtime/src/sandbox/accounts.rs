@@ -14,10 +14,13 @@ use crate::connection::UserConnectionResolver;
 use crate::egress::{CheckedRequest, EgressError, EgressErrorKind};
 use crate::id::{OrgId, SessionId};
 use crate::mutation::off;
-use crate::secret::Scrubber;
+use crate::secret::{Cipher, Scrubber};
+use crate::store::SecretStore;
 
 /// What a grant writes before the id of a connection provider: `{"secrets": {"tracker": "connection:issues"}}`.
 const CONNECTION: &str = "connection:";
+/// What a grant writes before the name of a secret of the org: `{"secrets": {"tracker": "secret:tracker-token"}}`.
+const SECRET: &str = "secret:";
 /// What placeholders begin with.
 const PREFIX: &str = "everwit_secret_";
 /// Random bytes of a placeholder: nobody guesses one.
@@ -32,7 +35,11 @@ const MAX_OPENED_BYTES: usize = 32 << 10;
 #[derive(Clone)]
 pub(super) struct Account {
     pub(super) session: SessionId,
-    pub(super) resolver: Arc<dyn UserConnectionResolver>,
+    /// None if nobody can connect.
+    pub(super) resolver: Option<Arc<dyn UserConnectionResolver>>,
+    /// The secrets of its org.
+    pub(super) secrets: Arc<dyn SecretStore>,
+    pub(super) cipher: Arc<Cipher>,
 }
 
 /// See the module.
@@ -79,6 +86,21 @@ pub(super) struct Handle {
     pub(super) audience: String,
 }
 
+impl Account {
+    /// The value of a secret of the org.
+    async fn stored(&self, org: OrgId, name: &str) -> Result<SecretString, String> {
+        let secret = self.secrets.get_secret(org, name).await.map_err(|error| {
+            tracing::error!(%error, secret = name, "a secret of an org could not be read");
+            "the store is not available".to_owned()
+        })?;
+        let secret = secret.ok_or_else(|| format!("the org has no secret {name:?}; add it under /v1/secrets"))?;
+        secret.open(&self.cipher, org).map_err(|error| {
+            tracing::error!(%error, secret = name, "a secret of an org does not open");
+            "it does not open; replace its value".to_owned()
+        })
+    }
+}
+
 impl SecretAccess {
     /// The secrets of a call; without an account nothing can be opened.
     pub(super) fn new(account: Option<Account>) -> Self {
@@ -94,17 +116,22 @@ impl SecretAccess {
         let (Some(bound), Some(asked)) = (subject.grant.secrets.get(name), subject.secrets.iter().find(|asked| asked.name == name)) else {
             return Err(unbound());
         };
-        let (Some(provider), Some(account)) = (bound.strip_prefix(CONNECTION), &self.account) else { return Err(unbound()) };
+        let Some(account) = self.account.clone() else { return Err(unbound()) };
         if self.opened.len() >= MAX_OPENED {
             return Err(format!("one call opens at most {MAX_OPENED} secrets"));
         }
         let place = Place::parse(&asked.place).ok_or_else(|| format!("the place {:?} of {name:?} is none", asked.place))?;
+        if let Some(stored) = bound.strip_prefix(SECRET) {
+            let value = account.stored(org, stored).await.map_err(|problem| format!("the secret {name:?} cannot be used: {problem}"))?;
+            return self.keep(asked, place, value);
+        }
+        let (Some(provider), Some(resolver)) = (bound.strip_prefix(CONNECTION), &account.resolver) else { return Err(unbound()) };
         let unusable = |error: crate::Error| format!("the secret {name:?} cannot be used right now: {error}");
-        let hosts = account.resolver.hosts(org, provider).await.map_err(unusable)?;
+        let hosts = resolver.hosts(org, provider).await.map_err(unusable)?;
         if !hosts.contains(&asked.host) {
             return Err(format!("credentials of {provider:?} are not sent to {:?}; they are for {}", asked.host, hosts.join(", ")));
         }
-        let Some(credential) = account.resolver.connection(org, account.session, provider).await.map_err(unusable)? else {
+        let Some(credential) = resolver.connection(org, account.session, provider).await.map_err(unusable)? else {
             self.missing = Some(provider.to_lowercase());
             return Err(format!("the user has to connect with {provider:?} first"));
         };

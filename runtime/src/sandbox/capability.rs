@@ -131,15 +131,20 @@ impl Capability for ComponentCapability {
     async fn call_tool(&self, call: &ToolCallContext, tool: &str, arguments: Value) -> ToolOutcome {
         let context = self.context(call);
         let arguments = arguments.to_string();
-        let resolver = call.services.backends.connection_resolver.clone();
-        let account = resolver.map(|resolver| Account { session: call.session_id, resolver });
+        let backends = &call.services.backends;
+        let account = Account {
+            session: call.session_id,
+            resolver: backends.connection_resolver.clone(),
+            secrets: backends.secret_store.clone(),
+            cipher: backends.cipher.clone(),
+        };
         let circumstances = Circumstances {
             org: call.org_id,
             subject: &self.subject,
             budget: &self.budget,
             cancel: &call.cancel,
             sink: &call.sink,
-            account: account.as_ref(),
+            account: Some(&account),
         };
         let (services, shares) = (self.sandbox.services(), self.sandbox.shares());
         let finished = call::call_tool(services, shares, &self.loaded, circumstances, (&context, tool, &arguments)).await;

@@ -17,6 +17,8 @@ mod convert;
 mod driver;
 pub mod engine;
 mod fair;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 mod gate;
 mod imports;
 mod ledger;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Finding;
 use super::placeholders::Place;
+use super::text::escape;
 use crate::component::{CREDENTIALS, CallUsage, ComponentDescription, DriverDescription, HttpPermission, Permissions, ToolDescription};
 use crate::limits::MAX_NAME_BYTES;
 
@@ -40,6 +41,8 @@ const MAX_ENTRY_BYTES: usize = 512;
 /// Values that a contract does not name, in one place.
 const MAX_EXTRA: usize = 16;
 
+/// Longest part of a validator's words, which quote the schema.
+const MAX_SHOWN_BYTES: usize = 300;
 /// How to name buckets and secrets.
 const NAME_FIX: &str = "use lower-case letters, digits and hyphens, at most 64 bytes";
 
@@ -139,7 +142,8 @@ impl Check {
             && let Err(error) = jsonschema::draft202012::new(schema)
         {
             self.rule(pointer, false, "invalid_schema", || {
-                (format!("not a usable JSON Schema: {error}"), "use JSON Schema 2020-12 without remote references".to_owned())
+                let shown = escape(&error.to_string(), MAX_SHOWN_BYTES);
+                (format!("not a usable JSON Schema: {shown}"), "use JSON Schema 2020-12 without remote references".to_owned())
             });
         }
     }

@@ -6,12 +6,14 @@
 //! values only.
 
 mod key;
+mod org;
 #[cfg_attr(not(feature = "sandbox"), expect(dead_code, reason = "streams and lines are looked through for components"))]
 mod scrub;
 mod seal;
 mod spelling;
 
 pub use key::{KeyError, Keyring, MasterKey};
+pub use org::OrgSecret;
 #[cfg(feature = "sandbox")]
 pub(crate) use scrub::Scrubbed;
 pub(crate) use scrub::{REDACTED, Scrubber};

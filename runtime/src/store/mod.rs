@@ -28,6 +28,7 @@ mod provider;
 mod request;
 mod resource;
 mod rules;
+mod secret;
 mod setup;
 mod usage;
 
@@ -49,6 +50,7 @@ pub use org::{ApiKey, AuditEntry, OrgStore, Scope};
 pub use provider::{RuntimeProviderStore, Seeded};
 pub use request::{NewRequest, RememberedRequest, RequestStore};
 pub use resource::{RuntimeAgentStore, RuntimeHarnessStore, RuntimeSessionStore};
+pub use secret::SecretStore;
 pub use setup::{Org, OrgSetupStore, Seed, SeedKind};
 pub use usage::UsageStore;
 
@@ -101,6 +103,8 @@ pub struct RuntimeBackends {
     pub provider_store: Arc<dyn RuntimeProviderStore>,
     /// Budgets, and what is used of them.
     pub usage_store: Arc<dyn UsageStore>,
+    /// Secrets that orgs store for their components.
+    pub secret_store: Arc<dyn SecretStore>,
     /// Connections of users, and secrets of sessions.
     pub connection_store: Arc<dyn ConnectionStore>,
     /// Where tools get the credentials of their users; none means that nobody can connect.
@@ -121,7 +125,7 @@ impl RuntimeBackends {
     where
         S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog,
         S: ComponentStore + KvStore + RuntimeFileStore + OrgStore + RequestStore + OrgSetupStore + RuntimeProviderStore,
-        S: ConnectionStore + UsageStore + 'static,
+        S: ConnectionStore + UsageStore + SecretStore + 'static,
     {
         Self {
             harness_store: store.clone(),
@@ -137,6 +141,7 @@ impl RuntimeBackends {
             message_store: None,
             provider_store: store.clone(),
             usage_store: store.clone(),
+            secret_store: store.clone(),
             connection_store: store,
             connection_resolver: None,
             cipher: Arc::new(Cipher::ephemeral()),
@@ -225,6 +230,12 @@ impl RuntimeBackends {
     #[must_use]
     pub fn with_connection_store(self, connection_store: Arc<dyn ConnectionStore>) -> Self {
         Self { connection_store, ..self }
+    }
+
+    /// The same with other secrets of orgs.
+    #[must_use]
+    pub fn with_secret_store(self, secret_store: Arc<dyn SecretStore>) -> Self {
+        Self { secret_store, ..self }
     }
 
     /// The same with other budgets.

@@ -9,7 +9,7 @@ use crate::event::NewEvent;
 use crate::id::{SessionId, TurnId};
 use crate::limits::{
     MAX_BUDGETS_PER_SUBJECT, MAX_CONNECTIONS, MAX_EVENTS_PER_PAGE, MAX_KV_BUCKET_BYTES, MAX_KV_KEY_BYTES, MAX_KV_KEYS, MAX_KV_VALUE_BYTES,
-    MAX_PAGE, MAX_QUEUED_TURNS, MAX_SESSION_SECRETS,
+    MAX_ORG_SECRETS, MAX_PAGE, MAX_QUEUED_TURNS, MAX_SESSION_SECRETS,
 };
 use crate::session::SessionStatus;
 use crate::usage::{Balance, Charge, Reserved};
@@ -69,6 +69,11 @@ pub(super) fn too_many_connections() -> StoreError {
 /// The refusal of one more secret.
 pub(super) fn too_many_secrets() -> StoreError {
     StoreError::Limit(format!("a session has at most {MAX_SESSION_SECRETS} secrets; remove some first"))
+}
+
+/// The refusal of one more secret of an org.
+pub(super) fn too_many_org_secrets() -> StoreError {
+    StoreError::Limit(format!("an org has at most {MAX_ORG_SECRETS} secrets; delete one that nothing uses"))
 }
 
 /// The refusal of one more budget.

@@ -26,6 +26,7 @@ pub(crate) mod page;
 pub(crate) mod providers;
 mod redacted;
 pub(crate) mod resolve;
+pub(crate) mod secrets;
 pub(crate) mod session_secrets;
 pub(crate) mod sessions;
 pub(crate) mod sse;
@@ -156,6 +157,7 @@ fn routes(guard: impl Fn(Scope, OpenApiRouter<App>) -> OpenApiRouter<App>, witho
 fn reading(table: Table<'_>) -> Table<'_> {
     table
         .routes(routes!(orgs::get_org))
+        .routes(routes!(secrets::list_org_secrets))
         .routes(routes!(budgets::list_budgets))
         .routes(routes!(budgets::get_budget))
         .routes(routes!(budgets::list_postings))
@@ -231,6 +233,8 @@ fn administration(table: Table<'_>) -> Table<'_> {
     table
         .routes(routes!(audit::list_audit_entries))
         .routes(routes!(orgs::update_org))
+        .routes(routes!(secrets::create_secret))
+        .routes(routes!(secrets::replace_secret, secrets::delete_secret))
         .routes(routes!(budgets::create_budget))
         .routes(routes!(budgets::update_budget, budgets::delete_budget))
         .routes(routes!(components::upload_component))

@@ -44,6 +44,7 @@ Errors are RFC 9457 problem documents with a stable `code`. Lists have `offset` 
         (name = "connections", description = "Accounts of the caller at third parties"),
         (name = "providers", description = "Accounts at model vendors"),
         (name = "models", description = "What turns are run with"),
+        (name = "secrets", description = "Values that components use and never see"),
         (name = "health", description = "State of the server"),
     ),
     components(schemas(ProblemBody)),

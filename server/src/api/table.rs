@@ -38,6 +38,8 @@ pub enum Module {
     Models,
     /// `/v1/providers`.
     Providers,
+    /// `/v1/secrets`.
+    Secrets,
     /// The files of sessions.
     SessionFiles,
     /// The key-value data of sessions.
@@ -48,7 +50,7 @@ pub enum Module {
 
 impl Module {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Agents,
         Self::Budgets,
         Self::Capabilities,
@@ -62,6 +64,7 @@ impl Module {
         Self::Models,
         Self::Orgs,
         Self::Providers,
+        Self::Secrets,
         Self::SessionFiles,
         Self::SessionStorage,
         Self::Sessions,
@@ -82,6 +85,7 @@ impl Module {
             Self::Messages => "messages",
             Self::Models => "models",
             Self::Providers => "providers",
+            Self::Secrets => "secrets",
             Self::SessionFiles => "session-files",
             Self::SessionStorage => "session-storage",
             Self::Orgs => "orgs",

@@ -4,7 +4,7 @@ use everwit_runtime::connection::Connection;
 use everwit_runtime::id::{OrgId, ProviderId};
 use everwit_runtime::provider::Provider;
 use everwit_runtime::secret::Cipher;
-use everwit_runtime::store::{ConnectionStore, RuntimeProviderStore, StoreError};
+use everwit_runtime::store::{ConnectionStore, RuntimeProviderStore, SecretStore, StoreError};
 
 use super::output::{Failure, note, print};
 use crate::data_dir::DataDir;
@@ -32,6 +32,7 @@ pub(super) async fn rotate_keys(dir: &DataDir, config: &DatabaseConfig, encrypti
     reseal_providers(stores.provider_store.as_ref(), &cipher, &mut done).await?;
     reseal_connections(stores.connection_store.as_ref(), &cipher, &mut done).await?;
     reseal_session_secrets(stores.connection_store.as_ref(), &cipher, &mut done).await?;
+    reseal_org_secrets(stores.secret_store.as_ref(), &cipher, &mut done).await?;
     database.close().await?;
     if in_file {
         keys.finish_rotation()?;
@@ -122,6 +123,23 @@ async fn reseal_session_secrets(store: &dyn ConnectionStore, cipher: &Cipher, pr
             progress.row(resealed);
         }
         progress.tell("session secrets");
+    }
+}
+
+async fn reseal_org_secrets(store: &dyn SecretStore, cipher: &Cipher, progress: &mut Progress) -> Result<(), Failure> {
+    let mut after = None;
+    loop {
+        let rows = store.sealed_secrets(after, ROWS_PER_STEP).await?;
+        let Some((org, last)) = rows.last() else { return Ok(()) };
+        after = Some((*org, last.name.clone()));
+        for (org, old) in rows {
+            let mut new = old.clone();
+            let failed = |error| Failure::failed(format!("secret {} of {org}: {error}", old.name));
+            // One that was replaced in the meantime has the current key already.
+            let resealed = new.reseal(cipher, org).map_err(failed)? && store.swap_secret(org, &old, new).await?;
+            progress.row(resealed);
+        }
+        progress.tell("secrets of orgs");
     }
 }
 

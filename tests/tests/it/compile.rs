@@ -4,4 +4,4 @@ mod admission;
 mod bombs;
 mod cache;
 mod gate;
-mod inputs;
+pub(crate) mod inputs;

@@ -2,6 +2,7 @@
 //! says, and nowhere else.
 
 mod leaks;
+mod stored;
 
 use std::sync::{Arc, Mutex};
 
@@ -58,6 +59,11 @@ impl World {
 
     /// A guest in it.
     async fn of(name: &str, accounts: Accounts) -> Self {
+        Self::bound(name, accounts, ["connection:issues", "connection:issues", "org-secret"]).await
+    }
+
+    /// A guest in it, with what its three secrets are bound to.
+    async fn bound(name: &str, accounts: Accounts, bindings: [&str; 3]) -> Self {
         let arrived: Arc<Mutex<Vec<String>>> = Arc::default();
         let inbox = arrived.clone();
         // Repeats what it was sent, as a careless server does.
@@ -76,7 +82,7 @@ impl World {
             path_prefix: None,
             reason: String::new(),
         });
-        let secrets = ["plain-key", "query-key", "unbound-key"].iter().zip(["connection:issues", "connection:issues", "org-secret"]);
+        let secrets = ["plain-key", "query-key", "unbound-key"].iter().zip(bindings);
         let secrets = secrets.map(|(name, bound)| ((*name).to_owned(), bound.to_owned())).collect();
         let grant = Grant { http: http.to_vec(), secrets, kv: vec![name.to_owned()], ..Grant::default() };
         let terms = Terms { version: Some(1), grant, budget: Budget::TOOL_CALL };

@@ -41,6 +41,7 @@ impl Things {
         api.post(&file, &json!({ "content": MARKER })).await.expect(201);
         let budget = json!({ "subject_type": "session", "subject_id": session, "currency": "tokens", "limit": 1_000_000 });
         let budget = api.post("/v1/budgets", &budget).await.expect(201);
+        api.post("/v1/secrets", &json!({ "name": named("secret"), "value": MARKER })).await.expect(201);
         let component = api.upload("", guest("minimal")).await.expect(201);
         let org = api.get("/v1/orgs/default").await.expect(200);
         Self(BTreeMap::from([
@@ -50,6 +51,7 @@ impl Things {
             ("model", (text(&model, "id"), absent("model"))),
             ("session_id", (session, absent("session"))),
             ("budget", (text(&budget, "id"), absent("budget"))),
+            ("secret", (named("secret"), "nobodys-secret".to_owned())),
             ("path", (format!("{MARKER}.txt"), "nobodys.txt".to_owned())),
             ("component", (text(&component["component"], "id"), absent("component"))),
             ("capability_id", (text(&component["component"], "name"), "nobodys-capability".to_owned())),
@@ -128,6 +130,7 @@ fn body(path: &str) -> Value {
         "tool-results" => json!({ "tool_results": [{ "tool_call_id": "call_x", "result": 1 }] }),
         "tool-approvals" => json!({ "decisions": [{ "tool_call_id": "call_x", "decision": "allow" }] }),
         "call" => json!({ "tool": "x" }),
+        "{secret}" => json!({ "value": "x" }),
         "models" => json!({ "model_id": "x" }),
         "secrets" => json!({ "secrets": { "X": "y" } }),
         "stat" => json!({ "path": format!("/{MARKER}.txt") }),

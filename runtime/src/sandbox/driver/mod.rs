@@ -11,6 +11,8 @@ mod conformance;
 mod convert;
 mod credentials;
 mod extras;
+#[cfg(feature = "testing")]
+pub(super) mod fuzz;
 mod session;
 mod source;
 mod spoken;

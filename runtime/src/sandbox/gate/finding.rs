@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Findings of one upload that are kept; beyond it the list no longer helps anybody.
-pub(super) const MAX_FINDINGS: usize = 50;
+pub(crate) const MAX_FINDINGS: usize = 50;
 /// Guest text that is quoted in a finding, in characters before escaping.
 const MAX_QUOTED_CHARS: usize = 120;
 

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use wasmparser::{CustomSectionReader, Encoding, KnownCustom, Parser, Payload, Result};
 
 pub use finding::Finding;
+#[cfg(feature = "testing")]
+pub(crate) use finding::MAX_FINDINGS;
 pub(crate) use finding::{quoted, quoted_up_to};
 
 use finding::Findings;

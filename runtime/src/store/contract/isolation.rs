@@ -8,6 +8,7 @@ use super::connections::{authorization, connection, putting, secret};
 use super::files::path;
 use super::orgs::{api_key, audit_entry};
 use super::requests::request;
+use super::secrets::org_secret;
 use super::setup::seed;
 use super::usage::{account, budget, reservation};
 use crate::agent::Agent;
@@ -19,6 +20,7 @@ use crate::harness::Harness;
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
 use crate::provider::{Model, Provider};
+use crate::secret::OrgSecret;
 use crate::session::Session;
 use crate::store::{
     Activation, ApiKey, Append, AuditEntry, Fence, KvScope, MessageBatch, NewRequest, NewVersion, Scope, Seed, SeedKind, TurnAnswer,
@@ -33,7 +35,7 @@ pub const READING_METHODS: &[&str] = &[
     "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "is_used", "chat_session", "load_messages",
     "get_provider", "find_provider", "list_providers", "get_model", "list_models", "default_model",
     "waiting_sessions", "busy_sessions", "list_audit_entries", "get_connection", "list_connections", "get_session_secret", "list_session_secrets",
-    "get_budget", "list_budgets", "budgets_of", "read_balance", "list_postings",
+    "get_budget", "list_budgets", "budgets_of", "read_balance", "list_postings", "get_secret", "list_secrets",
 ];
 
 /// Methods that change or remove what belongs to an org.
@@ -44,6 +46,7 @@ pub const CHANGING_METHODS: &[&str] = &[
     "update_provider", "update_model", "remove_model", "remove_provider",
     "swap_session_secret", "update_connection", "remove_connection", "take_authorization",
     "update_budget", "settle", "settle_turn", "remove_budget",
+    "replace_secret", "swap_secret", "remove_secret",
 ];
 
 /// Methods that add to an org.
@@ -53,7 +56,7 @@ pub const ADDING_METHODS: &[&str] = &[
     "seed_initial_file", "put_seed", "replace_chat_session",
     "add_provider", "add_model", "seed_provider", "seed_model",
     "put_connection", "add_authorization", "change_session_secrets",
-    "add_budget", "reserve",
+    "add_budget", "reserve", "add_secret",
 ];
 
 /// Everything that belongs to an org, and what somebody else would need to reach for it.
@@ -80,6 +83,7 @@ struct Belongings {
     connection: Connection,
     authorization: Authorization,
     secret: SessionSecret,
+    org_secret: OrgSecret,
     budget: UsageBudget,
     /// What is set aside, and what is settled.
     reservations: [Reservation; 3],
@@ -110,6 +114,7 @@ impl Belongings {
             connection: connection(case, SUBJECT, "issues"),
             authorization: authorization(case, SUBJECT, 7),
             secret: secret(case, session.id, "A"),
+            org_secret: org_secret(case, "a"),
             budget: budget(case, BudgetSubject::Session(session.id)),
             reservations: [(); 3].map(|()| reservation(case, &[(account("a", 0), 20)])),
             parked: (parked, waiting.turn_id),
@@ -151,6 +156,7 @@ impl Belongings {
         ok(stores.connection_store.put_connection(org, own.connection.clone()).await);
         ok(stores.connection_store.add_authorization(org, own.authorization.clone(), time(0)).await);
         ok(stores.connection_store.change_session_secrets(org, own.session.id, putting(vec![own.secret.clone()])).await);
+        ok(stores.secret_store.add_secret(org, own.org_secret.clone()).await);
         ok(stores.usage_store.add_budget(org, own.budget.clone()).await);
         for reservation in &own.reservations {
             ok(stores.usage_store.reserve(org, reservation.clone()).await);
@@ -217,6 +223,8 @@ impl Belongings {
             outcome("budgets_of", stores.usage_store.budgets_of(org, session, None).await),
             outcome("read_balance", stores.usage_store.read_balance(org, &account("a", 0)).await),
             outcome("list_postings", stores.usage_store.list_postings(org, "a", FIRST_PAGE).await),
+            outcome("get_secret", stores.secret_store.get_secret(org, "a").await),
+            outcome("list_secrets", stores.secret_store.list_secrets(org, FIRST_PAGE).await),
         ]
     }
 
@@ -276,6 +284,9 @@ impl Belongings {
                 stores.usage_store.settle_turn(org, *session, *turn, time(30)).await
             }),
             outcome("remove_budget", stores.usage_store.remove_budget(org, self.budget.id, 2).await),
+            outcome("replace_secret", stores.secret_store.replace_secret(org, self.org_secret.clone()).await),
+            outcome("swap_secret", stores.secret_store.swap_secret(org, &self.org_secret, self.org_secret.clone()).await),
+            outcome("remove_secret", stores.secret_store.remove_secret(org, "a").await),
         ]
     }
 
@@ -314,6 +325,7 @@ impl Belongings {
             }),
             outcome("add_budget", stores.usage_store.add_budget(org, self.budget.clone()).await),
             outcome("reserve", stores.usage_store.reserve(org, self.reservations[0].clone()).await),
+            outcome("add_secret", stores.secret_store.add_secret(org, self.org_secret.clone()).await),
         ]
     }
 }

@@ -39,6 +39,7 @@ mod orgs;
 mod parking;
 mod reading;
 mod requests;
+mod secrets;
 mod sessions;
 mod setup;
 mod turns;
@@ -295,6 +296,11 @@ macro_rules! __store_contract_cases {
                 what_a_dead_turn_reserved_counts_as_used
                 a_new_period_begins_with_nothing
                 parallel_reservations_never_exceed_the_limit
+            }
+            secrets {
+                secrets_are_added_replaced_and_removed_by_name
+                an_org_has_so_many_secrets
+                sealed_org_secrets_are_found_in_parts
             }
             isolation {
                 another_org_sees_what_an_empty_org_sees

@@ -12,6 +12,7 @@ mod org;
 mod provider;
 mod request;
 mod resource;
+mod secret;
 mod session;
 mod setup;
 mod table;
@@ -28,6 +29,7 @@ pub use self::message::MemoryMessageStore;
 use self::org::Orgs;
 use self::provider::Providers;
 use self::request::Requests;
+use self::secret::OrgSecrets;
 use self::session::Sessions;
 use self::setup::Setup;
 use self::table::Table;
@@ -66,6 +68,7 @@ struct Tenant {
     providers: Providers,
     connections: Connections,
     usage: Usage,
+    secrets: OrgSecrets,
 }
 
 impl MemoryStore {

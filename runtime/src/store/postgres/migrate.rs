@@ -27,6 +27,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0003_usage.sql"),
         checksum: "64ea83e7f6cc1bfbf24a13f2661475d10bbdb4a1c378f10cf8ba22475c62f199",
     },
+    Migration {
+        version: 4,
+        name: "org_secrets",
+        sql: include_str!("migrations/0004_org_secrets.sql"),
+        checksum: "bceddcd2fcf9a0b266f15773c8178c71eae539ba36fe5259a35791eff35ea313",
+    },
 ];
 
 /// Begins the transaction of a migration. Processes that start at once wait for each other: the

@@ -21,6 +21,7 @@ mod provider;
 mod read;
 mod request;
 mod row;
+mod secret;
 mod session;
 mod session_secret;
 mod setup;

@@ -89,6 +89,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0013_usage.sql"),
         checksum: "91809f3e52fad8c4a3f0186521fbb51aee589b87be16f68f1d1180620cc783f0",
     },
+    Migration {
+        version: 14,
+        name: "org_secrets",
+        sql: include_str!("migrations/0014_org_secrets.sql"),
+        checksum: "1ed9a80c4bf959ec0bf764f3e7c74a27c906c435e714504fee9f863421c97336",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

@@ -111,6 +111,14 @@ impl Server {
         Self::start_in(home, options).await
     }
 
+    /// Memory of its process that is in use, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let id = self.child.id().expect("the server runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the process tells its state");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has a size");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         let id = self.child.id().expect("the server runs");
