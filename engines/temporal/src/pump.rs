@@ -20,8 +20,9 @@ pub use crate::payload::{PumpInput, StepsInput, StepsOutput, Told};
 use crate::steps::{FENCES_PER_CLAIM, Steps};
 use crate::worker::steps_queue;
 
-/// Activities after which a workflow begins anew: a history has at most 51,200 events, and an activity makes about ten.
-const MAX_ROUNDS: u32 = 500;
+/// Activities after which a workflow begins anew. One makes about ten events; a history of 51,200 is refused, and a
+/// server that does not have a workflow in its memory reads all of it.
+pub const MAX_ROUNDS: u32 = 200;
 /// Pause before the second attempt of an activity; each further one is twice as long.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// Longest pause between attempts.

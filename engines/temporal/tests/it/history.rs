@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use everwit_runtime::engine::conformance::{Bench, Site, until};
 use everwit_runtime::engine::{Engine, TurnKey, TurnStatus};
 use everwit_temporal::MAX_PAYLOAD_BYTES;
-use everwit_temporal::pump::SessionPump;
+use everwit_temporal::pump::{MAX_ROUNDS, SessionPump};
 use temporalio_client::WorkflowHistory;
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 
@@ -21,6 +21,15 @@ async fn replay(history: &[u8]) -> Result<(), String> {
     let options = WorkflowReplayerOptions::new().register_workflow::<SessionPump>().expect("a workflow").build();
     let replayer = WorkflowReplayer::new(options).expect("a replayer");
     replayer.replay_workflow(WorkflowHistory::from_json(history).expect("a history")).await.map_err(|error| error.to_string())
+}
+
+/// More than the workflow of a turn with one word makes.
+const MAX_EVENTS: usize = 100;
+
+/// The history of a session's last workflow.
+async fn history(site: &Installation, key: TurnKey) -> serde_json::Value {
+    let history = site.engine.history(key.org, key.session).await.expect("Temporal answers");
+    serde_json::from_slice(&history).expect("JSON")
 }
 
 /// Waits until a session's workflow has ended, and holds its history against the code and the recorded one.
@@ -86,6 +95,26 @@ async fn a_session_with_turns_that_its_workflow_was_not_told_of() {
         assert_eq!(bench.ended(key).await, "note end");
     }
     check(bench.site, told, "untold-turn.json", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_turn_goes_on_in_a_further_workflow() {
+    let mut site = site::open().await;
+    let bench = Bench::new(&mut site).await;
+    bench.site.start_worker().await;
+    let words = vec!["note"; MAX_ROUNDS as usize + 2].join(" ");
+    let key = bench.begin(&words).await;
+    let behind = bench.submit(key.session, "note").await;
+    assert_eq!(bench.ended(key).await, format!("{words} end"), "each word is there once");
+    assert_eq!(bench.ended(behind).await, "note end", "what was told to the first workflow is known to the next");
+    let started = &history(bench.site, key).await["events"][0]["attributes"]["WorkflowExecutionStartedEventAttributes"];
+    assert!(started["continued_execution_run_id"].as_str().is_some_and(|run| !run.is_empty()), "{started}");
+    check(bench.site, behind, "continued.json", &[]).await;
+    // The next workflow begins to count its claims from nothing, and the store refuses that once.
+    let later = bench.submit(key.session, "note").await;
+    assert_eq!(bench.ended(later).await, "note end");
+    let events = history(bench.site, later).await["events"].as_array().map_or(0, Vec::len);
+    assert!(events < MAX_EVENTS, "{events} events");
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ pub const READING_METHODS: &[&str] = &[
 /// Methods that change or remove what belongs to an org.
 #[rustfmt::skip]
 pub const CHANGING_METHODS: &[&str] = &[
-    "claim_turn", "request_cancel", "append", "answer_turn", "submit_turn", "update_harness", "update_agent", "update_session", "delete_session", "delete_unused", "activate",
+    "claim_turn", "claim_turn_at", "request_cancel", "append", "answer_turn", "submit_turn", "update_harness", "update_agent", "update_session", "delete_session", "delete_unused", "activate",
     "archive_component", "remove", "remove_key", "write_file_if_content_matches", "move_file", "delete_file", "record_messages",
     "update_provider", "update_model", "remove_model", "remove_provider",
     "swap_session_secret", "update_connection", "remove_connection", "take_authorization",
@@ -234,7 +234,7 @@ impl Belongings {
         let (session, component) = (self.session.id, self.upload.component_id);
         let append = Append {
             expected_sequence: 2,
-            fence: Fence(self.fence.0 + 1),
+            fence: Fence(self.fence.0 + 2),
             events: vec![self.step.clone()],
             ends_turn: None,
             parks_turn: None,
@@ -245,6 +245,7 @@ impl Belongings {
         let late = TurnId::from_uuid(self.step.id.uuid());
         vec![
             outcome("claim_turn", stores.log.claim_turn(org, session).await),
+            outcome("claim_turn_at", stores.log.claim_turn_at(org, session, Fence(self.fence.0 + 2)).await),
             outcome("request_cancel", stores.log.request_cancel(org, session, self.turn).await),
             outcome("append", stores.log.append(org, session, append).await),
             outcome("answer_turn", stores.log.answer_turn(org, self.parked.0, answer).await),

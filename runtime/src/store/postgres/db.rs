@@ -109,11 +109,19 @@ impl Writer<'_> {
 
     async fn insist(&self, begin: String) -> StoreResult<Transaction<'static, Postgres>> {
         // Nothing has happened yet, so that trying again cannot do anything twice.
-        match self.pool.begin_with(AssertSqlSafe(begin.clone())).await {
-            Err(error) if is_connection_lost(&error) => self.pool.begin_with(AssertSqlSafe(begin)).await,
+        match self.try_begin(begin.clone()).await {
+            Err(error) if is_connection_lost(&error) => self.try_begin(begin).await,
             outcome => outcome,
         }
         .map_err(store_error)
+    }
+
+    async fn try_begin(&self, begin: String) -> sqlx::Result<Transaction<'static, Postgres>> {
+        // In a task of its own: whoever is dropped while the database works on it would leave a connection behind
+        // that has a transaction, holds the lock, and is taken for one that has neither.
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(begin)).await });
+        begun.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
     }
 
     /// For a single statement, which is a transaction by itself and locks the rows that it depends on.
