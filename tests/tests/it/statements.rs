@@ -10,7 +10,7 @@ use crate::support::{Api, EventStream, Server, ServerOptions};
 
 /// Most statements of one turn over HTTP, with somebody watching its events. What the database
 /// executes counts: BEGIN, COMMIT and locks too; what a new connection asks about itself does not.
-const MAX_TEXT_TURN: usize = 20;
+const MAX_TEXT_TURN: usize = 23;
 const MAX_TOOL_TURN: usize = 30;
 /// Turns that are measured together: what the engine does once a turn has been told of as ended may
 /// be counted to the next one.
