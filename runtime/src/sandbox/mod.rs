@@ -72,6 +72,8 @@ use state::{Services, Subject};
 /// Linked components that are kept in memory. Each takes three maps and about 35 KiB beside its
 /// file-backed code; the kernel allows 65,530 maps.
 const MAX_LOADED: u64 = 5_000;
+/// What is told of a component that cannot be linked, in bytes: the error and its causes.
+const MAX_LINK_ERROR_BYTES: usize = 512;
 
 /// Calls that wait for a place; one more is refused as busy.
 const MAX_WAITING_CALLS: usize = 4_096;
@@ -170,8 +172,10 @@ impl Sandbox {
             let producers = inspection.producers.clone();
             AdmitError::Rejected(Arc::new(Rejection { digest: *digest, size: *size, producers, findings }))
         };
-        let loaded = self.load(*digest, Budget::DESCRIBE.memory_bytes).await.map_err(internal)?;
-        let loaded = loaded.ok_or_else(|| internal(gone(*digest)))?;
+        let loaded = match self.load(*digest, Budget::DESCRIBE.memory_bytes).await {
+            Err(Error::Invalid(detail)) => return Err(rejected(vec![incomplete(&detail)])),
+            loaded => loaded.map_err(internal)?.ok_or_else(|| internal(gone(*digest)))?,
+        };
         let finished = self.describe(&loaded).await;
         let described = finished.result.map_err(|stopped| rejected(vec![describe_stopped(&stopped)]))?;
         let description = match described {
@@ -358,12 +362,15 @@ impl Shares {
 }
 
 impl Inner {
+    /// # Errors
+    /// `Invalid` if the component is not what its exports are named after; `Sandbox` for what is not its fault.
     fn link(&self, digest: Digest, class: EngineClass) -> Result<Option<Arc<Loaded>>, Error> {
         let failed = |error: wasmtime::Error| Error::Sandbox(format!("{digest} cannot be loaded: {error:#}"));
         let engine = self.engines.get(class).map_err(failed)?;
         let Some(component) = self.compiler.load(engine, &digest)? else { return Ok(None) };
         let linker = self.linkers.get(class, engine).map_err(failed)?;
-        Loaded::link(linker, &component).map(|loaded| Some(Arc::new(loaded))).map_err(failed)
+        let loaded = Loaded::link(linker, &component).map_err(|error| Error::Invalid(format!("{error:#}")))?;
+        Ok(Some(Arc::new(loaded)))
     }
 }
 
@@ -373,6 +380,12 @@ fn internal(error: Error) -> AdmitError {
 
 fn gone(digest: Digest) -> Error {
     Error::Sandbox(format!("the compiled code of {digest} is gone"))
+}
+
+/// The gate knows the names of the exports; what is in them is known once they are linked.
+fn incomplete(detail: &str) -> Finding {
+    let detail = format!("its exports are not those of the contract: {}", text::escape(detail, MAX_LINK_ERROR_BYTES));
+    Finding::new("export_incomplete", Some("/exports".to_owned()), detail, "build it against wit/, or with an SDK")
 }
 
 fn no_exchanges() -> Finding {

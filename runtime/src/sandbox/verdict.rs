@@ -110,7 +110,7 @@ impl Check {
         match finding.code.as_str() {
             "component_too_large" => Self::Size,
             "core_module" | "precompiled_artifact" | "not_wasm" | "malformed" => Self::Format,
-            "contract_unsupported" | "export_missing" => Self::Contract,
+            "contract_unsupported" | "export_missing" | "export_incomplete" => Self::Contract,
             "import_unknown" | "import_not_an_interface" | "too_many_imports" => Self::Imports,
             "import_not_for_drivers" | "import_not_for_connection_providers" => Self::Imports,
             "component_invalid" | "compiler_failed" | "too_expensive_to_compile" | "artifact_too_large" => Self::Compile,

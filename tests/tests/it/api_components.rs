@@ -6,6 +6,7 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::{Value, json};
 
+use crate::compile::inputs::working;
 use crate::support::{Api, Server, guest, send};
 
 const WASM: &str = "application/wasm";
@@ -157,6 +158,7 @@ async fn a_rejected_upload_stores_nothing_and_tells_everything() {
         (b"\0asm\x01\0\0\0".to_vec(), None),
         (guest("minimal")[..1000].to_vec(), None),
         (guest("startup"), Some("describe_failed")),
+        (working(7), Some("export_incomplete")),
     ] {
         let refused = api.upload("", wasm).await.expect(422);
         assert_eq!(refused["code"], "component_rejected", "{refused}");

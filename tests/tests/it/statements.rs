@@ -92,7 +92,7 @@ impl Meter {
                 cost.rows += rows;
                 cost.list.push(statement.split_whitespace().collect::<Vec<_>>().join(" "));
             } else if let Some(unlogged) = line["statements"].as_u64() {
-                // What the driver does not tell: BEGIN, and COMMIT of SQLite or the lock of PostgreSQL.
+                // What the driver does not tell: BEGIN, and COMMIT of SQLite.
                 cost.statements += usize::try_from(unlogged).expect("a small number");
                 cost.list.push(format!("(a transaction of {unlogged} further statements)"));
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, Postgres};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Transaction};
+use sqlx::{ConnectOptions as _, Connection as _, Transaction};
 
 use super::error::{is_connection_lost, store_error};
 use super::migrate::{migrate, status};
@@ -96,32 +96,38 @@ impl Writer<'_> {
     /// was committed before it, so what it reads under the lock stays true until the commit.
     /// Dropping it without a commit undoes it.
     pub(super) async fn begin(&mut self) -> StoreResult<Transaction<'static, Postgres>> {
-        // One message to the database for both statements, of which the driver does not tell.
-        tracing::trace!(statements = 2, "a transaction begins");
-        self.insist(format!("{BEGIN}; SELECT pg_advisory_xact_lock({})", self.lock)).await
+        self.insist(Some(self.lock)).await
     }
 
     /// Begins a transaction without the lock, for statements that lock the rows that they depend on.
     pub(super) async fn begin_unlocked(&mut self) -> StoreResult<Transaction<'static, Postgres>> {
-        tracing::trace!(statements = 1, "a transaction begins");
-        self.insist(BEGIN.to_owned()).await
+        self.insist(None).await
     }
 
-    async fn insist(&self, begin: String) -> StoreResult<Transaction<'static, Postgres>> {
+    async fn insist(&self, lock: Option<i64>) -> StoreResult<Transaction<'static, Postgres>> {
         // Nothing has happened yet, so that trying again cannot do anything twice.
-        match self.try_begin(begin.clone()).await {
-            Err(error) if is_connection_lost(&error) => self.try_begin(begin).await,
+        match self.try_begin(lock).await {
+            Err(error) if is_connection_lost(&error) => self.try_begin(lock).await,
             outcome => outcome,
         }
         .map_err(store_error)
     }
 
-    async fn try_begin(&self, begin: String) -> sqlx::Result<Transaction<'static, Postgres>> {
-        // In a task of its own: whoever is dropped while the database works on it would leave a connection behind
-        // that has a transaction, holds the lock, and is taken for one that has neither.
+    async fn try_begin(&self, lock: Option<i64>) -> sqlx::Result<Transaction<'static, Postgres>> {
+        // The driver does not tell of BEGIN.
+        tracing::trace!(statements = 1, "a transaction begins");
         let pool = self.pool.clone();
-        let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(begin)).await });
-        begun.await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
+        let begin = async move {
+            let mut transaction = pool.begin_with(BEGIN).await?;
+            if let Some(lock) = lock {
+                // In a statement of its own, so that who waits for it too long leaves a transaction that is undone.
+                sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut *transaction).await?;
+            }
+            Ok(transaction)
+        };
+        // In a task of its own: whoever is dropped while the database works on BEGIN would leave a connection behind
+        // that has a transaction, and is taken for one that has none.
+        tokio::spawn(begin).await.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
     }
 
     /// For a single statement, which is a transaction by itself and locks the rows that it depends on.
