@@ -2,10 +2,16 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 
+use everwit_runtime::clock::{Clock as _, SystemClock};
+use everwit_runtime::event::{EventContext, EventData, NewEvent};
+use everwit_runtime::id::{EventId, IdSource as _, MessageId, OrgId, RandomIds, SessionId, TurnId};
+use everwit_runtime::message::{ContentPart, Message, Role};
+use everwit_runtime::store::{OrgStore as _, SessionLog as _};
 use serde_json::{Value, json};
 
-use crate::support::postgres::new_database;
+use crate::support::postgres::{new_database, open};
 use crate::support::{Server, ServerOptions, everwit, mode};
 
 /// Runs `everwit db …`; what it printed, or what it complained about.
@@ -54,6 +60,30 @@ async fn a_server_keeps_everything_in_postgres() {
     let refused = db(&server.data_dir(), &["backup", "x", "--database", &database]).await.expect_err("pg_dump does that");
     assert!(refused.contains("pg_dump"), "{refused}");
     assert!(!format!("{}{status}{refused}{announced}", server.log()).contains(&password), "the password is told to nobody");
+}
+
+#[tokio::test]
+async fn a_stream_shows_what_another_process_appends() {
+    let database = new_database().await;
+    let server = Server::start_with(ServerOptions { script: None, args: vec!["--database".to_owned(), database.clone()] }).await;
+    let api = server.api();
+    let session = api.session().await;
+    let mut stream = api.stream(&session, "").await;
+    stream.until("connected").await;
+    // This process, which is none of the server's: a message in the server's database.
+    let (store, clock) = (open(&database).await, Arc::new(SystemClock));
+    let (now, ids) = (clock.now(), RandomIds::new(clock.clone()));
+    let org = store.default_org(OrgId::from_uuid(ids.next()), now).await.expect("the org of the server");
+    let (turn, id) = (TurnId::from_uuid(ids.next()), MessageId::from_uuid(ids.next()));
+    let content = vec![ContentPart::text("from elsewhere")];
+    let message = Message { id, role: Role::User, content, metadata: Default::default(), controls: None, created_at: now };
+    let context = EventContext { turn_id: Some(turn), input_message_id: Some(id) };
+    let input = NewEvent { id: EventId::from_uuid(ids.next()), ts: now, context, data: EventData::InputMessage { message } };
+    let session: SessionId = session.parse().expect("an id");
+    let submitted = store.submit_turn(org, session, turn, input).await.expect("it is stored");
+    let shown = stream.until("input.message").await.pop().expect("a frame");
+    assert_eq!(shown.sequence(), submitted.event.sequence);
+    assert!(shown.data.to_string().contains("from elsewhere"), "{shown:?}");
 }
 
 #[tokio::test]
