@@ -35,6 +35,8 @@ pub(super) struct Held {
 struct Limit {
     /// What it is called in a refusal.
     name: String,
+    /// What helps once it is used up.
+    fix: &'static str,
     account: Account,
     amount: u64,
     meter: Meter,
@@ -121,10 +123,12 @@ impl Run<'_> {
                 (Currency::Usd, Some(cost)) => Meter::Money(cost.clone()),
                 (Currency::Usd, None) => return Ok(Err(unpriced(&context.model_with_provider.model, budget))),
             };
-            limits.push(Limit { name: name_of(budget), account: budget.account(now), amount: budget.limit, meter });
+            let fix = if budget.period.is_some() { "raise the budget, or wait until its period ends" } else { "raise the budget" };
+            limits.push(Limit { name: name_of(budget), fix, account: budget.account(now), amount: budget.limit, meter });
         }
         if let Some((account, amount)) = self.platform.allowance.tokens(now) {
-            limits.push(Limit { name: "the org's allowance for a day".to_owned(), account, amount, meter: Meter::Tokens });
+            let (name, fix) = ("the org's allowance for a day".to_owned(), "wait until the day (UTC) ends, or have the operator raise it");
+            limits.push(Limit { name, fix, account, amount, meter: Meter::Tokens });
         }
         Ok(Ok(limits))
     }
@@ -157,11 +161,12 @@ fn exhausted(limit: &Limit, left: u64, input: u64) -> Stop {
     let least = limit.meter.most(input, LEAST_OUTPUT_TOKENS);
     let shown = |amount| shown(&limit.meter, amount);
     let detail = format!(
-        "{} has {} of {} left, and the next model call needs {} at least; raise the budget, or wait until its period ends",
+        "{} has {} of {} left, and the next model call needs {} at least; {}",
         limit.name,
         shown(left),
         shown(limit.amount),
         shown(least),
+        limit.fix,
     );
     Stop::Sealed { reason: SealReason::BudgetExhausted, detail }
 }

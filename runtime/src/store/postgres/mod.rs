@@ -1,7 +1,8 @@
 //! The store in a PostgreSQL database: durable, for many processes on many machines.
 //!
 //! Every write is one transaction that holds an advisory lock of what it changes (see
-//! [`Lock`](super::lock::Lock)), and is committed when its method returns. Reads take whatever
+//! [`Lock`](super::lock::Lock)) or, where it is the owner of a turn that writes, the row of that turn,
+//! and is committed when its method returns. Reads take whatever
 //! connection is free. A call that could not begin because its connection was gone is tried
 //! once more on another one; a call that may have taken effect never is, and its caller is told
 //! `Unavailable`. The aggregates are in `sql`, shared with SQLite.

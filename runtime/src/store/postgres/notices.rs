@@ -54,7 +54,11 @@ impl Notices {
                     Some(notice) => return notice,
                     None => tracing::warn!(payload = said.payload(), "a notification is not one of ours"),
                 },
-                Ok(None) | Err(_) => self.listener = None,
+                Ok(None) => self.listener = None,
+                Err(error) => {
+                    tracing::warn!(%error, "the connection that listens to appends of other processes is lost");
+                    self.listener = None;
+                }
             }
         }
     }

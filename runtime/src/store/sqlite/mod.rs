@@ -1,7 +1,7 @@
 //! The store in one SQLite file: durable, for one machine.
 //!
-//! Every write is one `BEGIN IMMEDIATE` transaction on the only writing connection, and is on
-//! the disk when its method returns (write-ahead log, `synchronous=FULL`). Reads run beside it
+//! Every write is one transaction on the only writing connection (a single statement, or
+//! `BEGIN IMMEDIATE`), and is on the disk when its method returns (write-ahead log, `synchronous=FULL`). Reads run beside it
 //! on a few connections that cannot write. Several processes may open the same file.
 //! The aggregates are in `sql`, shared with PostgreSQL.
 
