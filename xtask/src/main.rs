@@ -40,6 +40,7 @@ cargo xtask COMMAND
   temporal [FILTER]                run the tests of the engine for many machines, beside the servers that they need
   templates                        begin, build, test and call a new project of each language; `test` does it by itself
   vendor-clients                   install the vendors' own clients, which the tests run; `test` does it by itself
+  wrap-adapter                     compile the adapter that `everwit wrap` carries; needed once its source changes
   wasm-target [--debian]           add Rust's wasm32-unknown-unknown target; `components` does it by itself
   help                             this text
 
@@ -76,6 +77,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["temporal", filters @ ..] if filters.len() < 2 => temporal::run_command(filters.first().copied()),
         ["templates"] => templates::check(&project::Project::find()?),
         ["vendor-clients"] => vendor_clients::run_command(),
+        ["wrap-adapter"] => components::wrap_adapter(),
         ["wasm-target"] => wasm_target::ensure().map(drop),
         ["wasm-target", "--debian"] => wasm_target::from_debian().map(drop),
         ["help" | "--help" | "-h"] | [] => {

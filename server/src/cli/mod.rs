@@ -19,6 +19,7 @@ mod rotate;
 mod serve;
 mod test;
 mod workbench;
+mod wrap;
 
 use std::process::ExitCode;
 
@@ -67,6 +68,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Turn a core module with embedded WIT into a component.
     Componentize(build::ComponentizeArgs),
+    /// Make a capability of a component with plain functions: one tool a function.
+    Wrap(wrap::WrapArgs),
     /// Print the OpenAPI document.
     Openapi,
     /// Print the completions of a shell, for example into a file that your .bashrc sources.
@@ -113,6 +116,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Conformance(args) => block_on(conformance::run(args)),
         Command::Doctor(args) => doctor::run(&args),
         Command::Componentize(args) => build::run_componentize(&args),
+        Command::Wrap(args) => wrap::run(&args),
         Command::Openapi => output::print(&crate::api::openapi::pretty()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -60,3 +60,4 @@ mod tenants;
 mod tidy;
 mod turns;
 mod vendors;
+mod wrap;
