@@ -76,6 +76,11 @@ impl HttpAccess {
     pub(in crate::sandbox) fn requests(&self) -> u32 {
         self.quota.as_ref().map_or(0, EgressQuota::requests)
     }
+
+    /// Bytes of bodies so far, in both directions.
+    pub(in crate::sandbox) fn bytes(&self) -> u64 {
+        self.quota.as_ref().map_or(0, EgressQuota::bytes)
+    }
 }
 
 /// What a response must not tell the guest.
