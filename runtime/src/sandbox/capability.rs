@@ -133,13 +133,7 @@ impl Capability for ComponentCapability {
     async fn call_tool(&self, call: &ToolCallContext, tool: &str, arguments: Value) -> ToolOutcome {
         let context = self.context(call);
         let arguments = arguments.to_string();
-        let backends = &call.services.backends;
-        let account = Account {
-            session: call.session_id,
-            resolver: backends.connection_resolver.clone(),
-            secrets: backends.secret_store.clone(),
-            cipher: backends.cipher.clone(),
-        };
+        let account = Account { session: call.session_id, services: call.services.clone() };
         let circumstances = Circumstances {
             org: call.org_id,
             subject: &self.subject,
