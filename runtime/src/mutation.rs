@@ -4,7 +4,7 @@
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 41] = [
+pub const CONTROLS: [&str; 42] = [
     "budget.deadline",
     "budget.fuel",
     "budget.handles",
@@ -43,6 +43,7 @@ pub const CONTROLS: [&str; 41] = [
     "scrub.responses",
     "secret.host",
     "secret.place",
+    "usage.calls",
     "usage.limit",
     "usage.recovery",
     "usage.reservation",

@@ -147,8 +147,13 @@ impl ServerAppBuilder {
         let open_to = (authenticator.is_none() && config.listen.ip().is_loopback()).then_some(org);
         let auth = authenticator.map_or_else(|| Auth::Keys { orgs: stores.org_store.clone(), open_to }, Auth::Custom);
         let turns = &assembled.turns;
-        let tool_services =
-            ToolServices { backends: stores.clone(), egress: turns.egress.clone(), clock: moments.clock.clone(), ids: moments.ids.clone() };
+        let tool_services = ToolServices {
+            backends: stores.clone(),
+            egress: turns.egress.clone(),
+            clock: moments.clock.clone(),
+            ids: moments.ids.clone(),
+            allowance: turns.allowance,
+        };
         let lifecycle = Lifecycle::new();
         let listen_error = |source| AppError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;

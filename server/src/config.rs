@@ -203,12 +203,20 @@ impl ServerConfig {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let mut problems = self.problems.clone();
         within(&mut problems, "max_connections", self.max_connections, CONNECTIONS);
-        let OrgLimits { turns_per_minute, open_turns, component_bytes, tokens_per_day } = self.org_limits;
+        let OrgLimits { turns_per_minute, open_turns, component_bytes, components, allowance } = self.org_limits;
         within(&mut problems, "org_limits.turns_per_minute", turns_per_minute as usize, ORG_TURNS);
         within(&mut problems, "org_limits.open_turns", open_turns as usize, ORG_TURNS);
         within(&mut problems, "org_limits.component_bytes", usize::try_from(component_bytes).unwrap_or(usize::MAX), ORG_AMOUNT);
-        let tokens = tokens_per_day.unwrap_or(1);
-        within(&mut problems, "org_limits.tokens_per_day", usize::try_from(tokens).unwrap_or(usize::MAX), ORG_AMOUNT);
+        within(&mut problems, "org_limits.components", components as usize, ORG_TURNS);
+        let OrgAllowance { tokens_per_day, fuel_per_minute, fuel_per_day, http_bytes_per_day } = allowance;
+        for (name, amount) in [
+            ("org_limits.allowance.tokens_per_day", tokens_per_day),
+            ("org_limits.allowance.fuel_per_minute", fuel_per_minute),
+            ("org_limits.allowance.fuel_per_day", fuel_per_day),
+            ("org_limits.allowance.http_bytes_per_day", http_bytes_per_day),
+        ] {
+            within(&mut problems, name, usize::try_from(amount.unwrap_or(1)).unwrap_or(usize::MAX), ORG_AMOUNT);
+        }
         within(&mut problems, "database_connections", self.database_connections as usize, DATABASE_CONNECTIONS);
         self.engine().check(problems)
     }
@@ -222,7 +230,7 @@ impl ServerConfig {
             max_calls: self.max_calls,
             drain: self.drain,
             max_wait: self.max_wait,
-            allowance: self.org_limits.allowance(),
+            allowance: self.org_limits.allowance,
             connection_providers: self.connection_providers.clone(),
             driver_settings: self.driver_settings,
             record_exchanges: self.record_exchanges.clone(),
@@ -282,7 +290,7 @@ impl From<ServerConfig> for DurableWorkerConfig {
             max_calls: server.max_calls,
             drain: server.drain,
             max_wait: server.max_wait,
-            allowance: server.org_limits.allowance(),
+            allowance: server.org_limits.allowance,
             connection_providers: server.connection_providers,
             driver_settings: server.driver_settings,
             record_exchanges: server.record_exchanges,

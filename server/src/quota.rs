@@ -1,8 +1,8 @@
 //! What one org may use of a server, so that it leaves something for others.
 //!
 //! Stored components are counted where they are stored, in the transaction that stores one more; open
-//! turns are counted in the log, so a server that dies forgets none and keeps none. How many turns
-//! begin in a minute is counted here, in each server by itself.
+//! turns are counted in the log, so a server that dies forgets none and keeps none; fuel, bytes of HTTP and
+//! tokens are counted in the ledger. How many turns begin in a minute is counted here, in each server by itself.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -24,21 +24,16 @@ pub struct OrgLimits {
     pub open_turns: u32,
     /// Bytes of all versions of all components, at least 1. Default: 2 GiB.
     pub component_bytes: u64,
-    /// Tokens of model calls in a day of UTC, 1 to 2^50. Default: none, and they are not limited but by
-    /// the budgets of the org.
-    pub tokens_per_day: Option<u64>,
+    /// Components, archived ones included, 1 to 1,000,000. Default: 1,000.
+    pub components: u32,
+    /// What turns and calls are held against in the ledger, each 1 to 2^50. Default: none, and tokens are
+    /// not limited but by the budgets of the org.
+    pub allowance: OrgAllowance,
 }
 
 impl Default for OrgLimits {
     fn default() -> Self {
-        Self { turns_per_minute: 600, open_turns: 10_000, component_bytes: 2 << 30, tokens_per_day: None }
-    }
-}
-
-impl OrgLimits {
-    /// What turns are held against while they run.
-    pub(crate) fn allowance(&self) -> OrgAllowance {
-        OrgAllowance { tokens_per_day: self.tokens_per_day }
+        Self { turns_per_minute: 600, open_turns: 10_000, component_bytes: 2 << 30, components: 1_000, allowance: OrgAllowance::default() }
     }
 }
 

@@ -163,6 +163,8 @@ pub enum StopKind {
     Cancelled,
     /// Too many calls at once; the same call may succeed later.
     Busy,
+    /// Nothing of it was executed: less is left of what its org may use than it could need.
+    Quota,
     /// A defect of the host.
     Internal,
 }
@@ -183,6 +185,7 @@ impl StopKind {
             Self::Protocol => "protocol",
             Self::Cancelled => "cancelled",
             Self::Busy => "busy",
+            Self::Quota => "quota",
             Self::Internal => "internal",
         }
     }
@@ -198,6 +201,15 @@ pub struct Stopped {
     pub message: String,
     /// Innermost function first; names are escaped.
     pub backtrace: Vec<String>,
+    /// Seconds after which the same call can be executed, if time alone helps.
+    pub retry_after_seconds: Option<u64>,
+}
+
+impl Stopped {
+    /// A stop without a backtrace, which waiting does not help.
+    pub fn new(kind: StopKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), backtrace: Vec::new(), retry_after_seconds: None }
+    }
 }
 
 impl fmt::Display for Stopped {

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::egress::Gateway;
 use crate::id::IdSource;
 use crate::store::RuntimeBackends;
+use crate::usage::OrgAllowance;
 
 /// Services of the host for native tools; the same value for all calls of a platform. A tool
 /// must pass the org and session of its call on to them.
@@ -19,4 +20,6 @@ pub struct ToolServices {
     pub clock: Arc<dyn Clock>,
     /// The one source of ids and randomness.
     pub ids: Arc<dyn IdSource>,
+    /// What every org may use. Its limits of calls hold for calls of components.
+    pub allowance: OrgAllowance,
 }

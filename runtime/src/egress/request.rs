@@ -117,6 +117,16 @@ impl CheckedRequest {
         self.port
     }
 
+    /// What `Host` says: the host, and the port if it is not the scheme's own.
+    pub fn authority(&self) -> &str {
+        &self.url[url::Position::BeforeHost..url::Position::AfterPort]
+    }
+
+    /// The path, starting with a slash.
+    pub fn path(&self) -> &str {
+        self.url.path()
+    }
+
     /// The header fields that will leave, except for those that the gateway sets.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
@@ -159,8 +169,7 @@ impl CheckedRequest {
         let target = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
         let target: PathAndQuery =
             target.parse().map_err(|_| EgressError::invalid("the path or query of the URL has characters that HTTP does not allow"))?;
-        let host = &self.url[url::Position::BeforeHost..url::Position::AfterPort];
-        let host = HeaderValue::from_str(host).map_err(|_| EgressError::invalid("the host of the URL is not valid in HTTP"))?;
+        let host = HeaderValue::from_str(self.authority()).map_err(|_| EgressError::invalid("the host of the URL is not valid in HTTP"))?;
         let mut request = http::Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = target.into();

@@ -2,25 +2,29 @@
 //! random placeholder. The value takes its place in the granted place of a request to the granted
 //! host, and a request that carries a placeholder anywhere else is refused.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
+use super::signing::{self, Signed, Use};
 use super::state::Subject;
+use crate::capability::ToolServices;
 use crate::component::{Grant, HttpPermission, HttpRequestParts, SecretPermission};
-use crate::connection::UserConnectionResolver;
 use crate::egress::{CheckedRequest, EgressError, EgressErrorKind};
-use crate::id::{OrgId, SessionId};
+use crate::id::{AuditEntryId, OrgId, SessionId};
 use crate::mutation::off;
-use crate::secret::{Cipher, Scrubber};
-use crate::store::SecretStore;
+use crate::secret::Scrubber;
+use crate::store::AuditEntry;
 
 /// What a grant writes before the id of a connection provider: `{"secrets": {"tracker": "connection:issues"}}`.
 const CONNECTION: &str = "connection:";
-/// What a grant writes before the name of a secret of the org: `{"secrets": {"tracker": "secret:tracker-token"}}`.
-const SECRET: &str = "secret:";
+/// The action under which the audit log has a misplaced placeholder.
+const MISPLACED: &str = "placeholder of a secret misplaced";
 /// What placeholders begin with.
 const PREFIX: &str = "everwit_secret_";
 /// Random bytes of a placeholder: nobody guesses one.
@@ -35,11 +39,7 @@ const MAX_OPENED_BYTES: usize = 32 << 10;
 #[derive(Clone)]
 pub(super) struct Account {
     pub(super) session: SessionId,
-    /// None if nobody can connect.
-    pub(super) resolver: Option<Arc<dyn UserConnectionResolver>>,
-    /// The secrets of its org.
-    pub(super) secrets: Arc<dyn SecretStore>,
-    pub(super) cipher: Arc<Cipher>,
+    pub(super) services: Arc<ToolServices>,
 }
 
 /// See the module.
@@ -51,12 +51,15 @@ pub(super) struct SecretAccess {
     scrubber: Option<Arc<Scrubber>>,
     /// The connection provider that the user has to connect with first.
     missing: Option<String>,
+    /// Whether a misplaced placeholder is in the audit log: one entry a call says it.
+    reported: bool,
 }
 
 struct Opened {
     name: String,
     placeholder: String,
     value: SecretString,
+    used: Use,
     /// The host as a grant writes it.
     host: String,
     place: Place,
@@ -79,6 +82,22 @@ impl Place {
     }
 }
 
+/// Why a request does not leave.
+pub(super) enum Unsent {
+    /// It has the placeholder of this secret where it does not belong.
+    Misplaced { secret: String, error: EgressError },
+    /// The secret cannot be put into it.
+    Unfit(EgressError),
+}
+
+impl Unsent {
+    pub(super) fn into_error(self) -> EgressError {
+        match self {
+            Self::Misplaced { error, .. } | Self::Unfit(error) => error,
+        }
+    }
+}
+
 /// What the guest learns of a secret that it opened.
 #[derive(Debug)]
 pub(super) struct Handle {
@@ -89,12 +108,13 @@ pub(super) struct Handle {
 impl Account {
     /// The value of a secret of the org.
     async fn stored(&self, org: OrgId, name: &str) -> Result<SecretString, String> {
-        let secret = self.secrets.get_secret(org, name).await.map_err(|error| {
+        let backends = &self.services.backends;
+        let secret = backends.secret_store.get_secret(org, name).await.map_err(|error| {
             tracing::error!(%error, secret = name, "a secret of an org could not be read");
             "the store is not available".to_owned()
         })?;
         let secret = secret.ok_or_else(|| format!("the org has no secret {name:?}; add it under /v1/secrets"))?;
-        secret.open(&self.cipher, org).map_err(|error| {
+        secret.open(&backends.cipher, org).map_err(|error| {
             tracing::error!(%error, secret = name, "a secret of an org does not open");
             "it does not open; replace its value".to_owned()
         })
@@ -121,11 +141,13 @@ impl SecretAccess {
             return Err(format!("one call opens at most {MAX_OPENED} secrets"));
         }
         let place = Place::parse(&asked.place).ok_or_else(|| format!("the place {:?} of {name:?} is none", asked.place))?;
-        if let Some(stored) = bound.strip_prefix(SECRET) {
+        if let Some((used, stored)) = Use::parse(bound) {
             let value = account.stored(org, stored).await.map_err(|problem| format!("the secret {name:?} cannot be used: {problem}"))?;
-            return self.keep(asked, place, value);
+            used.check(value.expose_secret()).map_err(|problem| format!("the secret {name:?} cannot be used: {problem}"))?;
+            return self.keep(asked, (place, used), value);
         }
-        let (Some(provider), Some(resolver)) = (bound.strip_prefix(CONNECTION), &account.resolver) else { return Err(unbound()) };
+        let resolver = &account.services.backends.connection_resolver;
+        let (Some(provider), Some(resolver)) = (bound.strip_prefix(CONNECTION), resolver) else { return Err(unbound()) };
         let unusable = |error: crate::Error| format!("the secret {name:?} cannot be used right now: {error}");
         let hosts = resolver.hosts(org, provider).await.map_err(unusable)?;
         if !hosts.contains(&asked.host) {
@@ -135,10 +157,10 @@ impl SecretAccess {
             self.missing = Some(provider.to_lowercase());
             return Err(format!("the user has to connect with {provider:?} first"));
         };
-        self.keep(asked, place, credential.token)
+        self.keep(asked, (place, Use::Value), credential.token)
     }
 
-    fn keep(&mut self, asked: &SecretPermission, place: Place, value: SecretString) -> Result<Handle, String> {
+    fn keep(&mut self, asked: &SecretPermission, (place, used): (Place, Use), value: SecretString) -> Result<Handle, String> {
         let bytes = |opened: &Opened| opened.value.expose_secret().len();
         let total = self.opened.iter().map(bytes).sum::<usize>() + value.expose_secret().len();
         if total > MAX_OPENED_BYTES {
@@ -148,17 +170,40 @@ impl SecretAccess {
         getrandom::fill(&mut bytes).map_err(|_| "the system gives no randomness".to_owned())?;
         let placeholder = format!("{PREFIX}{:032x}", u128::from_be_bytes(bytes));
         let handle = Handle { token: placeholder.clone(), audience: format!("{} {}", asked.host, asked.place) };
-        self.opened.push(Opened { name: asked.name.clone(), placeholder, value, host: asked.host.clone(), place });
-        self.scrubber = Scrubber::new(self.opened.iter().map(|opened| opened.value.expose_secret())).map(Arc::new);
+        self.opened.push(Opened { name: asked.name.clone(), placeholder, value, used, host: asked.host.clone(), place });
+        self.scrubber = Scrubber::new(self.opened.iter().flat_map(Opened::untold)).map(Arc::new);
         Ok(handle)
     }
 
-    /// Puts the values of placeholders into a request; `url` is its URL as the guest wrote it.
+    /// Puts the values of placeholders into a request; `url` is its URL as the guest wrote it. What signs the
+    /// whole request comes last.
     ///
     /// # Errors
     /// `denied` for a placeholder on another host or in another place than its own.
-    pub(super) fn put(&self, request: &mut CheckedRequest, url: &str) -> Result<(), EgressError> {
-        self.opened.iter().try_for_each(|opened| opened.put(request, url))
+    pub(super) fn put(&self, request: &mut CheckedRequest, url: &str, now: Timestamp) -> Result<(), Unsent> {
+        let signs = |opened: &&Opened| matches!(opened.used, Use::AwsSigV4 { .. });
+        let (signing, plain): (Vec<&Opened>, Vec<&Opened>) = self.opened.iter().partition(signs);
+        plain.into_iter().chain(signing).try_for_each(|opened| opened.put(request, url, now))
+    }
+
+    /// Notes in the org's audit log that a component tried to send a secret's placeholder where it does not
+    /// belong. Nothing was sent, so a log that cannot be written changes nothing for the guest.
+    pub(super) async fn report(&mut self, (org, component): (OrgId, &str), (secret, host): (&str, &str)) {
+        let Some(Account { services, .. }) = self.account.as_ref().filter(|_| !self.reported) else { return };
+        self.reported = true;
+        let entry = AuditEntry {
+            id: AuditEntryId::from_uuid(services.ids.next()),
+            at: services.clock.now(),
+            actor: format!("component:{component}"),
+            action: MISPLACED.to_owned(),
+            target: format!("{secret} to {host}"),
+            status: 403,
+            before: None,
+            after: None,
+        };
+        if let Err(error) = services.backends.org_store.add_audit_entry(org, entry).await {
+            tracing::error!(%error, component, secret, "a misplaced placeholder could not be noted in the audit log");
+        }
     }
 
     /// Finds the values of what is opened; none while there are none.
@@ -173,7 +218,13 @@ impl SecretAccess {
 }
 
 impl Opened {
-    fn put(&self, request: &mut CheckedRequest, url: &str) -> Result<(), EgressError> {
+    /// What nobody may be told of it.
+    fn untold(&self) -> impl Iterator<Item = &str> {
+        let value = self.value.expose_secret();
+        std::iter::once(value).chain(self.used.parts(value))
+    }
+
+    fn put(&self, request: &mut CheckedRequest, url: &str, now: Timestamp) -> Result<(), Unsent> {
         let before_query = url.split('?').next().unwrap_or_default();
         let in_body = request.body().windows(self.placeholder.len()).any(|window| window == self.placeholder.as_bytes());
         let in_name = request.headers().keys().any(|name| name.as_str().contains(&self.placeholder));
@@ -189,30 +240,76 @@ impl Opened {
         if !self.is_for(request) && !off("secret.host") {
             return Err(self.misplaced(request));
         }
+        let elsewhere = names.iter().any(|name| self.place != Place::Header(name.as_str().to_owned()));
+        if elsewhere && !off("secret.place") {
+            return Err(self.misplaced(request));
+        }
+        if let Use::AwsSigV4 { region, service } = &self.used {
+            return self.sign(request, (region, service), now);
+        }
+        let sent = self.sent(request);
         for name in names {
-            if self.place != Place::Header(name.as_str().to_owned()) && !off("secret.place") {
-                return Err(self.misplaced(request));
-            }
             for (_, value) in request.headers_mut().iter_mut().filter(|(field, _)| **field == name) {
-                *value = self.filled(value)?;
+                *value = self.filled(value, &sent)?;
             }
         }
         if in_query {
-            let query = self.filled_query(request)?;
+            let query = self.filled_query(request, &sent)?;
             request.set_query(Some(&query));
         }
         Ok(())
     }
 
-    fn filled(&self, value: &HeaderValue) -> Result<HeaderValue, EgressError> {
+    /// What takes the place of the placeholder.
+    fn sent(&self, request: &CheckedRequest) -> SecretString {
+        let value = self.value.expose_secret();
+        match self.used {
+            Use::Basic => signing::basic(value).into(),
+            Use::HmacSha256 => signing::hmac_sha256(value, request.body()).into(),
+            Use::Value | Use::AwsSigV4 { .. } => self.value.clone(),
+        }
+    }
+
+    /// Signs the request as it leaves: its field `authorization` is the signature and nothing else.
+    fn sign(&self, request: &mut CheckedRequest, scope: (&str, &str), now: Timestamp) -> Result<(), Unsent> {
+        let unfit = |text: &str| Unsent::Unfit(EgressError::new(EgressErrorKind::Invalid, text));
+        let alone = request.headers().get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).eq([self.placeholder.as_bytes()]);
+        if self.place != Place::Header(AUTHORIZATION.as_str().to_owned()) || !alone {
+            return Err(unfit("a request that is signed has the secret's token, and nothing else, in the header field \"authorization\""));
+        }
+        let is_signed = |name: &HeaderName| *name == CONTENT_TYPE || name.as_str().starts_with("x-amz-");
+        let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in request.headers().iter().filter(|(name, _)| is_signed(name)) {
+            let text = value.to_str().map_err(|_| unfit("a field that is signed is not plain text"))?;
+            extra.entry(name.as_str().to_owned()).or_default().push(text.to_owned());
+        }
+        let extra: Vec<(String, String)> = extra.into_iter().map(|(name, values)| (name, values.join(","))).collect();
+        let signed = Signed {
+            method: request.method().as_str(),
+            host: request.authority(),
+            path: request.path(),
+            query: request.query().unwrap_or_default(),
+            body: request.body(),
+        };
+        let fields = signing::aws_sigv4(scope, self.value.expose_secret(), &signed, &extra, now);
+        for (name, value) in fields.ok_or_else(|| unfit("the secret cannot sign"))? {
+            let mut value = HeaderValue::from_str(&value).map_err(|_| unfit("the secret cannot be sent in a header field"))?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(name, value);
+        }
+        Ok(())
+    }
+
+    fn filled(&self, value: &HeaderValue, sent: &SecretString) -> Result<HeaderValue, Unsent> {
         let Ok(text) = value.to_str() else { return Ok(value.clone()) };
-        let filled = HeaderValue::from_str(&text.replace(&self.placeholder, self.value.expose_secret()));
-        let mut filled = filled.map_err(|_| EgressError::new(EgressErrorKind::Invalid, "the secret cannot be sent in a header field"))?;
+        let filled = HeaderValue::from_str(&text.replace(&self.placeholder, sent.expose_secret()));
+        let unfit = |_| Unsent::Unfit(EgressError::new(EgressErrorKind::Invalid, "the secret cannot be sent in a header field"));
+        let mut filled = filled.map_err(unfit)?;
         filled.set_sensitive(true);
         Ok(filled)
     }
 
-    fn filled_query(&self, request: &CheckedRequest) -> Result<String, EgressError> {
+    fn filled_query(&self, request: &CheckedRequest, sent: &SecretString) -> Result<String, Unsent> {
         let mut filled = form_urlencoded::Serializer::new(String::new());
         for (name, value) in form_urlencoded::parse(request.query().unwrap_or_default().as_bytes()) {
             let carries = value.contains(&self.placeholder);
@@ -220,7 +317,7 @@ impl Opened {
             if elsewhere && !off("secret.place") {
                 return Err(self.misplaced(request));
             }
-            filled.append_pair(&name, &value.replace(&self.placeholder, self.value.expose_secret()));
+            filled.append_pair(&name, &value.replace(&self.placeholder, sent.expose_secret()));
         }
         Ok(filled.finish())
     }
@@ -234,15 +331,13 @@ impl Opened {
         Grant { http, ..Grant::default() }.allows_request(&parts).is_ok()
     }
 
-    fn misplaced(&self, request: &CheckedRequest) -> EgressError {
+    fn misplaced(&self, request: &CheckedRequest) -> Unsent {
         tracing::warn!(secret = self.name, host = request.host(), "a request carried a secret's placeholder where it does not belong");
         let place = match &self.place {
             Place::Header(name) => format!("the header field {name:?}"),
             Place::Query(name) => format!("the query parameter {name:?}"),
         };
-        EgressError::new(
-            EgressErrorKind::Denied,
-            format!("the secret {:?} may only be in {place} of a request to {}", self.name, self.host),
-        )
+        let text = format!("the secret {:?} may only be in {place} of a request to {}", self.name, self.host);
+        Unsent::Misplaced { secret: self.name.clone(), error: EgressError::new(EgressErrorKind::Denied, text) }
     }
 }

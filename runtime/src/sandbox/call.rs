@@ -61,6 +61,8 @@ pub(super) struct Finished<T> {
     /// Bytes of output that are left after what was emitted.
     pub(super) output_left: u64,
     pub(super) usage: CallUsage,
+    /// Bytes of HTTP bodies, in both directions.
+    pub(super) http_bytes: u64,
     pub(super) logs: Vec<LogLine>,
     /// What result or failure leaves through.
     pub(super) outlets: Outlets,
@@ -194,7 +196,8 @@ impl<'a> Call<'a> {
             emitted.push(rest);
         }
         let missing = state.secrets.missing().map(str::to_owned);
-        Finished { result, emitted, output_left: state.call.output_left, usage, logs: state.log.take(), outlets, missing }
+        let (output_left, http_bytes, logs) = (state.call.output_left, state.http.bytes(), state.log.take());
+        Finished { result, emitted, output_left, usage, http_bytes, logs, outlets, missing }
     }
 }
 
@@ -295,12 +298,12 @@ pub(super) async fn supervise<T>(
 
 fn refused<T>(kind: StopKind, message: &str, budget: &Budget) -> Finished<T> {
     let usage = CallUsage { fuel_limit: budget.fuel, ..CallUsage::default() };
-    let result = Err(stopped(kind, message.to_owned()));
-    Finished { result, emitted: Vec::new(), output_left: 0, usage, logs: Vec::new(), outlets: Outlets::default(), missing: None }
+    let (result, outlets) = (Err(stopped(kind, message.to_owned())), Outlets::default());
+    Finished { result, emitted: Vec::new(), output_left: 0, usage, http_bytes: 0, logs: Vec::new(), outlets, missing: None }
 }
 
 pub(super) fn stopped(kind: StopKind, message: String) -> Stopped {
-    Stopped { kind, message, backtrace: Vec::new() }
+    Stopped::new(kind, message)
 }
 
 impl From<Stop> for Stopped {

@@ -18,13 +18,15 @@ use crate::capability::{
     tool_name,
 };
 use crate::component::{
-    Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Effects, Grant, Permissions, Receipt, ToolDescription,
+    CallUsage, Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Effects, Grant, Permissions, Receipt,
+    ToolDescription,
 };
 use crate::error::Error;
 use crate::event::PinnedCapability;
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
 use crate::store::ComponentStore;
+use crate::usage::HeldCall;
 
 /// One version of a component, ready to be called.
 pub struct ComponentCapability {
@@ -131,13 +133,7 @@ impl Capability for ComponentCapability {
     async fn call_tool(&self, call: &ToolCallContext, tool: &str, arguments: Value) -> ToolOutcome {
         let context = self.context(call);
         let arguments = arguments.to_string();
-        let backends = &call.services.backends;
-        let account = Account {
-            session: call.session_id,
-            resolver: backends.connection_resolver.clone(),
-            secrets: backends.secret_store.clone(),
-            cipher: backends.cipher.clone(),
-        };
+        let account = Account { session: call.session_id, services: call.services.clone() };
         let circumstances = Circumstances {
             org: call.org_id,
             subject: &self.subject,
@@ -146,9 +142,19 @@ impl Capability for ComponentCapability {
             sink: &call.sink,
             account: Some(&account),
         };
+        let held = match HeldCall::hold(call, &self.budget, !self.subject.grant.http.is_empty()).await {
+            Ok(held) => held,
+            Err(refused) => {
+                let usage = CallUsage { fuel_limit: self.budget.fuel, ..CallUsage::default() };
+                return ToolOutcome { result: Err(CallError::Stopped(refused)), receipt: Some(self.receipt(usage)), logs: Vec::new() };
+            }
+        };
         let (services, shares) = (self.sandbox.services(), self.sandbox.shares());
         let finished = call::call_tool(services, shares, &self.loaded, circumstances, (&context, tool, &arguments)).await;
-        let Finished { result, emitted, output_left, mut usage, logs, mut outlets, missing } = finished;
+        let Finished { result, emitted, output_left, mut usage, http_bytes, logs, mut outlets, missing } = finished;
+        if let Some(held) = held {
+            held.settle(usage.fuel, http_bytes).await;
+        }
         let result = match result {
             Ok(Ok(output)) => {
                 let bytes = convert::output_bytes(&output);
@@ -170,12 +176,15 @@ impl Capability for ComponentCapability {
             }
             Err(error) => Err(outlets.error(error)),
         };
-        let receipt = Receipt { component: self.description.id.clone(), version: self.version, digest: self.digest, usage };
-        ToolOutcome { result, receipt: Some(receipt), logs }
+        ToolOutcome { result, receipt: Some(self.receipt(usage)), logs }
     }
 }
 
 impl ComponentCapability {
+    fn receipt(&self, usage: CallUsage) -> Receipt {
+        Receipt { component: self.description.id.clone(), version: self.version, digest: self.digest, usage }
+    }
+
     /// Partial output and result share one limit.
     fn check_output(&self, bytes: u64, left: u64) -> Result<(), CallError> {
         if bytes <= left {

@@ -49,6 +49,11 @@ pub enum EngineClass {
 }
 
 impl EngineClass {
+    /// The one that so many bytes of memory need.
+    pub(super) const fn of(memory_bytes: u64) -> Self {
+        if memory_bytes <= Self::Small.memory_bytes() as u64 { Self::Small } else { Self::Large }
+    }
+
     /// Largest size of one linear memory, in bytes.
     pub const fn memory_bytes(self) -> usize {
         match self {

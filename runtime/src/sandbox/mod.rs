@@ -28,6 +28,7 @@ mod outlet;
 mod placeholders;
 mod pseudonym;
 mod running;
+mod signing;
 mod state;
 mod text;
 mod trap;
@@ -172,7 +173,8 @@ impl Sandbox {
             let producers = inspection.producers.clone();
             AdmitError::Rejected(Arc::new(Rejection { digest: *digest, size: *size, producers, findings }))
         };
-        let loaded = match self.load(*digest, Budget::DESCRIBE.memory_bytes).await {
+        // Most of what is examined is never called, so it is not kept in memory.
+        let loaded = match self.link(*digest, EngineClass::of(Budget::DESCRIBE.memory_bytes)).await {
             Err(Error::Invalid(detail)) => return Err(rejected(vec![incomplete(&detail)])),
             loaded => loaded.map_err(internal)?.ok_or_else(|| internal(gone(*digest)))?,
         };
@@ -299,19 +301,23 @@ impl Sandbox {
         self.load(digest, memory).await?.ok_or_else(|| gone(digest))
     }
 
-    /// Loads compiled code into the engine that `memory_bytes` of memory need.
+    /// Loads compiled code into the engine that `memory_bytes` of memory need, and keeps it for later calls.
     async fn load(&self, digest: Digest, memory_bytes: u64) -> Result<Option<Arc<Loaded>>, Error> {
-        let class = if memory_bytes <= EngineClass::Small.memory_bytes() as u64 { EngineClass::Small } else { EngineClass::Large };
+        let class = EngineClass::of(memory_bytes);
         if let Some(loaded) = self.inner.loaded.get(&(digest, class)).await {
             return Ok(Some(loaded));
         }
-        let inner = self.inner.clone();
-        let loading = tokio::task::spawn_blocking(move || inner.link(digest, class));
-        let loaded = loading.await.map_err(|error| Error::Sandbox(format!("loading {digest} failed: {error}")))??;
+        let loaded = self.link(digest, class).await?;
         if let Some(loaded) = &loaded {
             self.inner.loaded.insert((digest, class), loaded.clone()).await;
         }
         Ok(loaded)
+    }
+
+    async fn link(&self, digest: Digest, class: EngineClass) -> Result<Option<Arc<Loaded>>, Error> {
+        let inner = self.inner.clone();
+        let linking = tokio::task::spawn_blocking(move || inner.link(digest, class));
+        linking.await.map_err(|error| Error::Sandbox(format!("loading {digest} failed: {error}")))?
     }
 
     /// Asks a component what it is. That is nobody's call: no org, no grant, no listener.

@@ -52,7 +52,7 @@ pub(super) fn classify(error: &wasmtime::Error, state: &CallState, budget: &Budg
     } else {
         of_message(&format!("{error:#}"), !backtrace.is_empty(), state, budget)
     };
-    Stopped { kind, message, backtrace }
+    Stopped { backtrace, ..Stopped::new(kind, message) }
 }
 
 fn of_trap(trap: Trap, state: &CallState, budget: &Budget) -> (StopKind, String) {

@@ -25,6 +25,8 @@ pub struct NewVersion {
     pub now: Timestamp,
     /// Most bytes that all versions of the org may have, this one included.
     pub quota_bytes: u64,
+    /// Most components that the org may have, archived ones included.
+    pub quota_components: u64,
 }
 
 /// Refuses a version that the org has no room for; `stored` are the bytes of its other ones.
@@ -37,6 +39,19 @@ pub(super) fn check_room(stored: u64, size: u64, quota_bytes: u64) -> StoreResul
     }
     Err(StoreError::Limit(format!(
         "the components of the org have {stored} bytes; with {size} more they have more than the {quota_bytes} allowed"
+    )))
+}
+
+/// Refuses a component of a new name that the org has no room for; `stored` are its other ones.
+///
+/// # Errors
+/// `Limit`.
+pub(super) fn check_count(stored: u64, quota_components: u64) -> StoreResult<()> {
+    if stored < quota_components {
+        return Ok(());
+    }
+    Err(StoreError::Limit(format!(
+        "the org has {stored} components, archived ones included, and may have {quota_components}; upload versions of one that it has"
     )))
 }
 

@@ -88,6 +88,7 @@ impl TurnPlatform {
             egress: self.egress.clone(),
             clock: self.clock.clone(),
             ids: self.ids.clone(),
+            allowance: self.allowance,
         })
     }
 

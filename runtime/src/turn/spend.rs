@@ -1,6 +1,7 @@
 //! What a model call may use: set aside before it, and settled with what it took. A call of which less
 //! is left than it needs does not happen; one of which less is left than it could need gets a shorter
-//! answer.
+//! answer. The event that opens a step is in the log by then: it says what was about to happen, and the
+//! end of the turn says why it did not.
 
 use super::context::TurnContext;
 use super::executor::Run;
@@ -11,12 +12,12 @@ use crate::event::TokenUsage;
 use crate::id::ReservationId;
 use crate::mutation::off;
 use crate::tokens::{estimate_tokens, message_bytes, part_bytes, tool_bytes};
-use crate::usage::{Account, BudgetStatus, BudgetSubject, Charge, Currency, Meter, NANOS_PER_USD, Reservation, Reserved, UsageBudget};
+use crate::usage::{
+    Account, BudgetStatus, BudgetSubject, Charge, Currency, LEAST_OUTPUT_TOKENS, Meter, NANOS_PER_USD, Reservation, Reserved, UsageBudget,
+};
 
 /// Tokens that an answer may have if nothing is known of its model.
 const UNKNOWN_OUTPUT_TOKENS: u64 = 8_192;
-/// Tokens without which an answer is not worth its question.
-const LEAST_OUTPUT_TOKENS: u64 = 256;
 /// What is added to the estimate of the input, in percent: it is a third off at worst.
 const INPUT_MARGIN_PERCENT: u64 = 34;
 /// How often a call looks again at what others have left it.

@@ -294,7 +294,7 @@ fn crashed(error: JoinError) -> ToolOutcome {
         Ok(panic) => panic_message(panic.as_ref()).to_owned(),
         Err(error) => error.to_string(),
     };
-    ToolOutcome::native(Err(CallError::Stopped(Stopped { kind: StopKind::Internal, message, backtrace: Vec::new() })))
+    ToolOutcome::native(Err(CallError::Stopped(Stopped::new(StopKind::Internal, message))))
 }
 
 /// The text of a panic.

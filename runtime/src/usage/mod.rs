@@ -2,6 +2,8 @@
 //! them. An amount is reserved before something is done, and settled with what it took; what is
 //! reserved counts as used until then, so that calls at the same time cannot exceed a budget together.
 
+#[cfg(feature = "sandbox")]
+mod calls;
 mod meter;
 
 use jiff::Timestamp;
@@ -10,9 +12,14 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+#[cfg(feature = "sandbox")]
+pub(crate) use calls::HeldCall;
 pub use meter::{Meter, NANOS_PER_USD};
 
 use crate::id::{AgentId, BudgetId, OrgId, ReservationId, SessionId, TurnId};
+
+/// Tokens without which an answer is not worth its question. A budget of tokens that has fewer left is used up.
+pub const LEAST_OUTPUT_TOKENS: u64 = 256;
 
 /// What a budget counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,6 +30,17 @@ pub enum Currency {
     Tokens,
     /// US dollars that model calls cost by the prices of their models, kept in billionths.
     Usd,
+}
+
+impl Currency {
+    /// Whether what was spent of a limit leaves too little for any model call.
+    pub fn is_used_up(self, spent: u64, limit: u64) -> bool {
+        let least = match self {
+            Self::Tokens => LEAST_OUTPUT_TOKENS,
+            Self::Usd => 1,
+        };
+        limit.saturating_sub(spent) < least
+    }
 }
 
 /// The time after which a budget is whole again. Days and months are those of UTC.
@@ -118,11 +136,19 @@ pub struct UsageBudget {
 }
 
 impl UsageBudget {
+    /// Whether it has too little left for any call, whatever runs now and may give some back.
+    pub fn is_used_up(&self, balance: Balance) -> bool {
+        self.currency.is_used_up(balance.spent, self.limit)
+    }
+
     /// The account that it is held against at a moment.
     pub fn account(&self, now: Timestamp) -> Account {
         Account::new(self.id.to_string(), self.period, now)
     }
 }
+
+/// What the keys of accounts begin with that hold every org to a limit of the installation.
+const OF_EVERY_ORG: &str = "every org: ";
 
 /// Where use is counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -137,6 +163,17 @@ impl Account {
     /// The account of a key at a moment.
     pub fn new(key: impl Into<String>, period: Option<Period>, now: Timestamp) -> Self {
         Self { key: key.into(), opens: period.map_or(0, |period| period.opened(now).as_second()) }
+    }
+
+    /// The account of a limit that every org has, for a period that began at a moment.
+    fn of_every_org(name: &str, opened: Timestamp) -> Self {
+        Self { key: format!("{OF_EVERY_ORG}{name}"), opens: opened.as_second() }
+    }
+
+    /// Whether what is counted is noted one by one as well: somebody reads the ledger of a budget, and
+    /// nobody that of a limit which every org has.
+    pub(crate) fn has_ledger(&self) -> bool {
+        !self.key.starts_with(OF_EVERY_ORG)
     }
 }
 
@@ -211,17 +248,24 @@ pub struct Posting {
     pub at: Timestamp,
 }
 
-/// What every org may use, whatever its budgets say; none means that it is not limited.
+/// What every org may use, whatever its budgets say; none means that it is not limited. Days are those of
+/// UTC, minutes those of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OrgAllowance {
     /// Tokens of model calls in a day.
     pub tokens_per_day: Option<u64>,
+    /// Fuel of tool calls of components in a minute.
+    pub fuel_per_minute: Option<u64>,
+    /// Fuel of tool calls of components in a day.
+    pub fuel_per_day: Option<u64>,
+    /// Bytes of HTTP bodies, in both directions, of tool calls of components in a day.
+    pub http_bytes_per_day: Option<u64>,
 }
 
 impl OrgAllowance {
     /// The account of an org's tokens at a moment, and what it may not exceed; none if nothing limits it.
     pub fn tokens(&self, now: Timestamp) -> Option<(Account, u64)> {
-        Some((Account::new("tokens per day", Some(Period::Day), now), self.tokens_per_day?))
+        Some((Account::of_every_org("tokens per day", Period::Day.opened(now)), self.tokens_per_day?))
     }
 }
 

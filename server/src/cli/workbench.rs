@@ -16,6 +16,7 @@ use everwit_runtime::id::{OrgId, SessionId, TurnId};
 use everwit_runtime::limits::{Budget, MAX_COMPONENT_BYTES};
 use everwit_runtime::sandbox::Sandbox;
 use everwit_runtime::store::RuntimeBackends;
+use everwit_runtime::usage::OrgAllowance;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
@@ -90,7 +91,8 @@ impl Workbench {
         };
         let backends = RuntimeBackends::in_memory();
         let sandbox = start_sandbox(settings, egress.clone(), backends.kv.clone(), moments.clock.clone())?;
-        let services = ToolServices { backends, egress, clock: moments.clock.clone(), ids: moments.ids.clone() };
+        let (clock, ids) = (moments.clock.clone(), moments.ids.clone());
+        let services = ToolServices { backends, egress, clock, ids, allowance: OrgAllowance::default() };
         Ok(Self { sandbox, moments, services: Arc::new(services), _cache: cache })
     }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use everwit_runtime::usage::OrgAllowance;
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -49,9 +50,11 @@ pub(crate) struct ServeArgs {
     /// Bytes of all components of one org; more are refused.
     #[arg(long, env = "EVERWIT_ORG_COMPONENT_BYTES", default_value = "2147483648", value_name = "BYTES")]
     org_component_bytes: String,
-    /// Tokens of model calls of one org in a day of UTC; without it, its budgets alone limit them.
-    #[arg(long, env = "EVERWIT_ORG_TOKENS_PER_DAY", value_name = "COUNT")]
-    org_tokens_per_day: Option<String>,
+    /// Components of one org, archived ones included; more are refused.
+    #[arg(long, env = "EVERWIT_ORG_COMPONENTS", default_value = "1000", value_name = "COUNT")]
+    org_components: String,
+    #[command(flatten)]
+    allowance: AllowanceArgs,
     /// Connections that are open at once; others wait to be accepted.
     #[arg(long, env = "EVERWIT_MAX_CONNECTIONS", default_value = "1024", value_name = "COUNT")]
     max_connections: String,
@@ -148,14 +151,43 @@ impl ServeArgs {
         let turns_per_minute = number(problems, "--org-turns-per-minute", &self.org_turns_per_minute, ORG_TURNS);
         let open_turns = number(problems, "--org-open-turns", &self.org_open_turns, ORG_TURNS);
         let component_bytes = number(problems, "--org-component-bytes", &self.org_component_bytes, ORG_AMOUNT);
+        let components = number(problems, "--org-components", &self.org_components, ORG_TURNS);
         let turns = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let tokens = self.org_tokens_per_day.as_ref();
-        let tokens_per_day = tokens.map(|text| number(problems, "--org-tokens-per-day", text, ORG_AMOUNT) as u64);
         OrgLimits {
             turns_per_minute: turns(turns_per_minute),
             open_turns: turns(open_turns),
             component_bytes: component_bytes as u64,
-            tokens_per_day,
+            components: turns(components),
+            allowance: self.allowance.validate(problems),
+        }
+    }
+}
+
+/// What the ledger holds every org to. Nothing is counted for a limit that is not set.
+#[derive(Debug, Clone, Default, Args)]
+struct AllowanceArgs {
+    /// Tokens of model calls of one org in a day of UTC; without it, its budgets alone limit them.
+    #[arg(long, env = "EVERWIT_ORG_TOKENS_PER_DAY", value_name = "COUNT")]
+    org_tokens_per_day: Option<String>,
+    /// Fuel of tool calls of one org's components in a minute; a call that could need more than is left is refused.
+    #[arg(long, env = "EVERWIT_ORG_FUEL_PER_MINUTE", value_name = "FUEL")]
+    org_fuel_per_minute: Option<String>,
+    /// Fuel of tool calls of one org's components in a day of UTC.
+    #[arg(long, env = "EVERWIT_ORG_FUEL_PER_DAY", value_name = "FUEL")]
+    org_fuel_per_day: Option<String>,
+    /// Bytes of HTTP bodies, in and out, of tool calls of one org's components in a day of UTC.
+    #[arg(long, env = "EVERWIT_ORG_HTTP_BYTES_PER_DAY", value_name = "BYTES")]
+    org_http_bytes_per_day: Option<String>,
+}
+
+impl AllowanceArgs {
+    fn validate(&self, problems: &mut Vec<String>) -> OrgAllowance {
+        let mut amount = |flag: &str, text: &Option<String>| Some(number(problems, flag, text.as_ref()?, ORG_AMOUNT) as u64);
+        OrgAllowance {
+            tokens_per_day: amount("--org-tokens-per-day", &self.org_tokens_per_day),
+            fuel_per_minute: amount("--org-fuel-per-minute", &self.org_fuel_per_minute),
+            fuel_per_day: amount("--org-fuel-per-day", &self.org_fuel_per_day),
+            http_bytes_per_day: amount("--org-http-bytes-per-day", &self.org_http_bytes_per_day),
         }
     }
 }

@@ -13,6 +13,7 @@ use everwit_runtime::limits::Budget;
 use everwit_runtime::sandbox::{CompilerCommand, ComponentCapability, Sandbox, SandboxConfig, Terms};
 use everwit_runtime::store::RuntimeBackends;
 use everwit_runtime::store::memory::MemoryStore;
+use everwit_runtime::usage::OrgAllowance;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -138,6 +139,7 @@ static SERVICES: LazyLock<Arc<ToolServices>> = LazyLock::new(|| {
         egress: Arc::new(Gateway::new(GatewayConfig::default()).expect("a gateway")),
         ids: Arc::new(RandomIds::new(clock.clone())),
         clock,
+        allowance: OrgAllowance::default(),
     })
 });
 

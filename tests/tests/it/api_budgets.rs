@@ -98,6 +98,22 @@ async fn a_message_for_which_nothing_is_left_is_refused() {
 }
 
 #[tokio::test]
+async fn a_message_for_which_a_budget_was_never_large_enough_is_refused_and_not_stored() {
+    let server = Server::start().await;
+    let api = server.api();
+    let session = api.session().await;
+    let path = format!("/v1/sessions/{session}/messages");
+    let made = json!({ "subject_type": "session", "subject_id": session, "currency": "tokens", "limit": 255 });
+    let budget = api.post("/v1/budgets", &made).await.expect(201);
+    assert_eq!(budget["exhausted"], true, "no answer is worth its question with so little: {budget}");
+    assert_eq!(api.post(&path, &message()).await.expect(429)["code"], "budget_exhausted");
+    assert_eq!(api.get(&path).await.expect(200)["total"], 0, "nothing is stored of it");
+    let budget = format!("/v1/budgets/{}", budget["id"].as_str().expect("an id"));
+    api.patch(&budget, &json!({ "limit": 100_000 })).await.expect(200);
+    talk(&api, &session).await;
+}
+
+#[tokio::test]
 async fn the_server_gives_every_org_so_many_tokens_a_day() {
     let args = ["--org-tokens-per-day", "300"].map(str::to_owned).to_vec();
     let server = Server::start_with(ServerOptions { args, ..ServerOptions::default() }).await;

@@ -58,3 +58,28 @@ async fn an_org_stores_so_many_bytes_of_components() {
     own.upload("", guest("minimal")).await.expect(200);
     other.upload("", guest("minimal")).await.expect(201);
 }
+
+#[tokio::test]
+async fn an_org_has_so_many_components() {
+    let (_server, own, other) = server(&["--org-components", "1"]).await;
+    own.upload("", guest("minimal")).await.expect(201);
+    let refused = own.upload("", guest("echo")).await.expect(507);
+    assert_eq!(refused["code"], "quota_exceeded", "{refused}");
+    own.upload("", guest("minimal")).await.expect(200);
+    other.upload("", guest("echo")).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_call_for_which_the_org_has_no_fuel_left_is_refused() {
+    // One call has a thousand million, so that one that used some leaves too little for another.
+    let (_server, own, other) = server(&["--org-fuel-per-day", "1000000000"]).await;
+    let call = json!({ "tool": "echo", "arguments": { "value": 1 } });
+    for api in [&own, &other] {
+        api.upload("?activate=true", guest("echo")).await.expect(201);
+        api.post("/v1/components/echo/call", &call).await.expect(200);
+    }
+    let refused = own.post("/v1/components/echo/call", &call).await;
+    let retry_after: u64 = refused.header("retry-after").parse().expect("it says when to try again");
+    let refused = refused.expect(429);
+    assert_eq!((&refused["code"], &refused["retry_after_seconds"]), (&json!("org_limit"), &json!(retry_after)), "{refused}");
+}

@@ -33,6 +33,7 @@ impl<C: Capability> Bench<C> {
             egress: Arc::new(egress),
             clock: before.clock.clone(),
             ids: before.ids.clone(),
+            allowance: before.allowance,
         };
         let call = ToolCallContext { services: Arc::new(services), ..self.call };
         Self { call, ..self }

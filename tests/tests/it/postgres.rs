@@ -55,7 +55,7 @@ async fn events_cannot_be_changed_deleted_or_numbered_with_gaps() {
         ("UPDATE events SET ts = ts".to_owned(), "append-only"),
         ("DELETE FROM events WHERE sequence = 2".to_owned(), "append-only"),
         ("TRUNCATE events CASCADE".to_owned(), "append-only"),
-        (copy("1"), "without gaps"),
+        (copy("1"), "events_sequence"),
         (copy("99"), "without gaps"),
         (copy("0"), "without gaps"),
     ] {
@@ -80,8 +80,10 @@ async fn every_table_of_an_org_has_the_org_in_front_of_its_keys() {
     .await;
     assert!(keys.len() > 20, "{keys:?}");
     for key in keys {
-        // The position is the order of rows; the hash of a secret is looked up before the org is known.
-        assert!([" org_id", " position", " secret_hash"].iter().any(|end| key.ends_with(end)), "{key}");
+        // The position is the order of rows; the hash of a secret is looked up before the org is known; the ids of events
+        // leave the index of the log's order the only one that begins with a session.
+        let in_front = [" org_id", " position", " secret_hash"].iter().any(|end| key.ends_with(end));
+        assert!(in_front || key == "events id", "{key}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod imports;
 mod places;
+mod quotas;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

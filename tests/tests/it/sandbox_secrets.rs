@@ -90,7 +90,8 @@ impl World {
         let services = tool_services();
         let backends = services.backends.clone().with_connection_resolver(Arc::new(accounts));
         let (egress, clock, ids) = (services.egress.clone(), services.clock.clone(), services.ids.clone());
-        let call = ToolCallContext { services: Arc::new(ToolServices { backends, egress, clock, ids }), ..call_context() };
+        let services = ToolServices { backends, egress, clock, ids, allowance: services.allowance };
+        let call = ToolCallContext { services: Arc::new(services), ..call_context() };
         Self { capability, call, arrived }
     }
 

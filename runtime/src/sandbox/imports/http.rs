@@ -9,7 +9,7 @@ use wasmtime::component::Resource;
 
 use crate::egress::{EgressError, EgressQuota, EgressRequest, EgressResponse, SseEvent};
 use crate::mutation::off;
-use crate::sandbox::accounts::SecretAccess;
+use crate::sandbox::accounts::{SecretAccess, Unsent};
 use crate::sandbox::bindings::everwit::http::client::{self, Fault, Head, Request, Sse};
 use crate::sandbox::bindings::everwit::http::types;
 use crate::sandbox::state::CallState;
@@ -75,6 +75,11 @@ impl HttpAccess {
     /// Requests so far.
     pub(in crate::sandbox) fn requests(&self) -> u32 {
         self.quota.as_ref().map_or(0, EgressQuota::requests)
+    }
+
+    /// Bytes of bodies so far, in both directions.
+    pub(in crate::sandbox) fn bytes(&self) -> u64 {
+        self.quota.as_ref().map_or(0, EgressQuota::bytes)
     }
 }
 
@@ -147,9 +152,16 @@ impl client::Host for CallState {
             .get_or_insert_with(|| EgressQuota::new(budget.http_requests, budget.http_bytes, (call.deadline + DEADLINE_MARGIN).into()));
         let (scope, gateway) = (org.to_string(), &services.gateway);
         let checked = gateway.check(&scope, &subject.grant, request);
-        let checked = checked.and_then(|mut request| secrets.put(&mut request, &url).map(|()| request));
         let sent = match checked {
-            Ok(request) => gateway.send_checked(&scope, request, quota).await,
+            Ok(mut request) => match secrets.put(&mut request, &url, services.clock.now()) {
+                Ok(()) => gateway.send_checked(&scope, request, quota).await,
+                Err(unsent) => {
+                    if let Unsent::Misplaced { secret, .. } = &unsent {
+                        secrets.report((*org, &subject.component), (secret, request.host())).await;
+                    }
+                    Err(unsent.into_error())
+                }
+            },
             Err(error) => Err(error),
         };
         let sent = match sent {

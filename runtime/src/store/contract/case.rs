@@ -333,6 +333,7 @@ impl Case {
             imports: vec!["everwit:kv/store@1.0.0".to_owned()],
             now: time(20),
             quota_bytes: 1 << 20,
+            quota_components: 1 << 20,
         }
     }
 }

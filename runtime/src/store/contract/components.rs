@@ -81,6 +81,18 @@ pub(super) async fn an_org_stores_so_many_bytes(case: &Case) {
     ok(store.add_version(case.other, with("third", "1")).await);
 }
 
+pub(super) async fn an_org_has_so_many_components(case: &Case) {
+    let store = &case.stores.component_store;
+    let with = |name: &str, wasm: &str| NewVersion { quota_components: 2, ..case.upload(name, wasm.as_bytes()) };
+    let first = ok(store.add_version(case.org, with("lens", "1")).await);
+    ok(store.add_version(case.org, with("other", "1")).await);
+    ok(store.archive_component(case.org, first.component.id, time(50)).await);
+    assert_refused!(store.add_version(case.org, with("third", "1")).await, StoreError::Limit(_));
+    assert_none(store.find_component(case.org, "third").await);
+    ok(store.add_version(case.org, with("lens", "2")).await);
+    ok(store.add_version(case.other, with("third", "1")).await);
+}
+
 pub(super) async fn version_numbers_grow_by_one(case: &Case) {
     let first = upload(case, "lens", "0").await;
     upload(case, "other", "0").await;

@@ -200,6 +200,7 @@ macro_rules! __store_contract_cases {
             components {
                 reads_back_a_first_version
                 the_same_bytes_are_the_same_version
+                an_org_has_so_many_components
                 an_org_stores_so_many_bytes
                 version_numbers_grow_by_one
                 the_same_bytes_may_have_two_names

@@ -8,7 +8,7 @@ use super::table::Table;
 use crate::component::{Component, ComponentVersion, Digest, Grant};
 use crate::id::{ComponentId, OrgId};
 use crate::limits::Budget;
-use crate::store::component::{check_kind, check_room};
+use crate::store::component::{check_count, check_kind, check_room};
 use crate::store::rules::{check_digest, page_limit, whole_micros};
 use crate::store::{Activation, ComponentStore, Listing, NewVersion, Page, StoreError, StoreResult, StoredVersion};
 
@@ -82,6 +82,7 @@ impl Components {
         }
         let known = known.map(|component| component.id);
         if known.is_none() {
+            check_count(self.table.iter().count() as u64, new.quota_components)?;
             let now = whole_micros(new.now);
             let component = Component {
                 id: new.component_id,

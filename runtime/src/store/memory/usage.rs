@@ -57,7 +57,7 @@ impl Usage {
             let Some(balance) = self.accounts.get_mut(account) else { continue };
             balance.reserved = balance.reserved.saturating_sub(*held);
             balance.spent = balance.spent.saturating_add(amount);
-            if amount > 0 {
+            if amount > 0 && account.has_ledger() {
                 let Reservation { id, session, turn, .. } = *reservation;
                 self.postings.push((account.key.clone(), Posting { reservation: id, session, turn, amount, at: whole_micros(at) }));
             }

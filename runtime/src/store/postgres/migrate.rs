@@ -39,6 +39,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0005_sessions_of_events.sql"),
         checksum: "d358bc73b99726f92b9077608f935cc7c9fbc8f01f78bfaafac22a96c3054b4d",
     },
+    Migration {
+        version: 6,
+        name: "one_index_for_the_log",
+        sql: include_str!("migrations/0006_one_index_for_the_log.sql"),
+        checksum: "05c3b489df25661bf9c40f9e0e0ec40fa43b86a54529aff543734df3b6fd291e",
+    },
 ];
 
 /// Begins the transaction of a migration. Processes that start at once wait for each other: the

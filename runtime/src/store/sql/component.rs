@@ -11,7 +11,7 @@ use super::{DbConnection, DbRow, Lock, Store};
 use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant};
 use crate::id::{ComponentId, OrgId};
 use crate::limits::Budget;
-use crate::store::component::{check_kind, check_room};
+use crate::store::component::{check_count, check_kind, check_room};
 use crate::store::rules::{check_digest, page_limit, whole_micros};
 use crate::store::{Activation, ComponentStore, Listing, NewVersion, Page, StoreError, StoreResult, StoredVersion};
 
@@ -134,6 +134,15 @@ async fn stored_bytes(connection: &mut DbConnection, org: OrgId) -> StoreResult<
     Stored::new(&row, "component_versions", &[]).number("bytes")
 }
 
+async fn stored_components(connection: &mut DbConnection, org: OrgId) -> StoreResult<u64> {
+    let row = sqlx::query("SELECT count(*) AS components FROM components WHERE org_id = $1")
+        .bind(key(org.uuid()))
+        .fetch_one(connection)
+        .await
+        .map_err(store_error)?;
+    Stored::new(&row, "components", &[]).number("components")
+}
+
 async fn insert_blob(connection: &mut DbConnection, digest: Digest, bytes: Vec<u8>) -> StoreResult<()> {
     // Another org, or another component of this one, may have brought the same bytes.
     sqlx::query("INSERT INTO blobs (digest, bytes) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING")
@@ -194,6 +203,7 @@ impl ComponentStore for Store {
                 component.id
             }
             None => {
+                check_count(stored_components(&mut tx, org).await?, new.quota_components)?;
                 // Whatever is refused below is not kept either.
                 insert_component(&mut tx, org, new.component_id, &new.description, now).await?;
                 new.component_id

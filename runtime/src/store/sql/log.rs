@@ -360,11 +360,15 @@ impl SessionLog for Store {
     }
 
     async fn busy_sessions(&self, org: OrgId) -> StoreResult<u64> {
-        let row = sqlx::query("SELECT count(DISTINCT session_id) AS busy FROM turns WHERE org_id = $1 AND outcome IS NULL")
-            .bind(key(org.uuid()))
-            .fetch_one(&mut *self.db.reader().await?)
-            .await
-            .map_err(store_error)?;
+        let row = sqlx::query(concat!(
+            "SELECT count(DISTINCT session_id) AS busy FROM turns",
+            indexed_by!("turns_open"),
+            " WHERE org_id = $1 AND outcome IS NULL"
+        ))
+        .bind(key(org.uuid()))
+        .fetch_one(&mut *self.db.reader().await?)
+        .await
+        .map_err(store_error)?;
         Stored::new(&row, "turns", &[]).number("busy")
     }
 

@@ -120,7 +120,7 @@ async fn end(connection: &mut DbConnection, org: OrgId, held: &Held, spent: u64,
         .execute(&mut *connection)
         .await
         .map_err(store_error)?;
-    if spent == 0 {
+    if spent == 0 || !held.account.has_ledger() {
         return Ok(());
     }
     sqlx::query(concat!(

@@ -90,7 +90,7 @@ pub(crate) struct BudgetBody {
     period_ends_at: Option<Timestamp>,
     /// Whether it limits anything.
     status: BudgetStatus,
-    /// Whether all of it was used.
+    /// Whether too little is left for any model call: nothing, or fewer than 256 tokens.
     exhausted: bool,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
@@ -121,7 +121,7 @@ impl BudgetBody {
             period: budget.period,
             period_ends_at: budget.period.map(|period| period.ends(now)),
             status: budget.status,
-            exhausted: balance.spent >= budget.limit,
+            exhausted: budget.is_used_up(balance),
             created_at: budget.created_at,
             updated_at: budget.updated_at,
         }

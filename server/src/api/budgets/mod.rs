@@ -69,7 +69,8 @@ pub(crate) async fn list_budgets_of_session(
 /// Create a budget
 ///
 /// From now on model calls of its subject are held against it: what one needs at most is reserved
-/// before it, and what it used is counted after it. A turn whose next call does not fit ends as sealed.
+/// before it, and what it used is counted after it. A turn whose next call does not fit ends as sealed;
+/// a message is refused with 429 once too little is left for any call.
 #[utoipa::path(
     post,
     path = "/budgets",
@@ -217,13 +218,13 @@ pub(crate) async fn check_left(app: &App, org: OrgId, session: &Session) -> Resu
     let (store, now) = (&app.stores.usage_store, app.moments.now());
     let budgets = store.budgets_of(org, session.id, session.agent_id).await?;
     for budget in budgets.iter().filter(|budget| budget.status == BudgetStatus::Active) {
-        if store.read_balance(org, &budget.account(now)).await?.spent >= budget.limit {
+        if budget.is_used_up(store.read_balance(org, &budget.account(now)).await?) {
             let ends = budget.period.map(|period| period.ends(now));
             return Err(used_up(&format!("the budget {} is used up; raise it or delete it", budget.id), now, ends));
         }
     }
     if let Some((account, limit)) = app.turns.allowance.tokens(now)
-        && store.read_balance(org, &account).await?.spent >= limit
+        && Currency::Tokens.is_used_up(store.read_balance(org, &account).await?.spent, limit)
     {
         let detail = format!("the org has used the {limit} tokens that it may use in a day");
         return Err(used_up(&detail, now, Some(everwit_runtime::usage::Period::Day.ends(now))));

@@ -89,7 +89,7 @@ pub(crate) struct CallFailure {
     responses(
         (status = 200, body = CallOutcome),
         (status = 409, description = "No version is named, and none is active; or it is a driver"),
-        (status = 429, description = "Too many calls run or wait; nothing was executed"),
+        (status = 429, description = "Too many calls run or wait, or the org has used what it may of fuel or HTTP; nothing was executed"),
     ),
 )]
 pub(crate) async fn call_tool(
@@ -111,6 +111,10 @@ pub(crate) async fn call_tool(
         Err(CallError::Stopped(Stopped { kind: StopKind::Busy, message, .. })) => {
             Err(Problem::busy(StatusCode::TOO_MANY_REQUESTS, "too_many_calls", message, 1))
         }
+        Err(CallError::Stopped(Stopped { kind: StopKind::Quota, message, retry_after_seconds, .. })) => Err(match retry_after_seconds {
+            Some(seconds) => Problem::busy(StatusCode::TOO_MANY_REQUESTS, "org_limit", message, seconds),
+            None => Problem::new(StatusCode::TOO_MANY_REQUESTS, "org_limit", message),
+        }),
         _ => Ok(Json(outcome.into())),
     }
 }
@@ -197,7 +201,7 @@ impl From<CallError> for CallFailure {
                 stopped: true,
                 kind: stopped.kind.as_str().to_owned(),
                 code: None,
-                retryable: stopped.kind == StopKind::Busy,
+                retryable: stopped.kind == StopKind::Busy || stopped.retry_after_seconds.is_some(),
                 message: stopped.message,
                 backtrace: stopped.backtrace,
             },

@@ -258,6 +258,7 @@ async fn store(app: &App, org: OrgId, (wasm, admission): (Bytes, Admission)) -> 
         imports: admission.imports.clone(),
         now: app.moments.now(),
         quota_bytes: app.quotas.limits().component_bytes,
+        quota_components: app.quotas.limits().components.into(),
     };
     let stored = app.stores.component_store.add_version(org, new).await.map_err(no_room)?;
     Ok(Stored { stored, inspection: admission.into() })

@@ -64,7 +64,8 @@ async fn runtime(script: LlmSimConfig) -> InProcessRuntime {
 fn bench(runtime: &InProcessRuntime, changes: usize) -> Bench<SessionCapability> {
     let (mut backends, before) = (runtime.backends().clone(), tool_services());
     backends.session_store = Arc::new(Busy { inner: backends.session_store, changes_left: AtomicUsize::new(changes) });
-    let services = ToolServices { backends, egress: before.egress.clone(), clock: before.clock.clone(), ids: before.ids.clone() };
+    let (egress, clock, ids) = (before.egress.clone(), before.clock.clone(), before.ids.clone());
+    let services = ToolServices { backends, egress, clock, ids, allowance: before.allowance };
     let call = ToolCallContext {
         org_id: runtime.org_id(),
         session_id: runtime.default_session_id().expect("a session"),

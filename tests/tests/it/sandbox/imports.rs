@@ -10,7 +10,7 @@ use super::*;
 use crate::egress::support::{Pipe, public};
 
 /// A component that may fetch from `a.test`, where this answer waits.
-async fn fetcher(answer: impl Into<Vec<u8>>, budget: Budget) -> (ComponentCapability, Arc<Pipe>) {
+pub(super) async fn fetcher(answer: impl Into<Vec<u8>>, budget: Budget) -> (ComponentCapability, Arc<Pipe>) {
     let pipe = Pipe::answering(answer);
     let permission = HttpPermission { host: "a.test:80".to_owned(), methods: Vec::new(), path_prefix: None, reason: String::new() };
     let grant = Grant { http: vec![permission], ..Grant::default() };
@@ -19,7 +19,7 @@ async fn fetcher(answer: impl Into<Vec<u8>>, budget: Budget) -> (ComponentCapabi
     (capability.expect("admitted"), pipe)
 }
 
-fn answer_of(bytes: usize) -> Vec<u8> {
+pub(super) fn answer_of(bytes: usize) -> Vec<u8> {
     [format!("HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n").into_bytes(), vec![b'x'; bytes]].concat()
 }
 

@@ -12,8 +12,13 @@ use super::{Accounts, PLANTED, World, at};
 impl World {
     /// A guest whose secrets are bound to one of the org.
     async fn with_stored() -> Self {
+        Self::using("secret:tracker").await
+    }
+
+    /// A guest that may use a secret of the org so.
+    async fn using(binding: &str) -> Self {
         let accounts = Accounts { token: PLANTED, connected: false, hosts: Vec::new() };
-        let world = Self::bound("sleeper", accounts, ["secret:tracker", "secret:tracker", "tracker"]).await;
+        let world = Self::bound("sleeper", accounts, [binding, binding, "tracker"]).await;
         let org = world.call.org_id;
         // The default org is made by somebody; the guest's org is only a number so far.
         world.call.services.backends.org_store.add_org(org, "tests", Timestamp::UNIX_EPOCH).await.expect("an org");
@@ -21,8 +26,12 @@ impl World {
     }
 
     async fn store(&self, org: OrgId) {
+        self.store_value(org, PLANTED).await;
+    }
+
+    async fn store_value(&self, org: OrgId, value: &str) {
         let backends = &self.call.services.backends;
-        let secret = OrgSecret::seal(&backends.cipher, org, "tracker", &PLANTED.into(), Timestamp::UNIX_EPOCH).expect("randomness");
+        let secret = OrgSecret::seal(&backends.cipher, org, "tracker", &value.into(), Timestamp::UNIX_EPOCH).expect("randomness");
         backends.secret_store.add_secret(org, secret).await.expect("a secret");
     }
 
@@ -62,4 +71,61 @@ async fn a_secret_of_another_org_does_not_exist_for_a_call() {
     let refused = world.refusal("plain-key").await;
     assert!(refused.contains("the org has no secret \"tracker\"") && refused.contains("/v1/secrets"), "{refused}");
     assert!(world.arrived.lock().expect("a lock").is_empty());
+}
+
+#[tokio::test]
+async fn a_secret_that_is_bound_for_basic_arrives_encoded() {
+    let world = World::using("basic:tracker").await;
+    world.store_value(world.call.org_id, &format!("user:{PLANTED}")).await;
+    let outcome = world.get(at("http://upstream.test/x", "plain-key", json!({ "authorization": "Basic $secret" }))).await;
+    let sent = world.arrived.lock().expect("a lock").remove(0);
+    let encoded = "dXNlcjpwbGFudGVkLTc3YWE=";
+    assert!(sent.contains(&format!("authorization: Basic {encoded}\r\n")), "{sent}");
+    let shown = format!("{outcome:?}");
+    assert!(!shown.contains(encoded) && shown.contains("[redacted]"), "the server repeats it, and the guest does not hear it: {shown}");
+    let unfit = World::using("basic:tracker").await;
+    unfit.store(unfit.call.org_id).await;
+    assert!(unfit.refusal("plain-key").await.contains("not user:password"));
+}
+
+#[tokio::test]
+async fn a_key_that_is_bound_for_signing_never_leaves() {
+    let world = World::using("hmac-sha256:tracker").await;
+    world.store(world.call.org_id).await;
+    let sent =
+        world.sent(at("http://upstream.test/x", "plain-key", json!({ "authorization": "sha256=$secret" }))).await.expect("it is sent");
+    // The MAC of nothing under this key: the request has no body.
+    let mac = "authorization: sha256=dcb074030fe0539db9f5fa4356b6c5c43b8943e41bc657786ca701005778b1c7\r\n";
+    assert!(sent.contains(mac) && !sent.contains(PLANTED), "{sent}");
+    let aws = World::using("aws-sigv4:eu-central-1/bedrock:tracker").await;
+    aws.store_value(aws.call.org_id, &format!("AKIDEXAMPLE:{PLANTED}")).await;
+    let sent = aws.sent(at("http://upstream.test/x", "plain-key", json!({ "authorization": "$secret" }))).await.expect("it is sent");
+    let signed = "/eu-central-1/bedrock/aws4_request, SignedHeaders=host;x-amz-date, Signature=";
+    assert!(sent.contains("authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/") && sent.contains(signed), "{sent}");
+    assert!(sent.contains("\r\nx-amz-date: ") && !sent.contains(PLANTED), "{sent}");
+    for (headers, url) in
+        [(json!({ "authorization": "Bearer $secret" }), "http://upstream.test/x"), (json!({}), "http://upstream.test/x?key=$secret")]
+    {
+        let secret = if url.contains("key=") { "query-key" } else { "plain-key" };
+        let refused = aws.sent(at(url, secret, headers)).await.expect_err("a signature is a whole field");
+        assert!(refused.contains("nothing else, in the header field"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_misplaced_placeholder_is_in_the_audit_log() {
+    let world = World::with_stored().await;
+    let org = world.call.org_id;
+    world.store(org).await;
+    let log = async || {
+        let page = everwit_runtime::store::Page { offset: 0, limit: 10 };
+        world.call.services.backends.org_store.list_audit_entries(org, page).await.expect("the log").items
+    };
+    world.sent(at("http://upstream.test/x", "plain-key", json!({ "authorization": "$secret" }))).await.expect("it is sent");
+    assert_eq!(log().await, [], "what is in its place is no event");
+    world.sent(at("http://other.test/x", "plain-key", json!({ "authorization": "$secret" }))).await.expect_err("another host");
+    let entries = log().await;
+    let [entry] = entries.as_slice() else { panic!("one entry: {entries:?}") };
+    let told = (entry.actor.as_str(), entry.action.as_str(), entry.target.as_str(), entry.status);
+    assert_eq!(told, ("component:sleeper", "placeholder of a secret misplaced", "plain-key to other.test", 403));
 }

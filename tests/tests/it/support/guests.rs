@@ -14,6 +14,7 @@ use everwit_runtime::id::{OrgId, RandomIds, SessionId, TurnId};
 use everwit_runtime::sandbox::{CompilerCommand, Sandbox, SandboxConfig};
 use everwit_runtime::store::RuntimeBackends;
 use everwit_runtime::store::memory::MemoryStore;
+use everwit_runtime::usage::OrgAllowance;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -141,5 +142,6 @@ pub(crate) fn tool_services() -> Arc<ToolServices> {
         egress: Arc::new(egress),
         ids: Arc::new(RandomIds::new(clock.clone())),
         clock,
+        allowance: OrgAllowance::default(),
     })
 }

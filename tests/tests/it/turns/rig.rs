@@ -104,7 +104,7 @@ impl Capability for Desk {
 
     async fn call_tool(&self, call: &ToolCallContext, tool: &str, arguments: Value) -> ToolOutcome {
         self.calls.lock().unwrap().push((tool.to_owned(), call.idempotency_key.clone()));
-        let stopped = |kind| CallError::Stopped(Stopped { kind, message: "secret detail".to_owned(), backtrace: Vec::new() });
+        let stopped = |kind| CallError::Stopped(Stopped::new(kind, "secret detail"));
         ToolOutcome::native(match tool {
             "fail" => Err(CallError::Failed(Failure::new("not-found", "no_row", "there is no such row"))),
             "stop" => Err(stopped(StopKind::Fuel)),

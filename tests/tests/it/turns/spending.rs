@@ -249,7 +249,7 @@ async fn a_budget_of_money_needs_a_model_with_a_price() {
 #[tokio::test]
 async fn every_org_has_so_many_tokens_a_day() {
     let mut bench = Bench::new(100, 8_000, 9).await;
-    bench.rig.platform.allowance = OrgAllowance { tokens_per_day: Some(9_000) };
+    bench.rig.platform.allowance = OrgAllowance { tokens_per_day: Some(9_000), ..OrgAllowance::default() };
     bench.rig.ask("first").await;
     bench.rig.ask("second").await;
     assert_eq!(bench.rig.ask("third").await, TurnRun::Ended(TurnEnd::Sealed));

@@ -81,9 +81,7 @@ impl Capability for WebFetchCapability {
 
     async fn call_tool(&self, call: &ToolCallContext, _tool: &str, arguments: Value) -> ToolOutcome {
         let work = web_fetch(call, arguments);
-        let cancelled = || {
-            CallError::Stopped(Stopped { kind: StopKind::Cancelled, message: "the turn was cancelled".to_owned(), backtrace: Vec::new() })
-        };
+        let cancelled = || CallError::Stopped(Stopped::new(StopKind::Cancelled, "the turn was cancelled"));
         ToolOutcome::native(call.cancel.run_until_cancelled(Box::pin(work)).await.unwrap_or_else(|| Err(cancelled())))
     }
 }
