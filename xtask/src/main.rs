@@ -32,6 +32,7 @@ cargo xtask COMMAND
   test                             build everything and run all tests, lints included
   test mutations                   switch each control of the sandbox off in turn and expect a test to fail
   soak NAME [ROUNDS]               10,000 mutated uploads (`uploads`), or a million mutations of each fuzz target (`fuzz`)
+  soak --turns N --kill-every S    turns on processes that are killed every S seconds or so; --database sqlite or postgres, --seed
   components                       build the shipped components and the test guests
   bench [NAME]                     run the benchmarks, or one of them; `everruns` runs by name only
   ci                               dependency checks, then `test`; installs cargo-deny if it is missing
@@ -68,6 +69,8 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["test"] => test::test(),
         ["test", "mutations"] => mutations::run_command(),
         ["ci"] => test::ci(),
+        ["soak", "turns", options @ ..] => soak::Turns::parse(options)?.run(),
+        ["soak", option, ..] if option.starts_with("--") => soak::Turns::parse(&arguments[1..])?.run(),
         ["soak", name] => soak::run_command(name, None),
         ["soak", name, rounds] => soak::run_command(name, Some(rounds)),
         ["components"] => components::run_command(),

@@ -18,6 +18,9 @@ use crate::tools::apt_install;
 
 /// Where the tests read the URL of the server, with the right to create databases.
 pub(crate) const VARIABLE: &str = "EVERWIT_TEST_POSTGRES";
+/// Where the tests that kill a server find its programs, and who may run them, as two numbers: user and group.
+const PROGRAMS_VARIABLE: &str = "EVERWIT_TEST_POSTGRES_PROGRAMS";
+const USER_VARIABLE: &str = "EVERWIT_TEST_POSTGRES_USER";
 const PACKAGE: &str = "postgresql";
 /// Where Debian keeps one folder of programs per version.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -37,7 +40,7 @@ pub(crate) fn run_command(command: &[&str]) -> Result<()> {
         return Err(Error::new("no command is given").fix("for example `cargo xtask postgres cargo nextest run`"));
     };
     let cluster = Cluster::start(&Project::find()?)?;
-    run(Command::new(program).args(arguments).env(VARIABLE, cluster.url()))
+    run(cluster.tell(Command::new(program).args(arguments)))
 }
 
 /// A running server; dropping it ends it and removes its files.
@@ -66,6 +69,12 @@ impl Cluster {
         let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
         let error = last.unwrap_or_else(|| Error::new("no port was tried"));
         Err(Error::new(format!("{error}\n{}", log.trim_end())))
+    }
+
+    /// Tells a command of tests about it.
+    pub(crate) fn tell<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env(VARIABLE, self.url()).env(PROGRAMS_VARIABLE, &self.programs.bin);
+        command.envs(self.programs.user.map(|(user, group)| (USER_VARIABLE, format!("{user}:{group}"))))
     }
 
     pub(crate) fn url(&self) -> String {

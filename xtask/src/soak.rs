@@ -1,11 +1,17 @@
-//! `cargo xtask soak`: the tests of hostile bytes, many times longer than `test` runs them.
+//! `cargo xtask soak`: the tests of hostile bytes, and of turns whose processes are killed, many times longer than
+//! `test` runs them.
 
 use std::process::Command;
 use std::time::Instant;
 
 use crate::mutations::test_program;
-use crate::process::{Error, Result, not_started};
+use crate::postgres::Cluster;
+use crate::process::{Error, Result, not_started, run};
 use crate::project::Project;
+
+/// Where the result of a soak of turns is written down, and from how many turns on.
+const REPORT: &str = "docs/benchmarks-soak.md";
+const REPORTED_TURNS: u64 = 1_000;
 
 /// What can be run for long: its name, its tests, and how many rounds it makes by itself.
 const SOAKS: [(&str, &str, &str); 2] = [("uploads", "fuzzing::mutated_", "10000"), ("fuzz", "fuzzing::", "1000000")];
@@ -26,4 +32,59 @@ pub(crate) fn run_command(name: &str, rounds: Option<&str>) -> Result<()> {
     let status = command.status().map_err(|error| not_started(&command, &error))?;
     eprintln!("{rounds} rounds of {name} took {:.0} s", started.elapsed().as_secs_f64());
     if status.success() { Ok(()) } else { Err(Error::new(format!("{name} failed: {status}"))) }
+}
+
+/// `soak turns`: how many turns, on which sites, and how their processes die.
+#[derive(Debug, Default)]
+pub(crate) struct Turns<'a> {
+    turns: u64,
+    /// Mean time between two kills.
+    kill_every_ms: u64,
+    /// The one site that it runs on; all of them without it.
+    site: Option<&'a str>,
+    seed: Option<&'a str>,
+}
+
+impl<'a> Turns<'a> {
+    /// Reads `--turns N --kill-every SECONDS [--database SITE] [--seed N]`.
+    pub(crate) fn parse(options: &[&'a str]) -> Result<Self> {
+        let mut parsed = Self { turns: 10_000, kill_every_ms: 1_000, ..Self::default() };
+        let mut rest = options.iter();
+        while let Some(&option) = rest.next() {
+            let value = *rest.next().ok_or_else(|| Error::new(format!("{option} has no value")))?;
+            let wrong = |expected: &str| Error::new(format!("{option} is {value:?}; it must be {expected}"));
+            match option {
+                "--turns" => parsed.turns = value.parse().ok().filter(|turns| *turns > 0).ok_or_else(|| wrong("a number of turns"))?,
+                "--kill-every" => {
+                    let seconds = value.parse::<f64>().ok().filter(|seconds| (0.05..=3_600.0).contains(seconds));
+                    parsed.kill_every_ms = (seconds.ok_or_else(|| wrong("a time of 0.05 to 3600 seconds"))? * 1_000.0) as u64;
+                }
+                "--database" => parsed.site = Some(value),
+                "--seed" => parsed.seed = Some(value),
+                other => {
+                    let fix = "--turns N --kill-every SECONDS [--database sqlite|postgres] [--seed N]";
+                    return Err(Error::new(format!("unknown option {other}")).fix(fix));
+                }
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Runs the soak beside a PostgreSQL server of its own.
+    pub(crate) fn run(&self) -> Result<()> {
+        let project = Project::find()?;
+        let program = test_program(&project)?;
+        let cluster = Cluster::start(&project)?;
+        let test = self.site.map_or("soak::turns_survive".to_owned(), |site| format!("soak::turns_survive_random_kills_on_{site}"));
+        let mut command = Command::new(program);
+        // One after the other: each is to have the machine for itself.
+        command.args([&test, "--nocapture", "--test-threads=1"]);
+        cluster.tell(&mut command);
+        command.env("EVERWIT_SOAK_TURNS", self.turns.to_string()).env("EVERWIT_SOAK_KILL_MILLIS", self.kill_every_ms.to_string());
+        command.envs(self.seed.map(|seed| ("EVERWIT_SOAK_SEED", seed)));
+        if self.turns >= REPORTED_TURNS {
+            command.env("EVERWIT_SOAK_REPORT", project.root.join(REPORT));
+        }
+        run(&mut command)
+    }
 }

@@ -45,7 +45,7 @@ pub(crate) fn bless(filter: Option<&str>) -> Result<()> {
     let project = Project::find()?;
     let cluster = Cluster::start(&project)?;
     let mut tests = project.cargo(&["test"]);
-    tests.env(VARIABLE, cluster.url());
+    cluster.tell(&mut tests);
     tests.args(["--package", "everwit-tests", "--test", "it"]).args(filter);
     run(tests.env("EVERWIT_BLESS", "1").env("INSTA_UPDATE", "always"))
 }
@@ -61,7 +61,7 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     components::build(&project, steps)?;
     steps.run("installing the clients of model vendors", || vendor_clients::install(&project))?;
     let cluster = steps.run("starting PostgreSQL", || Cluster::start(&project))?;
-    steps.run("running tests", || host_tests(&project, &cluster.url()))?;
+    steps.run("running tests", || host_tests(&project, &cluster))?;
     steps.run("running the examples", || examples(&project))?;
     steps.run("running each benchmark once", || benchmarks(&project, &cluster.url()))?;
     let temporal = steps.run("starting Temporal", || temporal::install(&project).and_then(temporal::Server::start))?;
@@ -116,12 +116,12 @@ fn dependencies(project: &Project) -> Result<()> {
 }
 
 /// nextest where it is installed: it runs each test in a process of its own, with time limits.
-fn host_tests(project: &Project, postgres: &str) -> Result<()> {
+fn host_tests(project: &Project, postgres: &Cluster) -> Result<()> {
     if has_cargo_command("nextest") {
-        return run(project.cargo(&["nextest", "run"]).args(["--workspace"]).env(VARIABLE, postgres));
+        return run(postgres.tell(project.cargo(&["nextest", "run"]).args(["--workspace"])));
     }
     eprintln!("cargo-nextest is not installed, so cargo's own runner is used");
-    run(project.cargo(&["test"]).args(["--workspace", "--lib", "--bins", "--tests"]).env(VARIABLE, postgres))
+    run(postgres.tell(project.cargo(&["test"]).args(["--workspace", "--lib", "--bins", "--tests"])))
 }
 
 /// On this machine's own target, where the SDK has doubles for the host.

@@ -15,4 +15,4 @@ fn fetch(url: &str, times: Option<u32>) -> Result<Value> {
     Ok(json!({"status": status, "retry_after_ms": wait, "bytes": response.bytes()?.len()}))
 }
 
-capability! { id: "fetcher", title: "Fetcher", summary: "Fetches.", tools: [fetch], permissions: { http: [{ host: "a.test:80", reason: "Tests" }] } }
+capability! { id: "fetcher", title: "Fetcher", summary: "Fetches.", tools: [fetch], permissions: { http: [{ host: "a.test:80", reason: "Tests" }, { host: "127.0.0.1:65535", reason: "Soaks" }] } }
