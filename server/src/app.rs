@@ -269,7 +269,7 @@ fn own_url(address: SocketAddr) -> Option<Url> {
 }
 
 /// An address that others can reach needs keys.
-fn require_keys(listen: SocketAddr, has_keys: bool, data_dir: &Path) -> Result<(), AppError> {
+pub(crate) fn require_keys(listen: SocketAddr, has_keys: bool, data_dir: &Path) -> Result<(), AppError> {
     if has_keys || listen.ip().is_loopback() {
         return Ok(());
     }

@@ -4,6 +4,7 @@
 
 mod args;
 mod environment;
+mod origins;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use url::Url;
 use self::args::of_environment;
 pub(crate) use self::args::{ServeArgs, number};
 pub(crate) use self::environment::{RustEnvironment, author_cache, python_path, virtual_environment, wants_no_colour};
+pub(crate) use self::origins::{Origin, Setting, settings};
 
 use crate::components::CompilerCommand;
 use crate::database::DatabaseConfig;

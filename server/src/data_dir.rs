@@ -62,7 +62,12 @@ impl DataDir {
 
     /// The database.
     pub(crate) fn database(&self) -> PathBuf {
-        self.path.join("everwit.db")
+        Self::database_in(&self.path)
+    }
+
+    /// Where the database of a data directory is, whether that exists or not.
+    pub(crate) fn database_in(path: &Path) -> PathBuf {
+        path.join("everwit.db")
     }
 
     /// The compiled components; created if missing.

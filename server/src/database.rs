@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,9 +74,9 @@ impl DatabaseConfig {
     ///
     /// # Errors
     /// If the database cannot be read, or is not of this program.
-    pub(crate) async fn schema(&self, dir: &DataDir) -> StoreResult<SchemaStatus> {
+    pub(crate) async fn schema(&self, dir: &Path) -> StoreResult<SchemaStatus> {
         match self {
-            Self::Sqlite => SqliteStore::schema(&dir.database()).await,
+            Self::Sqlite => SqliteStore::schema(&DataDir::database_in(dir)).await,
             Self::Postgres(url) => PostgresStore::schema(url).await,
         }
     }

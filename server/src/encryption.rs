@@ -75,6 +75,11 @@ impl MasterKeys {
         Ok(Self { configured, previous, in_file, file })
     }
 
+    /// Whether there is a key: without one, [`Self::load`] makes one.
+    pub(crate) fn exist(args: &EncryptionArgs, dir: &Path) -> bool {
+        args.encryption_key.is_some() || dir.join(FILE).exists()
+    }
+
     /// Where the current key comes from.
     pub(crate) fn source(&self) -> KeySource {
         if self.configured.is_some() { KeySource::Configured } else { KeySource::File }

@@ -16,7 +16,8 @@ use everwit_runtime::id::{EventId, OrgId, SessionId, TurnId};
 use everwit_runtime::limits::MAX_EVENTS_PER_PAGE;
 use everwit_runtime::session::Session;
 use everwit_runtime::store::{
-    Append, Claim, Fence, Listing, Page, RuntimeBackends, RuntimeSessionStore, SessionLog, StoreResult, Submitted, TurnAnswer,
+    Append, Claim, Fence, Listing, Page, RuntimeBackends, RuntimeSessionStore, SessionLog, StoreResult, Submitted, TurnAnswer, TurnFilter,
+    TurnRecord,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -215,6 +216,10 @@ impl SessionLog for Observed<dyn SessionLog> {
 
     async fn find_event(&self, org: OrgId, session: SessionId, event: EventId) -> StoreResult<Option<u64>> {
         self.inner.find_event(org, session, event).await
+    }
+
+    async fn list_turns(&self, org: OrgId, filter: TurnFilter, page: Page) -> StoreResult<Listing<TurnRecord>> {
+        self.inner.list_turns(org, filter, page).await
     }
 
     async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>> {

@@ -65,7 +65,8 @@ pub enum Next {
         /// Longest time without a step.
         limit: Duration,
     },
-    /// None, until something is submitted.
+    /// None, until something is submitted: all turns that were submitted before the step ended have ended,
+    /// or can do nothing.
     Done,
 }
 

@@ -19,34 +19,35 @@ const RETRY: Duration = Duration::from_secs(60);
 impl StepHandler for TurnPlatform {
     async fn step(&self, step: Step) -> Result<Next, StepError> {
         let (org, session) = (step.key.org, step.key.session);
-        let run = AssertUnwindSafe(self.run_turn(step.key, step.claim.clone(), step.signals.clone())).catch_unwind().await;
+        let run = AssertUnwindSafe(self.run_claimed(step.key, step.claim.clone(), step.signals.clone())).catch_unwind().await;
         let run = match run {
             Ok(Err(error)) if error.is_retryable() => Err(error),
             Ok(Err(error)) => {
                 tracing::error!(%error, "a turn cannot go on; it is sealed");
-                seal(self, step).await
+                seal(self, step).await.map(|run| (run, false))
             }
             Ok(run) => run,
             Err(panic) => {
                 tracing::error!(panic = panic_message(panic.as_ref()), "a turn panicked; it is sealed");
-                seal(self, step).await
+                seal(self, step).await.map(|run| (run, false))
             }
         };
         match run {
-            Ok(TurnRun::Ended(end)) => {
+            Ok((TurnRun::Ended(end), is_last)) => {
                 tracing::info!(?end, "a turn ended");
-                Ok(Next::Again)
+                // A turn that was submitted since then has its own way of being told.
+                Ok(if is_last { Next::Done } else { Next::Again })
             }
             // Whoever settles what it waits for tells the engine.
-            Ok(TurnRun::Parked) => Ok(match waiting(self, org, session).await {
+            Ok((TurnRun::Parked, _)) => Ok(match waiting(self, org, session).await {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::warn!(%error, "it is not known until when a session waits; looking again later");
                     Next::Signal { limit: RETRY }
                 }
             }),
-            Ok(TurnRun::Drained) => Ok(Next::Again),
-            Ok(TurnRun::Lost) => Err(StepError::Lost),
+            Ok((TurnRun::Drained, _)) => Ok(Next::Again),
+            Ok((TurnRun::Lost, _)) => Err(StepError::Lost),
             Err(error) if error.is_retryable() => Err(StepError::Retry(error)),
             Err(error) => Err(StepError::Fatal(error)),
         }

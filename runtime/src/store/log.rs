@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::StoreResult;
+use super::{Listing, Page, StoreResult};
 use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 
@@ -79,6 +79,32 @@ pub struct Submitted {
     pub created: bool,
 }
 
+/// Which turns to list: those for which all of it holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TurnFilter {
+    /// Turns of this session.
+    pub session: Option<SessionId>,
+    /// This turn alone.
+    pub turn: Option<TurnId>,
+    /// Turns that ended like this.
+    pub end: Option<TurnEnd>,
+}
+
+/// A turn, as the queue of its session knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnRecord {
+    /// The turn.
+    pub turn_id: TurnId,
+    /// Its session.
+    pub session_id: SessionId,
+    /// Sequence of its `input.message`.
+    pub input_sequence: u64,
+    /// How often it was claimed.
+    pub attempts: u32,
+    /// How it ended; none if it is open.
+    pub end: Option<TurnEnd>,
+}
+
 /// The log of each session together with its queue of turns: one aggregate, because an event
 /// and the change of a turn that it records must be one transaction.
 ///
@@ -128,6 +154,10 @@ pub trait SessionLog: Send + Sync {
 
     /// Sequence of the event with this id (text form); none if it is not in the session.
     async fn find_event(&self, org: OrgId, session: SessionId, event: EventId) -> StoreResult<Option<u64>>;
+
+    /// Turns of an org, open and ended ones, those with the greatest ids first: of ids that begin with a time, the
+    /// latest.
+    async fn list_turns(&self, org: OrgId, filter: TurnFilter, page: Page) -> StoreResult<Listing<TurnRecord>>;
 
     /// Sessions of which a turn is parked, in order of their ids, after one of them.
     async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>>;

@@ -110,12 +110,23 @@ impl TurnPlatform {
     /// Those of the stores, once trying again did not help; the turn is open then and can be
     /// claimed again. Whatever is wrong with model, tools or context ends the turn instead.
     pub async fn run_turn(&self, key: TurnKey, claim: Claim, signals: TurnSignals) -> Result<TurnRun, Error> {
+        self.run_claimed(key, claim, signals).await.map(|(run, _)| run)
+    }
+
+    /// As [`Self::run_turn`]. Tells besides whether the turn has ended and no turn of its session was open
+    /// behind it when it did.
+    pub(crate) async fn run_claimed(&self, key: TurnKey, claim: Claim, signals: TurnSignals) -> Result<(TurnRun, bool), Error> {
+        let mut is_last = false;
         let run = async {
             let mut run = Run::open(self, key, &claim, signals).await?;
             run.take_up(&claim).await?;
-            run.run_to_end().await
+            let done = run.run_to_end().await?;
+            // The append that ended the turn found the log as it is folded here.
+            is_last = matches!(done, TurnRun::Ended(_)) && run.journal.state().is_last();
+            Ok(done)
         };
-        outcome(run.await)
+        let run = outcome(run.await)?;
+        Ok((run, is_last))
     }
 
     /// Ends a claimed turn as sealed because of a defect of the host, or with its answer if it

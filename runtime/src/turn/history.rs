@@ -110,6 +110,11 @@ impl History {
         &self.conversation
     }
 
+    /// Whether messages came from a message store instead of events.
+    pub(super) fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
     /// Tokens of all model calls; none if part of the history is not from events.
     pub fn usage(&self) -> Option<TokenUsage> {
         (!self.is_partial).then_some(self.usage)

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use everwit_runtime::driver::ErrorDisclosure;
 use everwit_runtime::engine::TurnKey;
+use everwit_runtime::error::ErrorKind;
 use everwit_runtime::event::{Event, EventContext, EventData, NewEvent};
 use everwit_runtime::id::{EventId, MessageId, OrgId, SessionId, TurnId};
 use everwit_runtime::limits::{MAX_EVENTS_PER_PAGE, MAX_MESSAGE_BYTES};
@@ -20,7 +21,7 @@ use super::check::{Checks, Unsupported};
 use super::extract::{FromParams, Params, Query};
 use super::idempotency::{Once, Replayed};
 use super::page::List;
-use super::{App, budgets, resolve};
+use super::{App, budgets, resolve, to_its_end};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
 
@@ -123,7 +124,7 @@ pub(crate) struct MessageBody {
 
 impl MessageBody {
     /// The message that an event is, if it is one.
-    fn of(event: &Event) -> Option<Self> {
+    pub(super) fn of(event: &Event) -> Option<Self> {
         let message = message_of(event)?;
         Some(Self {
             id: message.id,
@@ -190,8 +191,9 @@ pub(crate) async fn create_message(
     // Before the key is remembered, so that a refused request has no effect at all.
     let reserved = app.quotas.reserve_turn(caller.org, &*app.stores.log, app.moments.now()).await?;
     let claimed = key.claim(&app, caller.org).await?;
-    let turn = TurnId::from_uuid(claimed.id);
-    let Submitted { event, created } = submit(&app, TurnKey { org: caller.org, session, turn }, body, controls).await?;
+    let key = TurnKey { org: caller.org, session, turn: TurnId::from_uuid(claimed.id) };
+    let said = Said { content: body.message.content, metadata: body.metadata.unwrap_or_default(), controls };
+    let Submitted { event, created } = submit(&app, key, said).await?;
     if created {
         reserved.keep();
     }
@@ -285,32 +287,42 @@ fn check_content(checks: &mut Checks, content: &[ContentPart]) {
     }
 }
 
+/// What a user says.
+pub(super) struct Said {
+    pub(super) content: Vec<ContentPart>,
+    pub(super) metadata: Map<String, Value>,
+    pub(super) controls: Option<Controls>,
+}
+
 /// Stores the message, tells the listeners, and has its turn run. Once it is stored, the turn
 /// runs even if this process dies now.
-async fn submit(app: &App, key: TurnKey, request: CreateMessage, controls: Option<Controls>) -> Result<Submitted, Problem> {
+pub(super) async fn submit(app: &App, key: TurnKey, said: Said) -> Result<Submitted, Problem> {
+    let app = app.clone();
+    to_its_end(async move { submit_at_once(&app, key, said).await }).await?
+}
+
+async fn submit_at_once(app: &App, key: TurnKey, said: Said) -> Result<Submitted, Problem> {
     let now = app.moments.now();
-    let message = Message {
-        id: MessageId::from_uuid(app.moments.uuid()),
-        role: request.message.role,
-        content: request.message.content,
-        metadata: request.metadata.unwrap_or_default(),
-        controls,
-        created_at: now,
-    };
+    let Said { content, metadata, controls } = said;
+    let id = MessageId::from_uuid(app.moments.uuid());
+    let message = Message { id, role: Role::User, content, metadata, controls, created_at: now };
     let input = NewEvent {
         id: EventId::from_uuid(app.moments.uuid()),
         ts: now,
         context: EventContext { turn_id: Some(key.turn), input_message_id: Some(message.id) },
         data: EventData::InputMessage { message },
     };
-    let submitted = app.stores.log.submit_turn(key.org, key.session, key.turn, input).await?;
-    if submitted.created {
-        app.stores.event_bus.emit(submitted.event.clone());
+    let submitted = app.stores.log.submit_turn(key.org, key.session, key.turn, input).await;
+    if let Ok(Submitted { event, created: true }) = &submitted {
+        app.stores.event_bus.emit(event.clone());
     }
-    if let Err(error) = app.engine.submit(key).await {
+    // What a database did not confirm may be stored all the same. The engine finds out.
+    if submitted.as_ref().map_or_else(|error| error.kind() == ErrorKind::Unavailable, |_| true)
+        && let Err(error) = app.engine.submit(key).await
+    {
         tracing::warn!(%error, turn = %key.turn, "the turn waits for the next start of the server");
     }
-    Ok(submitted)
+    Ok(submitted?)
 }
 
 async fn read(app: &App, org: OrgId, session: SessionId, offset: u64, limit: u64) -> Result<(Vec<MessageBody>, u64), Problem> {

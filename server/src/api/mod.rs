@@ -46,9 +46,11 @@ use everwit_runtime::engine::Engine;
 use everwit_runtime::store::{RuntimeBackends, Scope};
 use everwit_runtime::turn::TurnPlatform;
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
+use tracing::Instrument as _;
 use url::Url;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -58,6 +60,7 @@ use crate::components::Components;
 use crate::error::AppError;
 use crate::lifecycle::Lifecycle;
 use crate::moments::Moments;
+use crate::problem::Problem;
 use crate::quota::Quotas;
 use crate::seed::Seeder;
 use custom::CustomRoutes;
@@ -101,6 +104,13 @@ pub(crate) struct AppState {
     pub(crate) uploads: Semaphore,
     /// What each org may use.
     pub(crate) quotas: Quotas,
+}
+
+/// Does what must not be cut off in the middle: a caller who goes away ends the request, and with it
+/// whatever it waits for, such as the way from a message that is stored to the engine that has it answered.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Problem> {
+    let work = TaskTracker::new().spawn(work.in_current_span());
+    work.await.map_err(|error| Problem::internal(format!("the rest of a request ended: {error}")))
 }
 
 /// The complete service: the stock routes of the modules that are on and those of the embedder,
@@ -172,6 +182,7 @@ fn reading(table: Table<'_>) -> Table<'_> {
         .routes(routes!(context::preview_harness))
         .routes(routes!(context::preview_agent))
         .routes(routes!(messages::list_messages))
+        .routes(routes!(turns::list_turns))
         .routes(routes!(events::list_events))
         .routes(routes!(sse::stream_events))
         .routes(routes!(files::list_files))
@@ -233,6 +244,7 @@ fn administration(table: Table<'_>) -> Table<'_> {
     table
         .routes(routes!(audit::list_audit_entries))
         .routes(routes!(orgs::update_org))
+        .routes(routes!(turns::retry_turn))
         .routes(routes!(secrets::create_secret))
         .routes(routes!(secrets::replace_secret, secrets::delete_secret))
         .routes(routes!(budgets::create_budget))

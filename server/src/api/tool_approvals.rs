@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::check::Checks;
 use super::extract::JsonBody;
 use super::tool_results::{desk, go_on, refused};
-use super::{App, resolve};
+use super::{App, resolve, to_its_end};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
 
@@ -82,13 +82,16 @@ pub(crate) async fn submit_tool_approvals(
 ) -> Result<Json<ApprovalOutcome>, Problem> {
     let session = resolve::session(&app, caller.org, &reference).await?.id;
     let approvals = request.into_approvals()?;
-    let decided = desk(&app).decide(caller.org, session, &approvals).await;
-    let ids: Vec<&str> = approvals.iter().map(|approval| approval.tool_call_id.as_str()).collect();
-    let accepted = decided.map_err(|error| refused(error, "decisions", &ids))?;
-    let status = go_on(&app, caller.org, session, &accepted).await;
-    let resolved =
-        approvals.into_iter().map(|ToolApproval { tool_call_id, verdict, .. }| ApprovalResolution { tool_call_id, outcome: verdict });
-    Ok(Json(ApprovalOutcome { resolved: resolved.collect(), status }))
+    let decide = async move {
+        let decided = desk(&app).decide(caller.org, session, &approvals).await;
+        let ids: Vec<&str> = approvals.iter().map(|approval| approval.tool_call_id.as_str()).collect();
+        let accepted = decided.map_err(|error| refused(error, "decisions", &ids))?;
+        let status = go_on(&app, caller.org, session, &accepted).await;
+        let resolved =
+            approvals.into_iter().map(|ToolApproval { tool_call_id, verdict, .. }| ApprovalResolution { tool_call_id, outcome: verdict });
+        Ok(Json(ApprovalOutcome { resolved: resolved.collect(), status }))
+    };
+    to_its_end(decide).await?
 }
 
 impl SubmitToolApprovals {

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::check::{Checks, shown};
 use super::extract::{JsonBody, present};
-use super::{App, resolve};
+use super::{App, resolve, to_its_end};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
 
@@ -78,11 +78,14 @@ pub(crate) async fn submit_tool_results(
 ) -> Result<Json<SubmitOutcome>, Problem> {
     let session = resolve::session(&app, caller.org, &reference).await?.id;
     let results = request.into_results()?;
-    let settled = desk(&app).settle(caller.org, session, &results).await;
-    let ids: Vec<&str> = results.iter().map(|result| result.tool_call_id.as_str()).collect();
-    let accepted = settled.map_err(|error| refused(error, "tool_results", &ids))?;
-    let status = go_on(&app, caller.org, session, &accepted).await;
-    Ok(Json(SubmitOutcome { accepted: results.len(), status }))
+    let settle = async move {
+        let settled = desk(&app).settle(caller.org, session, &results).await;
+        let ids: Vec<&str> = results.iter().map(|result| result.tool_call_id.as_str()).collect();
+        let accepted = settled.map_err(|error| refused(error, "tool_results", &ids))?;
+        let status = go_on(&app, caller.org, session, &accepted).await;
+        Ok(Json(SubmitOutcome { accepted: results.len(), status }))
+    };
+    to_its_end(settle).await?
 }
 
 /// Where results and approvals are handed in.

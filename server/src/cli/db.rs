@@ -66,10 +66,10 @@ pub(crate) async fn run(args: DbArgs) -> Result<(), Failure> {
     let restores = matches!(args.command, DbCommand::Restore { .. });
     let dir = if restores { DataDir::create(&args.data_dir)? } else { DataDir::open(&args.data_dir)? };
     match &args.command {
-        DbCommand::Status => tell(&config, &dir, config.schema(&dir).await?, args.json),
+        DbCommand::Status => tell(&config, &dir, config.schema(dir.path()).await?, args.json),
         DbCommand::Migrate => {
             Database::open(&dir, &config, COMMAND_CONNECTIONS).await?.close().await?;
-            tell(&config, &dir, config.schema(&dir).await?, args.json)
+            tell(&config, &dir, config.schema(dir.path()).await?, args.json)
         }
         DbCommand::Backup { file } => {
             only_sqlite(&config, "pg_dump --format=custom")?;

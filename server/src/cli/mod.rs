@@ -5,6 +5,8 @@ mod author_cache;
 mod build;
 mod call;
 mod cases;
+mod check;
+mod config;
 mod conformance;
 mod db;
 mod dev;
@@ -18,12 +20,13 @@ mod push;
 mod rotate;
 mod serve;
 mod test;
+mod turns;
 mod workbench;
 mod wrap;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::components::run_as_compile_child;
 use output::Failure;
@@ -42,6 +45,8 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage.\nColours 
 enum Command {
     /// Run the server.
     Serve(Box<crate::config::ServeArgs>),
+    /// Tell what the server is configured to do.
+    Config(config::ConfigArgs),
     /// Manage API keys, on the database itself.
     Keys(keys::KeysArgs),
     /// Maintain the database.
@@ -60,6 +65,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Store a component on a server, and activate it with consent to what it asks for.
     Push(push::PushArgs),
+    /// List the turns of a server, and retry one that was given up.
+    Turns(turns::TurnsArgs),
     /// Offer a component's tools to an MCP client, over stdin and stdout.
     Mcp(mcp::McpArgs),
     /// Judge a language's SDK by a guest that uses all of it.
@@ -85,8 +92,9 @@ pub fn main() -> ExitCode {
     if let Some(code) = run_as_compile_child() {
         return code;
     }
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };
             // Nothing can be done if the terminal is gone.
@@ -94,15 +102,20 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match run(cli.command) {
+    match run(cli.command, &matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command, matches: &ArgMatches) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(&args),
+        Command::Config(args) => {
+            let matches =
+                matches.subcommand_matches("config").ok_or_else(|| Failure::failed("the arguments of the command are not known"))?;
+            config::run(&args, matches)
+        }
         Command::Keys(args) => block_on(keys::run(args)),
         Command::Db(args) => block_on(db::run(args)),
         Command::New(args) => new::run(&args),
@@ -112,6 +125,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Test(args) => block_on(test::run(args)),
         Command::Inspect(args) => block_on(inspect::run(args)),
         Command::Push(args) => block_on(push::run(args)),
+        Command::Turns(args) => block_on(turns::run(args)),
         Command::Mcp(args) => block_on(mcp::run(args)),
         Command::Conformance(args) => block_on(conformance::run(args)),
         Command::Doctor(args) => doctor::run(&args),

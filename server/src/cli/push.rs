@@ -42,15 +42,8 @@ pub(crate) struct PushArgs {
     /// The component; the only one in the current directory if absent.
     #[arg(value_name = "FILE.wasm")]
     file: Option<PathBuf>,
-    /// The server. Plain http is for this machine alone.
-    #[arg(long, env = "EVERWIT_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
-    server: Url,
-    /// File with the API key.
-    #[arg(long, value_name = "FILE")]
-    api_key_file: Option<PathBuf>,
-    /// The API key.
-    #[arg(long, env = "EVERWIT_API_KEY", hide = true, hide_env_values = true)]
-    api_key: Option<SecretString>,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Let new turns use it.
     #[arg(long)]
     activate: bool,
@@ -65,10 +58,24 @@ pub(crate) struct PushArgs {
     json: bool,
 }
 
+/// Options of commands that ask a server.
+#[derive(Debug, Args)]
+pub(super) struct ServerArgs {
+    /// The server. Plain http is for this machine alone.
+    #[arg(long, env = "EVERWIT_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    server: Url,
+    /// File with the API key.
+    #[arg(long, value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
+    /// The API key.
+    #[arg(long, env = "EVERWIT_API_KEY", hide = true, hide_env_values = true)]
+    api_key: Option<SecretString>,
+}
+
 pub(crate) async fn run(args: PushArgs) -> Result<(), Failure> {
     let file = args.file.clone().map_or_else(only_component, Ok)?;
     let wasm = read_wasm(&file)?;
-    let server = Server::at(&args)?;
+    let server = Server::at(&args.server)?;
     let uploaded = server.post("v1/components?activate=false", "application/wasm", wasm).await?;
     tell(&uploaded);
     let answer = match (args.activate, &uploaded["activate"]) {
@@ -134,7 +141,7 @@ fn consent(args: &PushArgs, uploaded: &Value, activation: &Value) -> Result<(), 
 }
 
 /// A server, and the way to it.
-struct Server {
+pub(super) struct Server {
     base: Url,
     key: Option<SecretString>,
     gateway: Gateway,
@@ -142,7 +149,7 @@ struct Server {
 }
 
 impl Server {
-    fn at(args: &PushArgs) -> Result<Self, Failure> {
+    pub(super) fn at(args: &ServerArgs) -> Result<Self, Failure> {
         let mut base = args.server.clone();
         let wrong = |what: &str| Failure::usage(format!("--server {} {what}", harmless(args.server.as_str())));
         let (Some(host), Some(port)) = (base.host_str().map(str::to_owned), base.port_or_known_default()) else {
@@ -159,18 +166,27 @@ impl Server {
         // Whoever names a server means it, be it in an own network or not; no other place can be reached.
         let target = place.parse().map_err(|error| wrong(&format!("has no host that can be reached: {error}")))?;
         let gateway = Gateway::new(GatewayConfig { private_targets: vec![target], ..GatewayConfig::default() })?;
-        let permission = HttpPermission { host: place, methods: vec!["POST".into()], path_prefix: None, reason: String::new() };
+        let permission =
+            HttpPermission { host: place, methods: vec!["GET".into(), "POST".into()], path_prefix: None, reason: String::new() };
         let grant = Grant { http: vec![permission], ..Grant::default() };
         Ok(Self { base, key: key(args)?, gateway, grant })
     }
 
-    async fn post(&self, path: &str, media_type: &str, body: Vec<u8>) -> Result<Value, Failure> {
+    pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.ask("GET", path, Vec::new(), Vec::new()).await
+    }
+
+    pub(super) async fn post(&self, path: &str, media_type: &str, body: Vec<u8>) -> Result<Value, Failure> {
+        let digest = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&body)));
+        let headers = vec![("content-type".to_owned(), media_type.to_owned()), ("content-digest".to_owned(), digest)];
+        self.ask("POST", path, headers, body).await
+    }
+
+    async fn ask(&self, method: &str, path: &str, mut headers: Vec<(String, String)>, body: Vec<u8>) -> Result<Value, Failure> {
         let url = self.base.join(path).map_err(|error| Failure::failed(format!("{path} is no path of the server: {error}")))?;
-        let mut headers = vec![("content-type".to_owned(), media_type.to_owned())];
-        headers.push(("content-digest".to_owned(), format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&body)))));
         headers.extend(self.key.iter().map(|key| ("authorization".to_owned(), format!("Bearer {}", key.expose_secret()))));
         let request = EgressRequest {
-            method: "POST".into(),
+            method: method.to_owned(),
             url: url.to_string(),
             headers,
             body: body.into(),
@@ -179,7 +195,7 @@ impl Server {
         };
         let failed = |error: everwit_runtime::egress::EgressError| Failure::failed(format!("{}: {error}", self.base));
         let mut quota = EgressQuota::new(1, MAX_COMPONENT_BYTES as u64 + MAX_ANSWER_BYTES, Instant::now() + TIMEOUT);
-        let mut response = self.gateway.send("push", &self.grant, request, &mut quota).await.map_err(failed)?;
+        let mut response = self.gateway.send("cli", &self.grant, request, &mut quota).await.map_err(failed)?;
         let mut answer = Vec::new();
         while let Some(piece) = response.chunk(MAX_ANSWER_BYTES as usize).await.map_err(failed)? {
             answer.extend_from_slice(&piece);
@@ -201,7 +217,7 @@ fn is_local(url: &Url) -> bool {
     }
 }
 
-fn key(args: &PushArgs) -> Result<Option<SecretString>, Failure> {
+fn key(args: &ServerArgs) -> Result<Option<SecretString>, Failure> {
     let Some(path) = &args.api_key_file else { return Ok(args.api_key.clone()) };
     let cannot = |error: &dyn std::fmt::Display| Failure::usage(format!("--api-key-file {}: {error}", path.display()));
     if std::fs::metadata(path).map_err(|error| cannot(&error))?.len() > MAX_KEY_BYTES {

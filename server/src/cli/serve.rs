@@ -2,8 +2,8 @@
 
 use everwit_runtime::id::OrgId;
 
-use super::block_on;
 use super::output::{Failure, Style, print};
+use super::{block_on, check};
 use crate::app::{ServerAppBuilder, ServerHandle};
 use crate::config::{ServeArgs, ServerConfig};
 use crate::error::AppError;
@@ -12,6 +12,9 @@ use crate::telemetry;
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let config = args.validate().map_err(|error| Failure::usage(error.to_string()))?;
+    if args.check {
+        return block_on(check::run(&config, args.json));
+    }
     telemetry::start(args.log_format, &args.log, Style::stderr().coloured()).map_err(|error| Failure::usage(format!("--log: {error}")))?;
     block_on(async {
         let signals = Signals::install().map_err(|error| Failure::failed(format!("cannot take over signals: {error}")))?;

@@ -87,12 +87,24 @@ pub(crate) struct ServeArgs {
     /// Form of the log on stderr.
     #[arg(long, env = "EVERWIT_LOG_FORMAT", value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
-    /// Print where the server listens as one line of JSON.
+    /// Check the configuration, the data directory, the database and the keys, change nothing, and end: with exit
+    /// code 0 if the server can start.
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Print where the server listens, or what was checked, as one line of JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 impl ServeArgs {
+    /// The database that they name.
+    ///
+    /// # Errors
+    /// What is wrong with it, without the password.
+    pub(crate) fn database(&self) -> Result<DatabaseConfig, String> {
+        self.database.parse()
+    }
+
     /// Checks everything.
     ///
     /// # Errors

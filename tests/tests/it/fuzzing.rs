@@ -7,6 +7,7 @@ use std::path::Path;
 use everwit_runtime::sandbox::fuzz::{TARGETS, Target};
 
 use crate::compile::inputs;
+use crate::support::random::Random;
 use crate::support::{Server, guest};
 use crate::tidy::root;
 
@@ -25,23 +26,6 @@ const MAX_INPUT: usize = 1 << 20;
 #[expect(clippy::disallowed_methods, reason = "it is how a long run is told how long it is")]
 fn rounds(usual: u64) -> u64 {
     std::env::var("EVERWIT_SOAK_ROUNDS").map_or(usual, |text| text.parse().expect("a number of rounds"))
-}
-
-/// Random numbers that are the same for the same seed: SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
 }
 
 /// One of the seeds, changed in one to eight places.

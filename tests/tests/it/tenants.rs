@@ -36,7 +36,7 @@ impl Things {
         let session = api.session_with(&json!({ "title": named("s"), "agent_id": agent["id"] })).await;
         let mut stream = api.stream(&session, "").await;
         api.say(&session, MARKER).await;
-        stream.until("session.idled").await;
+        let turn = stream.until("session.idled").await.pop().expect("a frame").data["data"]["turn_id"].clone();
         let file = format!("/v1/sessions/{session}/fs/{MARKER}.txt");
         api.post(&file, &json!({ "content": MARKER })).await.expect(201);
         let budget = json!({ "subject_type": "session", "subject_id": session, "currency": "tokens", "limit": 1_000_000 });
@@ -50,6 +50,7 @@ impl Things {
             ("provider", (provider, absent("provider"))),
             ("model", (text(&model, "id"), absent("model"))),
             ("session_id", (session, absent("session"))),
+            ("turn_id", (turn.as_str().expect("an id").to_owned(), absent("turn"))),
             ("budget", (text(&budget, "id"), absent("budget"))),
             ("secret", (named("secret"), "nobodys-secret".to_owned())),
             ("path", (format!("{MARKER}.txt"), "nobodys.txt".to_owned())),

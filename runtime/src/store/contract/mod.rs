@@ -140,6 +140,7 @@ macro_rules! __store_contract_cases {
                 a_turn_that_just_waits_can_be_merged
                 a_turn_that_does_not_just_wait_is_not_merged
                 recovery_finds_sessions_with_open_turns
+                turns_are_listed_by_session_and_end
             }
             parking {
                 a_parked_turn_is_open_and_not_claimed

@@ -1,11 +1,11 @@
 //! The queue of turns: submission, claims, cancels, recovery.
 
-use super::case::{Case, assert_none, assert_refused, assert_same, ok, some};
+use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, ok, some};
 use crate::event::EventData;
 use crate::id::{MessageId, SessionId, TurnId};
 use crate::limits::MAX_QUEUED_TURNS;
 use crate::session::SessionStatus;
-use crate::store::{Claim, Fence, StoreError, Submitted, TurnEnd};
+use crate::store::{Claim, Fence, Page, StoreError, Submitted, TurnEnd, TurnFilter, TurnRecord};
 
 pub(super) async fn a_submission_appends_its_input_and_opens_the_turn(case: &Case) {
     let session = case.stored_session().await;
@@ -232,4 +232,26 @@ pub(super) async fn recovery_finds_sessions_with_open_turns(case: &Case) {
     for unexpected in [(case.org, idle), (case.org, ended), (case.other, waiting), (case.org, elsewhere)] {
         assert!(!found.contains(&unexpected), "{unexpected:?}");
     }
+}
+
+pub(super) async fn turns_are_listed_by_session_and_end(case: &Case) {
+    let (session, claim) = case.claimed().await;
+    ok(case.append(session, claim.fence, case.steps(1), Some((claim.turn_id, TurnEnd::Sealed))).await);
+    let open = case.open_turn(session).await;
+    let (elsewhere, other) = case.claimed().await;
+    let list = async |filter: TurnFilter, page| ok(case.stores.log.list_turns(case.org, filter, page).await);
+    let all = list(TurnFilter::default(), FIRST_PAGE).await;
+    let sealed = TurnRecord { turn_id: claim.turn_id, session_id: session, input_sequence: 2, attempts: 1, end: Some(TurnEnd::Sealed) };
+    let waiting = TurnRecord { turn_id: open, session_id: session, input_sequence: 4, attempts: 0, end: None };
+    let running = TurnRecord { turn_id: other.turn_id, session_id: elsewhere, input_sequence: 2, attempts: 1, end: None };
+    assert_eq!((all.items, all.total), (vec![running, waiting, sealed], 3), "the latest first");
+    let second = list(TurnFilter::default(), Page { offset: 1, limit: 1 }).await;
+    assert_eq!((second.items, second.total), (vec![waiting], 3));
+    let of_session = list(TurnFilter { session: Some(session), ..TurnFilter::default() }, FIRST_PAGE).await;
+    assert_eq!(of_session.items, [waiting, sealed]);
+    let dead = list(TurnFilter { end: Some(TurnEnd::Sealed), ..TurnFilter::default() }, FIRST_PAGE).await;
+    assert_eq!((dead.items, dead.total), (vec![sealed], 1));
+    let one = TurnFilter { session: Some(session), turn: Some(open), end: None };
+    assert_eq!(list(one, FIRST_PAGE).await.items, [waiting]);
+    assert_eq!(list(TurnFilter { session: Some(elsewhere), ..one }, FIRST_PAGE).await.total, 0);
 }

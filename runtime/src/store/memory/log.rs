@@ -7,8 +7,10 @@ use super::session::{OpenTurn, SessionRow, Sessions, SubmittedTurn, missing};
 use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::limits::MAX_EVENTS_PER_PAGE;
-use crate::store::rules::{check_claim, check_end, check_events, check_queue, check_writer, not_parked, not_queued};
-use crate::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd};
+use crate::store::rules::{check_claim, check_end, check_events, check_queue, check_writer, not_parked, not_queued, page_limit};
+use crate::store::{
+    Append, Claim, Fence, Listing, Page, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd, TurnFilter, TurnRecord,
+};
 
 #[async_trait]
 impl SessionLog for MemoryStore {
@@ -25,17 +27,17 @@ impl SessionLog for MemoryStore {
             row.open.push_back(OpenTurn { id: turn, attempt: 0, cancel_requested: false, parked: false });
             row.open.iter_mut().for_each(|open| open.parked = false);
             row.set_status();
-            turns.insert(turn, SubmittedTurn { session, input_sequence: row.last_sequence() });
+            turns.insert(turn, SubmittedTurn { session, input_sequence: row.last_sequence(), attempts: 0, end: None });
             Ok(Submitted { event: stored.remove(0), created: true })
         })
     }
 
     async fn claim_turn(&self, org: OrgId, session: SessionId) -> StoreResult<Option<Claim>> {
-        self.write(org, |tenant| claim(tenant.sessions.table.get_mut(session), None))
+        self.write(org, |tenant| claim(&mut tenant.sessions, session, None))
     }
 
     async fn claim_turn_at(&self, org: OrgId, session: SessionId, fence: Fence) -> StoreResult<Option<Claim>> {
-        self.write(org, |tenant| claim(tenant.sessions.table.get_mut(session), Some(fence)))
+        self.write(org, |tenant| claim(&mut tenant.sessions, session, Some(fence)))
     }
 
     async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
@@ -73,7 +75,8 @@ impl SessionLog for MemoryStore {
     async fn append(&self, org: OrgId, session: SessionId, append: Append) -> StoreResult<Vec<Event>> {
         check_events(&append.events)?;
         self.write(org, |tenant| {
-            let row = tenant.sessions.table.get_mut(session).ok_or_else(|| missing(session))?;
+            let Sessions { table, turns } = &mut tenant.sessions;
+            let row = table.get_mut(session).ok_or_else(|| missing(session))?;
             check_writer(append.fence, row.fence, append.expected_sequence, row.last_sequence())?;
             let ended = match append.ends_turn {
                 Some((turn, TurnEnd::Merged)) => Some(queued_position(row, turn)?),
@@ -87,6 +90,11 @@ impl SessionLog for MemoryStore {
             }
             if let Some(at) = ended {
                 row.open.remove(at);
+            }
+            if let Some((turn, end)) = append.ends_turn
+                && let Some(submitted) = turns.get_mut(&turn)
+            {
+                submitted.end = Some(end);
             }
             row.set_status();
             Ok(stored)
@@ -107,6 +115,28 @@ impl SessionLog for MemoryStore {
 
     async fn find_event(&self, org: OrgId, session: SessionId, event: EventId) -> StoreResult<Option<u64>> {
         Ok(self.read(org, |tenant| tenant.sessions.table.get(session).and_then(|row| row.sequences.get(&event).copied())))
+    }
+
+    async fn list_turns(&self, org: OrgId, filter: TurnFilter, page: Page) -> StoreResult<Listing<TurnRecord>> {
+        Ok(self.read(org, |tenant| {
+            let record = |(&turn_id, turn): (&TurnId, &SubmittedTurn)| TurnRecord {
+                turn_id,
+                session_id: turn.session,
+                input_sequence: turn.input_sequence,
+                attempts: turn.attempts,
+                end: turn.end,
+            };
+            let is_wanted = |turn: &TurnRecord| {
+                filter.session.is_none_or(|session| session == turn.session_id)
+                    && filter.turn.is_none_or(|id| id == turn.turn_id)
+                    && (filter.end.is_none() || filter.end == turn.end)
+            };
+            let mut turns: Vec<TurnRecord> = tenant.sessions.turns.iter().map(record).filter(is_wanted).collect();
+            turns.sort_unstable_by_key(|turn| std::cmp::Reverse(turn.turn_id));
+            let total = turns.len() as u64;
+            let items = turns.into_iter().skip(page.offset as usize).take(page_limit(page) as usize).collect();
+            Listing { items, total }
+        }))
     }
 
     async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>> {
@@ -131,13 +161,16 @@ impl SessionLog for MemoryStore {
 }
 
 /// Claims the oldest open turn of a session, at a fence or the next one.
-fn claim(row: Option<&mut SessionRow>, at: Option<Fence>) -> StoreResult<Option<Claim>> {
-    let Some(row) = row else { return Ok(None) };
+fn claim(sessions: &mut Sessions, session: SessionId, at: Option<Fence>) -> StoreResult<Option<Claim>> {
+    let Some(row) = sessions.table.get_mut(session) else { return Ok(None) };
     let Some(turn) = row.open.front_mut().filter(|turn| !turn.parked) else { return Ok(None) };
     let fence = at.unwrap_or(Fence(row.fence.0 + 1));
     check_claim(fence, row.fence)?;
     turn.attempt += 1;
     row.fence = fence;
+    if let Some(submitted) = sessions.turns.get_mut(&turn.id) {
+        submitted.attempts = turn.attempt;
+    }
     Ok(Some(Claim { turn_id: turn.id, fence, attempt: turn.attempt, cancel_requested: turn.cancel_requested }))
 }
 

@@ -10,7 +10,7 @@ use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::session::Session;
 use crate::store::rules::{check_deletion, check_events, follows, status_after, whole_micros};
-use crate::store::{Fence, KvScope, Listing, Page, RuntimeSessionStore, StoreError, StoreResult};
+use crate::store::{Fence, KvScope, Listing, Page, RuntimeSessionStore, StoreError, StoreResult, TurnEnd};
 
 /// The sessions of an org, and which of them has which turn.
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub(super) struct Sessions {
 pub(super) struct SubmittedTurn {
     pub(super) session: SessionId,
     pub(super) input_sequence: u64,
+    pub(super) attempts: u32,
+    pub(super) end: Option<TurnEnd>,
 }
 
 /// A session with everything that hangs on it.

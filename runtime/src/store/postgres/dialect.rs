@@ -72,6 +72,21 @@ macro_rules! storing {
     };
 }
 
+/// An insertion of events of one session that also ends turn `$6` with the word `$7`, and returns the last
+/// sequence: all of it or nothing. None if the database cannot do that in one statement.
+macro_rules! ending {
+    ($($insertion:expr),+) => {
+        Some(concat!(
+            "WITH stored AS (",
+            $($insertion,)+
+            " RETURNING session_id, sequence), ended AS (UPDATE turns SET outcome = $7 WHERE org_id = $1 AND id = $6 ",
+            "AND EXISTS (SELECT 1 FROM stored)) SELECT max(sequence) AS sequence, ",
+            "pg_notify('everwit_events', CAST(session_id AS text) || ':' || CAST(max(sequence) AS text)) AS told ",
+            "FROM stored GROUP BY session_id"
+        ))
+    };
+}
+
 /// Begins a transaction whose reads are all of one moment.
 pub(super) const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// Lets the foreign keys of a transaction be checked at its end.

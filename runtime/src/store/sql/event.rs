@@ -124,6 +124,43 @@ pub(super) async fn insert_as_owner(
     Ok(!stored.is_empty())
 }
 
+/// As [`insert_as_owner`], and ends the turn of the latest claim, all in one statement.
+const END_AS_OWNER: Option<&str> = ending!(into_events!(
+    "$4 + new.place",
+    concat!(
+        ", (",
+        latest_claim!(),
+        ") AS latest WHERE latest.fence = $5 AND latest.id = $6 AND latest.outcome IS NULL AND ",
+        end_of_log!(),
+        " = $4"
+    )
+));
+
+/// As [`insert_as_owner`], and ends a turn if it is that of the latest claim; false if it is not, or is not open.
+/// None if the database cannot do that in one statement.
+pub(super) async fn end_as_owner(
+    connection: &mut DbConnection,
+    org: OrgId,
+    session: SessionId,
+    (last, fence): (u64, Fence),
+    events: &[NewEvent],
+    (turn, outcome): (TurnId, &str),
+) -> StoreResult<Option<bool>> {
+    let Some(statement) = END_AS_OWNER else { return Ok(None) };
+    let stored = sqlx::query(statement)
+        .bind(key(org.uuid()))
+        .bind(key(session.uuid()))
+        .bind(rows(events)?)
+        .bind(i64::try_from(last).unwrap_or(i64::MAX))
+        .bind(i64::try_from(fence.0).unwrap_or(i64::MAX))
+        .bind(key(turn.uuid()))
+        .bind(outcome)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| event_taken(error, events))?;
+    Ok(Some(!stored.is_empty()))
+}
+
 /// Events as they are stored behind sequence `last`.
 pub(super) fn numbered(session: SessionId, last: u64, events: Vec<NewEvent>) -> Vec<Event> {
     let stored = (last + 1..).zip(events);

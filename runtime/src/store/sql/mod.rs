@@ -11,7 +11,7 @@
 macro_rules! latest_claim {
     () => {
         concat!(
-            "SELECT fence FROM turns",
+            "SELECT id, fence, outcome FROM turns",
             indexed_by!("turns_claimed"),
             " WHERE org_id = $1 AND session_id = $2 AND fence > 0 ORDER BY fence DESC LIMIT 1",
             for_update!()
@@ -37,6 +37,7 @@ mod secret;
 mod session;
 mod session_secret;
 mod setup;
+mod turns;
 mod usage;
 
 use super::db::Db;

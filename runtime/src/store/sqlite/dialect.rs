@@ -63,6 +63,13 @@ macro_rules! storing {
     };
 }
 
+/// An insertion of events of one session that also ends a turn: not in one statement.
+macro_rules! ending {
+    ($($insertion:expr),+) => {
+        None
+    };
+}
+
 /// Begins a transaction whose reads are all of one moment.
 pub(super) const SNAPSHOT: &str = "BEGIN";
 /// Lets the foreign keys of a transaction be checked at its end.

@@ -187,6 +187,12 @@ impl TurnState {
         self.history.conversation().is_followed(self.turn_id)
     }
 
+    /// Whether the log certainly has no turn behind this one that is open. What a message store keeps is not
+    /// enough to tell.
+    pub(super) fn is_last(&self) -> bool {
+        !self.history.is_partial() && !self.is_followed()
+    }
+
     /// The turn.
     pub fn turn_id(&self) -> TurnId {
         self.turn_id

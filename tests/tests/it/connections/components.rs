@@ -8,20 +8,8 @@ use serde_json::{Value, json};
 use super::vendor::{PLANTED, Vendor};
 use super::{World, ended, finish, of_type};
 use crate::support::embedded::Home;
-use crate::support::guests::guest;
+use crate::support::guests::at_port;
 use crate::turns::secrets::Log;
-
-/// A guest with the third party's port in place of the one that it was built with.
-fn at_port(name: &str, port: u16) -> Vec<u8> {
-    let (mut wasm, from, to) = (guest(name), b"127.0.0.1:65535", format!("127.0.0.1:{port}"));
-    assert_eq!(from.len(), to.len(), "ports of the system have five digits");
-    let places: Vec<usize> = (0..wasm.len() - from.len()).filter(|&at| wasm[at..].starts_with(from)).collect();
-    assert!(!places.is_empty(), "the port is not in {name}");
-    for at in places {
-        wasm[at..at + from.len()].copy_from_slice(to.as_bytes());
-    }
-    wasm
-}
 
 impl World {
     /// Uploads a connection provider and agrees to what it asks for; returns the answer to the upload.

@@ -36,6 +36,18 @@ pub(crate) fn guest(name: &str) -> Vec<u8> {
     built.unwrap_or_else(|| panic!("{name}.wasm is not built; run `cargo xtask components`"))
 }
 
+/// A guest with the third party's port in place of the one that it was built with.
+pub(crate) fn at_port(name: &str, port: u16) -> Vec<u8> {
+    let (mut wasm, from, to) = (guest(name), b"127.0.0.1:65535", format!("127.0.0.1:{port}"));
+    assert_eq!(from.len(), to.len(), "ports of the system have five digits");
+    let places: Vec<usize> = (0..wasm.len() - from.len()).filter(|&at| wasm[at..].starts_with(from)).collect();
+    assert!(!places.is_empty(), "the port is not in {name}");
+    for at in places {
+        wasm[at..at + from.len()].copy_from_slice(to.as_bytes());
+    }
+    wasm
+}
+
 /// The command that compiles in a child process.
 pub(crate) fn compiler() -> CompilerCommand {
     CompilerCommand { program: PathBuf::from(env!("CARGO_BIN_EXE_compile-child")), args: vec!["__compile".into()] }

@@ -2,10 +2,13 @@
 //! client, and a reader of event streams.
 
 mod api;
+pub(crate) mod cluster;
 pub(crate) mod embedded;
 pub(crate) mod guests;
 pub(crate) mod mutation;
 pub(crate) mod postgres;
+pub(crate) mod proxy;
+pub(crate) mod random;
 mod server;
 mod sse;
 

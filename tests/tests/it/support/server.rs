@@ -71,8 +71,19 @@ impl Server {
         Self::start_in(home, options).await
     }
 
+    /// The same, with a server that a file which may not grow is an error to, and not the end.
+    pub(crate) async fn start_ignoring_full_files(options: ServerOptions) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", EVERWIT]);
+        Self::start_by(shell, tempfile::tempdir().expect("a temporary directory"), options).await
+    }
+
     async fn start_in(home: TempDir, options: ServerOptions) -> Self {
-        let mut command = everwit();
+        Self::start_by(Command::new(EVERWIT), home, options).await
+    }
+
+    async fn start_by(mut command: Command, home: TempDir, options: ServerOptions) -> Self {
+        isolate(&mut command);
         command.envs(POISON);
         command.args(["serve", "--listen", "127.0.0.1:0", "--json", "--data-dir"]).arg(data_dir(&home));
         if let Some(script) = &options.script {
@@ -117,6 +128,19 @@ impl Server {
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the process tells its state");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has a size");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// Bytes that its process has read from files since it started.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        let id = self.child.id().expect("the server runs");
+        let told = std::fs::read_to_string(format!("/proc/{id}/io")).expect("the process tells what it reads");
+        let line = told.lines().find_map(|line| line.strip_prefix("rchar: ")).expect("it counts what it reads");
+        line.trim().parse().expect("a number")
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> i32 {
+        self.child.id().and_then(|id| id.try_into().ok()).expect("the server runs")
     }
 
     /// Sends SIGTERM.
@@ -181,8 +205,12 @@ impl Drop for Server {
 /// The command with nothing of this process's environment.
 pub(crate) fn everwit() -> Command {
     let mut command = Command::new(EVERWIT);
-    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    isolate(&mut command);
     command
+}
+
+fn isolate(command: &mut Command) {
+    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
 }
 
 fn data_dir(home: &TempDir) -> PathBuf {

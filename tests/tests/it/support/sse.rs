@@ -40,10 +40,15 @@ pub(crate) struct EventStream {
 
 impl EventStream {
     pub(crate) async fn open(request: RequestBuilder) -> Self {
-        let response = request.send().await.expect("the server answers");
+        Self::try_open(request).await.expect("the server answers")
+    }
+
+    /// None if the server does not answer.
+    pub(crate) async fn try_open(request: RequestBuilder) -> Option<Self> {
+        let response = request.send().await.ok()?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes_stream().map(|piece| piece.map(|piece| piece.to_vec()).unwrap_or_default()).boxed();
-        Self { status, headers, bytes, pending: String::new() }
+        Some(Self { status, headers, bytes, pending: String::new() })
     }
 
     /// The next frame; comments are skipped. None at the end of the stream.

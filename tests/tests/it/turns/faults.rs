@@ -8,7 +8,9 @@ use everwit_runtime::engine::TurnKey;
 use everwit_runtime::error::Error;
 use everwit_runtime::event::{Event, NewEvent};
 use everwit_runtime::id::{EventId, OrgId, SessionId, TurnId};
-use everwit_runtime::store::{Append, Claim, Fence, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer};
+use everwit_runtime::store::{
+    Append, Claim, Fence, Listing, Page, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnFilter, TurnRecord,
+};
 use everwit_runtime::turn::{TurnPlatform, TurnRun, TurnSignals};
 
 use super::rig::Rig;
@@ -174,6 +176,11 @@ impl SessionLog for FaultyLog {
     async fn find_event(&self, org: OrgId, session: SessionId, event: EventId) -> StoreResult<Option<u64>> {
         self.check()?;
         self.inner.find_event(org, session, event).await
+    }
+
+    async fn list_turns(&self, org: OrgId, filter: TurnFilter, page: Page) -> StoreResult<Listing<TurnRecord>> {
+        self.check()?;
+        self.inner.list_turns(org, filter, page).await
     }
 
     async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>> {
