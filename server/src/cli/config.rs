@@ -2,42 +2,45 @@
 
 use clap::{ArgMatches, Args, Subcommand};
 
+use super::engine::EngineArgs;
 use super::output::{Failure, harmless, print};
 use crate::config::{Origin, ServeArgs, Setting, settings};
 
 /// Options of `everwit config`.
 #[derive(Debug, Args)]
-pub(crate) struct ConfigArgs {
+pub(crate) struct ConfigArgs<E: EngineArgs> {
     #[command(subcommand)]
-    command: ConfigCommand,
+    command: ConfigCommand<E>,
 }
 
 #[derive(Debug, Subcommand)]
-enum ConfigCommand {
+enum ConfigCommand<E: EngineArgs> {
     /// Print every option of the server with its value; secrets are not shown.
-    Show(Box<ShowArgs>),
+    Show(Box<ShowArgs<E>>),
 }
 
 /// Options of `everwit config show`: those of `everwit serve`, and where from.
 #[derive(Debug, Args)]
-struct ShowArgs {
+struct ShowArgs<E: EngineArgs> {
     /// Tell for each option whether a flag, a variable or nobody has set it.
     #[arg(long)]
     origins: bool,
     #[command(flatten)]
     serve: ServeArgs,
+    #[command(flatten)]
+    engine: E,
 }
 
 /// Prints what the arguments and the environment come to. `matches` are those of the command `config`.
-pub(crate) fn run(args: &ConfigArgs, matches: &ArgMatches) -> Result<(), Failure> {
+pub(crate) fn run<E: EngineArgs>(args: &ConfigArgs<E>, matches: &ArgMatches) -> Result<(), Failure> {
     let ConfigCommand::Show(show) = &args.command;
     let matches = matches.subcommand_matches("show").ok_or_else(|| Failure::failed("the arguments of the command are not known"))?;
-    let mut settings = settings(matches);
+    let mut settings = settings::<E>(matches);
     if let (Some(database), Ok(config)) = (settings.iter_mut().find(|setting| setting.option == "--database"), show.serve.database()) {
         // The rest of the URL is no secret, and what an operator wants to see.
         database.value = Some(config.to_string());
     }
-    if show.serve.json {
+    if show.serve.run.json {
         return print(&serde_json::json!(settings).to_string());
     }
     let width = |cell: fn(&Setting) -> usize| settings.iter().map(cell).max().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What every option of `everwit serve` is set to, and where that comes from.
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Args as _};
+use clap::{Arg, ArgMatches, Args};
 use serde::Serialize;
 
 use super::ServeArgs;
@@ -35,9 +35,10 @@ pub(crate) enum Origin {
     Unset,
 }
 
-/// All options that can be set by flag or variable, in the order of `--help`.
-pub(crate) fn settings(matches: &ArgMatches) -> Vec<Setting> {
-    let command = ServeArgs::augment_args(clap::Command::new("serve"));
+/// All options that can be set by flag or variable, in the order of `--help`: those of every server, and those of its
+/// engine.
+pub(crate) fn settings<E: Args>(matches: &ArgMatches) -> Vec<Setting> {
+    let command = E::augment_args(ServeArgs::augment_args(clap::Command::new("serve")));
     command.get_arguments().filter_map(|argument| setting(argument, matches)).collect()
 }
 

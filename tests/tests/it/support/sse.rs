@@ -40,15 +40,19 @@ pub(crate) struct EventStream {
 
 impl EventStream {
     pub(crate) async fn open(request: RequestBuilder) -> Self {
-        Self::try_open(request).await.expect("the server answers")
+        Self::of(request.send().await.expect("the server answers"))
     }
 
     /// None if the server does not answer.
     pub(crate) async fn try_open(request: RequestBuilder) -> Option<Self> {
-        let response = request.send().await.ok()?;
+        request.send().await.ok().map(Self::of)
+    }
+
+    /// That of an answer.
+    pub(crate) fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes_stream().map(|piece| piece.map(|piece| piece.to_vec()).unwrap_or_default()).boxed();
-        Some(Self { status, headers, bytes, pending: String::new() })
+        Self { status, headers, bytes, pending: String::new() }
     }
 
     /// The next frame; comments are skipped. None at the end of the stream.
