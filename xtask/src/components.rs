@@ -38,6 +38,20 @@ pub(crate) fn require_tools() -> Result<()> {
     PYTHON.require()
 }
 
+/// The package whose core module `everwit wrap` carries: no guest of its own.
+const ADAPTER: &str = "everwit-wrap";
+
+/// `cargo xtask wrap-adapter`: compiles it for the program to carry.
+pub(crate) fn wrap_adapter() -> Result<()> {
+    let project = Project::find()?;
+    let cores = compile(&project, wasm_target::ensure()?, ADAPTER, Kind::Shipped)?;
+    let [core] = &cores[..] else { return Err(Error::new(format!("{ADAPTER} must be one module; it is {}", cores.len()))) };
+    let carried = project.root.join("server/src/cli/wrap/adapter.wasm");
+    at(&carried, fs::copy(core, &carried))?;
+    eprintln!("compiled; record its source with `cargo xtask bless wrap::the_adapter`");
+    Ok(())
+}
+
 /// How many steps [`build`] takes.
 pub(crate) const STEPS: usize = 5;
 
@@ -68,6 +82,9 @@ impl Kind {
     }
 
     fn of(package: &Value) -> Option<Self> {
+        if package["name"] == ADAPTER {
+            return None;
+        }
         let targets = package["targets"].as_array()?;
         let loadable = |kind: &str| targets.iter().any(|target| has(target, "kind", kind) && has(target, "crate_types", "cdylib"));
         if loadable("cdylib") {

@@ -43,6 +43,7 @@ cargo xtask COMMAND
   templates                        begin, build, test and call a new project of each language; `test` does it by itself
   schemathesis                     try the API of a real server by its OpenAPI document; `test` does it by itself
   vendor-clients                   install the vendors' own clients, which the tests run; `test` does it by itself
+  wrap-adapter                     compile the adapter that `everwit wrap` carries; needed once its source changes
   wasm-target [--debian]           add Rust's wasm32-unknown-unknown target; `components` does it by itself
   help                             this text
 
@@ -80,6 +81,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["templates"] => templates::check(&project::Project::find()?),
         ["schemathesis"] => schemathesis::run_command(),
         ["vendor-clients"] => vendor_clients::run_command(),
+        ["wrap-adapter"] => components::wrap_adapter(),
         ["wasm-target"] => wasm_target::ensure().map(drop),
         ["wasm-target", "--debian"] => wasm_target::from_debian().map(drop),
         ["help" | "--help" | "-h"] | [] => {

@@ -67,7 +67,7 @@ impl Language {
 }
 
 /// What is a capability's id and also a package name in every language.
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     let words = || text.split('-');
     let letters = words().all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
     match letters && text.len() <= MAX_NAME_BYTES && text.starts_with(|first: char| first.is_ascii_lowercase()) {

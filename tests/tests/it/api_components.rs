@@ -220,7 +220,7 @@ async fn a_report_has_every_check_in_order_whatever_becomes_of_the_upload() {
 }
 
 /// The same component with another text of the same length in it.
-fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
+pub(crate) fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut wasm = guest(name);
     let places: Vec<usize> = (0..wasm.len() - from.len()).filter(|&at| wasm[at..].starts_with(from.as_bytes())).collect();

@@ -61,3 +61,4 @@ mod tenants;
 mod tidy;
 mod turns;
 mod vendors;
+mod wrap;

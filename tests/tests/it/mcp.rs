@@ -19,12 +19,17 @@ async fn talk(component: &str, flags: &[&str], calls: Value) -> Vec<Value> {
     let home = tempfile::tempdir().expect("a temporary directory");
     let file = home.path().join("it.wasm");
     std::fs::write(&file, guest(component)).expect("it is written");
+    talk_to(&file, flags, calls).await
+}
+
+/// The same with the component of a file.
+pub(crate) async fn talk_to(file: &Path, flags: &[&str], calls: Value) -> Vec<Value> {
     let site = target().join("vendor-clients/site");
     assert!(site.join("mcp").is_dir(), "the clients are not installed; run `cargo xtask vendor-clients`");
     let mut python = Command::new("python3");
     python.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("PYTHONPATH", site);
     python.arg(root().join("tests/vendor-clients/mcp_client.py")).arg(calls.to_string());
-    python.args([Path::new(EVERWIT), Path::new("mcp"), &file]).args(flags);
+    python.args([Path::new(EVERWIT), Path::new("mcp"), file]).args(flags);
     let output = python.stdin(Stdio::null()).kill_on_drop(true).output().await.expect("python3 runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).expect("it prints JSON");

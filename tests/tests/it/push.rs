@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Server, everwit, guest};
+use crate::api_components::patched;
+use crate::support::{EVERWIT, Server, everwit, guest};
 
 struct Outcome {
     code: Option<i32>,
@@ -46,6 +47,69 @@ async fn what_asks_for_something_is_active_only_with_consent() {
     assert_eq!(active().await, json!(1));
     let again = push(server.url(), &file, &["--activate"]).await;
     assert!(again.code == Some(0) && again.stderr.contains("known already"), "nothing is new about it: {}", again.stderr);
+}
+
+/// Runs a command at a terminal of its own, answers the question that it asks, and prints what was on the screen.
+const TERMINAL: &str = r#"
+import os, pty, sys
+answer, command = sys.argv[1], sys.argv[2:]
+child, screen = pty.fork()
+if child == 0:
+    os.execv(command[0], command)
+shown = b""
+while True:
+    try:
+        piece = os.read(screen, 4096)
+    except OSError:
+        break
+    if not piece:
+        break
+    asked = b"[y/N]" in shown
+    shown += piece
+    if not asked and b"[y/N]" in shown:
+        os.write(screen, answer.encode() + b"\n")
+sys.stdout.buffer.write(shown)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+
+async fn push_at_a_terminal(server: &str, file: &Path, answer: &str) -> Outcome {
+    let mut python = tokio::process::Command::new("python3");
+    python.args(["-c", TERMINAL, answer, EVERWIT, "push"]).arg(file).args(["--server", server, "--activate"]).env("NO_COLOR", "1");
+    let output = python.stdin(std::process::Stdio::null()).kill_on_drop(true).output().await.expect("python3 runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Outcome { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+#[tokio::test]
+async fn at_a_terminal_it_asks() {
+    let (server, home) = (Server::start().await, tempfile::tempdir().expect("a temporary directory"));
+    let file = file_of(&home, "counter.wasm", &guest("counter"));
+    let active = || async { server.api().get("/v1/components/counter").await.expect(200)["active_version"].clone() };
+    for answer in ["n", "", "perhaps"] {
+        let refused = push_at_a_terminal(server.url(), &file, answer).await;
+        assert!(refused.stdout.contains("+ ") && refused.stdout.contains("Activate it with all of this? [y/N]"), "{}", refused.stdout);
+        assert_eq!((refused.code, active().await), (Some(1), Value::Null), "{answer:?}: {}{}", refused.stdout, refused.stderr);
+    }
+    let agreed = push_at_a_terminal(server.url(), &file, "Yes").await;
+    assert_eq!((agreed.code, active().await), (Some(0), json!(1)), "{}{}", agreed.stdout, agreed.stderr);
+    let again = push_at_a_terminal(server.url(), &file, "n").await;
+    assert!(again.code == Some(0) && !again.stdout.contains("[y/N]"), "nothing is left to agree to: {}", again.stdout);
+}
+
+#[tokio::test]
+async fn a_changed_text_needs_consent_of_its_own() {
+    let (server, home) = (Server::start().await, tempfile::tempdir().expect("a temporary directory"));
+    let first = file_of(&home, "counter.wasm", &guest("counter"));
+    let second = file_of(&home, "second.wasm", &patched("counter", "Reads a key.", "Takes a key."));
+    let active = || async { server.api().get("/v1/components/counter").await.expect(200)["active_version"].clone() };
+    let agreed = push(server.url(), &first, &["--activate", "--accept-permissions"]).await;
+    assert_eq!(agreed.code, Some(0), "{}", agreed.stderr);
+    // The permissions are those that were agreed to.
+    let refused = push(server.url(), &second, &["--activate", "--accept-permissions"]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("to fix it: add --accept-changed-text"), "{}", refused.stderr);
+    assert_eq!(active().await, json!(1));
+    let agreed = push(server.url(), &second, &["--activate", "--accept-changed-text"]).await;
+    assert_eq!((agreed.code, active().await), (Some(0), json!(2)), "{}", agreed.stderr);
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ pub(crate) fn run_componentize(args: &ComponentizeArgs) -> Result<(), Failure> {
     print(&args.output.display().to_string())
 }
 
-fn write(output: &Path, wasm: &[u8]) -> Result<(), Failure> {
+pub(super) fn write(output: &Path, wasm: &[u8]) -> Result<(), Failure> {
     std::fs::write(output, wasm).map_err(|error| Failure::failed(format!("cannot write {}: {error}", output.display())))?;
     note(&format!("{} bytes", wasm.len()));
     Ok(())
@@ -165,7 +165,7 @@ fn imports_preview1(wasm: &[u8]) -> bool {
 
 /// Asks the component what it is and writes that into it; none if the sandbox rejects it, which
 /// is told then. What says already what it is stays as it is.
-async fn describe(path: &Path, component: Vec<u8>) -> Result<Option<(Vec<u8>, Admission)>, Failure> {
+pub(super) async fn describe(path: &Path, component: Vec<u8>) -> Result<Option<(Vec<u8>, Admission)>, Failure> {
     let bare = section::without_description(&component).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
     let bench = Workbench::start(Vec::new())?;
     if bare.len() < component.len()
