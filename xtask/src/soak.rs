@@ -1,5 +1,5 @@
-//! `cargo xtask soak`: the tests of hostile bytes, and of turns whose processes are killed, many times longer than
-//! `test` runs them.
+//! `cargo xtask soak`: the tests of hostile bytes, of load, and of turns whose processes are killed, many times longer
+//! than `test` runs them.
 
 use std::process::Command;
 use std::time::Instant;
@@ -14,7 +14,12 @@ const REPORT: &str = "docs/benchmarks-soak.md";
 const REPORTED_TURNS: u64 = 1_000;
 
 /// What can be run for long: its name, its tests, and how many rounds it makes by itself.
-const SOAKS: [(&str, &str, &str); 2] = [("uploads", "fuzzing::mutated_", "10000"), ("fuzz", "fuzzing::", "1000000")];
+const SOAKS: [(&str, &str, &str); 4] = [
+    ("uploads", "fuzzing::mutated_", "10000"),
+    ("fuzz", "fuzzing::", "1000000"),
+    ("calls", "load::mixed_", "100000"),
+    ("fairness", "load::a_quiet_", "1000"),
+];
 
 pub(crate) fn run_command(name: &str, rounds: Option<&str>) -> Result<()> {
     let Some((_, tests, usual)) = SOAKS.iter().find(|(known, ..)| *known == name) else {

@@ -3,7 +3,7 @@
 use clap::{ArgMatches, Args, Subcommand};
 
 use super::engine::EngineArgs;
-use super::output::{Failure, harmless, print};
+use super::output::{Failure, harmless, note, print};
 use crate::config::{Origin, ServeArgs, Setting, settings};
 
 /// Options of `everwit config`.
@@ -35,6 +35,9 @@ struct ShowArgs<E: EngineArgs> {
 pub(crate) fn run<E: EngineArgs>(args: &ConfigArgs<E>, matches: &ArgMatches) -> Result<(), Failure> {
     let ConfigCommand::Show(show) = &args.command;
     let matches = matches.subcommand_matches("show").ok_or_else(|| Failure::failed("the arguments of the command are not known"))?;
+    if let Err(problems) = show.engine.engine() {
+        note(&problems.join("\n"));
+    }
     let mut settings = settings::<E>(matches);
     if let (Some(database), Ok(config)) = (settings.iter_mut().find(|setting| setting.option == "--database"), show.serve.database()) {
         // The rest of the URL is no secret, and what an operator wants to see.

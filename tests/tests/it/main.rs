@@ -40,6 +40,7 @@ mod frozen;
 mod fuzzing;
 mod http_probe;
 mod in_process;
+mod load;
 mod mcp;
 mod models;
 mod mutations;
