@@ -13,7 +13,7 @@ use super::{
     CALLS, CONNECTIONS, ConfigError, DATABASE_CONNECTIONS, DRAIN_SECONDS, DurableWorkerConfig, ORG_AMOUNT, ORG_TURNS, ServerConfig,
     ServerRole, TURNS, WAIT_HOURS, hours,
 };
-use crate::database::DatabaseArgs;
+use crate::database::{DatabaseArgs, DatabaseConfig};
 use crate::encryption::EncryptionArgs;
 use crate::model_args::ModelArgs;
 use crate::quota::OrgLimits;
