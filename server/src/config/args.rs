@@ -161,6 +161,8 @@ impl ServeArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WorkerArgs {
     #[command(flatten)]
+    encryption: EncryptionArgs,
+    #[command(flatten)]
     pub(crate) run: RunArgs,
 }
 
@@ -170,7 +172,7 @@ impl WorkerArgs {
     /// # Errors
     /// All that is wrong.
     pub(crate) fn validate(&self) -> Result<DurableWorkerConfig, ConfigError> {
-        let (mut problems, mut config) = (Vec::new(), ServerConfig::default());
+        let (mut problems, mut config) = (Vec::new(), ServerConfig { encryption: self.encryption.clone(), ..ServerConfig::default() });
         self.run.apply(&mut problems, &mut config);
         if problems.is_empty() { Ok(config.into()) } else { Err(ConfigError(problems)) }
     }
