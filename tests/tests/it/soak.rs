@@ -26,9 +26,9 @@ use crate::support::{Api, EventStream};
 
 /// Sessions that have turns at the same time.
 const SESSIONS: usize = 4;
-/// Turns of a run of the tests, and the most events that are seen between two of its kills.
+/// Turns of a run of the tests, and the most stored events that are seen between two of its kills.
 const TURNS: u64 = 40;
-const EVENTS_BETWEEN_KILLS: usize = 60;
+const EVENTS_BETWEEN_KILLS: usize = 40;
 /// How long a turn may take, deaths of its processes included.
 const STUCK: Duration = Duration::from_secs(120);
 /// Events that are read at once.
@@ -81,7 +81,7 @@ struct Soak {
     turns: u64,
     next: AtomicU64,
     url: watch::Receiver<Option<String>>,
-    /// Events that were seen.
+    /// Stored events that were seen.
     seen: watch::Sender<usize>,
     charge_port: u16,
 }
@@ -140,8 +140,11 @@ impl Soak {
             let request = self.api().await.request(Method::GET, &format!("/v1/sessions/{session}/sse?after_sequence={after}"));
             let Some(mut stream) = EventStream::try_open(request).await else { continue };
             while let Some(frame) = stream.next().await {
-                self.seen.send_modify(|seen| *seen += 1);
-                after = frame.sequence().unwrap_or(after);
+                // Only what is stored: a kill comes behind something that was done.
+                if let Some(sequence) = frame.sequence() {
+                    after = sequence;
+                    self.seen.send_modify(|seen| *seen += 1);
+                }
                 if frame.event == "session.idled" && frame.data["data"]["turn_id"] == *turn {
                     return;
                 }
