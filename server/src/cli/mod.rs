@@ -15,6 +15,7 @@ mod mcp;
 mod new;
 mod output;
 mod push;
+mod recordings;
 mod rotate;
 mod serve;
 mod test;
