@@ -8,7 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use everwit_runtime::PlatformDefinition;
 use everwit_runtime::capability::ToolServices;
+use everwit_runtime::engine::EngineConnector;
 use everwit_runtime::id::OrgId;
+use futures::future::select_all;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +31,7 @@ use crate::lifecycle::{Lifecycle, Phase, Signals};
 use crate::listener::{EventListener, Listening};
 use crate::quota::Quotas;
 use crate::seed::{SeedReport, Seeder};
-use crate::site::Site;
+use crate::site::{Site, SiteOptions};
 
 /// Uploads that are examined at once; each holds its component in memory.
 const MAX_UPLOADS: usize = 4;
@@ -45,6 +47,7 @@ pub struct ServerAppBuilder {
     without: Without,
     authenticator: Option<Arc<dyn Authenticator>>,
     listeners: Vec<Arc<dyn EventListener>>,
+    engine: Option<Arc<dyn EngineConnector>>,
 }
 
 impl ServerAppBuilder {
@@ -57,6 +60,7 @@ impl ServerAppBuilder {
             without: Without::new(),
             authenticator: None,
             listeners: Vec::new(),
+            engine: None,
         }
     }
 
@@ -105,6 +109,13 @@ impl ServerAppBuilder {
         self
     }
 
+    /// Has a distributed engine run the turns, over PostgreSQL, in place of the embedded one.
+    #[must_use]
+    pub fn engine(mut self, engine: impl EngineConnector + 'static) -> Self {
+        self.engine = Some(Arc::new(engine));
+        self
+    }
+
     /// Runs the server until SIGTERM or an interrupt ends it.
     ///
     /// # Errors
@@ -122,8 +133,14 @@ impl ServerAppBuilder {
         self.config.check()?;
         let platform = self.platform.take().unwrap_or_else(oss_platform_definition);
         platform.validate()?;
-        let site =
-            Site::join(&self.config.data_dir, (&self.config.database, self.config.database_connections), &self.config.encryption).await?;
+        let options = SiteOptions {
+            data_dir: &self.config.data_dir,
+            database: &self.config.database,
+            connections: self.config.database_connections,
+            encryption: &self.config.encryption,
+            engine: self.engine.as_deref(),
+        };
+        let site = Site::join(options).await?;
         let started = Box::pin(self.start_on(site.clone(), platform)).await;
         if started.is_err()
             && let Err(error) = site.leave().await
@@ -134,7 +151,7 @@ impl ServerAppBuilder {
     }
 
     async fn start_on(self, site: Arc<Site>, platform: PlatformDefinition) -> Result<ServerHandle, AppError> {
-        let Self { config, platform: _, custom, without, authenticator, listeners } = self;
+        let Self { config, platform: _, custom, without, authenticator, listeners, engine: _ } = self;
         let assembled = Assembled::new(&site, &config.engine(), platform).await?;
         let (stores, moments) = (assembled.turns.backends.clone(), site.moments.clone());
         let org = stores.org_store.default_org(OrgId::from_uuid(moments.uuid()), moments.now()).await?;
@@ -160,7 +177,7 @@ impl ServerAppBuilder {
         let address = listener.local_addr().map_err(listen_error)?;
         let app = AppState {
             auth,
-            engine: Arc::new(site.engine.clone()),
+            engine: site.engine.clone(),
             turns: turns.clone(),
             drivers: turns.drivers.clone(),
             stores,
@@ -177,11 +194,13 @@ impl ServerAppBuilder {
         };
         let router = api::service(Arc::new(app), &without, &custom)?;
         let listening = listeners.into_iter().map(|listener| site.listeners.add(listener)).collect();
-        let executor = match config.role {
-            ServerRole::All => Some(Executor::join(&site, assembled.turns, config.max_turns, config.drain).await?),
-            ServerRole::ControlPlane => None,
-        };
-        let life = Life { listener, router, lifecycle, max_connections: config.max_connections, executor, listening, site };
+        // Those that run turns are the first to end.
+        let mut executors = Vec::new();
+        if config.role == ServerRole::All {
+            executors.push(Executor::join(&site, assembled.turns, config.max_turns, config.drain).await?);
+        }
+        executors.extend(Executor::coordinate(&site).await?);
+        let life = Life { listener, router, lifecycle, max_connections: config.max_connections, executors, listening, site };
         let running = Running::spawn(|stop| life.live(stop));
         Ok(ServerHandle { address, open_to: open_to.filter(|_| !has_keys), seeding, running })
     }
@@ -236,31 +255,43 @@ struct Life {
     router: Router,
     lifecycle: Lifecycle,
     max_connections: usize,
-    executor: Option<Executor>,
+    executors: Vec<Executor>,
     listening: Vec<Listening>,
     site: Arc<Site>,
 }
 
 impl Life {
     async fn live(self, stop: CancellationToken) -> Result<(), AppError> {
-        let Self { listener, router, lifecycle, max_connections, executor, listening, site } = self;
+        let Self { listener, router, lifecycle, max_connections, mut executors, listening, site } = self;
         let serving = http::serve(listener, router, &lifecycle, max_connections, LAST_REQUESTS);
         let ending = async {
-            stop.cancelled().await;
+            let failed = tokio::select! {
+                () = stop.cancelled() => None,
+                error = first_failure(&mut executors) => Some(error),
+            };
             lifecycle.enter(Phase::Draining);
-            if let Some(executor) = executor {
+            for executor in executors {
                 executor.end().await;
             }
             lifecycle.enter(Phase::Closing);
+            failed
         };
-        tokio::join!(serving, ending);
+        let ((), failed) = tokio::join!(serving, ending);
         for listening in listening {
             listening.end().await;
         }
         site.leave().await?;
         tracing::info!("the server ended");
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
+}
+
+/// Returns once one of them has ended by itself.
+async fn first_failure(executors: &mut [Executor]) -> AppError {
+    if executors.is_empty() {
+        return std::future::pending().await;
+    }
+    select_all(executors.iter_mut().map(|executor| Box::pin(executor.failed()))).await.0
 }
 
 /// Where browsers of this machine reach a server that no others reach.

@@ -22,7 +22,7 @@ use everwit_runtime::usage::OrgAllowance;
 use url::Url;
 
 use self::args::of_environment;
-pub(crate) use self::args::{ServeArgs, number};
+pub(crate) use self::args::{RunArgs, ServeArgs, WorkerArgs, number};
 pub(crate) use self::environment::{RustEnvironment, author_cache, python_path, virtual_environment, wants_no_colour};
 
 use crate::components::CompilerCommand;
@@ -31,12 +31,12 @@ use crate::encryption::EncryptionArgs;
 use crate::quota::OrgLimits;
 
 /// What a server does beside answering requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum ServerRole {
-    /// It runs turns, beside the workers on the same data directory if there are any.
+    /// It runs turns, beside the workers if there are any.
     #[default]
     All,
-    /// It runs no turns: they wait for a worker on the same data directory.
+    /// It runs no turns: they wait for a worker, on the same data directory or of the same distributed engine.
     ControlPlane,
 }
 

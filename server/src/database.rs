@@ -107,16 +107,16 @@ impl Database {
         }
     }
 
-    /// Takes the right to run turns, which one process of a database has; that of a SQLite file
-    /// comes with the lock of its data directory.
+    /// Takes the right to run turns: alone, or together with all processes of a distributed engine. That of a SQLite
+    /// file comes with the lock of its data directory.
     ///
     /// # Errors
-    /// If another process has it and keeps it.
-    pub(crate) async fn claim_turns(&self) -> Result<Option<TurnsClaim>, AppError> {
+    /// If another process has it otherwise and keeps it.
+    pub(crate) async fn claim_turns(&self, alone: bool) -> Result<Option<TurnsClaim>, AppError> {
         let Self::Postgres(store) = self else { return Ok(None) };
         let deadline = Instant::now() + CLAIM_PATIENCE;
         loop {
-            match store.claim_turns().await? {
+            match store.claim_turns(alone).await? {
                 Some(claim) => return Ok(Some(claim)),
                 None if Instant::now() > deadline => return Err(AppError::TurnsTaken),
                 None => tokio::time::sleep(CLAIM_RETRY).await,

@@ -53,10 +53,15 @@ pub enum AppError {
     Store(#[from] StoreError),
     /// Another process runs the turns of this database.
     #[error(
-        "another server runs the turns of this database\n\
+        "another server runs the turns of this database, by itself or with another engine\n\
          to fix it: stop that one, or give this one a database of its own"
     )]
     TurnsTaken,
+    /// A distributed engine needs a database that many processes can use.
+    #[error(
+        "an engine for many machines needs a database that all of them reach\nto fix it: --database postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+    )]
+    NeedsPostgres,
     /// The runtime failed.
     #[error(transparent)]
     Runtime(#[from] everwit_runtime::Error),

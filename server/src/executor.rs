@@ -7,7 +7,7 @@ use std::time::Duration;
 use everwit_runtime::connection::Connections;
 use everwit_runtime::driver::llmsim::register_driver;
 use everwit_runtime::driver::{DriverHost, DriverId, ResolvedModel, StoredTokens};
-use everwit_runtime::engine::{Engine, WorkLimits};
+use everwit_runtime::engine::{WorkLimits, reconcile};
 use everwit_runtime::turn::TurnPlatform;
 use everwit_runtime::{CapabilityRegistry, Error, PlatformDefinition};
 use tokio::task::JoinHandle;
@@ -88,7 +88,10 @@ fn default_model() -> ResolvedModel {
     }
 }
 
-/// A worker that runs turns of a site.
+/// How often a distributed engine is held against the store.
+const RECONCILE: Duration = Duration::from_secs(30);
+
+/// A part of the engine that works in this process: a worker that runs turns, or the part of servers.
 pub(crate) struct Executor {
     shutdown: CancellationToken,
     work: JoinHandle<Result<(), Error>>,
@@ -106,9 +109,52 @@ impl Executor {
         Ok(Self { shutdown, work: tokio::spawn(work) })
     }
 
+    /// Does the servers' part of a distributed engine, and tells it from time to time what it does not know. None for the
+    /// embedded engine.
+    ///
+    /// # Errors
+    /// Why it could not start.
+    pub(crate) async fn coordinate(site: &Site) -> Result<Option<Self>, AppError> {
+        let Some(engine) = site.distributed.clone() else { return Ok(None) };
+        site.claim_turns().await?;
+        let (log, shutdown) = (site.stores.log.clone(), CancellationToken::new());
+        let coordinating = engine.coordinate(shutdown.clone())?;
+        let reconciling = async move {
+            loop {
+                match reconcile(&*log, &*engine).await {
+                    Ok(0) => {}
+                    Ok(turns) => tracing::info!(turns, "turns that the engine did not know are submitted"),
+                    Err(error) => {
+                        tracing::warn!(%error, pause = ?RECONCILE, "open turns could not be held against the engine; trying again");
+                    }
+                }
+                tokio::time::sleep(RECONCILE).await;
+            }
+        };
+        let work = async move {
+            tokio::select! {
+                ended = coordinating => ended,
+                never = reconciling => never,
+            }
+        };
+        Ok(Some(Self { shutdown, work: tokio::spawn(work) }))
+    }
+
+    /// Returns once it has ended by itself, which it does only for a reason.
+    pub(crate) async fn failed(&mut self) -> AppError {
+        match (&mut self.work).await {
+            Ok(Ok(())) => AppError::Internal("the engine ended by itself".to_owned()),
+            Ok(Err(error)) => error.into(),
+            Err(error) => AppError::Internal(format!("the engine ended in disorder: {error}")),
+        }
+    }
+
     /// Lets running steps end, for as long as patience lasts, and leaves what is open to others.
     pub(crate) async fn end(self) {
         self.shutdown.cancel();
+        if self.work.is_finished() {
+            return;
+        }
         match self.work.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "open turns could not be given to others; they go on at the next start"),

@@ -1,9 +1,9 @@
 //! What the servers and workers of this process share when they work on the same data directory:
-//! the database, the live events, the listeners, and who runs which session.
+//! the database, the live events, the listeners, and the engine.
 //!
 //! Invariants: a data directory is opened by one process, and there once, however many servers
-//! and workers use it; all of them run the same platform definition. Because nothing else submits
-//! turns, whoever runs turns is told of each of them and need not ask the database.
+//! and workers use it; all of them run the same platform definition. With the embedded engine nothing else submits
+//! turns of the database. With a distributed engine other processes do, each with a data directory of its own.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use everwit_runtime::PlatformDefinition;
 use everwit_runtime::connection::Refreshes;
-use everwit_runtime::engine::EmbeddedEngine;
+use everwit_runtime::engine::{DistributedEngine, EmbeddedEngine, Engine, EngineConnector};
 use everwit_runtime::platform::DefinitionDigest;
 use everwit_runtime::store::postgres::TurnsClaim;
 use everwit_runtime::store::{OrgStore, RuntimeBackends};
@@ -41,7 +41,9 @@ pub(crate) struct Site {
     /// Time and ids.
     pub(crate) moments: Moments,
     /// What runs the turns.
-    pub(crate) engine: EmbeddedEngine,
+    pub(crate) engine: Arc<dyn Engine>,
+    /// The same, if it runs them in other processes, too.
+    pub(crate) distributed: Option<Arc<dyn DistributedEngine>>,
     /// Who refreshes which connection.
     pub(crate) refreshes: Arc<Refreshes>,
     /// Who sees the stored events.
@@ -58,17 +60,25 @@ pub(crate) struct Site {
     _lock: DataDirLock,
 }
 
+/// Where a site is, and what it works with.
+pub(crate) struct SiteOptions<'a> {
+    pub(crate) data_dir: &'a Path,
+    pub(crate) database: &'a DatabaseConfig,
+    /// Connections to a PostgreSQL database.
+    pub(crate) connections: u32,
+    pub(crate) encryption: &'a EncryptionArgs,
+    /// A distributed engine in place of the embedded one.
+    pub(crate) engine: Option<&'a dyn EngineConnector>,
+}
+
 impl Site {
     /// Opens a data directory, or joins those of this process that have it open.
     ///
     /// # Errors
     /// If it cannot be used, another process uses it, or those of this process keep their data
-    /// elsewhere.
-    pub(crate) async fn join(
-        data_dir: &Path,
-        (config, connections): (&DatabaseConfig, u32),
-        encryption: &EncryptionArgs,
-    ) -> Result<Arc<Self>, AppError> {
+    /// elsewhere or have another engine.
+    pub(crate) async fn join(options: SiteOptions<'_>) -> Result<Arc<Self>, AppError> {
+        let SiteOptions { data_dir, database: config, engine, .. } = options;
         let dir = DataDir::create(data_dir).map_err(AppError::data_dir)?;
         let path = dir.path().canonicalize().map_err(|error| AppError::data_dir(error.into()))?;
         let mut sites = SITES.lock().await;
@@ -79,15 +89,25 @@ impl Site {
                     "{problem}\nto fix it: give servers and workers of one data directory one database"
                 )));
             }
+            if site.distributed.is_some() != engine.is_some() {
+                return Err(AppError::DataDir(format!(
+                    "{} is used with another engine\nto fix it: give servers and workers of one data directory one engine",
+                    path.display()
+                )));
+            }
             return Ok(site);
         }
-        let site = Arc::new(Self::open(dir, config, connections, encryption).await?);
+        let site = Arc::new(Self::open(dir, options).await?);
         sites.retain(|_, site| site.strong_count() > 0);
         sites.insert(path, Arc::downgrade(&site));
         Ok(site)
     }
 
-    async fn open(dir: DataDir, config: &DatabaseConfig, connections: u32, encryption: &EncryptionArgs) -> Result<Self, AppError> {
+    async fn open(dir: DataDir, options: SiteOptions<'_>) -> Result<Self, AppError> {
+        let SiteOptions { data_dir: _, database: config, connections, encryption, engine } = options;
+        if let (Some(_), DatabaseConfig::Sqlite) = (engine, config) {
+            return Err(AppError::NeedsPostgres);
+        }
         let lock = dir.lock().map_err(AppError::data_dir)?;
         let database = Database::open(&dir, config, connections).await?;
         let cipher = MasterKeys::load(encryption, &dir).and_then(|keys| keys.cipher()).map_err(AppError::data_dir)?;
@@ -96,10 +116,19 @@ impl Site {
         let stores = observed(plain, &listeners);
         let moments = Moments::system();
         let following = database.follow(stores.event_bus.clone());
+        let distributed = match engine {
+            Some(connector) => Some(connector.connect(stores.log.clone()).await?),
+            None => None,
+        };
+        let engine: Arc<dyn Engine> = match &distributed {
+            Some(engine) => engine.clone(),
+            None => Arc::new(EmbeddedEngine::new(stores.log.clone(), moments.clock.clone())),
+        };
         Ok(Self {
             cache_key: secret(&*stores.org_store, "artifact-cache").await?,
             id_salt: secret(&*stores.org_store, "guest-id-salt").await?,
-            engine: EmbeddedEngine::new(stores.log.clone(), moments.clock.clone()),
+            engine,
+            distributed,
             moments,
             stores,
             listeners,
@@ -127,14 +156,14 @@ impl Site {
         }
     }
 
-    /// Makes sure that no other process runs the turns of this database.
+    /// Makes sure that no other process runs the turns of this database, or none but those of the engine.
     ///
     /// # Errors
     /// If another one does.
     pub(crate) async fn claim_turns(&self) -> Result<(), AppError> {
         let mut claim = self.claim.lock().await;
         if claim.is_none() {
-            *claim = self.database.claim_turns().await?;
+            *claim = self.database.claim_turns(self.distributed.is_none()).await?;
         }
         Ok(())
     }

@@ -1,11 +1,13 @@
-//! A worker: runs turns for the server on the same data directory.
+//! A worker: runs turns.
 //!
-//! A data directory belongs to one process, so that a worker runs in the process of its server;
-//! what they share is in [`crate::site`].
+//! A data directory belongs to one process. With the embedded engine a worker therefore runs in the process of its
+//! server, on the same data directory; what they share is in [`crate::site`]. With a distributed engine it is a process of
+//! its own, on any machine, with a data directory of its own.
 
 use std::sync::Arc;
 
 use everwit_runtime::PlatformDefinition;
+use everwit_runtime::engine::EngineConnector;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::DurableWorkerConfig;
@@ -14,18 +16,35 @@ use crate::error::AppError;
 use crate::executor::{Assembled, Executor};
 use crate::handle::Running;
 use crate::lifecycle::Signals;
-use crate::site::Site;
+use crate::listener::{EventListener, Listening};
+use crate::site::{Site, SiteOptions};
 
 /// Builds a worker.
 pub struct WorkerAppBuilder {
     config: DurableWorkerConfig,
     platform: Option<PlatformDefinition>,
+    engine: Option<Arc<dyn EngineConnector>>,
+    listeners: Vec<Arc<dyn EventListener>>,
 }
 
 impl WorkerAppBuilder {
     /// A worker for a server on the same data directory.
     pub fn new(config: DurableWorkerConfig) -> Self {
-        Self { config, platform: None }
+        Self { config, platform: None, engine: None, listeners: Vec::new() }
+    }
+
+    /// Has a distributed engine give turns to this worker, in place of the server on the same data directory.
+    #[must_use]
+    pub fn engine(mut self, engine: impl EngineConnector + 'static) -> Self {
+        self.engine = Some(Arc::new(engine));
+        self
+    }
+
+    /// Adds a listener for the events that this process stores. Repeatable.
+    #[must_use]
+    pub fn event_listener(mut self, listener: impl EventListener + 'static) -> Self {
+        self.listeners.push(Arc::new(listener));
+        self
     }
 
     /// What the platform consists of: a clone of the server's definition, or the worker is
@@ -53,9 +72,15 @@ impl WorkerAppBuilder {
         self.config.check()?;
         let platform = self.platform.unwrap_or_else(oss_platform_definition);
         platform.validate()?;
-        let site =
-            Site::join(&self.config.data_dir, (&self.config.database, self.config.database_connections), &self.config.encryption).await?;
-        let started = Box::pin(start_on(site.clone(), &self.config, platform)).await;
+        let options = SiteOptions {
+            data_dir: &self.config.data_dir,
+            database: &self.config.database,
+            connections: self.config.database_connections,
+            encryption: &self.config.encryption,
+            engine: self.engine.as_deref(),
+        };
+        let site = Site::join(options).await?;
+        let started = Box::pin(start_on(site.clone(), &self.config, platform, self.listeners)).await;
         if started.is_err()
             && let Err(error) = site.leave().await
         {
@@ -65,27 +90,48 @@ impl WorkerAppBuilder {
     }
 }
 
-async fn start_on(site: Arc<Site>, config: &DurableWorkerConfig, platform: PlatformDefinition) -> Result<WorkerHandle, AppError> {
+async fn start_on(
+    site: Arc<Site>,
+    config: &DurableWorkerConfig,
+    platform: PlatformDefinition,
+    listeners: Vec<Arc<dyn EventListener>>,
+) -> Result<WorkerHandle, AppError> {
     let assembled = Assembled::new(&site, &config.engine(), platform).await?;
+    let listening = listeners.into_iter().map(|listener| site.listeners.add(listener)).collect();
     let executor = Executor::join(&site, assembled.turns, config.max_turns, config.drain).await?;
-    let running = Running::spawn(|stop| live(executor, site, stop));
+    let running = Running::spawn(|stop| live(executor, listening, site, stop));
     Ok(WorkerHandle { running })
 }
 
-async fn live(executor: Executor, site: Arc<Site>, stop: CancellationToken) -> Result<(), AppError> {
-    stop.cancelled().await;
+async fn live(mut executor: Executor, listening: Vec<Listening>, site: Arc<Site>, stop: CancellationToken) -> Result<(), AppError> {
+    let failed = tokio::select! {
+        () = stop.cancelled() => None,
+        error = executor.failed() => Some(error),
+    };
     executor.end().await;
+    for listening in listening {
+        listening.end().await;
+    }
     site.leave().await?;
     tracing::info!("the worker ended");
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// A worker that runs. Dropping it ends the worker as [`Self::shutdown`] does, without waiting.
 pub struct WorkerHandle {
-    running: Running,
+    pub(crate) running: Running,
 }
 
 impl WorkerHandle {
+    /// Runs until SIGTERM or an interrupt ends it.
+    ///
+    /// # Errors
+    /// As for [`Self::shutdown`]; a second signal; signals that cannot be taken over.
+    pub async fn wait(self) -> Result<(), AppError> {
+        let signals = Signals::install().map_err(|source| AppError::System { what: "signals", source })?;
+        self.running.until(signals).await
+    }
+
     /// Ends the worker: takes up no further turns and lets running steps end. Turns that are open
     /// go on with another worker, or at the next start.
     ///

@@ -51,10 +51,10 @@ pub(crate) fn tests(project: &Project, server: &Server, postgres: &str, filter: 
         command.arg("--target-dir").arg(target(project));
         command
     };
-    run(at(&["build"]).args(["--tests", "--examples"]))?;
+    run(at(&["build"]).args(["--workspace", "--bins", "--tests", "--examples"]))?;
     let mut tests = if has_cargo_command("nextest") { at(&["nextest", "run"]) } else { at(&["test"]) };
     tests.env(VARIABLE, server.url()).env(PROGRAM, &server.program).env(postgres::VARIABLE, postgres);
-    run(tests.args(filter))
+    run(tests.arg("--workspace").args(filter))
 }
 
 /// A running server; dropping it ends it.

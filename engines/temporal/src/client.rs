@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everwit_runtime::Error;
-use everwit_runtime::engine::{Engine, StepHandler, TurnKey, TurnStatus, WorkLimits, Working};
+use everwit_runtime::engine::{DistributedEngine, Engine, EngineConnector, StepHandler, TurnKey, TurnStatus, WorkLimits, Working};
 use everwit_runtime::id::{OrgId, SessionId};
 use everwit_runtime::store::SessionLog;
 use temporalio_client::errors::WorkflowInteractionError;
@@ -161,6 +161,19 @@ impl Engine for TemporalEngine {
             .register_activities(steps)
             .build();
         run(self.client.clone(), options, shutdown)
+    }
+}
+
+impl DistributedEngine for TemporalEngine {
+    fn coordinate(&self, shutdown: CancellationToken) -> Result<Working, Error> {
+        self.pump(shutdown)
+    }
+}
+
+#[async_trait]
+impl EngineConnector for TemporalOptions {
+    async fn connect(&self, log: Arc<dyn SessionLog>) -> Result<Arc<dyn DistributedEngine>, Error> {
+        Ok(Arc::new(TemporalEngine::connect(self.clone(), log).await?))
     }
 }
 

@@ -14,6 +14,7 @@ mod reconcile;
 mod steps;
 mod waits;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub use reconcile::reconcile;
 
 use crate::error::Error;
 use crate::id::{OrgId, SessionId, TurnId};
-use crate::store::Claim;
+use crate::store::{Claim, SessionLog};
 use crate::turn::TurnSignals;
 
 /// A turn, by ids.
@@ -159,4 +160,31 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// Why it could not start.
     async fn work(&self, handler: Arc<dyn StepHandler>, limits: WorkLimits, shutdown: CancellationToken) -> Result<Working, Error>;
+}
+
+/// An engine of many processes: servers tell it of turns, and workers elsewhere run them.
+pub trait DistributedEngine: Engine {
+    /// Does the servers' part of the engine in this process until `shutdown`. Any number of servers may do it at once,
+    /// and while none does, turns wait.
+    ///
+    /// # Errors
+    /// Why it could not start; and, at its end, why it ended before `shutdown`.
+    fn coordinate(&self, shutdown: CancellationToken) -> Result<Working, Error>;
+}
+
+/// How to reach a distributed engine. Servers and workers do so once the store that they share is open.
+#[async_trait]
+pub trait EngineConnector: Send + Sync + fmt::Debug {
+    /// Connects.
+    ///
+    /// # Errors
+    /// `Unavailable` if the engine does not answer, `Invalid` for options that cannot be.
+    async fn connect(&self, log: Arc<dyn SessionLog>) -> Result<Arc<dyn DistributedEngine>, Error>;
+}
+
+#[async_trait]
+impl EngineConnector for Box<dyn EngineConnector> {
+    async fn connect(&self, log: Arc<dyn SessionLog>) -> Result<Arc<dyn DistributedEngine>, Error> {
+        (**self).connect(log).await
+    }
 }

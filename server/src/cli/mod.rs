@@ -9,6 +9,7 @@ mod conformance;
 mod db;
 mod dev;
 mod doctor;
+mod engine;
 mod inspect;
 mod keys;
 mod mcp;
@@ -20,6 +21,7 @@ mod rotate;
 mod serve;
 mod test;
 mod workbench;
+mod worker;
 mod wrap;
 
 use std::process::ExitCode;
@@ -27,22 +29,26 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::components::run_as_compile_child;
+pub use engine::EngineArgs;
+use engine::NoEngine;
 use output::Failure;
 
 /// Runs durable AI agents whose capabilities are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
 #[command(name = "everwit", version, about, after_help = EXIT_CODES, disable_help_subcommand = true)]
-struct Cli {
+struct Cli<E: EngineArgs> {
     #[command(subcommand)]
-    command: Command,
+    command: Command<E>,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage.\nColours are off if NO_COLOR is set or the output is no terminal.";
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Command<E: EngineArgs> {
     /// Run the server.
-    Serve(Box<crate::config::ServeArgs>),
+    Serve(Box<serve::ServeCommand<E>>),
+    /// Run turns for servers on other machines.
+    Worker(Box<worker::WorkerCommand<E>>),
     /// Manage API keys, on the database itself.
     Keys(keys::KeysArgs),
     /// Maintain the database.
@@ -82,11 +88,16 @@ enum Command {
 
 /// The `everwit` command: reads the arguments of the process and runs what they say.
 pub fn main() -> ExitCode {
+    main_with::<NoEngine>()
+}
+
+/// The `everwit` command of a program that has an engine for many machines, which `E` are the options of.
+pub fn main_with<E: EngineArgs>() -> ExitCode {
     // The compiling child has no business with the rest of the program.
     if let Some(code) = run_as_compile_child() {
         return code;
     }
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::<E>::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };
@@ -101,9 +112,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run<E: EngineArgs>(command: Command<E>) -> Result<(), Failure> {
     match command {
         Command::Serve(args) => serve::run(&args),
+        Command::Worker(args) => worker::run(&args),
         Command::Keys(args) => block_on(keys::run(args)),
         Command::Db(args) => block_on(db::run(args)),
         Command::New(args) => new::run(&args),
@@ -121,7 +133,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Openapi => output::print(&crate::api::openapi::pretty()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "everwit", &mut script);
+            clap_complete::generate(shell, &mut Cli::<E>::command(), "everwit", &mut script);
             output::print(&String::from_utf8_lossy(&script))
         }
     }

@@ -1,27 +1,47 @@
 //! `everwit serve`: the stock server, and a word on where it is.
 
+use clap::Args;
 use everwit_runtime::id::OrgId;
 
 use super::block_on;
+use super::engine::EngineArgs;
 use super::output::{Failure, Style, print};
 use crate::app::{ServerAppBuilder, ServerHandle};
-use crate::config::{ServeArgs, ServerConfig};
+use crate::config::{RunArgs, ServeArgs, ServerConfig, ServerRole};
 use crate::error::AppError;
 use crate::lifecycle::Signals;
 use crate::telemetry;
 
-pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let config = args.validate().map_err(|error| Failure::usage(error.to_string()))?;
-    telemetry::start(args.log_format, &args.log, Style::stderr().coloured()).map_err(|error| Failure::usage(format!("--log: {error}")))?;
+/// Options of `everwit serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeCommand<E: EngineArgs> {
+    #[command(flatten)]
+    serve: ServeArgs,
+    #[command(flatten)]
+    engine: E,
+}
+
+pub(super) fn run<E: EngineArgs>(args: &ServeCommand<E>) -> Result<(), Failure> {
+    let config = args.serve.validate().map_err(|error| Failure::usage(error.to_string()))?;
+    let engine = args.engine.engine().map_err(|problems| Failure::usage(problems.join("\n")))?;
+    if config.role == ServerRole::ControlPlane && engine.is_none() {
+        return Err(Failure::usage(format!("--role control-plane needs an engine for many machines\nto fix it: {}", E::ADVICE)));
+    }
+    let RunArgs { log, log_format, json, .. } = &args.serve.run;
+    telemetry::start(*log_format, log, Style::stderr().coloured()).map_err(|error| Failure::usage(format!("--log: {error}")))?;
     block_on(async {
         let signals = Signals::install().map_err(|error| Failure::failed(format!("cannot take over signals: {error}")))?;
-        let server = ServerAppBuilder::new(config.clone()).start().await.map_err(failed)?;
-        announce(&config, &server, args.json)?;
+        let mut builder = ServerAppBuilder::new(config.clone());
+        if let Some(engine) = engine {
+            builder = builder.engine(engine);
+        }
+        let server = builder.start().await.map_err(failed)?;
+        announce(&config, &server, *json)?;
         server.run_until(signals).await.map_err(failed)
     })
 }
 
-fn failed(error: AppError) -> Failure {
+pub(super) fn failed(error: AppError) -> Failure {
     let fix = match &error {
         AppError::Listen { .. } => "\nto fix it: choose another address with --listen; port 0 picks a free one",
         _ => "",

@@ -10,22 +10,18 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::{
-    CALLS, CONNECTIONS, ConfigError, DATABASE_CONNECTIONS, DRAIN_SECONDS, ORG_AMOUNT, ORG_TURNS, ServerConfig, ServerRole, TURNS,
-    WAIT_HOURS, hours,
+    CALLS, CONNECTIONS, ConfigError, DATABASE_CONNECTIONS, DRAIN_SECONDS, DurableWorkerConfig, ORG_AMOUNT, ORG_TURNS, ServerConfig,
+    ServerRole, TURNS, WAIT_HOURS, hours,
 };
-use crate::components::CompilerCommand;
-use crate::database::{DatabaseArgs, DatabaseConfig};
+use crate::database::DatabaseArgs;
 use crate::encryption::EncryptionArgs;
 use crate::model_args::ModelArgs;
 use crate::quota::OrgLimits;
 use crate::telemetry::LogFormat;
 
-/// Options of `everwit serve`.
+/// Options of whoever runs turns.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct ServeArgs {
-    /// Address to listen on; port 0 picks a free one.
-    #[arg(long, env = "EVERWIT_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
-    listen: String,
+pub(crate) struct RunArgs {
     /// Directory for the SQLite file, the master key and the compiled components; created if missing.
     #[arg(long, env = "EVERWIT_DATA_DIR", default_value = "./everwit-data", value_name = "DIR")]
     data_dir: PathBuf,
@@ -41,6 +37,74 @@ pub(crate) struct ServeArgs {
     /// Component calls that run at once; others wait.
     #[arg(long, env = "EVERWIT_MAX_CALLS", default_value = "16", value_name = "COUNT")]
     max_calls: String,
+    #[command(flatten)]
+    allowance: AllowanceArgs,
+    /// How long the end waits for running steps.
+    #[arg(long, env = "EVERWIT_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS")]
+    drain_seconds: String,
+    /// How long a turn waits for an answer, an approval, a client's tool or a connection before it goes
+    /// on without.
+    #[arg(long, env = "EVERWIT_MAX_WAIT_HOURS", default_value = "168", value_name = "HOURS")]
+    max_wait_hours: String,
+    /// Connection providers beside the platform's, as a JSON list in a file.
+    #[arg(long, env = "EVERWIT_CONNECTION_PROVIDERS", value_name = "FILE")]
+    connection_providers: Option<PathBuf>,
+    #[command(flatten)]
+    models: ModelArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Connections to a PostgreSQL database; calls wait for a free one.
+    #[arg(long, env = "EVERWIT_DATABASE_CONNECTIONS", default_value = "20", value_name = "COUNT")]
+    database_connections: String,
+    /// What to log, as a tracing filter.
+    #[arg(long, env = "EVERWIT_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) log: String,
+    /// Form of the log on stderr.
+    #[arg(long, env = "EVERWIT_LOG_FORMAT", value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// Print what was started as one line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl RunArgs {
+    /// Fills in what they say.
+    fn apply(&self, problems: &mut Vec<String>, config: &mut ServerConfig) {
+        config.data_dir.clone_from(&self.data_dir);
+        config.max_turns = number(problems, "--max-turns", &self.max_turns, TURNS);
+        config.max_calls = number(problems, "--max-calls", &self.max_calls, CALLS);
+        let connections = number(problems, "--database-connections", &self.database_connections, DATABASE_CONNECTIONS);
+        config.database_connections = u32::try_from(connections).expect("it is within limits that fit");
+        match self.database.parse() {
+            Ok(database) => config.database = database,
+            Err(problem) => problems.push(problem),
+        }
+        config.drain = Duration::from_secs(number(problems, "--drain-seconds", &self.drain_seconds, DRAIN_SECONDS) as u64);
+        config.max_wait = hours(number(problems, "--max-wait-hours", &self.max_wait_hours, WAIT_HOURS));
+        config.llmsim = read_json(problems, "--llmsim-script", self.llmsim_script.as_deref());
+        let providers = read_json(problems, "--connection-providers", self.connection_providers.as_deref());
+        config.connection_providers = providers.unwrap_or_default();
+        config.driver_settings = self.models.validate(problems);
+        config.record_exchanges.clone_from(&self.models.record_exchanges);
+        config.org_limits.allowance = self.allowance.validate(problems);
+        for target in &self.allow_private_targets {
+            match target.parse() {
+                Ok(target) => config.private_targets.push(target),
+                Err(error) => problems.push(format!("--allow-private-target: {error}")),
+            }
+        }
+    }
+}
+
+/// Options of `everwit serve`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on; port 0 picks a free one.
+    #[arg(long, env = "EVERWIT_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    listen: String,
+    /// What it does beside answering requests: with `control-plane`, turns are left to workers.
+    #[arg(long, env = "EVERWIT_ROLE", value_enum, default_value = "all")]
+    role: ServerRole,
     /// Turns of one org that begin in a minute; more are refused.
     #[arg(long, env = "EVERWIT_ORG_TURNS_PER_MINUTE", default_value = "600", value_name = "COUNT")]
     org_turns_per_minute: String,
@@ -53,43 +117,17 @@ pub(crate) struct ServeArgs {
     /// Components of one org, archived ones included; more are refused.
     #[arg(long, env = "EVERWIT_ORG_COMPONENTS", default_value = "1000", value_name = "COUNT")]
     org_components: String,
-    #[command(flatten)]
-    allowance: AllowanceArgs,
     /// Connections that are open at once; others wait to be accepted.
     #[arg(long, env = "EVERWIT_MAX_CONNECTIONS", default_value = "1024", value_name = "COUNT")]
     max_connections: String,
-    /// How long the end waits for running steps.
-    #[arg(long, env = "EVERWIT_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS")]
-    drain_seconds: String,
-    /// How long a turn waits for an answer, an approval, a client's tool or a connection before it goes
-    /// on without.
-    #[arg(long, env = "EVERWIT_MAX_WAIT_HOURS", default_value = "168", value_name = "HOURS")]
-    max_wait_hours: String,
     /// URL at which browsers reach this server, for third parties to send them back to. Default: the
     /// address, if it is a loopback one.
     #[arg(long, env = "EVERWIT_PUBLIC_URL", value_name = "URL")]
     public_url: Option<String>,
-    /// Connection providers beside the platform's, as a JSON list in a file.
-    #[arg(long, env = "EVERWIT_CONNECTION_PROVIDERS", value_name = "FILE")]
-    connection_providers: Option<PathBuf>,
-    #[command(flatten)]
-    models: ModelArgs,
-    #[command(flatten)]
-    database: DatabaseArgs,
-    /// Connections to a PostgreSQL database; calls wait for a free one.
-    #[arg(long, env = "EVERWIT_DATABASE_CONNECTIONS", default_value = "20", value_name = "COUNT")]
-    database_connections: String,
     #[command(flatten)]
     encryption: EncryptionArgs,
-    /// What to log, as a tracing filter.
-    #[arg(long, env = "EVERWIT_LOG", default_value = "info", value_name = "FILTER")]
-    pub(crate) log: String,
-    /// Form of the log on stderr.
-    #[arg(long, env = "EVERWIT_LOG_FORMAT", value_enum, default_value = "text")]
-    pub(crate) log_format: LogFormat,
-    /// Print where the server listens as one line of JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 impl ServeArgs {
@@ -99,67 +137,44 @@ impl ServeArgs {
     /// All that is wrong.
     pub(crate) fn validate(&self) -> Result<ServerConfig, ConfigError> {
         let mut problems = Vec::new();
-        let listen = parse(&mut problems, "--listen", &self.listen, "an address and a port, such as 127.0.0.1:8080 or [::]:8080");
-        let max_turns = number(&mut problems, "--max-turns", &self.max_turns, TURNS);
-        let max_calls = number(&mut problems, "--max-calls", &self.max_calls, CALLS);
-        let max_connections = number(&mut problems, "--max-connections", &self.max_connections, CONNECTIONS);
-        let org_limits = self.org_limits(&mut problems);
-        let connections = number(&mut problems, "--database-connections", &self.database_connections, DATABASE_CONNECTIONS);
-        let database = self.database.parse().unwrap_or_else(|problem| {
-            problems.push(problem);
-            DatabaseConfig::default()
-        });
-        let drain = number(&mut problems, "--drain-seconds", &self.drain_seconds, DRAIN_SECONDS);
-        let wait = number(&mut problems, "--max-wait-hours", &self.max_wait_hours, WAIT_HOURS);
-        let llmsim = read_json(&mut problems, "--llmsim-script", self.llmsim_script.as_deref());
-        let connection_providers = read_json(&mut problems, "--connection-providers", self.connection_providers.as_deref());
-        let driver_settings = self.models.validate(&mut problems);
-        let public_url = self.public_url.as_ref().and_then(|url| public_url(&mut problems, url));
-        let mut private_targets = Vec::new();
-        for target in &self.allow_private_targets {
-            match target.parse() {
-                Ok(target) => private_targets.push(target),
-                Err(error) => problems.push(format!("--allow-private-target: {error}")),
-            }
+        let mut config = ServerConfig { role: self.role, encryption: self.encryption.clone(), ..ServerConfig::default() };
+        if let Some(listen) = parse(&mut problems, "--listen", &self.listen, "an address and a port, such as 127.0.0.1:8080 or [::]:8080") {
+            config.listen = listen;
         }
-        let (Some(listen), true) = (listen, problems.is_empty()) else { return Err(ConfigError(problems)) };
-        Ok(ServerConfig {
-            listen,
-            data_dir: self.data_dir.clone(),
-            database,
-            database_connections: u32::try_from(connections).expect("it is within limits that fit"),
-            llmsim,
-            private_targets,
-            max_turns,
-            max_calls,
-            org_limits,
-            max_connections,
-            drain: Duration::from_secs(drain as u64),
-            max_wait: hours(wait),
-            public_url,
-            connection_providers: connection_providers.unwrap_or_default(),
-            driver_settings,
-            record_exchanges: self.models.record_exchanges.clone(),
-            encryption: self.encryption.clone(),
-            role: ServerRole::All,
-            compiler: CompilerCommand::default(),
-            problems: Vec::new(),
-        })
+        self.org_limits(&mut problems, &mut config.org_limits);
+        config.max_connections = number(&mut problems, "--max-connections", &self.max_connections, CONNECTIONS);
+        config.public_url = self.public_url.as_ref().and_then(|url| public_url(&mut problems, url));
+        self.run.apply(&mut problems, &mut config);
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
     }
 
-    fn org_limits(&self, problems: &mut Vec<String>) -> OrgLimits {
-        let turns_per_minute = number(problems, "--org-turns-per-minute", &self.org_turns_per_minute, ORG_TURNS);
-        let open_turns = number(problems, "--org-open-turns", &self.org_open_turns, ORG_TURNS);
-        let component_bytes = number(problems, "--org-component-bytes", &self.org_component_bytes, ORG_AMOUNT);
-        let components = number(problems, "--org-components", &self.org_components, ORG_TURNS);
+    fn org_limits(&self, problems: &mut Vec<String>, limits: &mut OrgLimits) {
         let turns = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        OrgLimits {
-            turns_per_minute: turns(turns_per_minute),
-            open_turns: turns(open_turns),
-            component_bytes: component_bytes as u64,
-            components: turns(components),
-            allowance: self.allowance.validate(problems),
-        }
+        limits.turns_per_minute = turns(number(problems, "--org-turns-per-minute", &self.org_turns_per_minute, ORG_TURNS));
+        limits.open_turns = turns(number(problems, "--org-open-turns", &self.org_open_turns, ORG_TURNS));
+        limits.component_bytes = number(problems, "--org-component-bytes", &self.org_component_bytes, ORG_AMOUNT) as u64;
+        limits.components = turns(number(problems, "--org-components", &self.org_components, ORG_TURNS));
+    }
+}
+
+/// Options of `everwit worker`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WorkerArgs {
+    #[command(flatten)]
+    encryption: EncryptionArgs,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+impl WorkerArgs {
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub(crate) fn validate(&self) -> Result<DurableWorkerConfig, ConfigError> {
+        let (mut problems, mut config) = (Vec::new(), ServerConfig { encryption: self.encryption.clone(), ..ServerConfig::default() });
+        self.run.apply(&mut problems, &mut config);
+        if problems.is_empty() { Ok(config.into()) } else { Err(ConfigError(problems)) }
     }
 }
 

@@ -54,6 +54,16 @@ async fn what_a_server_cannot_have_is_told_with_a_way_out() {
 }
 
 #[tokio::test]
+async fn roles_for_many_machines_say_which_program_has_the_engine() {
+    for arguments in [&["serve", "--role", "control-plane"][..], &["worker"]] {
+        let refused = run(arguments).await;
+        let told = stderr(&refused);
+        assert_eq!(code(&refused), 2, "{told}");
+        assert!(told.contains("needs an engine for many machines") && told.contains("engines/temporal/Cargo.toml"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_file_is_named_with_what_to_do() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let (missing, prose, endless) = (home.path().join("missing.wasm"), home.path().join("prose.wasm"), Path::new("/dev/zero"));

@@ -222,11 +222,21 @@ async fn a_text_with_a_nul_is_refused_as_the_callers_fault() {
 async fn one_process_at_a_time_runs_the_turns() {
     let database = new_database().await;
     let (one, two) = (open(&database).await, open(&database).await);
-    let claim = one.claim_turns().await.expect("an answer").expect("nobody has it");
-    assert!(two.claim_turns().await.expect("an answer").is_none());
-    assert!(one.claim_turns().await.expect("an answer").is_none(), "it is not shared within a process either");
+    let claim = one.claim_turns(true).await.expect("an answer").expect("nobody has it");
+    assert!(two.claim_turns(true).await.expect("an answer").is_none());
+    assert!(one.claim_turns(true).await.expect("an answer").is_none(), "it is not shared within a process either");
+    assert!(two.claim_turns(false).await.expect("an answer").is_none(), "nor does it go together with those of an engine");
     drop(claim);
-    while two.claim_turns().await.expect("an answer").is_none() {
+    let together = async || one.claim_turns(false).await.expect("an answer");
+    let claims = loop {
+        if let Some(claim) = together().await {
+            break (claim, together().await.expect("many have it together"));
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(two.claim_turns(true).await.expect("an answer").is_none(), "nobody has it alone then");
+    drop(claims);
+    while two.claim_turns(true).await.expect("an answer").is_none() {
         tokio::task::yield_now().await;
     }
 }

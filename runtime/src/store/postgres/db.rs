@@ -53,11 +53,11 @@ impl Db {
         Ok(status)
     }
 
-    /// A connection that holds a lock for as long as it lives; none if another one has the lock.
-    pub(super) async fn holding(&self, lock: i64) -> StoreResult<Option<PgConnection>> {
+    /// A connection that holds a lock for as long as it lives, alone or together with others; none if others have it.
+    pub(super) async fn holding(&self, lock: i64, alone: bool) -> StoreResult<Option<PgConnection>> {
         let mut connection = self.reader().await?.detach();
-        let query = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(lock);
-        let held: bool = query.fetch_one(&mut connection).await.map_err(store_error)?;
+        let query = if alone { "SELECT pg_try_advisory_lock($1)" } else { "SELECT pg_try_advisory_lock_shared($1)" };
+        let held: bool = sqlx::query_scalar(query).bind(lock).fetch_one(&mut connection).await.map_err(store_error)?;
         if held {
             return Ok(Some(connection));
         }

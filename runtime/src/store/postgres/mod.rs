@@ -62,14 +62,14 @@ impl PostgresStore {
         Db::schema(url).await
     }
 
-    /// Takes the right to run turns of this database, which one claim at a time has: until it is
-    /// dropped or its connection ends, with the process at the latest. None if another one has it.
-    /// Beyond that, fences keep each log whole.
+    /// Takes the right to run turns of this database: alone, or together with others who do not want it alone, because
+    /// an engine decides among them. It lasts until the claim is dropped or its connection ends, with the process at
+    /// the latest. None if somebody has it otherwise. Beyond that, fences keep each log whole.
     ///
     /// # Errors
     /// `Unavailable` if the database does not answer.
-    pub async fn claim_turns(&self) -> StoreResult<Option<TurnsClaim>> {
-        Ok(self.db.holding(TURNS_LOCK).await?.map(|connection| TurnsClaim { _connection: connection }))
+    pub async fn claim_turns(&self, alone: bool) -> StoreResult<Option<TurnsClaim>> {
+        Ok(self.db.holding(TURNS_LOCK, alone).await?.map(|connection| TurnsClaim { _connection: connection }))
     }
 
     /// Listens to what any process appends, on a connection beside the others.

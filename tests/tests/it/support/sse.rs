@@ -40,7 +40,11 @@ pub(crate) struct EventStream {
 
 impl EventStream {
     pub(crate) async fn open(request: RequestBuilder) -> Self {
-        let response = request.send().await.expect("the server answers");
+        Self::of(request.send().await.expect("the server answers"))
+    }
+
+    /// That of an answer.
+    pub(crate) fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes_stream().map(|piece| piece.map(|piece| piece.to_vec()).unwrap_or_default()).boxed();
         Self { status, headers, bytes, pending: String::new() }

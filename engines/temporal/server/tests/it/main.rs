@@ -1,0 +1,8 @@
+//! Installations as operators have them: a control plane and workers as processes, PostgreSQL and a real Temporal server;
+//! and what happens when any of them dies, freezes or is cut off.
+
+mod boundaries;
+mod command;
+mod faults;
+mod site;
+mod support;
