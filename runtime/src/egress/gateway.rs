@@ -8,7 +8,7 @@
 //! little for connections that carry one request at a time, and HTTP/1.1 is spoken everywhere.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use super::tls::Tls;
 use super::wire::{Wire, broken};
 use super::{
     ByteStream, Connector, EgressError, EgressErrorKind, EgressQuota, EgressRequest, EgressResponse, PrivateTarget, Refusal, Resolver,
-    SystemResolver, TcpConnector, judge,
+    SystemResolver, Tape, TcpConnector, judge,
 };
 use crate::Error;
 use crate::component::Grant;
@@ -84,6 +84,7 @@ pub struct Gateway {
     tls: Tls,
     resolver: Arc<dyn Resolver>,
     connector: Arc<dyn Connector>,
+    tape: Option<Arc<dyn Tape>>,
 }
 
 impl Gateway {
@@ -103,7 +104,22 @@ impl Gateway {
     pub fn with_transport(config: GatewayConfig, resolver: Arc<dyn Resolver>, connector: Arc<dyn Connector>) -> Result<Self, Error> {
         let GatewayConfig { private_targets, extra_roots, timeouts, in_flight_per_scope } = config;
         let tls = Tls::new(extra_roots.as_deref())?;
-        Ok(Self { private_targets, timeouts, lanes: Lanes::new(in_flight_per_scope), pool: Arc::default(), tls, resolver, connector })
+        Ok(Self {
+            private_targets,
+            timeouts,
+            lanes: Lanes::new(in_flight_per_scope),
+            pool: Arc::default(),
+            tls,
+            resolver,
+            connector,
+            tape: None,
+        })
+    }
+
+    /// The same gateway with something that keeps exchanges or plays them again.
+    #[must_use]
+    pub fn with_tape(self, tape: Arc<dyn Tape>) -> Self {
+        Self { tape: Some(tape), ..self }
     }
 
     /// Sends a request and waits for the head of its response; a redirect is a response like any
@@ -150,8 +166,14 @@ impl Gateway {
         let timeouts = request.timeouts.unwrap_or(self.timeouts);
         let entering = deadline.within("a place among the requests of this scope", timeouts.connect, self.lanes.enter(scope));
         let permit = entering.await.map_err(|error| if deadline.left().is_zero() { error } else { busy() })?;
-        let addresses = self.addresses(scope, &request, deadline).await?;
-        let (response, line) = self.exchange(scope, &request, outgoing, &addresses, deadline).await?;
+        let played = self.tape.as_ref().map_or(Ok(None), |tape| tape.play(&request));
+        let (response, line) = match played.map_err(|reason| EgressError::new(EgressErrorKind::Connect, reason))? {
+            Some(stream) => self.play(stream, &request, outgoing, deadline).await?,
+            None => {
+                let addresses = self.addresses(scope, &request, deadline).await?;
+                self.exchange(scope, &request, outgoing, &addresses, deadline).await?
+            }
+        };
         let caps = Caps { meter: quota.meter(), deadline, idle: timeouts.idle, _permit: permit };
         let response = EgressResponse::new(response, line, request.host().to_owned(), caps);
         tracing::debug!(scope, method = %request.method(), url = request.shown_url(), status = response.status(), "egress");
@@ -186,6 +208,20 @@ impl Gateway {
         Ok((response, self.line(connected, place)))
     }
 
+    /// The same over what a tape plays.
+    async fn play(
+        &self,
+        stream: Box<dyn ByteStream>,
+        request: &CheckedRequest,
+        outgoing: http::Request<Full<Bytes>>,
+        deadline: Deadline,
+    ) -> Result<(http::Response<Incoming>, Line), EgressError> {
+        let wire = Wire::over(stream, request.host()).await?;
+        let mut connected = Connected { wire, address: Ipv4Addr::UNSPECIFIED.into(), since: Instant::now() };
+        let response = self.head(&mut connected, request, outgoing, deadline).await?.map_err(|error| broken(&error, request.host()))?;
+        Ok((response, self.line(connected, None)))
+    }
+
     fn line(&self, connected: Connected, place: Option<Place>) -> Line {
         Line { connected, home: place.map(|place| (self.pool.clone(), place)) }
     }
@@ -216,6 +252,10 @@ impl Gateway {
         let stream = match request.is_https() {
             true => deadline.within("the TLS handshake", limit, Box::pin(self.tls.wrap(request.host(), stream))).await??,
             false => stream,
+        };
+        let stream = match &self.tape {
+            Some(tape) => tape.record(request, stream),
+            None => stream,
         };
         Ok(Connected { wire: Wire::over(stream, request.host()).await?, address, since: Instant::now() })
     }

@@ -10,6 +10,9 @@
 //! credentials, and never for guests; no header value, query or body appears in an error or a log
 //! line.
 //!
+//! A [`Tape`], for tests of components, can answer a request that its grant allows; such a request is not resolved and
+//! nothing is dialled.
+//!
 //! Deliberately not here: secrets (they are put into a [`CheckedRequest`]), retries, cookies,
 //! decompression and caches.
 
@@ -40,5 +43,5 @@ pub use quota::EgressQuota;
 pub use request::{CheckedRequest, EgressRequest, MAX_URL_BYTES};
 pub use sse::{MAX_SSE_EVENT_BYTES, MAX_SSE_LINE_BYTES, SseDecoder, SseEvent, SseTooLarge};
 pub use target::{PrivateTarget, PrivateTargetError};
-pub use transport::{ByteStream, Connector, Resolver, SystemResolver, TcpConnector};
+pub use transport::{ByteStream, Connector, Resolver, SystemResolver, Tape, TcpConnector};
 pub use wire::{MAX_RESPONSE_FIELDS, MAX_RESPONSE_HEAD_BYTES};

@@ -9,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
+use super::CheckedRequest;
+
 /// Finds the addresses of names. It is asked at most once a request, never for an address
 /// literal, and only for names that a grant allows. What it answers is judged.
 #[async_trait]
@@ -33,6 +35,18 @@ pub trait Connector: Send + Sync {
     /// # Errors
     /// Whatever went wrong; the gateway tries the next address.
     async fn connect(&self, address: SocketAddr) -> io::Result<Box<dyn ByteStream>>;
+}
+
+/// Keeps exchanges and plays them again, for tests of components. It sees requests that their grant allows, above TLS.
+pub trait Tape: Send + Sync {
+    /// What to speak HTTP/1.1 over instead of a connection, without TLS; none lets the request leave.
+    ///
+    /// # Errors
+    /// Why the request may do neither, for whoever made it.
+    fn play(&self, request: &CheckedRequest) -> Result<Option<Box<dyn ByteStream>>, String>;
+
+    /// What to speak HTTP/1.1 over that goes on to this connection.
+    fn record(&self, request: &CheckedRequest, connection: Box<dyn ByteStream>) -> Box<dyn ByteStream>;
 }
 
 /// Lookups of the operating system's resolver under way at once. They occupy threads, and go on

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::Args;
 
 use super::build::{build, language_of};
+use super::cases;
 use super::output::{Failure, Style, harmless, note};
+use super::recordings::Recordings;
 use super::test::{cases_of, run_cases, tell};
 use super::workbench::{Workbench, read_wasm, tell_rejection};
 
@@ -66,12 +68,13 @@ async fn round(dir: &Path, edited: Instant) -> Result<(), Failure> {
     let about = &built.admission.description;
     let tools: Vec<&str> = about.tools.iter().map(|tool| tool.name.as_str()).collect();
     note(&format!("built {} in {:.1} s; tools: {}", built.path.display(), seconds(edited), harmless(&tools.join(", "))));
-    let cases = cases_of(dir)?;
-    if !cases.is_empty() {
+    let found = cases_of(dir)?;
+    if !found.is_empty() {
         let wasm = read_wasm(&built.path)?;
-        let bench = Workbench::start(Vec::new())?;
+        let mut recordings = Recordings::beside(&dir.join(cases::FOLDER), false);
+        let bench = Workbench::taped(Vec::new(), recordings.tape())?;
         match bench.examine(wasm.clone()).await? {
-            Ok(admission) => tell(&run_cases(&bench, &wasm, &admission, &cases).await?, true)?,
+            Ok(admission) => tell(&run_cases(&bench, &wasm, &admission, &found, &mut recordings).await?, true)?,
             Err(rejection) => tell_rejection(&built.path, &rejection),
         }
     }

@@ -18,6 +18,7 @@ mod mcp;
 mod new;
 mod output;
 mod push;
+mod recordings;
 mod rotate;
 mod serve;
 mod test;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use everwit_runtime::capability::LogLine;
+use everwit_runtime::egress::PrivateTarget;
 use everwit_runtime::limits::Budget;
 use serde::Serialize;
 use serde_json::Value;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use super::call::tell_logs;
 use super::cases::{self, Case};
 use super::output::{Failure, Style, harmless, note, print};
+use super::recordings::Recordings;
 use super::workbench::{Workbench, grant, objection, only_component, read_wasm};
 use crate::components::Admission;
 
@@ -27,6 +29,9 @@ A file of cases:
 
 Each case runs in an instance, an org and a session of its own; buckets that the component asks for are granted and empty.
 
+--record lets requests leave and writes what comes back into cases/NAME.http.json, one file for each NAME.toml. Cases with a recording are answered
+from it afterwards, and nothing of them leaves; a request that it does not have fails. Commit the files: they hold responses without their cookies.
+
 Exit codes: 0 all passed, 1 some did not, 2 wrong usage.";
 
 /// Options of `everwit test`.
@@ -39,6 +44,12 @@ pub(crate) struct TestArgs {
     /// File or folder of cases.
     #[arg(long, default_value = cases::FOLDER)]
     cases: PathBuf,
+    /// Record the HTTP of the cases anew; their hosts are those in `allow_http`.
+    #[arg(long)]
+    record: bool,
+    /// Private address or name that requests may go to although it is private. Repeatable.
+    #[arg(long, value_name = "HOST:PORT")]
+    allow_private_target: Vec<PrivateTarget>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -70,9 +81,11 @@ pub(crate) async fn run(args: TestArgs) -> Result<(), Failure> {
     let cases = cases::read(&args.cases)?;
     let file = args.file.map_or_else(only_component, Ok)?;
     let wasm = read_wasm(&file)?;
-    let bench = Workbench::start(Vec::new())?;
+    let mut recordings = Recordings::beside(&args.cases, args.record);
+    let bench = Workbench::taped(args.allow_private_target, recordings.tape())?;
     let admission = bench.accept(&file, wasm.clone()).await?;
-    let outcomes = run_cases(&bench, &wasm, &admission, &cases).await?;
+    let outcomes = run_cases(&bench, &wasm, &admission, &cases, &mut recordings).await?;
+    recordings.save(cases.iter().map(|(file, _)| file.clone()))?;
     let failed = outcomes.iter().filter(|outcome| !outcome.passed()).count();
     if args.json {
         let json = serde_json::json!({ "passed": outcomes.len() - failed, "failed": failed, "cases": outcomes });
@@ -115,10 +128,13 @@ pub(super) async fn run_cases(
     wasm: &[u8],
     admission: &Admission,
     cases: &[(String, Case)],
+    recordings: &mut Recordings,
 ) -> Result<Vec<Outcome>, Failure> {
     let mut outcomes = Vec::with_capacity(cases.len());
     for (file, case) in cases {
+        recordings.begin(file, &case.name)?;
         outcomes.push(run_case(bench, wasm, admission, (file, case)).await?);
+        recordings.end(file, &case.name)?;
     }
     Ok(outcomes)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use everwit_runtime::capability::{Capability, NoSink, ToolCallContext, ToolServices};
 use everwit_runtime::component::{ComponentDescription, ComponentKind, Digest, Grant, HttpPermission, Permissions};
-use everwit_runtime::egress::{Gateway, PrivateTarget};
+use everwit_runtime::egress::{Gateway, GatewayConfig, PrivateTarget, Tape};
 use everwit_runtime::id::{OrgId, SessionId, TurnId};
 use everwit_runtime::limits::{Budget, MAX_COMPONENT_BYTES};
 use everwit_runtime::sandbox::Sandbox;
@@ -76,6 +76,12 @@ impl Workbench {
     /// Starts a sandbox.
     pub(crate) fn start(private_targets: Vec<PrivateTarget>) -> Result<Self, Failure> {
         Self::over(start_gateway(private_targets)?)
+    }
+
+    /// Starts a sandbox whose requests are kept, or answered from what was kept.
+    pub(crate) fn taped(private_targets: Vec<PrivateTarget>, tape: Arc<dyn Tape>) -> Result<Self, Failure> {
+        let gateway = Gateway::new(GatewayConfig { private_targets, ..GatewayConfig::default() })?;
+        Self::over(Arc::new(gateway.with_tape(tape)))
     }
 
     /// Starts a sandbox from which everything leaves through a gateway.

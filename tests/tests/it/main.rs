@@ -51,6 +51,7 @@ mod postgres;
 mod providers;
 mod push;
 mod readme;
+mod recordings;
 mod sandbox;
 mod sandbox_secrets;
 mod security_page;
