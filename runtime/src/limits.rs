@@ -98,7 +98,7 @@ pub const MAX_GREP_MATCHES: usize = 1_000;
 /// Everything that one guest call may use. There is no unlimited: each value has a floor of
 /// one and the ceiling of [`Budget::CEILING`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = CallLimits))]
 #[serde(default, deny_unknown_fields)]
 pub struct Budget {
     /// Fuel: one per executed operator, plus the charge for host work.

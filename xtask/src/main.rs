@@ -11,6 +11,7 @@ mod postgres;
 mod process;
 mod project;
 mod python;
+mod schemathesis;
 mod soak;
 mod steps;
 mod templates;
@@ -31,7 +32,8 @@ cargo xtask COMMAND
   demo [--once] [--data-dir DIR]   start the server, upload components, run an agent that uses them
   test                             build everything and run all tests, lints included
   test mutations                   switch each control of the sandbox off in turn and expect a test to fail
-  soak NAME [ROUNDS]               10,000 mutated uploads (`uploads`), or a million mutations of each fuzz target (`fuzz`)
+  soak NAME [ROUNDS]               10,000 mutated uploads (`uploads`), a million mutations of each fuzz target (`fuzz`), 100,000 mixed calls
+                                   (`calls`), or 1,000 calls of one org beside another's 200 spinning guests (`fairness`)
   components                       build the shipped components and the test guests
   bench [NAME]                     run the benchmarks, or one of them; `everruns` runs by name only
   ci                               dependency checks, then `test`; installs cargo-deny if it is missing
@@ -39,6 +41,7 @@ cargo xtask COMMAND
   postgres COMMAND…                run a command, such as `cargo nextest run`, beside a PostgreSQL server for the tests
   temporal [FILTER]                run the tests of the engine for many machines, beside the servers that they need
   templates                        begin, build, test and call a new project of each language; `test` does it by itself
+  schemathesis                     try the API of a real server by its OpenAPI document; `test` does it by itself
   vendor-clients                   install the vendors' own clients, which the tests run; `test` does it by itself
   wrap-adapter                     compile the adapter that `everwit wrap` carries; needed once its source changes
   wasm-target [--debian]           add Rust's wasm32-unknown-unknown target; `components` does it by itself
@@ -76,6 +79,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["postgres", command @ ..] => postgres::run_command(command),
         ["temporal", filters @ ..] if filters.len() < 2 => temporal::run_command(filters.first().copied()),
         ["templates"] => templates::check(&project::Project::find()?),
+        ["schemathesis"] => schemathesis::run_command(),
         ["vendor-clients"] => vendor_clients::run_command(),
         ["wrap-adapter"] => components::wrap_adapter(),
         ["wasm-target"] => wasm_target::ensure().map(drop),

@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: the tests of hostile bytes, many times longer than `test` runs them.
+//! `cargo xtask soak`: the tests of hostile bytes and of load, many times longer than `test` runs them.
 
 use std::process::Command;
 use std::time::Instant;
@@ -8,7 +8,12 @@ use crate::process::{Error, Result, not_started};
 use crate::project::Project;
 
 /// What can be run for long: its name, its tests, and how many rounds it makes by itself.
-const SOAKS: [(&str, &str, &str); 2] = [("uploads", "fuzzing::mutated_", "10000"), ("fuzz", "fuzzing::", "1000000")];
+const SOAKS: [(&str, &str, &str); 4] = [
+    ("uploads", "fuzzing::mutated_", "10000"),
+    ("fuzz", "fuzzing::", "1000000"),
+    ("calls", "load::mixed_", "100000"),
+    ("fairness", "load::a_quiet_", "1000"),
+];
 
 pub(crate) fn run_command(name: &str, rounds: Option<&str>) -> Result<()> {
     let Some((_, tests, usual)) = SOAKS.iter().find(|(known, ..)| *known == name) else {

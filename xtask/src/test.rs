@@ -7,13 +7,14 @@ use crate::postgres::{Cluster, VARIABLE};
 use crate::process::{Result, run};
 use crate::project::{Project, cargo};
 use crate::python;
+use crate::schemathesis;
 use crate::steps::Steps;
 use crate::templates;
 use crate::temporal;
 use crate::tools::has_cargo_command;
 use crate::vendor_clients;
 
-const TEST_STEPS: usize = 19 + components::STEPS;
+const TEST_STEPS: usize = 20 + components::STEPS;
 
 /// Examples of the runtime, by their targets.
 const RUNTIME_EXAMPLES: [&str; 3] = ["in_process_runtime", "inspect_context", "external_driver"];
@@ -62,6 +63,7 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     steps.run("installing the clients of model vendors", || vendor_clients::install(&project))?;
     let cluster = steps.run("starting PostgreSQL", || Cluster::start(&project))?;
     steps.run("running tests", || host_tests(&project, &cluster.url()))?;
+    steps.run("trying the API by its document", || schemathesis::check(&project))?;
     steps.run("running the examples", || examples(&project))?;
     steps.run("running each benchmark once", || benchmarks(&project, &cluster.url()))?;
     let temporal = steps.run("starting Temporal", || temporal::install(&project).and_then(temporal::Server::start))?;

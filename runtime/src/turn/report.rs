@@ -68,7 +68,6 @@ pub struct Setting {
     /// "model", "locale", "max_iterations", or "config:" and the id of a capability.
     pub name: String,
     /// The value.
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub value: Value,
     /// Who set it.
     pub set_by: Contributor,

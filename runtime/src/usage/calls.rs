@@ -11,7 +11,7 @@ use crate::capability::{StopKind, Stopped, ToolCallContext, ToolServices};
 use crate::id::{OrgId, ReservationId};
 use crate::limits::Budget;
 use crate::mutation::off;
-use crate::store::StoreResult;
+use crate::store::{StoreError, StoreResult};
 
 const MINUTE_SECONDS: i64 = 60;
 
@@ -62,17 +62,28 @@ impl HeldCall {
         let id = ReservationId::from_uuid(services.ids.next());
         let (session, turn) = (call.session_id, call.turn_id);
         let reservation = Reservation { id, session, turn, charges: limits.iter().zip(&whole).map(charge).collect(), at: now };
-        match services.backends.usage_store.reserve(call.org_id, reservation).await {
-            Ok(Reserved::Held) => {
-                let measures = limits.iter().map(|limit| limit.measure).collect();
-                Ok(Some(Self { services: services.clone(), org: call.org_id, id, measures, whole }))
-            }
-            Ok(Reserved::Refused { charge, left }) => Err(limits[charge].refuse(whole[charge], left, now)),
+        let measures = limits.iter().map(|limit| limit.measure).collect();
+        let held = Self { services: services.clone(), org: call.org_id, id, measures, whole: Vec::new() };
+        match apart(held.reserve(reservation, whole.clone())).await {
+            Ok(Ok(held)) => Ok(Some(held)),
+            Ok(Err((charge, left))) => Err(limits[charge].refuse(whole[charge], left, now)),
             Err(error) => {
                 tracing::error!(%error, "a call was not executed, because what its org has used could not be read");
                 Err(Stopped::new(StopKind::Internal, "what the org has used so far could not be read; the call was not executed"))
             }
         }
+    }
+
+    /// Sets the amounts aside, or says which charge has too little left, and how much.
+    async fn reserve(mut self, reservation: Reservation, whole: Vec<u64>) -> StoreResult<Result<Self, (usize, u64)>> {
+        let reserved = self.services.backends.usage_store.reserve(self.org, reservation).await?;
+        Ok(match reserved {
+            Reserved::Held => {
+                self.whole = whole;
+                Ok(self)
+            }
+            Reserved::Refused { charge, left } => Err((charge, left)),
+        })
     }
 
     /// Counts what the call took.
@@ -83,7 +94,7 @@ impl HeldCall {
             Measure::HttpBytes => http_bytes,
         };
         let spent = self.measures.iter().map(of).collect();
-        told(settle(self.services.clone(), self.org, self.id, spent).await);
+        told(apart(settle(self.services.clone(), self.org, self.id, spent)).await);
     }
 }
 
@@ -99,6 +110,13 @@ impl Drop for HeldCall {
             runtime.spawn(async move { told(settle(services, org, id, whole).await) });
         }
     }
+}
+
+/// Does work on the ledger to its end even if the call, which waits for it, is dropped: half of it would stay
+/// reserved with nobody to settle it.
+async fn apart<T: Send + 'static>(work: impl Future<Output = StoreResult<T>> + Send + 'static) -> StoreResult<T> {
+    let done = tokio::runtime::Handle::current().spawn(work).await;
+    done.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("work on the ledger ended early: {error}"))))
 }
 
 async fn settle(services: Arc<ToolServices>, org: OrgId, id: ReservationId, spent: Vec<u64>) -> StoreResult<bool> {

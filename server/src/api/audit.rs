@@ -24,14 +24,14 @@ pub(crate) struct AuditBody {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// Who: the id of an API key, `local`, or what the server's own authentication says.
+    /// Who: the id of an API key, `local`, what the server's own authentication says, or `component:<id>`.
     actor: String,
-    /// What: method and route.
+    /// What: method and route; or that a component misplaced the placeholder of a secret.
     #[schema(example = "POST /v1/components/{component}/rollback")]
     action: String,
-    /// To what: the path of the request.
+    /// To what: the path of the request; or which secret, and to which host.
     target: String,
-    /// HTTP status of the answer; what was refused is noted, too.
+    /// HTTP status of the answer, 403 for what a component tried; what was refused is noted, too.
     status: u16,
     /// Digest of the component's version that was active before.
     #[serde(skip_serializing_if = "Option::is_none")]

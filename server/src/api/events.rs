@@ -8,7 +8,7 @@ use everwit_runtime::limits::MAX_EVENTS_PER_PAGE;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{FromParams, Params, Query};
+use super::extract::{FromParams, MAX_INTEGER, Params, Query};
 use super::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::Problem;
@@ -69,9 +69,9 @@ pub(crate) struct EventParams {
 impl FromParams for EventParams {
     fn from_params(params: &mut Params) -> Self {
         let cursors = Self {
-            after_sequence: params.number("after_sequence", 0, u64::MAX),
+            after_sequence: params.number("after_sequence", 0, MAX_INTEGER),
             since_id: params.one("since_id", "the id of an event"),
-            before_sequence: params.number("before_sequence", 1, u64::MAX),
+            before_sequence: params.number("before_sequence", 1, MAX_INTEGER),
             limit: params.number("limit", 1, MAX_EVENTS_PER_PAGE as u64),
             filter: TypeFilter::from_params(params),
         };

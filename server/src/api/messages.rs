@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::check::{Checks, Unsupported};
-use super::extract::{FromParams, Params, Query};
+use super::extract::{FromParams, MAX_INTEGER, Params, Query};
 use super::idempotency::{Once, Replayed};
 use super::page::List;
 use super::{App, budgets, resolve};
@@ -153,7 +153,7 @@ pub(crate) struct MessageParams {
 
 impl FromParams for MessageParams {
     fn from_params(params: &mut Params) -> Self {
-        Self { offset: params.number("offset", 0, u64::MAX), limit: params.number("limit", 1, MAX_MESSAGES) }
+        Self { offset: params.number("offset", 0, MAX_INTEGER), limit: params.number("limit", 1, MAX_MESSAGES) }
     }
 }
 

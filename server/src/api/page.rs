@@ -8,6 +8,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{FromParams, Params};
 
+/// Largest number of skipped items: what the document's `int32` has.
+const MAX_OFFSET: u64 = i32::MAX as u64;
+
 /// A part of a list, in order of creation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct List<T> {
@@ -38,7 +41,7 @@ impl<T> List<T> {
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageParams {
     /// Items to skip.
-    #[param(default = 0)]
+    #[param(default = 0, maximum = 2147483647)]
     offset: Option<u32>,
     /// Items to return.
     #[param(default = 20, minimum = 1, maximum = 100)]
@@ -48,7 +51,7 @@ pub(crate) struct PageParams {
 impl FromParams for PageParams {
     fn from_params(params: &mut Params) -> Self {
         let mut number = |name, least, most| params.number(name, least, most).and_then(|value| u32::try_from(value).ok());
-        Self { offset: number("offset", 0, u32::MAX.into()), limit: number("limit", 1, MAX_PAGE.into()) }
+        Self { offset: number("offset", 0, MAX_OFFSET), limit: number("limit", 1, MAX_PAGE.into()) }
     }
 }
 

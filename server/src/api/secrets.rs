@@ -89,7 +89,8 @@ pub(crate) async fn list_org_secrets(
 /// Add a secret
 ///
 /// It is encrypted before it is stored, and is never shown again. Components get it under the name that
-/// a grant binds it to: `{"grant": {"secrets": {"tracker": "secret:tracker-token"}}}`.
+/// a grant binds it to: `{"grant": {"secrets": {"tracker": "secret:tracker-token"}}}`. With `basic:`, `hmac-sha256:` or
+/// `aws-sigv4:REGION/SERVICE:` in place of `secret:` the host makes a credential or a signature of it.
 #[utoipa::path(
     post,
     path = "/secrets",

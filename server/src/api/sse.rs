@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
 use super::events::{Record, TypeFilter};
-use super::extract::{FromParams, Params, Query};
+use super::extract::{FromParams, MAX_INTEGER, Params, Query};
 use super::{App, resolve};
 use crate::auth::Caller;
 use crate::lifecycle::Phase;
@@ -63,7 +63,7 @@ pub(crate) struct StreamParams {
 impl FromParams for StreamParams {
     fn from_params(params: &mut Params) -> Self {
         Self {
-            after_sequence: params.number("after_sequence", 0, u64::MAX),
+            after_sequence: params.number("after_sequence", 0, MAX_INTEGER),
             since_id: params.one("since_id", "the id of an event"),
             filter: TypeFilter::from_params(params),
         }

@@ -23,7 +23,7 @@ const MAX_INPUT: usize = 1 << 20;
 
 /// How many rounds to make: more than usual if the environment says so.
 #[expect(clippy::disallowed_methods, reason = "it is how a long run is told how long it is")]
-fn rounds(usual: u64) -> u64 {
+pub(crate) fn rounds(usual: u64) -> u64 {
     std::env::var("EVERWIT_SOAK_ROUNDS").map_or(usual, |text| text.parse().expect("a number of rounds"))
 }
 

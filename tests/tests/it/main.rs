@@ -39,6 +39,7 @@ mod frozen;
 mod fuzzing;
 mod http_probe;
 mod in_process;
+mod load;
 mod mcp;
 mod models;
 mod mutations;

@@ -4,7 +4,7 @@
 //! account and no key of anybody is needed.
 
 mod api;
-mod server;
+pub(crate) mod server;
 mod show;
 
 use std::fs;

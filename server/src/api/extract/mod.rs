@@ -17,7 +17,7 @@ use crate::api::middleware::Gate;
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
 pub(crate) use precondition::{IfMatch, IfNoneMatch, Tagged};
-pub(crate) use query::{FromParams, Params, Query};
+pub(crate) use query::{FromParams, MAX_INTEGER, Params, Query};
 
 /// Largest JSON body in bytes: a system prompt or a message of 1 MiB, escaped.
 pub(crate) const MAX_JSON_BODY_BYTES: usize = 4 << 20;

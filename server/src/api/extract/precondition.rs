@@ -19,6 +19,9 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let Some(value) = parts.headers.get(IF_MATCH) else { return Ok(Self(None)) };
         let text = value.to_str().map_err(|_| Problem::bad_request("invalid_header", "If-Match must be ASCII text"))?;
+        if text.trim().is_empty() {
+            return Err(Problem::bad_request("invalid_header", "If-Match is empty; it must be ETags of the resource, or *"));
+        }
         Ok(Self(Some(text.to_owned())))
     }
 }

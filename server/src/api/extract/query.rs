@@ -6,6 +6,9 @@ use axum::http::request::Parts;
 
 use crate::problem::{Finding, Problem};
 
+/// Largest number of a parameter: what the document's `int64` has.
+pub(crate) const MAX_INTEGER: u64 = i64::MAX as u64;
+
 /// Query parameters as they are taken one by one; what is left over is refused.
 pub(crate) struct Params {
     pairs: Vec<(String, String)>,

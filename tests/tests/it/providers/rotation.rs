@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{PLANTED, created, provider, provider_with_model, turn};
-use crate::support::{Api, Server, ServerOptions, everwit, files_with, mode, send};
+use crate::support::{Api, Server, ServerOptions, everwit, files_with, guest, mode, send};
 
 const KEY_ONE: &str = "kek-v1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const KEY_TWO: &str = "kek-v2:HxwdHhsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
@@ -94,6 +94,40 @@ async fn configured_keys_rotate_while_the_server_runs() {
     assert!(!works(&server.api(), &provider).await, "the old key is of no use any more");
     let refused = rotate(&server, &[("EVERWIT_ENCRYPTION_KEY", "kek-v1:c2hvcnQ=")]).await.expect_err("the key is too short");
     assert!(refused.contains("32 bytes") && !refused.contains("c2hvcnQ"), "{refused}");
+}
+
+/// Whether a component gets a secret of the org. Its request is refused, because no host is granted.
+async fn opens(api: &Api) -> bool {
+    let arguments = json!({ "url": "http://upstream.test/", "secret": "plain-key" });
+    let called = api.post("/v1/components/sleeper/call", &json!({ "tool": "get", "arguments": arguments })).await.expect(200);
+    match called["error"]["message"].as_str() {
+        None => {
+            assert_eq!(called["result"]["structured"]["fault"], "denied", "{called}");
+            true
+        }
+        Some(message) => {
+            assert!(message.contains("it does not open"), "{called}");
+            false
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_secret_of_the_org_rotates_with_the_others() {
+    let key = |key: &str| vec!["--encryption-key".to_owned(), key.to_owned()];
+    let server = Server::start_with(ServerOptions { args: key(KEY_ONE), ..ServerOptions::default() }).await;
+    let api = server.api();
+    api.post("/v1/secrets", &json!({ "name": "tracker", "value": PLANTED })).await.expect(201);
+    api.upload("", guest("sleeper")).await.expect(201);
+    let grant = json!({ "grant": { "secrets": { "plain-key": "secret:tracker" } } });
+    api.post("/v1/components/sleeper/versions/1/activate", &grant).await.expect(200);
+    assert!(opens(&api).await);
+    let keys = [("EVERWIT_ENCRYPTION_KEY", KEY_TWO), ("EVERWIT_ENCRYPTION_KEY_PREVIOUS", KEY_ONE)];
+    assert_eq!(rotate(&server, &keys).await.expect("a rotation"), json!({ "examined": 1, "encrypted_again": 1 }));
+    let server = server.kill_and_restart_with(key(KEY_TWO)).await;
+    assert!(opens(&server.api()).await, "the new key alone opens it");
+    let server = server.kill_and_restart_with(key(KEY_ONE)).await;
+    assert!(!opens(&server.api()).await, "the old key is of no use any more");
 }
 
 /// More rows than one step of a rotation has, so that there is something left to do after the first.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use everwit_runtime::capability::{ToolCallContext, ToolServices};
 use everwit_runtime::clock::Clock;
 use everwit_runtime::id::OrgId;
-use everwit_runtime::usage::OrgAllowance;
+use everwit_runtime::usage::{Account, OrgAllowance};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -42,6 +42,21 @@ impl Held {
 
     async fn to_fuel(per_minute: u64) -> Self {
         Self::to(OrgAllowance { fuel_per_minute: Some(per_minute), ..OrgAllowance::default() }).await
+    }
+
+    /// What the first org has used in the first minute, and what is set aside.
+    async fn balance(&self) -> (u64, u64) {
+        let account = Account { key: "every org: fuel per minute".to_owned(), opens: 0 };
+        let org = self.context(1).org_id;
+        let balance = self.services.backends.usage_store.read_balance(org, &account).await.expect("a balance");
+        (balance.spent, balance.reserved)
+    }
+
+    /// Lets others run until it is that.
+    async fn until(&self, balance: (u64, u64)) {
+        while self.balance().await != balance {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn context(&self, org: u128) -> ToolCallContext {
@@ -105,12 +120,36 @@ async fn a_call_that_is_dropped_counts_in_full() {
     let spin = open("spin", SMALL).await;
     let context = held.context(1);
     let mut dropped = Box::pin(spin.call_tool(&context, "spin", json!({})));
-    assert!(futures::poll!(dropped.as_mut()).is_pending(), "it runs");
+    while held.balance().await != (0, SMALL.fuel) {
+        assert!(futures::poll!(dropped.as_mut()).is_pending(), "it runs");
+        tokio::task::yield_now().await;
+    }
     drop(dropped);
-    tokio::task::yield_now().await;
-    let account = everwit_runtime::usage::Account { key: "every org: fuel per minute".to_owned(), opens: 0 };
-    let balance = held.services.backends.usage_store.read_balance(context.org_id, &account).await.expect("a balance");
-    assert_eq!((balance.spent, balance.reserved), (SMALL.fuel, 0), "nothing stays set aside");
+    held.until((SMALL.fuel, 0)).await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_at_any_moment_leaves_nothing_reserved() {
+    let echo = open("echo", SMALL).await;
+    let (mut polls, mut ended) = (0, false);
+    while !ended {
+        let held = Held::to_fuel(2 * SMALL.fuel).await;
+        let context = held.context(1);
+        let mut dropped = Box::pin(echo.call_tool(&context, "echo", json!({ "value": 1 })));
+        for _ in 0..=polls {
+            ended = futures::poll!(dropped.as_mut()).is_ready();
+            if ended {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(dropped);
+        while held.balance().await.1 > 0 || held.balance().await.0 == 0 {
+            tokio::task::yield_now().await;
+        }
+        polls += 1;
+    }
+    assert!(polls > 2, "it was dropped while it reserved, while it ran, and while it settled: {polls}");
 }
 
 #[tokio::test]
