@@ -119,14 +119,16 @@ impl Credentials {
     ///
     /// # Errors
     /// If the master key is missing, or a value was changed or moved.
-    pub fn open(cipher: &Cipher, org: OrgId, provider: &Provider) -> Result<Self, SecretError> {
-        let open = |sealed: &Option<Sealed>, place: Place| sealed.as_ref().map(|sealed| cipher.open(sealed, &place)).transpose();
-        let metadata_place = metadata_place(org, provider.id);
-        let metadata = match open(&provider.provider_metadata, metadata_place)? {
+    pub async fn open(cipher: &Cipher, org: OrgId, provider: &Provider) -> Result<Self, SecretError> {
+        let open = async |sealed: &Option<Sealed>, place: Place<'static>| match sealed {
+            Some(sealed) => cipher.open(sealed, &place).await.map(Some),
+            None => Ok(None),
+        };
+        let metadata = match open(&provider.provider_metadata, metadata_place(org, provider.id)).await? {
             Some(text) => Some(parse_metadata(&text).ok_or_else(|| broken(&provider.provider_metadata))?),
             None => None,
         };
-        Ok(Self { api_key: open(&provider.api_key, api_key_place(org, provider.id))?, metadata })
+        Ok(Self { api_key: open(&provider.api_key, api_key_place(org, provider.id)).await?, metadata })
     }
 }
 
@@ -135,8 +137,11 @@ impl Provider {
     ///
     /// # Errors
     /// If the system gives no randomness.
-    pub fn set_api_key(&mut self, cipher: &Cipher, org: OrgId, api_key: Option<&SecretString>) -> Result<(), SecretError> {
-        self.api_key = api_key.map(|key| cipher.seal(key, &api_key_place(org, self.id))).transpose()?;
+    pub async fn set_api_key(&mut self, cipher: &Cipher, org: OrgId, api_key: Option<&SecretString>) -> Result<(), SecretError> {
+        self.api_key = match api_key {
+            Some(key) => Some(cipher.seal(key, &api_key_place(org, self.id)).await?),
+            None => None,
+        };
         Ok(())
     }
 
@@ -144,12 +149,14 @@ impl Provider {
     ///
     /// # Errors
     /// If the system gives no randomness.
-    pub fn set_metadata(&mut self, cipher: &Cipher, org: OrgId, metadata: Option<&ProviderMetadata>) -> Result<(), SecretError> {
+    pub async fn set_metadata(&mut self, cipher: &Cipher, org: OrgId, metadata: Option<&ProviderMetadata>) -> Result<(), SecretError> {
         let says_something =
             |metadata: &&ProviderMetadata| metadata.refresh_token.is_some() || metadata.account_id.is_some() || metadata.extra.is_some();
         let place = metadata_place(org, self.id);
-        self.provider_metadata =
-            metadata.filter(says_something).map(|metadata| cipher.seal(&metadata_text(metadata), &place)).transpose()?;
+        self.provider_metadata = match metadata.filter(says_something) {
+            Some(metadata) => Some(cipher.seal(&metadata_text(metadata), &place).await?),
+            None => None,
+        };
         Ok(())
     }
 
@@ -158,7 +165,7 @@ impl Provider {
     ///
     /// # Errors
     /// If a credential does not open.
-    pub fn reseal(&mut self, cipher: &Cipher, org: OrgId) -> Result<bool, SecretError> {
+    pub async fn reseal(&mut self, cipher: &Cipher, org: OrgId) -> Result<bool, SecretError> {
         let mut changed = false;
         for (sealed, place) in
             [(&mut self.api_key, api_key_place(org, self.id)), (&mut self.provider_metadata, metadata_place(org, self.id))]
@@ -166,7 +173,7 @@ impl Provider {
             if let Some(old) = sealed
                 && !cipher.is_current(old)?
             {
-                *old = cipher.seal(&cipher.open(old, &place)?, &place)?;
+                *old = cipher.seal(&cipher.open(old, &place).await?, &place).await?;
                 changed = true;
             }
         }
@@ -177,8 +184,8 @@ impl Provider {
     ///
     /// # Errors
     /// If its credentials do not open.
-    pub fn resolve(&self, cipher: &Cipher, org: OrgId, model: &str) -> Result<ResolvedModel, SecretError> {
-        let credentials = Credentials::open(cipher, org, self)?;
+    pub async fn resolve(&self, cipher: &Cipher, org: OrgId, model: &str) -> Result<ResolvedModel, SecretError> {
+        let credentials = Credentials::open(cipher, org, self).await?;
         Ok(ResolvedModel {
             model: model.to_owned(),
             provider_type: self.provider_type.clone(),
@@ -189,11 +196,11 @@ impl Provider {
     }
 }
 
-fn api_key_place(org: OrgId, id: ProviderId) -> Place {
+fn api_key_place(org: OrgId, id: ProviderId) -> Place<'static> {
     Place { org, field: "provider.api_key", row: id.uuid() }
 }
 
-fn metadata_place(org: OrgId, id: ProviderId) -> Place {
+fn metadata_place(org: OrgId, id: ProviderId) -> Place<'static> {
     Place { org, field: "provider.metadata", row: id.uuid() }
 }
 

@@ -31,7 +31,7 @@ use crate::lifecycle::{Lifecycle, Phase, Signals};
 use crate::listener::{EventListener, Listening};
 use crate::quota::Quotas;
 use crate::seed::{SeedReport, Seeder};
-use crate::site::{Site, SiteOptions};
+use crate::site::{Site, SiteKeys, SiteOptions};
 
 /// Uploads that are examined at once; each holds its component in memory.
 const MAX_UPLOADS: usize = 4;
@@ -137,7 +137,7 @@ impl ServerAppBuilder {
             data_dir: &self.config.data_dir,
             database: &self.config.database,
             connections: self.config.database_connections,
-            encryption: &self.config.encryption,
+            keys: SiteKeys::Master(&self.config.encryption),
             engine: self.engine.as_deref(),
         };
         let site = Site::join(options).await?;
@@ -191,6 +191,7 @@ impl ServerAppBuilder {
             streams: api::sse::Streams::default(),
             uploads: Semaphore::new(MAX_UPLOADS),
             quotas: Quotas::new(config.org_limits),
+            worker_token: config.worker_token,
         };
         let router = api::service(Arc::new(app), &without, &custom)?;
         let listening = listeners.into_iter().map(|listener| site.listeners.add(listener)).collect();

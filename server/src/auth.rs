@@ -182,6 +182,12 @@ fn unauthorized(detail: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
 }
 
+/// The token in `Authorization: Bearer <token>`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<SecretString> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned().into())
+}
+
 /// The key in `Authorization: Bearer <key>` or `Authorization: <key>`; none if it cannot be one
 /// of ours.
 fn presented_key(headers: &HeaderMap) -> Option<SecretString> {

@@ -13,7 +13,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as _, FromArgMatches as _};
 use everwit_runtime::connection::GenericConnectionProvider;
 use everwit_runtime::driver::DriverSettings;
 use everwit_runtime::driver::llmsim::LlmSimConfig;
@@ -28,6 +27,7 @@ pub(crate) use self::environment::{RustEnvironment, author_cache, python_path, v
 pub(crate) use self::origins::{Origin, Setting, settings};
 
 use crate::components::CompilerCommand;
+use crate::control_plane::{ControlPlane, WorkerToken};
 use crate::database::DatabaseConfig;
 use crate::encryption::EncryptionArgs;
 use crate::quota::OrgLimits;
@@ -88,6 +88,9 @@ pub struct ServerConfig {
     pub record_exchanges: Option<PathBuf>,
     /// What it does beside answering requests. Default: everything.
     pub role: ServerRole,
+    /// What workers without master keys know themselves by when they ask for a data key. Default: none, and nobody is
+    /// given any.
+    pub worker_token: Option<WorkerToken>,
     /// How to start the process that compiles components. Default: this program, whose `main`
     /// begins with [`run_as_compile_child`](crate::run_as_compile_child) then.
     pub compiler: CompilerCommand,
@@ -125,6 +128,9 @@ pub struct DurableWorkerConfig {
     pub driver_settings: DriverSettings,
     /// Directory for recordings of all exchanges with models.
     pub record_exchanges: Option<PathBuf>,
+    /// Who opens credentials for it: needed with a distributed engine, because workers have no master keys. Default:
+    /// none, and the keys are those of the server on the same data directory.
+    pub control_plane: Option<ControlPlane>,
     /// How to start the process that compiles components.
     pub compiler: CompilerCommand,
     problems: Vec<String>,
@@ -176,6 +182,7 @@ impl Default for ServerConfig {
             driver_settings: DriverSettings::default(),
             record_exchanges: None,
             role: ServerRole::All,
+            worker_token: None,
             compiler: CompilerCommand::default(),
             encryption: EncryptionArgs::default(),
             problems: Vec::new(),
@@ -187,14 +194,10 @@ impl ServerConfig {
     /// The configuration that the `EVERWIT_*` variables describe; they are those of
     /// `everwit serve`, see its `--help`. What is wrong with them is told when the server starts.
     pub fn from_env() -> Self {
-        let command = ServeArgs::augment_args(clap::Command::new("everwit"));
-        let matches = command.try_get_matches_from(["everwit"]);
-        match matches.and_then(|matches| ServeArgs::from_arg_matches(&matches)) {
-            Ok(args) => args.validate().unwrap_or_else(|ConfigError(problems)| Self {
-                problems: problems.into_iter().map(|problem| of_environment(&problem)).collect(),
-                ..Self::default()
-            }),
-            Err(error) => Self { problems: vec![error.to_string()], ..Self::default() },
+        let told = |problems| Self { problems, ..Self::default() };
+        match of_variables::<ServeArgs>() {
+            Ok(args) => args.validate().unwrap_or_else(|ConfigError(problems)| told(named(problems))),
+            Err(problem) => told(vec![problem]),
         }
     }
 
@@ -249,9 +252,14 @@ impl Default for DurableWorkerConfig {
 }
 
 impl DurableWorkerConfig {
-    /// As [`ServerConfig::from_env`], from the same variables.
+    /// The configuration that the `EVERWIT_*` variables describe; they are those of `everwit worker`, see its `--help`.
+    /// What is wrong with them is told when the worker starts.
     pub fn from_env() -> Self {
-        ServerConfig::from_env().into()
+        let told = |problems| Self { problems, ..Self::default() };
+        match of_variables::<WorkerArgs>() {
+            Ok(args) => args.validate().unwrap_or_else(|ConfigError(problems)| told(named(problems))),
+            Err(problem) => told(vec![problem]),
+        }
     }
 
     /// All that is wrong.
@@ -296,6 +304,7 @@ impl From<ServerConfig> for DurableWorkerConfig {
             connection_providers: server.connection_providers,
             driver_settings: server.driver_settings,
             record_exchanges: server.record_exchanges,
+            control_plane: None,
             compiler: server.compiler,
             encryption: server.encryption,
             problems: server.problems,
@@ -319,6 +328,17 @@ impl EngineConfig {
         problems.extend(self.driver_settings.problems().into_iter().map(|problem| format!("driver_settings: {problem}")));
         if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
     }
+}
+
+/// Options without any flag.
+fn of_variables<A: clap::Args>() -> Result<A, String> {
+    let matches = A::augment_args(clap::Command::new("everwit")).try_get_matches_from(["everwit"]);
+    matches.and_then(|matches| A::from_arg_matches(&matches)).map_err(|error| error.to_string())
+}
+
+/// Findings about flags as those about variables.
+fn named(problems: Vec<String>) -> Vec<String> {
+    problems.iter().map(|problem| of_environment(problem)).collect()
 }
 
 fn hours(count: usize) -> Duration {

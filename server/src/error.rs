@@ -57,6 +57,9 @@ pub enum AppError {
          to fix it: stop that one, or give this one a database of its own"
     )]
     TurnsTaken,
+    /// A worker of a distributed engine has no master keys.
+    #[error("a worker needs a control plane that opens credentials for it\nto fix it: --control-plane URL and EVERWIT_WORKER_TOKEN")]
+    NeedsControlPlane,
     /// A distributed engine needs a database that many processes can use.
     #[error(
         "an engine for many machines needs a database that all of them reach\nto fix it: --database postgres://USER:PASSWORD@HOST:PORT/DATABASE"

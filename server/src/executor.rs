@@ -7,7 +7,7 @@ use std::time::Duration;
 use everwit_runtime::connection::Connections;
 use everwit_runtime::driver::llmsim::register_driver;
 use everwit_runtime::driver::{DriverHost, DriverId, ResolvedModel, StoredTokens};
-use everwit_runtime::engine::{WorkLimits, reconcile};
+use everwit_runtime::engine::{StepHandler, WorkLimits, reconcile};
 use everwit_runtime::turn::TurnPlatform;
 use everwit_runtime::{CapabilityRegistry, Error, PlatformDefinition};
 use tokio::task::JoinHandle;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::components::Components;
 use crate::config::EngineConfig;
+use crate::control_plane::Holding;
 use crate::error::AppError;
 use crate::recorder::ExchangeFiles;
 use crate::site::{Isolation, Site};
@@ -105,7 +106,11 @@ impl Executor {
     pub(crate) async fn join(site: &Site, turns: TurnPlatform, max_turns: usize, patience: Duration) -> Result<Self, AppError> {
         site.claim_turns().await?;
         let (limits, shutdown) = (WorkLimits { slots: max_turns, patience }, CancellationToken::new());
-        let work = site.engine.work(Arc::new(turns), limits, shutdown.clone()).await?;
+        let handler: Arc<dyn StepHandler> = match &site.held {
+            Some(held) => Arc::new(Holding { handler: turns, turns: held.clone() }),
+            None => Arc::new(turns),
+        };
+        let work = site.engine.work(handler, limits, shutdown.clone()).await?;
         Ok(Self { shutdown, work: tokio::spawn(work) })
     }
 

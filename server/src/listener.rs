@@ -202,6 +202,10 @@ impl SessionLog for Observed<dyn SessionLog> {
         self.inner.request_cancel(org, session, turn).await
     }
 
+    async fn owner(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<Option<Fence>> {
+        self.inner.owner(org, session, turn).await
+    }
+
     async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>> {
         self.inner.open_turns(org, session).await
     }

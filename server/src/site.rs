@@ -15,6 +15,7 @@ use everwit_runtime::PlatformDefinition;
 use everwit_runtime::connection::Refreshes;
 use everwit_runtime::engine::{DistributedEngine, EmbeddedEngine, Engine, EngineConnector};
 use everwit_runtime::platform::DefinitionDigest;
+use everwit_runtime::secret::Cipher;
 use everwit_runtime::store::postgres::TurnsClaim;
 use everwit_runtime::store::{OrgStore, RuntimeBackends};
 use secrecy::{ExposeSecret, SecretString};
@@ -23,6 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::components::{SandboxSettings, start_gateway, start_sandbox};
 use crate::config::EngineConfig;
+use crate::control_plane::{ControlPlane, HeldTurns, RemoteKeys};
 use crate::data_dir::{DataDir, DataDirLock};
 use crate::database::{Database, DatabaseConfig};
 use crate::encryption::{EncryptionArgs, MasterKeys};
@@ -44,6 +46,8 @@ pub(crate) struct Site {
     pub(crate) engine: Arc<dyn Engine>,
     /// The same, if it runs them in other processes, too.
     pub(crate) distributed: Option<Arc<dyn DistributedEngine>>,
+    /// The turns that run here, if somebody must know: without master keys.
+    pub(crate) held: Option<Arc<HeldTurns>>,
     /// Who refreshes which connection.
     pub(crate) refreshes: Arc<Refreshes>,
     /// Who sees the stored events.
@@ -60,13 +64,22 @@ pub(crate) struct Site {
     _lock: DataDirLock,
 }
 
+/// Who has the master keys.
+#[derive(Clone, Copy)]
+pub(crate) enum SiteKeys<'a> {
+    /// The site itself.
+    Master(&'a EncryptionArgs),
+    /// Only servers elsewhere.
+    ControlPlane(&'a ControlPlane),
+}
+
 /// Where a site is, and what it works with.
 pub(crate) struct SiteOptions<'a> {
     pub(crate) data_dir: &'a Path,
     pub(crate) database: &'a DatabaseConfig,
     /// Connections to a PostgreSQL database.
     pub(crate) connections: u32,
-    pub(crate) encryption: &'a EncryptionArgs,
+    pub(crate) keys: SiteKeys<'a>,
     /// A distributed engine in place of the embedded one.
     pub(crate) engine: Option<&'a dyn EngineConnector>,
 }
@@ -104,13 +117,21 @@ impl Site {
     }
 
     async fn open(dir: DataDir, options: SiteOptions<'_>) -> Result<Self, AppError> {
-        let SiteOptions { data_dir: _, database: config, connections, encryption, engine } = options;
+        let SiteOptions { data_dir: _, database: config, connections, keys, engine } = options;
         if let (Some(_), DatabaseConfig::Sqlite) = (engine, config) {
             return Err(AppError::NeedsPostgres);
         }
         let lock = dir.lock().map_err(AppError::data_dir)?;
         let database = Database::open(&dir, config, connections).await?;
-        let cipher = MasterKeys::load(encryption, &dir).and_then(|keys| keys.cipher()).map_err(AppError::data_dir)?;
+        let (cipher, held) = match keys {
+            SiteKeys::Master(encryption) => {
+                (MasterKeys::load(encryption, &dir).and_then(|keys| keys.cipher()).map_err(AppError::data_dir)?, None)
+            }
+            SiteKeys::ControlPlane(control_plane) => {
+                let held = Arc::<HeldTurns>::default();
+                (Cipher::without_master_keys(Arc::new(RemoteKeys::new(control_plane, held.clone())?)), Some(held))
+            }
+        };
         let plain = database.backends().with_cipher(Arc::new(cipher));
         let listeners = Arc::new(Listeners::new(plain.log.clone()));
         let stores = observed(plain, &listeners);
@@ -132,6 +153,7 @@ impl Site {
             moments,
             stores,
             listeners,
+            held,
             refreshes: Arc::default(),
             dir,
             definition: std::sync::Mutex::default(),

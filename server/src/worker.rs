@@ -17,7 +17,7 @@ use crate::executor::{Assembled, Executor};
 use crate::handle::Running;
 use crate::lifecycle::Signals;
 use crate::listener::{EventListener, Listening};
-use crate::site::{Site, SiteOptions};
+use crate::site::{Site, SiteKeys, SiteOptions};
 
 /// Builds a worker.
 pub struct WorkerAppBuilder {
@@ -76,7 +76,11 @@ impl WorkerAppBuilder {
             data_dir: &self.config.data_dir,
             database: &self.config.database,
             connections: self.config.database_connections,
-            encryption: &self.config.encryption,
+            keys: match (&self.config.control_plane, &self.engine) {
+                (Some(control_plane), _) => SiteKeys::ControlPlane(control_plane),
+                (None, Some(_)) => return Err(AppError::NeedsControlPlane),
+                (None, None) => SiteKeys::Master(&self.config.encryption),
+            },
             engine: self.engine.as_deref(),
         };
         let site = Site::join(options).await?;

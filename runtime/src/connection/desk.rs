@@ -164,7 +164,7 @@ impl Connections {
             browser_hash: hash(browser.expose_secret()),
             subject: subject.to_owned(),
             provider: provider.id().to_owned(),
-            verifier: self.cipher.seal(&verifier, &verifier_place(org, &state_hash))?,
+            verifier: self.cipher.seal(&verifier, &verifier_place(org, &state_hash)).await?,
             redirect_uri: redirect_uri.to_owned(),
             return_to,
             expires_at,
@@ -196,7 +196,7 @@ impl Connections {
         let code = authorized.answer.map_err(|code| ConnectionError::Refused(format!("the third party answered {}", shown(&code))))?;
         let provider = self.provider(org, &begun.provider).await?;
         let settings = oauth_of(&*provider)?;
-        let verifier = self.cipher.open(&begun.verifier, &verifier_place(org, &state_hash))?;
+        let verifier = self.cipher.open(&begun.verifier, &verifier_place(org, &state_hash)).await?;
         let egress = ConnectionEgress::to_url(&self.gateway, org, &settings.token_url);
         let tokens = settings.exchange(&egress, &code, (&begun.redirect_uri, verifier), now).await?;
         let Tokens { secrets, expires_at, scopes } = tokens;
@@ -238,7 +238,7 @@ impl Connections {
             provider_username: validation.provider_username,
             provider_metadata: validation.provider_metadata,
             scopes,
-            credential: secrets.seal(&self.cipher, org, subject, provider.id())?,
+            credential: secrets.seal(&self.cipher, org, subject, provider.id()).await?,
             expires_at,
             version: 1,
             connected_at: now,
@@ -260,12 +260,12 @@ impl Connections {
             return Ok(None);
         }
         if !self.ends_soon(&connection) {
-            return Ok(Some(Secrets::open(&self.cipher, org, &connection)?.credential));
+            return Ok(Some(Secrets::open(&self.cipher, org, &connection).await?.credential));
         }
         let _alone = self.refreshes.enter(org, &connection.subject, &connection.provider).await;
         // Whoever was here before has refreshed it.
         let Some(connection) = self.store.get_connection(org, &connection.subject, &connection.provider).await? else { return Ok(None) };
-        let secrets = Secrets::open(&self.cipher, org, &connection)?;
+        let secrets = Secrets::open(&self.cipher, org, &connection).await?;
         match connection.status {
             ConnectionStatus::Expired => Ok(None),
             ConnectionStatus::Active if !self.ends_soon(&connection) => Ok(Some(secrets.credential)),
@@ -288,7 +288,7 @@ impl Connections {
         let egress = ConnectionEgress::to_url(&self.gateway, org, &settings.token_url);
         match settings.refresh(&egress, refresh_token, now).await {
             Ok(Tokens { secrets, expires_at, scopes }) => {
-                let credential = secrets.seal(&self.cipher, org, &connection.subject, &connection.provider)?;
+                let credential = secrets.seal(&self.cipher, org, &connection.subject, &connection.provider).await?;
                 let scopes = scopes.unwrap_or_else(|| connection.scopes.clone());
                 let version = connection.version + 1;
                 let fresh = Connection { credential, expires_at, scopes, version, updated_at: now, ..connection };
@@ -328,7 +328,7 @@ impl UserConnectionResolver for Connections {
         let found = self.providers.find(org, provider).await?;
         let provider = found.ok_or_else(|| Error::Invalid(format!("there is no connection provider {provider:?}")))?;
         if let Some(secret) = self.store.get_session_secret(org, session, &session_secret_name(provider.id())).await? {
-            return Ok(Some(secret.open(&self.cipher, org)?.into()));
+            return Ok(Some(secret.open(&self.cipher, org).await?.into()));
         }
         let session = self.sessions.get_session(org, session).await?;
         let Some(owner) = session.and_then(|session| session.owner) else { return Ok(None) };

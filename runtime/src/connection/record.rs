@@ -88,7 +88,7 @@ struct SecretsText {
 }
 
 impl Secrets {
-    pub(super) fn seal(&self, cipher: &Cipher, org: OrgId, subject: &str, provider: &str) -> Result<Sealed, SecretError> {
+    pub(super) async fn seal(&self, cipher: &Cipher, org: OrgId, subject: &str, provider: &str) -> Result<Sealed, SecretError> {
         let clear = |secret: &SecretString| secret.expose_secret().to_owned();
         let text = SecretsText {
             token: clear(&self.credential.token),
@@ -96,11 +96,11 @@ impl Secrets {
             refresh_token: self.refresh_token.as_ref().map(clear),
         };
         let text: SecretString = serde_json::to_string(&text).expect("all keys are strings").into();
-        cipher.seal(&text, &credential_place(org, subject, provider))
+        cipher.seal(&text, &credential_place(org, subject, provider)).await
     }
 
-    pub(super) fn open(cipher: &Cipher, org: OrgId, connection: &Connection) -> Result<Self, SecretError> {
-        let text = cipher.open(&connection.credential, &credential_place(org, &connection.subject, &connection.provider))?;
+    pub(super) async fn open(cipher: &Cipher, org: OrgId, connection: &Connection) -> Result<Self, SecretError> {
+        let text = cipher.open(&connection.credential, &credential_place(org, &connection.subject, &connection.provider)).await?;
         let broken = |_| SecretError::Broken { key_id: connection.credential.key_id().to_owned() };
         let SecretsText { token, fields, refresh_token } = serde_json::from_str(text.expose_secret()).map_err(broken)?;
         let fields = fields.into_iter().map(|(name, value)| (name, value.into())).collect();
@@ -113,14 +113,14 @@ impl Connection {
     ///
     /// # Errors
     /// If they do not open.
-    pub fn reseal(&mut self, cipher: &Cipher, org: OrgId) -> Result<bool, SecretError> {
-        reseal(cipher, &mut self.credential, &credential_place(org, &self.subject, &self.provider))
+    pub async fn reseal(&mut self, cipher: &Cipher, org: OrgId) -> Result<bool, SecretError> {
+        reseal(cipher, &mut self.credential, &credential_place(org, &self.subject, &self.provider)).await
     }
 }
 
 /// Where the credentials of a connection belong. The row's id comes from user and provider, so
 /// that they open as those of no other user or provider.
-fn credential_place(org: OrgId, subject: &str, provider: &str) -> Place {
+fn credential_place(org: OrgId, subject: &str, provider: &str) -> Place<'static> {
     Place { org, field: "connection.credential", row: id_of(&[subject, provider]) }
 }
 
@@ -146,7 +146,7 @@ pub struct Authorization {
 }
 
 /// Where the verifier of an authorization belongs.
-pub(super) fn verifier_place(org: OrgId, state_hash: &[u8; 32]) -> Place {
+pub(super) fn verifier_place(org: OrgId, state_hash: &[u8; 32]) -> Place<'static> {
     Place { org, field: "connection.verifier", row: first_half(state_hash) }
 }
 
@@ -166,8 +166,8 @@ impl SessionSecret {
     ///
     /// # Errors
     /// If the system gives no randomness.
-    pub fn seal(cipher: &Cipher, org: OrgId, session: SessionId, name: &str, value: &SecretString) -> Result<Self, SecretError> {
-        let value = cipher.seal(value, &session_secret_place(org, session, name))?;
+    pub async fn seal(cipher: &Cipher, org: OrgId, session: SessionId, name: &str, value: &SecretString) -> Result<Self, SecretError> {
+        let value = cipher.seal(value, &session_secret_place(org, session, name)).await?;
         Ok(Self { session, name: name.to_owned(), value })
     }
 
@@ -175,28 +175,28 @@ impl SessionSecret {
     ///
     /// # Errors
     /// If it does not open.
-    pub fn open(&self, cipher: &Cipher, org: OrgId) -> Result<SecretString, SecretError> {
-        cipher.open(&self.value, &session_secret_place(org, self.session, &self.name))
+    pub async fn open(&self, cipher: &Cipher, org: OrgId) -> Result<SecretString, SecretError> {
+        cipher.open(&self.value, &session_secret_place(org, self.session, &self.name)).await
     }
 
     /// Seals it again with the current master key; says whether that was needed.
     ///
     /// # Errors
     /// If it does not open.
-    pub fn reseal(&mut self, cipher: &Cipher, org: OrgId) -> Result<bool, SecretError> {
-        reseal(cipher, &mut self.value, &session_secret_place(org, self.session, &self.name))
+    pub async fn reseal(&mut self, cipher: &Cipher, org: OrgId) -> Result<bool, SecretError> {
+        reseal(cipher, &mut self.value, &session_secret_place(org, self.session, &self.name)).await
     }
 }
 
-fn session_secret_place(org: OrgId, session: SessionId, name: &str) -> Place {
+fn session_secret_place(org: OrgId, session: SessionId, name: &str) -> Place<'static> {
     Place { org, field: "session.secret", row: id_of(&[&session.to_string(), name]) }
 }
 
-fn reseal(cipher: &Cipher, sealed: &mut Sealed, place: &Place) -> Result<bool, SecretError> {
+async fn reseal(cipher: &Cipher, sealed: &mut Sealed, place: &Place<'_>) -> Result<bool, SecretError> {
     if cipher.is_current(sealed)? {
         return Ok(false);
     }
-    *sealed = cipher.seal(&cipher.open(sealed, place)?, place)?;
+    *sealed = cipher.seal(&cipher.open(sealed, place).await?, place).await?;
     Ok(true)
 }
 
@@ -220,7 +220,7 @@ fn first_half(hash: &[u8; 32]) -> Uuid {
 mod tests {
     use super::*;
 
-    fn connection(cipher: &Cipher, org: OrgId, subject: &str, provider: &str) -> Connection {
+    async fn connection(cipher: &Cipher, org: OrgId, subject: &str, provider: &str) -> Connection {
         let credential = ConnectionCredential { token: "planted".into(), fields: BTreeMap::from([("a".to_owned(), "planted-b".into())]) };
         let secrets = Secrets { credential, refresh_token: Some("planted-r".into()) };
         Connection {
@@ -231,7 +231,7 @@ mod tests {
             provider_username: None,
             provider_metadata: Map::new(),
             scopes: Vec::new(),
-            credential: secrets.seal(cipher, org, subject, provider).expect("it is sealed"),
+            credential: secrets.seal(cipher, org, subject, provider).await.expect("it is sealed"),
             expires_at: None,
             version: 1,
             connected_at: Timestamp::UNIX_EPOCH,
@@ -239,29 +239,29 @@ mod tests {
         }
     }
 
-    #[test]
-    fn credentials_open_for_their_org_user_and_provider_only() {
+    #[tokio::test]
+    async fn credentials_open_for_their_org_user_and_provider_only() {
         let (cipher, one, two) = (Cipher::ephemeral(), OrgId::from_uuid(Uuid::from_u128(1)), OrgId::from_uuid(Uuid::from_u128(2)));
-        let own = connection(&cipher, one, "ada", "github");
+        let own = connection(&cipher, one, "ada", "github").await;
         assert!(!format!("{own:?}").contains("planted"), "{own:?}");
-        let opened = Secrets::open(&cipher, one, &own).expect("it opens");
+        let opened = Secrets::open(&cipher, one, &own).await.expect("it opens");
         assert_eq!(opened.credential.token.expose_secret(), "planted");
         assert_eq!(opened.credential.fields["a"].expose_secret(), "planted-b");
         assert_eq!(opened.refresh_token.expect("there is one").expose_secret(), "planted-r");
-        assert!(Secrets::open(&cipher, two, &own).is_err(), "another org");
+        assert!(Secrets::open(&cipher, two, &own).await.is_err(), "another org");
         for (subject, provider) in [("eve", "github"), ("ada", "gitlab"), ("adag", "ithub")] {
             let moved = Connection { subject: subject.to_owned(), provider: provider.to_owned(), ..own.clone() };
-            assert!(Secrets::open(&cipher, one, &moved).is_err(), "{subject} {provider}");
+            assert!(Secrets::open(&cipher, one, &moved).await.is_err(), "{subject} {provider}");
         }
     }
 
-    #[test]
-    fn a_session_secret_opens_under_its_session_and_name_only() {
+    #[tokio::test]
+    async fn a_session_secret_opens_under_its_session_and_name_only() {
         let (cipher, org) = (Cipher::ephemeral(), OrgId::from_uuid(Uuid::from_u128(1)));
         let session = SessionId::from_uuid(Uuid::from_u128(2));
-        let own = SessionSecret::seal(&cipher, org, session, "A", &"planted".into()).expect("it is sealed");
-        assert_eq!(own.open(&cipher, org).expect("it opens").expose_secret(), "planted");
-        assert!(SessionSecret { name: "B".to_owned(), ..own.clone() }.open(&cipher, org).is_err());
-        assert!(SessionSecret { session: SessionId::from_uuid(Uuid::from_u128(3)), ..own }.open(&cipher, org).is_err());
+        let own = SessionSecret::seal(&cipher, org, session, "A", &"planted".into()).await.expect("it is sealed");
+        assert_eq!(own.open(&cipher, org).await.expect("it opens").expose_secret(), "planted");
+        assert!(SessionSecret { name: "B".to_owned(), ..own.clone() }.open(&cipher, org).await.is_err());
+        assert!(SessionSecret { session: SessionId::from_uuid(Uuid::from_u128(3)), ..own }.open(&cipher, org).await.is_err());
     }
 }

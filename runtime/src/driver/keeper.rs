@@ -44,7 +44,7 @@ impl TokenKeeper for StoredTokens {
     async fn replace(&self, org: OrgId, provider: ProviderId, old: &SecretString, new: &SecretString) -> Result<(), Error> {
         for _ in 0..MAX_TRIES {
             let Some(stored) = self.store.get_provider(org, provider).await? else { return Ok(()) };
-            let metadata = Credentials::open(&self.cipher, org, &stored)?.metadata.unwrap_or_default();
+            let metadata = Credentials::open(&self.cipher, org, &stored).await?.metadata.unwrap_or_default();
             let kept = metadata.refresh_token.as_ref().map(|token| token.expose_secret());
             // Somebody has set another token since: theirs is newer.
             if kept != Some(old.expose_secret()) {
@@ -52,7 +52,7 @@ impl TokenKeeper for StoredTokens {
             }
             let metadata = ProviderMetadata { refresh_token: Some(new.clone()), ..metadata };
             let mut changed = Provider { version: stored.version + 1, ..stored };
-            changed.set_metadata(&self.cipher, org, Some(&metadata))?;
+            changed.set_metadata(&self.cipher, org, Some(&metadata)).await?;
             match self.store.update_provider(org, changed).await {
                 Err(StoreError::Stale { .. }) => {}
                 done => return Ok(done?),

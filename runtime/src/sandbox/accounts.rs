@@ -16,6 +16,7 @@ use super::state::Subject;
 use crate::capability::ToolServices;
 use crate::component::{Grant, HttpPermission, HttpRequestParts, SecretPermission};
 use crate::egress::{CheckedRequest, EgressError, EgressErrorKind};
+use crate::error::ErrorKind;
 use crate::id::{AuditEntryId, OrgId, SessionId};
 use crate::mutation::off;
 use crate::secret::Scrubber;
@@ -114,9 +115,12 @@ impl Account {
             "the store is not available".to_owned()
         })?;
         let secret = secret.ok_or_else(|| format!("the org has no secret {name:?}; add it under /v1/secrets"))?;
-        secret.open(&backends.cipher, org).map_err(|error| {
+        secret.open(&backends.cipher, org).await.map_err(|error| {
             tracing::error!(%error, secret = name, "a secret of an org does not open");
-            "it does not open; replace its value".to_owned()
+            match error.kind() {
+                ErrorKind::Unavailable => "it cannot be opened right now".to_owned(),
+                _ => "it does not open; replace its value".to_owned(),
+            }
         })
     }
 }

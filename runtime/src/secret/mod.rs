@@ -17,7 +17,7 @@ pub use org::OrgSecret;
 #[cfg(feature = "sandbox")]
 pub(crate) use scrub::Scrubbed;
 pub(crate) use scrub::{REDACTED, Scrubber};
-pub use seal::{Cipher, Place, Sealed, SecretError};
+pub use seal::{Cipher, DataKey, DataKeys, Place, Sealed, SecretError, WrappedKey};
 
 #[cfg(test)]
 mod tests;

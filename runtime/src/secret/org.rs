@@ -26,8 +26,8 @@ impl OrgSecret {
     ///
     /// # Errors
     /// If the system gives no randomness.
-    pub fn seal(cipher: &Cipher, org: OrgId, name: &str, value: &SecretString, now: Timestamp) -> Result<Self, SecretError> {
-        let value = cipher.seal(value, &place(org, name))?;
+    pub async fn seal(cipher: &Cipher, org: OrgId, name: &str, value: &SecretString, now: Timestamp) -> Result<Self, SecretError> {
+        let value = cipher.seal(value, &place(org, name)).await?;
         Ok(Self { name: name.to_owned(), value, created_at: now, updated_at: now })
     }
 
@@ -35,24 +35,24 @@ impl OrgSecret {
     ///
     /// # Errors
     /// If it does not open.
-    pub fn open(&self, cipher: &Cipher, org: OrgId) -> Result<SecretString, SecretError> {
-        cipher.open(&self.value, &place(org, &self.name))
+    pub async fn open(&self, cipher: &Cipher, org: OrgId) -> Result<SecretString, SecretError> {
+        cipher.open(&self.value, &place(org, &self.name)).await
     }
 
     /// Seals it again with the current master key; says whether that was needed.
     ///
     /// # Errors
     /// If it does not open.
-    pub fn reseal(&mut self, cipher: &Cipher, org: OrgId) -> Result<bool, SecretError> {
+    pub async fn reseal(&mut self, cipher: &Cipher, org: OrgId) -> Result<bool, SecretError> {
         if cipher.is_current(&self.value)? {
             return Ok(false);
         }
-        self.value = cipher.seal(&self.open(cipher, org)?, &place(org, &self.name))?;
+        self.value = cipher.seal(&self.open(cipher, org).await?, &place(org, &self.name)).await?;
         Ok(true)
     }
 }
 
-fn place(org: OrgId, name: &str) -> Place {
+fn place(org: OrgId, name: &str) -> Place<'static> {
     let digest = Sha256::digest(name.as_bytes());
     let mut row = [0; 16];
     row.copy_from_slice(&digest[..16]);
@@ -65,13 +65,13 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn an_org_secret_opens_in_its_org_and_under_its_name_only() {
+    #[tokio::test]
+    async fn an_org_secret_opens_in_its_org_and_under_its_name_only() {
         let (cipher, org) = (Cipher::ephemeral(), OrgId::from_uuid(Uuid::from_u128(1)));
-        let own = OrgSecret::seal(&cipher, org, "a", &"planted".into(), Timestamp::UNIX_EPOCH).expect("it is sealed");
+        let own = OrgSecret::seal(&cipher, org, "a", &"planted".into(), Timestamp::UNIX_EPOCH).await.expect("it is sealed");
         assert!(!format!("{own:?}").contains("planted"), "{own:?}");
-        assert_eq!(own.open(&cipher, org).expect("it opens").expose_secret(), "planted");
-        assert!(own.open(&cipher, OrgId::from_uuid(Uuid::from_u128(2))).is_err());
-        assert!(OrgSecret { name: "b".to_owned(), ..own }.open(&cipher, org).is_err());
+        assert_eq!(own.open(&cipher, org).await.expect("it opens").expose_secret(), "planted");
+        assert!(own.open(&cipher, OrgId::from_uuid(Uuid::from_u128(2))).await.is_err());
+        assert!(OrgSecret { name: "b".to_owned(), ..own }.open(&cipher, org).await.is_err());
     }
 }

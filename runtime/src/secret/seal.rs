@@ -1,9 +1,11 @@
 //! Sealing and opening of values.
 
-use std::sync::OnceLock;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{Aead, KeyInit, Payload};
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
@@ -26,16 +28,16 @@ const EPHEMERAL_KEY_ID: &str = "ephemeral";
 
 /// Where a sealed value belongs: it opens nowhere else.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct Place<'a> {
     /// The tenant.
     pub org: OrgId,
     /// Kind of row and field, for example "provider.api_key".
-    pub field: &'static str,
+    pub field: &'a str,
     /// Id of the row.
     pub row: Uuid,
 }
 
-impl Place {
+impl Place<'_> {
     /// The associated data of the value or, with another purpose, of its data key. All parts but
     /// the field have a fixed length, and the field is last, so that no two places are the same
     /// bytes.
@@ -102,6 +104,12 @@ pub enum SecretError {
     /// The value is too large for the algorithm.
     #[error("the secret is too large to be encrypted")]
     TooLarge,
+    /// Whoever has the master keys does not answer.
+    #[error("whoever has the master keys does not answer: {0}")]
+    Unavailable(String),
+    /// Whoever has the master keys does not give the data key.
+    #[error("the data key of the secret is not given: {0}")]
+    Refused(String),
 }
 
 impl SecretError {
@@ -109,7 +117,10 @@ impl SecretError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::TooLarge => ErrorKind::Limit,
-            Self::UnknownKey { .. } | Self::UnknownForm(_) | Self::Broken { .. } | Self::NoRandomness => ErrorKind::Internal,
+            Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::Refused(_) | Self::UnknownKey { .. } | Self::UnknownForm(_) | Self::Broken { .. } | Self::NoRandomness => {
+                ErrorKind::Internal
+            }
         }
     }
 }
@@ -118,43 +129,105 @@ impl From<SecretError> for Error {
     fn from(error: SecretError) -> Self {
         match error.kind() {
             ErrorKind::Limit => Self::Limit(error.to_string()),
+            ErrorKind::Unavailable => Self::Unavailable(error.to_string()),
             _ => Self::Internal(error.to_string()),
         }
     }
 }
 
-/// Seals and opens values with the master keys of an installation.
-#[derive(Debug, Default)]
+/// The key of one value. Its `Debug` shows nothing; it is wiped from memory when it is dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DataKey(Zeroizing<[u8; KEY_BYTES]>);
+
+impl DataKey {
+    /// The key in base64.
+    pub fn to_text(&self) -> SecretString {
+        STANDARD.encode(self.0.as_slice()).into()
+    }
+
+    /// The key that a text is; none if it is none.
+    pub fn from_text(text: &SecretString) -> Option<Self> {
+        let bytes = Zeroizing::new(STANDARD.decode(text.expose_secret()).ok()?);
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        (bytes.len() == KEY_BYTES).then(|| key.copy_from_slice(&bytes))?;
+        Some(Self(key))
+    }
+}
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DataKey")
+    }
+}
+
+/// A data key as it is stored: only the master key opens it, for one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrappedKey {
+    /// The master key.
+    pub key_id: String,
+    /// Nonce and encrypted data key, in base64.
+    pub wrapped: String,
+}
+
+/// Makes and unwraps data keys elsewhere, where the master keys are.
+#[async_trait]
+pub trait DataKeys: Send + Sync + fmt::Debug {
+    /// A new data key for a place.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Refused`.
+    async fn make(&self, place: &Place<'_>) -> Result<(DataKey, WrappedKey), SecretError>;
+
+    /// The data key that was wrapped for a place.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Refused`.
+    async fn unwrap(&self, wrapped: &WrappedKey, place: &Place<'_>) -> Result<DataKey, SecretError>;
+}
+
+/// Seals and opens values of an installation.
+#[derive(Debug)]
 pub struct Cipher {
-    keyring: OnceLock<Keyring>,
+    keys: Keys,
+}
+
+#[derive(Debug)]
+enum Keys {
+    /// Empty until an ephemeral key is needed.
+    Own(OnceLock<Keyring>),
+    Elsewhere(Arc<dyn DataKeys>),
 }
 
 impl Cipher {
-    /// A cipher with these keys.
+    /// A cipher with these master keys.
     pub fn new(keyring: Keyring) -> Self {
-        Self { keyring: OnceLock::from(keyring) }
+        Self { keys: Keys::Own(OnceLock::from(keyring)) }
+    }
+
+    /// A cipher without master keys, which has somebody else make and unwrap its data keys.
+    pub fn without_master_keys(data_keys: Arc<dyn DataKeys>) -> Self {
+        Self { keys: Keys::Elsewhere(data_keys) }
     }
 
     /// A cipher with a random key that is gone with the value, for stores that are gone with the
     /// process.
     pub fn ephemeral() -> Self {
-        Self::default()
+        Self { keys: Keys::Own(OnceLock::new()) }
     }
 
     /// Encrypts a value for a place.
     ///
     /// # Errors
-    /// If the system gives no randomness.
-    pub fn seal(&self, value: &SecretString, place: &Place) -> Result<Sealed, SecretError> {
-        let master = self.keyring()?.current();
-        let data_key = Zeroizing::new(random::<KEY_BYTES>()?);
-        let (nonce, ciphertext) = encrypt(&data_key, value.expose_secret().as_bytes(), &place.bind("value"))?;
-        let (wrap_nonce, wrapped) = encrypt(master.bytes(), data_key.as_slice(), &place.bind("data-key"))?;
+    /// If the system gives no randomness, or there is no data key to be had.
+    pub async fn seal(&self, value: &SecretString, place: &Place<'_>) -> Result<Sealed, SecretError> {
+        let (data_key, WrappedKey { key_id, wrapped }) = self.make_data_key(place).await?;
+        let (nonce, ciphertext) = encrypt(&data_key.0, value.expose_secret().as_bytes(), &place.bind("value"))?;
         Ok(Sealed {
             version: VERSION,
             alg: ALGORITHM.to_owned(),
-            key_id: master.id().to_owned(),
-            dek_wrapped: STANDARD.encode([&wrap_nonce[..], &wrapped].concat()),
+            key_id,
+            dek_wrapped: wrapped,
             nonce: STANDARD.encode(nonce),
             ciphertext: STANDARD.encode(ciphertext),
         })
@@ -163,42 +236,86 @@ impl Cipher {
     /// Decrypts a value of a place.
     ///
     /// # Errors
-    /// If the key is missing, or the value was not sealed with it for this place.
-    pub fn open(&self, sealed: &Sealed, place: &Place) -> Result<SecretString, SecretError> {
+    /// If the key is missing or not given, or the value was not sealed with it for this place.
+    pub async fn open(&self, sealed: &Sealed, place: &Place<'_>) -> Result<SecretString, SecretError> {
         if sealed.version != VERSION || sealed.alg != ALGORITHM {
             return Err(SecretError::UnknownForm(format!("version {} with {:?}", sealed.version, sealed.alg)));
         }
-        let master = self.keyring()?.find(&sealed.key_id).ok_or_else(|| SecretError::UnknownKey { key_id: sealed.key_id.clone() })?;
-        let value = open_with(master, sealed, place).ok_or_else(|| SecretError::Broken { key_id: sealed.key_id.clone() })?;
+        let wrapped = WrappedKey { key_id: sealed.key_id.clone(), wrapped: sealed.dek_wrapped.clone() };
+        let data_key = self.unwrap_data_key(&wrapped, place).await?;
+        let value = open_with(&data_key, sealed, place).ok_or_else(|| SecretError::Broken { key_id: sealed.key_id.clone() })?;
         Ok(value.into())
+    }
+
+    /// A new data key for a place, which encrypts one value.
+    ///
+    /// # Errors
+    /// If the system gives no randomness, or there is none to be had.
+    pub async fn make_data_key(&self, place: &Place<'_>) -> Result<(DataKey, WrappedKey), SecretError> {
+        let master = match &self.keys {
+            Keys::Own(own) => keyring(own)?.current(),
+            Keys::Elsewhere(elsewhere) => return elsewhere.make(place).await,
+        };
+        let data_key = DataKey(Zeroizing::new(random::<KEY_BYTES>()?));
+        let (nonce, wrapped) = encrypt(master.bytes(), data_key.0.as_slice(), &place.bind("data-key"))?;
+        let wrapped = STANDARD.encode([&nonce[..], &wrapped].concat());
+        Ok((data_key, WrappedKey { key_id: master.id().to_owned(), wrapped }))
+    }
+
+    /// The data key that was wrapped for a place.
+    ///
+    /// # Errors
+    /// If the master key is missing, the data key was wrapped for another place, or it is not given.
+    pub async fn unwrap_data_key(&self, wrapped: &WrappedKey, place: &Place<'_>) -> Result<DataKey, SecretError> {
+        let key_id = &wrapped.key_id;
+        let master = match &self.keys {
+            Keys::Own(own) => keyring(own)?.find(key_id).ok_or_else(|| SecretError::UnknownKey { key_id: key_id.clone() })?,
+            Keys::Elsewhere(elsewhere) => return elsewhere.unwrap(wrapped, place).await,
+        };
+        unwrap_with(master, &wrapped.wrapped, place).ok_or_else(|| SecretError::Broken { key_id: key_id.clone() })
     }
 
     /// Whether a value is sealed with the current master key.
     ///
     /// # Errors
-    /// If the system gives no randomness.
+    /// If the system gives no randomness; for a cipher without master keys.
     pub fn is_current(&self, sealed: &Sealed) -> Result<bool, SecretError> {
-        Ok(self.keyring()?.current().id() == sealed.key_id)
-    }
-
-    fn keyring(&self) -> Result<&Keyring, SecretError> {
-        if let Some(keyring) = self.keyring.get() {
-            return Ok(keyring);
+        match &self.keys {
+            Keys::Own(own) => Ok(keyring(own)?.current().id() == sealed.key_id),
+            Keys::Elsewhere(_) => Err(SecretError::Refused("only who has the master keys knows which of them is current".to_owned())),
         }
-        let key = MasterKey::random(EPHEMERAL_KEY_ID).map_err(|_| SecretError::NoRandomness)?;
-        let keyring = Keyring::new(key, []).expect("one key has no other of its id");
-        Ok(self.keyring.get_or_init(|| keyring))
     }
 }
 
+impl Default for Cipher {
+    fn default() -> Self {
+        Self::ephemeral()
+    }
+}
+
+fn keyring(own: &OnceLock<Keyring>) -> Result<&Keyring, SecretError> {
+    if let Some(keyring) = own.get() {
+        return Ok(keyring);
+    }
+    let key = MasterKey::random(EPHEMERAL_KEY_ID).map_err(|_| SecretError::NoRandomness)?;
+    let keyring = Keyring::new(key, []).expect("one key has no other of its id");
+    Ok(own.get_or_init(|| keyring))
+}
+
 /// None if anything does not fit; which part it was would help nobody but an attacker.
-fn open_with(master: &MasterKey, sealed: &Sealed, place: &Place) -> Option<String> {
-    let wrapped = STANDARD.decode(&sealed.dek_wrapped).ok()?;
-    let (wrap_nonce, wrapped) = wrapped.split_first_chunk::<NONCE_BYTES>()?;
-    let data_key = Zeroizing::new(decrypt(master.bytes(), wrap_nonce, wrapped, &place.bind("data-key"))?);
-    let data_key: &[u8; KEY_BYTES] = data_key.as_slice().try_into().ok()?;
+fn unwrap_with(master: &MasterKey, wrapped: &str, place: &Place<'_>) -> Option<DataKey> {
+    let wrapped = STANDARD.decode(wrapped).ok()?;
+    let (nonce, wrapped) = wrapped.split_first_chunk::<NONCE_BYTES>()?;
+    let bytes = Zeroizing::new(decrypt(master.bytes(), nonce, wrapped, &place.bind("data-key"))?);
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    (bytes.len() == KEY_BYTES).then(|| key.copy_from_slice(&bytes))?;
+    Some(DataKey(key))
+}
+
+/// As [`unwrap_with`].
+fn open_with(data_key: &DataKey, sealed: &Sealed, place: &Place<'_>) -> Option<String> {
     let nonce: [u8; NONCE_BYTES] = STANDARD.decode(&sealed.nonce).ok()?.try_into().ok()?;
-    let value = decrypt(data_key, &nonce, &STANDARD.decode(&sealed.ciphertext).ok()?, &place.bind("value"))?;
+    let value = decrypt(&data_key.0, &nonce, &STANDARD.decode(&sealed.ciphertext).ok()?, &place.bind("value"))?;
     String::from_utf8(value).map_err(|error| error.into_bytes().zeroize()).ok()
 }
 

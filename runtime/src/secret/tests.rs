@@ -15,92 +15,93 @@ fn cipher(current: &MasterKey, previous: &[&MasterKey]) -> Cipher {
     Cipher::new(Keyring::new(current.clone(), previous.iter().map(|key| (*key).clone())).expect("a key ring"))
 }
 
-fn place() -> Place {
+fn place() -> Place<'static> {
     Place { org: OrgId::from_uuid(Uuid::from_u128(1)), field: "provider.api_key", row: Uuid::from_u128(2) }
 }
 
-fn seal(cipher: &Cipher) -> Sealed {
-    cipher.seal(&SecretString::from(PLAIN), &place()).expect("a sealed value")
+async fn seal(cipher: &Cipher) -> Sealed {
+    cipher.seal(&SecretString::from(PLAIN), &place()).await.expect("a sealed value")
 }
 
-fn opened(cipher: &Cipher, sealed: &Sealed) -> Result<String, SecretError> {
-    cipher.open(sealed, &place()).map(|value| value.expose_secret().to_owned())
+async fn opened(cipher: &Cipher, sealed: &Sealed) -> Result<String, SecretError> {
+    cipher.open(sealed, &place()).await.map(|value| value.expose_secret().to_owned())
 }
 
-#[test]
-fn what_is_sealed_opens_after_it_was_stored_and_shows_nothing_before() {
+#[tokio::test]
+async fn what_is_sealed_opens_after_it_was_stored_and_shows_nothing_before() {
     let cipher = cipher(&key("kek-v1"), &[]);
-    let stored = serde_json::to_string(&seal(&cipher)).expect("JSON");
-    assert!(!stored.contains(PLAIN) && !format!("{:?}", seal(&cipher)).contains(PLAIN), "{stored}");
+    let stored = serde_json::to_string(&seal(&cipher).await).expect("JSON");
+    assert!(!stored.contains(PLAIN) && !format!("{:?}", seal(&cipher).await).contains(PLAIN), "{stored}");
     let json: Value = serde_json::from_str(&stored).expect("JSON");
     let names: Vec<&str> = json.as_object().expect("an object").keys().map(String::as_str).collect();
     assert_eq!(names, ["alg", "ciphertext", "dek_wrapped", "key_id", "nonce", "version"]);
     assert_eq!((&json["alg"], &json["key_id"], &json["version"]), (&"AES-256-GCM".into(), &"kek-v1".into(), &1.into()));
-    assert_eq!(opened(&cipher, &serde_json::from_str(&stored).expect("the stored form")).expect("the value"), PLAIN);
+    assert_eq!(opened(&cipher, &serde_json::from_str(&stored).expect("the stored form")).await.expect("the value"), PLAIN);
 }
 
-#[test]
-fn the_same_value_is_never_sealed_the_same_way() {
+#[tokio::test]
+async fn the_same_value_is_never_sealed_the_same_way() {
     let cipher = cipher(&key("kek-v1"), &[]);
-    let (one, two) = (serde_json::to_value(seal(&cipher)).expect("JSON"), serde_json::to_value(seal(&cipher)).expect("JSON"));
+    let (one, two) = (serde_json::to_value(seal(&cipher).await).expect("JSON"), serde_json::to_value(seal(&cipher).await).expect("JSON"));
     for part in ["nonce", "ciphertext", "dek_wrapped"] {
         assert_ne!(one[part], two[part], "{part}");
     }
 }
 
-#[test]
-fn it_opens_in_its_own_place_only() {
+#[tokio::test]
+async fn it_opens_in_its_own_place_only() {
     let cipher = cipher(&key("kek-v1"), &[]);
-    let sealed = seal(&cipher);
+    let sealed = seal(&cipher).await;
     for other in [
         Place { org: OrgId::from_uuid(Uuid::from_u128(3)), ..place() },
         Place { row: Uuid::from_u128(3), ..place() },
         Place { field: "provider.metadata", ..place() },
     ] {
-        assert!(matches!(cipher.open(&sealed, &other), Err(SecretError::Broken { .. })), "{other:?}");
+        assert!(matches!(cipher.open(&sealed, &other).await, Err(SecretError::Broken { .. })), "{other:?}");
     }
 }
 
-#[test]
-fn a_changed_part_does_not_open() {
+#[tokio::test]
+async fn a_changed_part_does_not_open() {
     let cipher = cipher(&key("kek-v1"), &[]);
-    let (sealed, other) = (serde_json::to_value(seal(&cipher)).expect("JSON"), serde_json::to_value(seal(&cipher)).expect("JSON"));
+    let (sealed, other) =
+        (serde_json::to_value(seal(&cipher).await).expect("JSON"), serde_json::to_value(seal(&cipher).await).expect("JSON"));
     for part in ["nonce", "ciphertext", "dek_wrapped"] {
         for wrong in [other[part].clone(), "AAAA".into(), "".into(), "%".into()] {
             let mut changed = sealed.clone();
             changed[part] = wrong;
             let changed: Sealed = serde_json::from_value(changed).expect("a sealed value");
-            assert!(matches!(opened(&cipher, &changed), Err(SecretError::Broken { .. })), "{part}");
+            assert!(matches!(opened(&cipher, &changed).await, Err(SecretError::Broken { .. })), "{part}");
         }
     }
     for (part, wrong) in [("version", Value::from(2)), ("alg", "none".into())] {
         let mut changed = sealed.clone();
         changed[part] = wrong;
         let changed: Sealed = serde_json::from_value(changed).expect("a sealed value");
-        assert!(matches!(opened(&cipher, &changed), Err(SecretError::UnknownForm(_))), "{part}");
+        assert!(matches!(opened(&cipher, &changed).await, Err(SecretError::UnknownForm(_))), "{part}");
     }
 }
 
-#[test]
-fn keys_of_before_open_and_new_ones_seal() {
+#[tokio::test]
+async fn keys_of_before_open_and_new_ones_seal() {
     let (old, new) = (key("kek-v1"), key("kek-v2"));
-    let sealed = seal(&cipher(&old, &[]));
+    let sealed = seal(&cipher(&old, &[])).await;
     let both = cipher(&new, &[&old]);
-    assert_eq!(opened(&both, &sealed).expect("the value"), PLAIN);
+    assert_eq!(opened(&both, &sealed).await.expect("the value"), PLAIN);
     assert!(!both.is_current(&sealed).expect("a key"));
-    assert_eq!(seal(&both).key_id(), "kek-v2");
-    let refused = opened(&cipher(&new, &[]), &sealed).expect_err("the key is not there");
+    assert_eq!(seal(&both).await.key_id(), "kek-v2");
+    let refused = opened(&cipher(&new, &[]), &sealed).await.expect_err("the key is not there");
     assert_eq!(refused, SecretError::UnknownKey { key_id: "kek-v1".to_owned() });
-    let impostor = opened(&cipher(&key("kek-v1"), &[]), &sealed).expect_err("another key of the same id");
+    let impostor = opened(&cipher(&key("kek-v1"), &[]), &sealed).await.expect_err("another key of the same id");
     assert!(matches!(impostor, SecretError::Broken { .. }));
 }
 
-#[test]
-fn an_ephemeral_cipher_opens_its_own_only() {
+#[tokio::test]
+async fn an_ephemeral_cipher_opens_its_own_only() {
     let (one, two) = (Cipher::ephemeral(), Cipher::ephemeral());
-    let sealed = seal(&one);
-    assert_eq!(opened(&one, &sealed).expect("the value"), PLAIN);
-    assert!(opened(&two, &sealed).is_err());
+    let sealed = seal(&one).await;
+    assert_eq!(opened(&one, &sealed).await.expect("the value"), PLAIN);
+    assert!(opened(&two, &sealed).await.is_err());
 }
 
 #[test]

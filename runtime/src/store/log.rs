@@ -135,6 +135,9 @@ pub trait SessionLog: Send + Sync {
     /// any more.
     async fn request_cancel(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool>;
 
+    /// The fence of the latest claim of an open turn; none if the turn is not open, was never claimed, or is parked.
+    async fn owner(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<Option<Fence>>;
+
     /// The session's open turns, oldest first.
     async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>>;
 

@@ -11,6 +11,7 @@ use super::provenance::Contributor;
 use crate::agent::Agent;
 use crate::driver::profile::ModelProfile;
 use crate::driver::{FoundDriver, ResolvedModel};
+use crate::error::ErrorKind;
 use crate::harness::Harness;
 use crate::id::{ModelId, OrgId, ProviderId};
 use crate::message::{Controls, Message, Role};
@@ -89,7 +90,10 @@ async fn use_model(sources: ContextSources<'_>, org: OrgId, model: Model, chosen
         let (model, driver) = (model.model_id, provider.provider_type.to_string());
         return Err(ContextError::DriverMissing { model, provider: provider.name, driver });
     };
-    let resolved = provider.resolve(&sources.backends.cipher, org, &model.model_id).map_err(|error| {
+    let resolved = provider.resolve(&sources.backends.cipher, org, &model.model_id).await.map_err(|error| {
+        if error.kind() == ErrorKind::Unavailable {
+            return ContextError::Runtime(error.into());
+        }
         let (model, provider) = (model.model_id.clone(), provider.name.clone());
         ContextError::CredentialsUnreadable { model, provider, problem: error.to_string() }
     })?;

@@ -10,6 +10,7 @@ pub(crate) mod components;
 pub(crate) mod connections;
 pub(crate) mod context;
 pub(crate) mod custom;
+pub(crate) mod data_keys;
 pub(crate) mod docs;
 pub(crate) mod events;
 pub(crate) mod extract;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::routing::post;
 use everwit_runtime::capability::ToolServices;
 use everwit_runtime::connection::Connections;
 use everwit_runtime::driver::DriverSource;
@@ -57,6 +59,7 @@ use utoipa_axum::routes;
 
 use crate::auth::Auth;
 use crate::components::Components;
+use crate::control_plane::{DATA_KEYS, WorkerToken};
 use crate::error::AppError;
 use crate::lifecycle::Lifecycle;
 use crate::moments::Moments;
@@ -104,6 +107,8 @@ pub(crate) struct AppState {
     pub(crate) uploads: Semaphore,
     /// What each org may use.
     pub(crate) quotas: Quotas,
+    /// What workers without master keys know themselves by; none if there are no such workers.
+    pub(crate) worker_token: Option<WorkerToken>,
 }
 
 /// Does what must not be cut off in the middle: a caller who goes away ends the request, and with it
@@ -128,7 +133,11 @@ pub(crate) fn service(app: App, without: &Without, custom: &CustomRoutes) -> Res
     let (router, mut document) = custom.document(routes(guard, without))?.split_for_parts();
     openapi::spell_wildcards(&mut document);
     let docs = if without.contains(&Module::Docs) { Router::new() } else { docs::routes(&document) };
-    let router = custom.add(router.merge(docs).with_state(app.clone()))?;
+    let internal = match &app.worker_token {
+        Some(_) => Router::new().route(DATA_KEYS, post(data_keys::give_data_key)),
+        None => Router::new(),
+    };
+    let router = custom.add(router.merge(docs).merge(internal).with_state(app.clone()))?;
     let layers = ServiceBuilder::new()
         .layer(axum::middleware::from_fn_with_state(app.clone(), middleware::envelope))
         .layer(axum::middleware::from_fn_with_state(app, middleware::offer_gate))

@@ -110,7 +110,7 @@ pub(crate) async fn create_secret(
     }
     check_value(&mut checks, &request.value);
     checks.finish()?;
-    let sealed = OrgSecret::seal(&app.stores.cipher, caller.org, &request.name, &request.value, app.moments.now());
+    let sealed = OrgSecret::seal(&app.stores.cipher, caller.org, &request.name, &request.value, app.moments.now()).await;
     let secret = sealed.map_err(Error::from)?;
     app.stores.secret_store.add_secret(caller.org, secret.clone()).await?;
     Ok((StatusCode::CREATED, Json(secret.into())))
@@ -138,7 +138,7 @@ pub(crate) async fn replace_secret(
     let mut checks = Checks::default();
     check_value(&mut checks, &request.value);
     checks.finish()?;
-    let sealed = OrgSecret::seal(&app.stores.cipher, caller.org, &name, &request.value, app.moments.now());
+    let sealed = OrgSecret::seal(&app.stores.cipher, caller.org, &name, &request.value, app.moments.now()).await;
     let secret = OrgSecret { created_at: known.created_at, ..sealed.map_err(Error::from)? };
     if !store.replace_secret(caller.org, secret.clone()).await? {
         return Err(Problem::not_found("secret", &name));

@@ -88,7 +88,7 @@ pub(crate) async fn set_secrets(
     for (name, value) in request.secrets {
         match value {
             Some(value) => {
-                let sealed = SessionSecret::seal(&app.stores.cipher, caller.org, session, &name, &value);
+                let sealed = SessionSecret::seal(&app.stores.cipher, caller.org, session, &name, &value).await;
                 changes.put.push(sealed.map_err(Error::from)?);
             }
             None => changes.remove.push(name),

@@ -14,11 +14,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
-use url::{Host, Url};
+use url::Url;
 
 use super::output::{Failure, Style, harmless, note, print};
 use super::workbench::{only_component, read_wasm};
 use crate::api::components::CHANGED_TEXT;
+use crate::control_plane::is_local;
 
 /// Longest time of a request: a server compiles what it is sent before it answers.
 const TIMEOUT: Duration = Duration::from_secs(180);
@@ -204,16 +205,6 @@ impl Server {
         let said: Value = serde_json::from_slice(&answer)
             .map_err(|_| Failure::failed(format!("{} answers {status}, and no JSON: is it a server of Everwit?", self.base)))?;
         if (200..300).contains(&status) { Ok(said) } else { Err(refusal(status, &said)) }
-    }
-}
-
-/// Whether a URL stays on this machine.
-fn is_local(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

@@ -93,7 +93,7 @@ async fn reseal_connection(store: &dyn ConnectionStore, cipher: &Cipher, org: Or
     let mut current = Some(connection);
     for _ in 0..MAX_RACES {
         let Some(mut connection) = current else { return Ok(false) };
-        let resealed = connection.reseal(cipher, org);
+        let resealed = connection.reseal(cipher, org).await;
         if !resealed.map_err(|error| Failure::failed(format!("the connection with {provider} of {subject:?} of {org}: {error}")))? {
             return Ok(false);
         }
@@ -119,7 +119,7 @@ async fn reseal_session_secrets(store: &dyn ConnectionStore, cipher: &Cipher, pr
             let mut new = old.clone();
             let failed = |error| Failure::failed(format!("secret {} of {} of {org}: {error}", old.name, old.session));
             // One that was replaced in the meantime has the current key already.
-            let resealed = new.reseal(cipher, org).map_err(failed)? && store.swap_session_secret(org, &old, new).await?;
+            let resealed = new.reseal(cipher, org).await.map_err(failed)? && store.swap_session_secret(org, &old, new).await?;
             progress.row(resealed);
         }
         progress.tell("session secrets");
@@ -136,7 +136,7 @@ async fn reseal_org_secrets(store: &dyn SecretStore, cipher: &Cipher, progress: 
             let mut new = old.clone();
             let failed = |error| Failure::failed(format!("secret {} of {org}: {error}", old.name));
             // One that was replaced in the meantime has the current key already.
-            let resealed = new.reseal(cipher, org).map_err(failed)? && store.swap_secret(org, &old, new).await?;
+            let resealed = new.reseal(cipher, org).await.map_err(failed)? && store.swap_secret(org, &old, new).await?;
             progress.row(resealed);
         }
         progress.tell("secrets of orgs");
@@ -150,7 +150,7 @@ async fn reseal(store: &dyn RuntimeProviderStore, cipher: &Cipher, org: OrgId, p
     let mut current = Some(provider);
     for _ in 0..MAX_RACES {
         let Some(mut provider) = current else { return Ok(false) };
-        let resealed = provider.reseal(cipher, org).map_err(|error| Failure::failed(format!("{id} of {org}: {error}")))?;
+        let resealed = provider.reseal(cipher, org).await.map_err(|error| Failure::failed(format!("{id} of {org}: {error}")))?;
         if !resealed {
             return Ok(false);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use everwit_runtime::usage::OrgAllowance;
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -13,6 +14,7 @@ use super::{
     CALLS, CONNECTIONS, ConfigError, DATABASE_CONNECTIONS, DRAIN_SECONDS, DurableWorkerConfig, ORG_AMOUNT, ORG_TURNS, ServerConfig,
     ServerRole, TURNS, WAIT_HOURS, hours,
 };
+use crate::control_plane::{ControlPlane, WorkerToken};
 use crate::database::{DatabaseArgs, DatabaseConfig};
 use crate::encryption::EncryptionArgs;
 use crate::model_args::ModelArgs;
@@ -96,6 +98,22 @@ impl RunArgs {
     }
 }
 
+/// What workers and control planes know each other by.
+#[derive(Debug, Clone, Args)]
+struct TokenArgs {
+    /// What workers show to be given the keys of credentials, 32 to 256 characters; the same for all servers and workers.
+    /// Better given by the environment than by the flag.
+    #[arg(long, env = "EVERWIT_WORKER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    worker_token: Option<SecretString>,
+}
+
+impl TokenArgs {
+    fn validate(&self, problems: &mut Vec<String>) -> Option<WorkerToken> {
+        let token = WorkerToken::new(self.worker_token.clone()?);
+        token.map_err(|problem| problems.push(format!("--worker-token: {problem}"))).ok()
+    }
+}
+
 /// Options of `everwit serve`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServeArgs {
@@ -131,6 +149,8 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(crate) check: bool,
     #[command(flatten)]
+    token: TokenArgs,
+    #[command(flatten)]
     pub(crate) run: RunArgs,
 }
 
@@ -154,6 +174,7 @@ impl ServeArgs {
             config.listen = listen;
         }
         self.org_limits(&mut problems, &mut config.org_limits);
+        config.worker_token = self.token.validate(&mut problems);
         config.max_connections = number(&mut problems, "--max-connections", &self.max_connections, CONNECTIONS);
         config.public_url = self.public_url.as_ref().and_then(|url| public_url(&mut problems, url));
         self.run.apply(&mut problems, &mut config);
@@ -172,8 +193,12 @@ impl ServeArgs {
 /// Options of `everwit worker`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WorkerArgs {
+    /// Server that opens credentials for this worker, which has no master key. Plain http is for this machine, and for
+    /// targets of --allow-private-target.
+    #[arg(long, env = "EVERWIT_CONTROL_PLANE", value_name = "URL")]
+    control_plane: Option<String>,
     #[command(flatten)]
-    encryption: EncryptionArgs,
+    token: TokenArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }
@@ -184,9 +209,22 @@ impl WorkerArgs {
     /// # Errors
     /// All that is wrong.
     pub(crate) fn validate(&self) -> Result<DurableWorkerConfig, ConfigError> {
-        let (mut problems, mut config) = (Vec::new(), ServerConfig { encryption: self.encryption.clone(), ..ServerConfig::default() });
+        let (mut problems, mut config) = (Vec::new(), ServerConfig::default());
         self.run.apply(&mut problems, &mut config);
-        if problems.is_empty() { Ok(config.into()) } else { Err(ConfigError(problems)) }
+        let token = self.token.validate(&mut problems);
+        let control_plane = match (&self.control_plane, token) {
+            (None, _) => None,
+            (Some(_), None) => {
+                problems.push("--control-plane needs the token of its workers: EVERWIT_WORKER_TOKEN".to_owned());
+                None
+            }
+            (Some(url), Some(token)) => {
+                let parsed = Url::parse(url).map_err(|error| format!("{url:?}: {error}"));
+                let parsed = parsed.and_then(|url| ControlPlane::new(url, token, &config.private_targets));
+                parsed.map_err(|problem| problems.push(format!("--control-plane: {problem}"))).ok()
+            }
+        };
+        if problems.is_empty() { Ok(DurableWorkerConfig { control_plane, ..config.into() }) } else { Err(ConfigError(problems)) }
     }
 }
 

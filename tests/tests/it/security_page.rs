@@ -8,7 +8,7 @@ use crate::tidy::{files_below, root};
 /// Names of all test functions of the host's crates.
 fn test_functions() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for folder in ["runtime/src", "server/src", "tests/tests"] {
+    for folder in ["runtime/src", "server/src", "tests/tests", "engines/temporal/server/tests"] {
         for path in files_below(&root().join(folder)).into_iter().filter(|path| path.extension().is_some_and(|it| it == "rs")) {
             let text = fs::read_to_string(&path).expect("a source is text");
             let mut is_test = false;

@@ -4,6 +4,7 @@ use super::files::path;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
@@ -180,7 +181,7 @@ impl Case {
             created_at: time(1),
             updated_at: time(2),
         };
-        provider.set_api_key(&self.stores.cipher, self.org, Some(&"sk-contract".into())).expect("the system has randomness");
+        at_once(provider.set_api_key(&self.stores.cipher, self.org, Some(&"sk-contract".into()))).expect("the system has randomness");
         provider
     }
 
@@ -344,4 +345,9 @@ pub(in crate::store) fn refusal<T: Debug>(result: StoreResult<T>) -> StoreError 
         Err(error) => error,
         Ok(accepted) => panic!("the store must refuse, but returned {accepted:?}"),
     }
+}
+
+/// What a cipher with master keys of its own answers: it waits for nobody.
+pub(in crate::store) fn at_once<T>(sealing: impl Future<Output = T>) -> T {
+    sealing.now_or_never().expect("it waits for nobody")
 }

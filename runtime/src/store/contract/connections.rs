@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::case::{Case, assert_none, assert_refused, assert_same, ok, some, time};
+use super::case::{Case, assert_none, assert_refused, assert_same, at_once, ok, some, time};
 use crate::connection::{Authorization, Connection, ConnectionStatus, ConnectionType, SessionSecret};
 use crate::id::{OrgId, SessionId};
 use crate::limits::{MAX_AUTHORIZATIONS, MAX_CONNECTIONS, MAX_SESSION_SECRETS};
@@ -11,7 +11,7 @@ use crate::store::{SecretChanges, StoreError};
 
 fn sealed(case: &Case, text: &str) -> Sealed {
     let place = Place { org: case.org, field: "contract", row: case.org.uuid() };
-    case.stores.cipher.seal(&text.into(), &place).expect("the system has randomness")
+    at_once(case.stores.cipher.seal(&text.into(), &place)).expect("the system has randomness")
 }
 
 pub(super) fn connection(case: &Case, subject: &str, provider: &str) -> Connection {

@@ -32,7 +32,7 @@ use crate::usage::{BudgetSubject, Reservation, UsageBudget};
 #[rustfmt::skip]
 pub const READING_METHODS: &[&str] = &[
     "get_harness", "find_harness", "list_harnesses", "get_agent", "find_agent", "list_agents", "get_session", "list_sessions",
-    "open_turns", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
+    "open_turns", "owner", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
     "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "is_used", "chat_session", "load_messages",
     "get_provider", "find_provider", "list_providers", "get_model", "list_models", "default_model",
     "list_turns", "waiting_sessions", "busy_sessions", "list_audit_entries", "get_connection", "list_connections", "get_session_secret", "list_session_secrets",
@@ -185,6 +185,7 @@ impl Belongings {
             outcome("get_session", stores.session_store.get_session(org, session).await),
             outcome("list_sessions", stores.session_store.list_sessions(org, FIRST_PAGE).await),
             outcome("open_turns", stores.log.open_turns(org, session).await),
+            outcome("owner", stores.log.owner(org, session, self.turn).await),
             outcome("read_events", stores.log.read_events(org, session, 0, 100).await),
             outcome("last_sequence", stores.log.last_sequence(org, session).await),
             outcome("find_event", stores.log.find_event(org, session, self.input.id).await),

@@ -28,6 +28,7 @@ pub(super) async fn a_parked_turn_is_open_and_not_claimed(case: &Case) {
     let (session, claim) = case.parked().await;
     assert_waits(case, session, 3).await;
     assert_same(&ok(case.stores.log.open_turns(case.org, session).await), &[claim.turn_id]);
+    assert_eq!(ok(case.stores.log.owner(case.org, session, claim.turn_id).await), None, "nobody owns it");
     // It can wait more than once: its owner may have found that nothing was settled.
     ok(park(case, session, claim.fence, claim.turn_id).await);
     assert_waits(case, session, 4).await;

@@ -1,6 +1,6 @@
 //! Secrets that orgs store for their components.
 
-use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, ok, some, time};
+use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, at_once, ok, some, time};
 use crate::id::OrgId;
 use crate::limits::MAX_ORG_SECRETS;
 use crate::secret::OrgSecret;
@@ -8,7 +8,7 @@ use crate::store::{Page, StoreError};
 
 /// A secret of the case's org.
 pub(super) fn org_secret(case: &Case, name: &str) -> OrgSecret {
-    OrgSecret::seal(&case.stores.cipher, case.org, name, &"planted".into(), time(1)).expect("the system has randomness")
+    at_once(OrgSecret::seal(&case.stores.cipher, case.org, name, &"planted".into(), time(1))).expect("the system has randomness")
 }
 
 pub(super) async fn secrets_are_added_replaced_and_removed_by_name(case: &Case) {

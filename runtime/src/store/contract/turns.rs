@@ -2,7 +2,7 @@
 
 use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, ok, some};
 use crate::event::EventData;
-use crate::id::{MessageId, SessionId, TurnId};
+use crate::id::{MessageId, OrgId, SessionId, TurnId};
 use crate::limits::MAX_QUEUED_TURNS;
 use crate::session::SessionStatus;
 use crate::store::{Claim, Fence, Page, StoreError, Submitted, TurnEnd, TurnFilter, TurnRecord};
@@ -137,9 +137,19 @@ pub(super) async fn a_claim_at_a_fence_must_be_the_newest(case: &Case) {
     ok(case.append(session, given, case.steps(1), None).await);
     let next = case.claim(session).await;
     assert_eq!((next.fence, next.attempt), (Fence(given.0 + 1), 3));
+    assert_eq!(ok(log.owner(case.org, session, claim.turn_id).await), Some(next.fence));
+    let queued = case.open_turn(session).await;
+    let elsewhere = (case.id(OrgId::from_uuid), case.stored_session().await);
+    for (org, session, turn) in [(case.org, session, queued), (elsewhere.0, session, claim.turn_id), (case.org, elsewhere.1, claim.turn_id)]
+    {
+        assert_none(log.owner(org, session, turn).await);
+    }
     ok(case.append(session, next.fence, case.steps(1), Some((claim.turn_id, TurnEnd::Completed))).await);
+    assert_none(log.owner(case.org, session, claim.turn_id).await);
+    let last = case.claim(session).await;
+    ok(case.append(session, last.fence, case.steps(1), Some((queued, TurnEnd::Completed))).await);
     assert_none(log.claim_turn_at(case.org, session, Fence(u64::MAX >> 1)).await);
-    ok(case.append(session, next.fence, case.steps(1), None).await);
+    ok(case.append(session, last.fence, case.steps(1), None).await);
 }
 
 pub(super) async fn nothing_is_claimed_when_no_turn_is_open(case: &Case) {

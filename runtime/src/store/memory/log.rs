@@ -65,6 +65,15 @@ impl SessionLog for MemoryStore {
         })
     }
 
+    async fn owner(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<Option<Fence>> {
+        Ok(self.read(org, |tenant| {
+            let row = tenant.sessions.table.get(session)?;
+            // Only the oldest one is ever claimed.
+            let oldest = row.open.front()?;
+            (oldest.id == turn && oldest.attempt > 0 && !oldest.parked).then_some(row.fence)
+        }))
+    }
+
     async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>> {
         Ok(self.read(org, |tenant| {
             let row = tenant.sessions.table.get(session);

@@ -308,6 +308,20 @@ impl SessionLog for Store {
         Ok(stored)
     }
 
+    async fn owner(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<Option<Fence>> {
+        let row = sqlx::query(
+            "SELECT id, fence FROM turns WHERE org_id = $1 AND session_id = $2 AND id = $3 \
+             AND outcome IS NULL AND parked = FALSE AND fence > 0",
+        )
+        .bind(key(org.uuid()))
+        .bind(key(session.uuid()))
+        .bind(key(turn.uuid()))
+        .fetch_optional(&mut *self.db.reader().await?)
+        .await
+        .map_err(store_error)?;
+        row.map(|row| Ok(Fence(Stored::new(&row, "turns", &["id"]).number("fence")?))).transpose()
+    }
+
     async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>> {
         let rows = sqlx::query("SELECT id FROM turns WHERE org_id = $1 AND session_id = $2 AND outcome IS NULL ORDER BY input_sequence")
             .bind(key(org.uuid()))

@@ -76,7 +76,7 @@ pub(crate) async fn sync_models(
 
 /// The vendor's list, by name.
 async fn list(app: &App, org: OrgId, provider: &Provider) -> Result<BTreeMap<String, ModelInfo>, Problem> {
-    let resolved = provider.resolve(&app.stores.cipher, org, "").map_err(Error::from)?;
+    let resolved = provider.resolve(&app.stores.cipher, org, "").await.map_err(Error::from)?;
     let context = DriverContext { provider: Some(provider.id), ..DriverContext::new(org, app.turns.driver_host.clone()) };
     let listed = match providers::driver(app.drivers.as_ref(), org, &resolved).await {
         Ok(driver) => driver.list_models(context).await,

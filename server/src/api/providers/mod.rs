@@ -84,8 +84,8 @@ pub(crate) async fn create_provider(
         return Ok((StatusCode::CREATED, Replayed(true, shown(&app, caller.org, made).await?)));
     }
     let cipher = &app.stores.cipher;
-    provider.set_api_key(cipher, caller.org, api_key.as_ref()).map_err(Error::from)?;
-    provider.set_metadata(cipher, caller.org, metadata.as_ref()).map_err(Error::from)?;
+    provider.set_api_key(cipher, caller.org, api_key.as_ref()).await.map_err(Error::from)?;
+    provider.set_metadata(cipher, caller.org, metadata.as_ref()).await.map_err(Error::from)?;
     app.stores.provider_store.add_provider(caller.org, provider.clone()).await?;
     Ok((StatusCode::CREATED, Replayed(false, shown(&app, caller.org, provider).await?)))
 }
@@ -132,7 +132,7 @@ pub(crate) async fn update_provider(
 ) -> Result<Tagged<Json<ProviderBody>>, Problem> {
     let mut provider = resolve::provider(&app, caller.org, &reference).await?;
     if_match.check(provider.version)?;
-    request.apply(&app, caller.org, &mut provider)?;
+    request.apply(&app, caller.org, &mut provider).await?;
     provider.version += 1;
     provider.updated_at = app.moments.now();
     let updated = app.stores.provider_store.update_provider(caller.org, provider.clone()).await;
@@ -204,7 +204,7 @@ impl CreateProvider {
 
 impl UpdateProvider {
     /// Checks the changes and makes them.
-    fn apply(self, app: &App, org: OrgId, provider: &mut Provider) -> Result<(), Problem> {
+    async fn apply(self, app: &App, org: OrgId, provider: &mut Provider) -> Result<(), Problem> {
         let mut checks = Checks::default();
         let before = (provider.provider_type.clone(), provider.base_url.clone());
         if let Some(name) = self.name {
@@ -228,10 +228,10 @@ impl UpdateProvider {
         checks.finish()?;
         let cipher = &app.stores.cipher;
         if let Some(api_key) = self.api_key {
-            provider.set_api_key(cipher, org, api_key.as_ref()).map_err(Error::from)?;
+            provider.set_api_key(cipher, org, api_key.as_ref()).await.map_err(Error::from)?;
         }
         if let Some(metadata) = metadata {
-            provider.set_metadata(cipher, org, metadata.as_ref()).map_err(Error::from)?;
+            provider.set_metadata(cipher, org, metadata.as_ref()).await.map_err(Error::from)?;
         }
         Ok(())
     }

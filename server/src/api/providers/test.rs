@@ -117,7 +117,7 @@ pub(crate) async fn test_provider(
 ) -> Result<Json<ProviderTest>, Problem> {
     let provider = resolve::provider(&app, caller.org, &reference).await?;
     let model = model_to_try(&app, caller.org, &provider, request.unwrap_or_default().model_id).await?;
-    let resolved = provider.resolve(&app.stores.cipher, caller.org, &model.model_id).map_err(Error::from)?;
+    let resolved = provider.resolve(&app.stores.cipher, caller.org, &model.model_id).await.map_err(Error::from)?;
     let id = MessageId::from_uuid(app.moments.uuid());
     let content = vec![ContentPart::text("Answer with one word.")];
     let message =

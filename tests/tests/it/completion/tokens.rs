@@ -132,14 +132,14 @@ async fn kept_tokens_are_sealed_where_the_provider_is_and_newer_ones_win() {
         updated_at: Timestamp::UNIX_EPOCH,
     };
     let metadata = ProviderMetadata { refresh_token: Some("one".into()), account_id: Some("acct".into()), extra: None };
-    provider.set_metadata(&backends.cipher, org, Some(&metadata)).unwrap();
+    provider.set_metadata(&backends.cipher, org, Some(&metadata)).await.unwrap();
     backends.provider_store.add_provider(org, provider).await.unwrap();
 
     let keeper = StoredTokens::new(&backends);
     let stored = async || {
         let provider = backends.provider_store.get_provider(org, id).await.unwrap().unwrap();
         assert!(!format!("{provider:?}").contains("two"), "it is sealed");
-        let metadata = Credentials::open(&backends.cipher, org, &provider).unwrap().metadata.unwrap();
+        let metadata = Credentials::open(&backends.cipher, org, &provider).await.unwrap().metadata.unwrap();
         (metadata.refresh_token.unwrap().expose_secret().to_owned(), metadata.account_id, provider.version)
     };
     keeper.replace(org, id, &"one".into(), &"two".into()).await.unwrap();

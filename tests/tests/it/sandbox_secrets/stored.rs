@@ -31,7 +31,7 @@ impl World {
 
     async fn store_value(&self, org: OrgId, value: &str) {
         let backends = &self.call.services.backends;
-        let secret = OrgSecret::seal(&backends.cipher, org, "tracker", &value.into(), Timestamp::UNIX_EPOCH).expect("randomness");
+        let secret = OrgSecret::seal(&backends.cipher, org, "tracker", &value.into(), Timestamp::UNIX_EPOCH).await.expect("randomness");
         backends.secret_store.add_secret(org, secret).await.expect("a secret");
     }
 

@@ -145,6 +145,10 @@ impl SessionLog for FaultyLog {
         if replies { Ok(stored) } else { Err(lost()) }
     }
 
+    async fn owner(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<Option<Fence>> {
+        self.inner.owner(org, session, turn).await
+    }
+
     async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>> {
         self.check()?;
         self.inner.open_turns(org, session).await

@@ -155,6 +155,8 @@ async fn dies_at_every_fourth(first: u64) {
     assert_whole(&uninterrupted, &expected, "uninterrupted");
     assert_eq!(site.effects().values().sum::<usize>(), 2, "{:?}", site.effects());
     assert!(last > 20, "{expected:#?}");
+    let compiled = ["one", "two"].map(|worker| std::fs::read_dir(site.file(&format!("data-{worker}/cache"))).map_or(0, Iterator::count));
+    assert!(compiled.iter().sum::<usize>() > 0, "a worker has compiled the component for itself");
     for sequence in (BEFORE + first..=last).step_by(STEP) {
         let events = log_of(&site, Some(sequence)).await;
         assert_whole(&events, &expected, &format!("a death after event {sequence} of {last}"));

@@ -29,10 +29,17 @@ fn options_of_temporal_are_told_by_their_names() {
 }
 
 #[test]
-fn a_file_is_no_database_for_many_machines() {
+fn what_a_worker_lacks_is_told() {
     let home = tempfile::tempdir().expect("a directory");
     let data = home.path().join("data");
-    let output = everwit(&["worker", "--temporal", "http://127.0.0.1:9", "--data-dir", data.to_str().expect("a path")]);
-    let refused = String::from_utf8(output.stderr).expect("text");
-    assert!(output.status.code() == Some(1) && refused.contains("--database postgres://"), "{refused}");
+    let worker = ["worker", "--temporal", "http://127.0.0.1:9", "--data-dir", data.to_str().expect("a path")];
+    let failure = |arguments: &[&str]| {
+        let output = everwit(&[&worker[..], arguments].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let alone = failure(&[]);
+    assert!(alone.contains("--control-plane URL"), "{alone}");
+    let on_a_file = failure(&["--control-plane", "http://127.0.0.1:9", "--worker-token", "0123456789abcdef0123456789abcdef"]);
+    assert!(on_a_file.contains("--database postgres://"), "{on_a_file}");
 }

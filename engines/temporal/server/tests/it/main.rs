@@ -4,5 +4,6 @@
 mod boundaries;
 mod command;
 mod faults;
+mod keys;
 mod site;
 mod support;

@@ -33,6 +33,9 @@ pub(crate) const LEASE: Duration = Duration::from_secs(3);
 /// What it may lose now and then, for tests in which that does not matter.
 pub(crate) const SHORT_LEASE: Duration = Duration::from_secs(1);
 
+/// What control planes and workers of all installations know each other by.
+pub(crate) const WORKER_TOKEN: &str = "the-token-of-the-tests-0123456789";
+
 fn variable(name: &str) -> String {
     let value = std::env::var_os(name).and_then(|value| value.into_string().ok());
     value.unwrap_or_else(|| panic!("{name} is not set: `cargo xtask temporal` starts the servers that these tests need, and runs them"))
@@ -104,6 +107,8 @@ impl Site {
             ("EVERWIT_TEMPORAL", temporal.to_owned()),
             ("EVERWIT_INSTALLATION", self.name.clone()),
             ("EVERWIT_LEASE_SECONDS", self.lease.as_secs().to_string()),
+            ("EVERWIT_WORKER_TOKEN", WORKER_TOKEN.to_owned()),
+            ("EVERWIT_CONTROL_PLANE", format!("http://127.0.0.1:{}", self.port)),
             ("TEST_DEATHS", path("deaths")),
             ("TEST_EFFECTS", path("effects")),
         ]
@@ -111,9 +116,15 @@ impl Site {
 
     /// Starts a process and waits until it says that it is there.
     pub(crate) async fn start(&self, role: &str, name: &str, temporal: &str) -> Child {
+        self.start_with(role, name, temporal, &[]).await
+    }
+
+    /// The same with further variables.
+    pub(crate) async fn start_with(&self, role: &str, name: &str, temporal: &str, variables: &[(&str, &str)]) -> Child {
         let mut command = Command::new(PROGRAM);
         command.arg(role).env_clear().envs(self.variables(name, temporal)).stdin(Stdio::null()).kill_on_drop(true);
         command.env("EVERWIT_LISTEN", format!("127.0.0.1:{}", self.port)).env("EVERWIT_ROLE", "control-plane");
+        command.envs(variables.iter().copied());
         let log = File::options().create(true).append(true).open(self.file(&format!("{name}.log"))).expect("a log");
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
