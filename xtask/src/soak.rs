@@ -12,6 +12,8 @@ use crate::project::Project;
 /// Where the result of a soak of turns is written down, and from how many turns on.
 const REPORT: &str = "docs/benchmarks-soak.md";
 const REPORTED_TURNS: u64 = 1_000;
+/// Where turns can be had.
+const SITES: [&str; 2] = ["sqlite", "postgres"];
 
 /// What can be run for long: its name, its tests, and how many rounds it makes by itself.
 const SOAKS: [(&str, &str, &str); 4] = [
@@ -64,7 +66,8 @@ impl<'a> Turns<'a> {
                     let seconds = value.parse::<f64>().ok().filter(|seconds| (0.05..=3_600.0).contains(seconds));
                     parsed.kill_every_ms = (seconds.ok_or_else(|| wrong("a time of 0.05 to 3600 seconds"))? * 1_000.0) as u64;
                 }
-                "--database" => parsed.site = Some(value),
+                "--database" if SITES.contains(&value) => parsed.site = Some(value),
+                "--database" => return Err(wrong(&SITES.join(" or "))),
                 "--seed" => parsed.seed = Some(value),
                 other => {
                     let fix = "--turns N --kill-every SECONDS [--database sqlite|postgres] [--seed N]";

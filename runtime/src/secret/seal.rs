@@ -147,10 +147,11 @@ impl DataKey {
 
     /// The key that a text is; none if it is none.
     pub fn from_text(text: &SecretString) -> Option<Self> {
-        let bytes = Zeroizing::new(STANDARD.decode(text.expose_secret()).ok()?);
-        let mut key = Zeroizing::new([0; KEY_BYTES]);
-        (bytes.len() == KEY_BYTES).then(|| key.copy_from_slice(&bytes))?;
-        Some(Self(key))
+        Self::of(&Zeroizing::new(STANDARD.decode(text.expose_secret()).ok()?))
+    }
+
+    fn of(bytes: &[u8]) -> Option<Self> {
+        Some(Self(Zeroizing::new(bytes.try_into().ok()?)))
     }
 }
 
@@ -306,10 +307,7 @@ fn keyring(own: &OnceLock<Keyring>) -> Result<&Keyring, SecretError> {
 fn unwrap_with(master: &MasterKey, wrapped: &str, place: &Place<'_>) -> Option<DataKey> {
     let wrapped = STANDARD.decode(wrapped).ok()?;
     let (nonce, wrapped) = wrapped.split_first_chunk::<NONCE_BYTES>()?;
-    let bytes = Zeroizing::new(decrypt(master.bytes(), nonce, wrapped, &place.bind("data-key"))?);
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    (bytes.len() == KEY_BYTES).then(|| key.copy_from_slice(&bytes))?;
-    Some(DataKey(key))
+    DataKey::of(&Zeroizing::new(decrypt(master.bytes(), nonce, wrapped, &place.bind("data-key"))?))
 }
 
 /// As [`unwrap_with`].

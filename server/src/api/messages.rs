@@ -320,7 +320,7 @@ async fn submit_at_once(app: &App, key: TurnKey, said: Said) -> Result<Submitted
     if submitted.as_ref().map_or_else(|error| error.kind() == ErrorKind::Unavailable, |_| true)
         && let Err(error) = app.engine.submit(key).await
     {
-        tracing::warn!(%error, turn = %key.turn, "the turn waits for the next start of the server");
+        tracing::warn!(%error, turn = %key.turn, "the turn waits until the engine is told again, at the next start of a server at the latest");
     }
     Ok(submitted?)
 }

@@ -87,7 +87,9 @@ pub(crate) async fn run(args: TurnsArgs) -> Result<(), Failure> {
 
 fn line(turn: &Value) -> String {
     let reason = if turn["reason"].is_string() { format!("  {}: {}", text(&turn["reason"]), text(&turn["detail"])) } else { String::new() };
-    format!("{}  {}  {:<9}  {} tries{reason}", text(&turn["session_id"]), text(&turn["id"]), text(&turn["outcome"]), turn["attempts"])
+    let attempts = &turn["attempts"];
+    let noun = if *attempts == 1 { "attempt" } else { "attempts" };
+    format!("{}  {}  {:<9}  {attempts} {noun}{reason}", text(&turn["session_id"]), text(&turn["id"]), text(&turn["outcome"]))
 }
 
 fn text(value: &Value) -> String {

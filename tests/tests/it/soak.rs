@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -26,9 +27,15 @@ use crate::support::{Api, EventStream};
 
 /// Sessions that have turns at the same time.
 const SESSIONS: usize = 4;
-/// Turns of a run of the tests, and the most stored events that are seen between two of its kills.
+/// Turns of a session, after which another one takes its place: a model is sent all of its session, and after each death
+/// all of it is read.
+const TURNS_OF_A_SESSION: usize = 250;
+/// Turns of a run of the tests, and the most stored events whose sight is waited for between two of its kills.
 const TURNS: u64 = 40;
 const EVENTS_BETWEEN_KILLS: usize = 40;
+/// Events that only tell that a turn was taken up. One to which nothing else happens again and again is given up, and
+/// rightly so: in a run of the tests, each turn under way comes further before somebody dies again.
+const NO_PROGRESS: [&str; 2] = ["session.activated", "reason.recovered"];
 /// How long a turn may take, deaths of its processes included.
 const STUCK: Duration = Duration::from_secs(120);
 /// Events that are read at once.
@@ -81,9 +88,16 @@ struct Soak {
     turns: u64,
     next: AtomicU64,
     url: watch::Receiver<Option<String>>,
-    /// Stored events that were seen.
-    seen: watch::Sender<usize>,
+    seen: watch::Sender<Seen>,
     charge_port: u16,
+}
+
+/// What was seen of the stored events.
+struct Seen {
+    count: usize,
+    /// For each session of those at the same time, when its turn last came further; the end of time once it has had all
+    /// of its turns.
+    came_further: [Timestamp; SESSIONS],
 }
 
 impl Soak {
@@ -94,22 +108,35 @@ impl Soak {
         Api::new(&there.expect("it was just seen"), None)
     }
 
-    /// Has turn after turn in a session, until all are had.
-    async fn talk(&self, session: String) {
+    /// Has turn after turn, in one session after the other, until all are had; returns the sessions.
+    async fn talk(&self, lane: usize) -> Vec<String> {
+        let mut sessions = Vec::new();
         loop {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            if number >= self.turns {
-                return;
+            let session = self.begin(&format!("session {lane}.{}", sessions.len())).await;
+            sessions.push(session.clone());
+            for _ in 0..TURNS_OF_A_SESSION {
+                let number = self.next.fetch_add(1, Ordering::Relaxed);
+                if number >= self.turns {
+                    self.seen.send_modify(|seen| seen.came_further[lane] = Timestamp::MAX);
+                    return sessions;
+                }
+                let turn = async {
+                    let accepted = self.say(&session, number).await;
+                    self.until_idle(lane, &session, &accepted).await;
+                };
+                tokio::time::timeout(STUCK, turn).await.unwrap_or_else(|_| panic!("turn {number} of {session} is stuck"));
             }
-            let turn = async {
-                let accepted = self.say(&session, number).await;
-                self.until_idle(&session, &accepted).await;
-            };
-            tokio::time::timeout(STUCK, turn).await.unwrap_or_else(|_| panic!("turn {number} of {session} is stuck"));
         }
     }
 
-    /// Sends the message of a turn until it is accepted; returns it.
+    /// Begins a session that has the tools.
+    async fn begin(&self, key: &str) -> String {
+        let capabilities = json!([{ "ref": "fetcher" }, { "ref": "current_time" }]);
+        let session = self.insist("/v1/sessions", key, &json!({ "capabilities": capabilities })).await;
+        session["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Sends the message of a turn; returns it.
     async fn say(&self, session: &str, number: u64) -> Value {
         let text = match Work::of(number) {
             Work::Charge => {
@@ -120,13 +147,18 @@ impl Soak {
             Work::Talk => format!("talk {number}"),
         };
         let message = json!({ "message": { "content": [{ "type": "text", "text": text }] }, "metadata": { "number": number } });
+        self.insist(&format!("/v1/sessions/{session}/messages"), &format!("turn {number}"), &message).await
+    }
+
+    /// Posts until it is accepted, under a key by which it has one effect; returns what was made.
+    async fn insist(&self, path: &str, key: &str, body: &Value) -> Value {
         loop {
-            let request = self.api().await.request(Method::POST, &format!("/v1/sessions/{session}/messages"));
-            let Ok(response) = request.header("idempotency-key", format!("turn {number}")).json(&message).send().await else { continue };
+            let request = self.api().await.request(Method::POST, path);
+            let Ok(response) = request.header("idempotency-key", key).json(body).send().await else { continue };
             let status = response.status().as_u16();
             match response.bytes().await {
-                Ok(body) if status == 201 => return serde_json::from_slice(&body).expect("a message"),
-                Ok(body) => panic!("turn {number} is refused with {status}: {}", String::from_utf8_lossy(&body)),
+                Ok(body) if status == 201 => return serde_json::from_slice(&body).expect("an answer"),
+                Ok(body) => panic!("{key} is refused with {status}: {}", String::from_utf8_lossy(&body)),
                 // The process died while it answered.
                 Err(_) => {}
             }
@@ -134,7 +166,7 @@ impl Soak {
     }
 
     /// Watches a session until the turn of a message has ended.
-    async fn until_idle(&self, session: &str, message: &Value) {
+    async fn until_idle(&self, lane: usize, session: &str, message: &Value) {
         let (turn, mut after) = (&message["turn_id"], message["sequence"].as_u64().expect("a sequence"));
         loop {
             let request = self.api().await.request(Method::GET, &format!("/v1/sessions/{session}/sse?after_sequence={after}"));
@@ -143,7 +175,13 @@ impl Soak {
                 // Only what is stored: a kill comes behind something that was done.
                 if let Some(sequence) = frame.sequence() {
                     after = sequence;
-                    self.seen.send_modify(|seen| *seen += 1);
+                    let at: Timestamp = frame.data["ts"].as_str().and_then(|ts| ts.parse().ok()).expect("a time");
+                    self.seen.send_modify(|seen| {
+                        seen.count += 1;
+                        if !NO_PROGRESS.contains(&frame.event.as_str()) {
+                            seen.came_further[lane] = at;
+                        }
+                    });
                 }
                 if frame.event == "session.idled" && frame.data["data"]["turn_id"] == *turn {
                     return;
@@ -154,8 +192,9 @@ impl Soak {
 }
 
 /// Lets a random process die from time to time, until all turns are had; returns how often.
-async fn kill(site: &mut Site, plan: &Plan, mut seen: watch::Receiver<usize>) -> u64 {
+async fn kill(site: &mut Site, plan: &Plan, mut seen: watch::Receiver<Seen>) -> u64 {
     let mut random = Random(plan.seed);
+    let mut started = Timestamp::now();
     for kills in 0.. {
         match plan.every {
             Some(mean) => {
@@ -167,21 +206,17 @@ async fn kill(site: &mut Site, plan: &Plan, mut seen: watch::Receiver<usize>) ->
                 }
             }
             None => {
-                let until = *seen.borrow() + 1 + random.below(EVENTS_BETWEEN_KILLS);
-                if seen.wait_for(|seen| *seen >= until).await.is_err() {
+                let until = seen.borrow().count + 1 + random.below(EVENTS_BETWEEN_KILLS);
+                let is_time = |seen: &Seen| seen.count >= until && seen.came_further.iter().all(|at| *at > started);
+                if seen.wait_for(is_time).await.is_err() {
                     return kills;
                 }
             }
         }
         site.kill_and_restart(random.below(site.size())).await;
+        started = Timestamp::now();
     }
     unreachable!("there is always one more kill")
-}
-
-/// A session that has the tools.
-async fn session(api: &Api) -> String {
-    let capabilities = json!([{ "ref": "fetcher" }, { "ref": "current_time" }]);
-    api.session_with(&json!({ "capabilities": capabilities })).await
 }
 
 /// A component whose tool acts on the world, with the right to do so.
@@ -209,34 +244,25 @@ async fn soak(what: &str, plan: Plan, database: Option<String>) {
     let effects = Effects::listen().await;
     let further = ["--allow-private-target".to_owned(), format!("127.0.0.1:{}", effects.port)];
     let mut site = Site::embedded(database, &further).await;
-    let seen = watch::Sender::new(0);
+    let seen = watch::Sender::new(Seen { count: 0, came_further: [Timestamp::MIN; SESSIONS] });
     let watched = seen.subscribe();
     let soak = Soak { turns: plan.turns, next: AtomicU64::new(0), url: site.url(), seen, charge_port: effects.port };
     let api = soak.api().await;
     activate(&api, effects.port).await;
-    let mut sessions = Vec::new();
-    for _ in 0..SESSIONS {
-        sessions.push(session(&api).await);
-    }
-    eprintln!("seed {}, {} turns, {SESSIONS} sessions", plan.seed, plan.turns);
+    eprintln!("seed {}, {} turns, {SESSIONS} sessions at a time", plan.seed, plan.turns);
     let (started, soak) = (Instant::now(), Arc::new(soak));
     let mut talks = JoinSet::new();
-    for session in sessions.clone() {
+    for lane in 0..SESSIONS {
         let soak = soak.clone();
-        talks.spawn(async move { soak.talk(session).await });
+        talks.spawn(async move { soak.talk(lane).await });
     }
     // The kills end with the last session, when nobody counts events any more.
     drop(soak);
-    let all = async {
-        while let Some(talk) = talks.join_next().await {
-            talk.expect("a session has all its turns");
-        }
-    };
-    let (kills, ()) = tokio::join!(kill(&mut site, &plan, watched), all);
+    let (kills, sessions) = tokio::join!(kill(&mut site, &plan, watched), talks.join_all());
     let took = started.elapsed();
     let api = Api::new(site.url().borrow().as_deref().expect("the site serves"), None);
     let mut logs = Vec::new();
-    for session in &sessions {
+    for session in sessions.iter().flatten() {
         logs.push(events(&api, session).await);
     }
     let verdict = judge(plan.turns, &logs, &effects.counts());

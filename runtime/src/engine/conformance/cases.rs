@@ -204,3 +204,14 @@ pub(super) async fn what_the_engine_was_not_told_is_reconciled(bench: &mut Case<
         bench.ended(key).await;
     }
 }
+
+pub(super) async fn an_answer_that_the_engine_was_not_told_of_is_reconciled(bench: &mut Case<'_>) {
+    bench.site.start_worker().await;
+    let key = bench.begin("wait").await;
+    let (log, engine) = (bench.stores().log, bench.engine());
+    bench.begun(key).await;
+    until("the turn waits", async || engine.status(key).await.expect("it is told") == TurnStatus::Waiting).await;
+    bench.store_answer(key).await;
+    assert_eq!(reconcile(&*log, &*engine).await.expect("the store answers"), 1);
+    assert_eq!(bench.ended(key).await, "answered end");
+}

@@ -73,6 +73,7 @@ macro_rules! __engine_conformance_cases {
             a_failed_step_is_tried_again
             an_engine_tells_what_it_knows
             what_the_engine_was_not_told_is_reconciled
+            an_answer_that_the_engine_was_not_told_of_is_reconciled
         }
     };
 }

@@ -61,7 +61,9 @@ impl Verdict {
         for once in ["input.message", "turn.started", "turn.completed", "session.idled"] {
             if count(once) != 1 {
                 let types: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
-                self.wrong.push(format!("turn {number} has {} × {once}: {types:?}", count(once)));
+                let why = events.iter().find(|event| event["type"] == "turn.sealed" || event["type"] == "turn.failed");
+                let why = why.map_or(Value::Null, |event| event["data"].clone());
+                self.wrong.push(format!("turn {number} has {} × {once}: {types:?} {why}", count(once)));
             }
         }
         self.completed += u64::from(count("turn.completed") == 1);
