@@ -129,7 +129,7 @@ impl Executor {
                 match reconcile(&*log, &*engine).await {
                     Ok(0) => {}
                     Ok(turns) => {
-                        tracing::info!(turns, "the engine was told of turns that it did not know, or let wait although they can go on")
+                        tracing::info!(turns, "the engine was told of turns that it did not know, or let wait although they can go on");
                     }
                     Err(error) => {
                         tracing::warn!(%error, pause = ?RECONCILE, "open turns could not be held against the engine; trying again");

@@ -9,14 +9,14 @@ use std::pin::Pin;
 use std::process::Stdio;
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::support::postgres::new_database;
-use crate::support::{Api, EventStream, guest};
+use crate::support::{Api, guest, interrupted};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_dying-server");
 /// A debug build on a busy machine.
@@ -29,19 +29,6 @@ const BEFORE: u64 = 1;
 /// Boundaries that one test goes through.
 const STEP: usize = 4;
 
-fn script() -> Value {
-    let call = |name: &str| json!({ "name": name, "arguments": {} });
-    let parallel = [call("charge"), call("balance"), json!({ "name": "echo__echo", "arguments": { "value": 1 } })];
-    json!({
-        "response": { "scripted": { "turns": [
-            { "tool_calls": parallel },
-            { "tool_calls": [call("get_current_time"), call("open_tab")] },
-            { "assistant": "All of it is done now." },
-        ] } },
-        "response_delay_ms": 5,
-    })
-}
-
 /// One server after the other on the same data.
 struct Place {
     home: TempDir,
@@ -52,7 +39,7 @@ impl Place {
     /// Starts a server; it dies after an event if it is told to.
     async fn server(&self, die_after: Option<u64>) -> (Child, Api) {
         let file = |name: &str| self.home.path().join(name);
-        std::fs::write(file("script.json"), script().to_string()).expect("the script is written");
+        std::fs::write(file("script.json"), interrupted::script().to_string()).expect("the script is written");
         let mut command = Command::new(SERVER);
         command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
         command.env("EVERWIT_LISTEN", "127.0.0.1:0").env("EVERWIT_DATA_DIR", file("data"));
@@ -80,52 +67,7 @@ impl Place {
 /// A session that has all the tools, on a server that lives.
 async fn session(api: &Api) -> String {
     api.upload("", guest("echo")).await.expect(201);
-    let parameters = json!({ "type": "object", "properties": {} });
-    let tab = json!({ "type": "client_side", "name": "open_tab", "description": "Opens one.", "parameters": parameters });
-    let gate = json!({ "ref": "tool_approval", "config": { "mode": "off", "ask": ["get_current_time"] } });
-    let capabilities = json!([{ "ref": "ledger" }, { "ref": "echo" }, { "ref": "current_time" }, gate]);
-    api.session_with(&json!({ "capabilities": capabilities, "tools": [tab] })).await
-}
-
-/// What comes back, unless the server dies meanwhile.
-async fn attempt(request: RequestBuilder) -> Option<Value> {
-    request.send().await.ok()?.json().await.ok()
-}
-
-/// Answers what the session waits for, as the person at the other end, until the turn or the
-/// server ends.
-async fn accompany(api: &Api, session: &str, mut stream: EventStream) {
-    while let Some(frame) = stream.next().await {
-        match frame.event.as_str() {
-            "tool.call_requested" => {
-                for call in frame.data["data"]["tool_calls"].as_array().expect("a list") {
-                    // An answer to what is settled already is refused, and changes nothing.
-                    let (path, body) = match call["kind"].as_str() {
-                        Some("approval") => {
-                            ("tool-approvals", json!({ "decisions": [{ "tool_call_id": call["id"], "decision": "allow" }] }))
-                        }
-                        _ => ("tool-results", json!({ "tool_results": [{ "tool_call_id": call["id"], "result": "opened" }] })),
-                    };
-                    attempt(api.request(Method::POST, &format!("/v1/sessions/{session}/{path}")).json(&body)).await;
-                }
-            }
-            "session.idled" => return,
-            _ => {}
-        }
-    }
-}
-
-/// The log in what must not depend on ids, times and deaths: types, and what was said and done.
-/// That a turn was taken up again is recorded by events of their own, which are left out.
-fn essence(events: &[Value]) -> Vec<String> {
-    let told = |event: &Value| {
-        let data = &event["data"];
-        let text = data["message"]["content"].as_array().map(|parts| parts.iter().map(|part| part["text"].clone()).collect::<Vec<_>>());
-        let tool = [&data["tool_name"], &data["tool_call"]["name"]];
-        format!("{} {text:?} {tool:?}", event["type"].as_str().unwrap_or_default())
-    };
-    let of_recovery = |event: &&Value| ["session.activated", "reason.recovered"].iter().any(|name| event["type"] == *name);
-    events.iter().filter(|event| !of_recovery(event)).map(told).collect()
+    api.session_with(&interrupted::session()).await
 }
 
 /// Has the turn, on a server that dies after an event, and then on one that lives.
@@ -135,14 +77,14 @@ async fn log_of(database: Option<String>, die_after: Option<u64>) -> (Vec<Value>
     let session = session(&api).await;
     let message = json!({ "message": { "content": [{ "type": "text", "text": "go" }] } });
     let stream = api.stream(&session, "?after_sequence=0").await;
-    let say = attempt(api.request(Method::POST, &format!("/v1/sessions/{session}/messages")).json(&message));
-    tokio::join!(accompany(&api, &session, stream), say);
+    let say = interrupted::attempt(api.request(Method::POST, &format!("/v1/sessions/{session}/messages")).json(&message));
+    tokio::join!(interrupted::follow(&api, &session, stream), say);
     let api = if die_after.is_some() {
         assert!(!child.wait().await.expect("the server has died").success());
         let (alive, api) = place.server(None).await;
         child = alive;
         let stream = api.stream(&session, "?after_sequence=0").await;
-        accompany(&api, &session, stream).await;
+        assert!(interrupted::follow(&api, &session, stream).await, "the turn ends");
         api
     } else {
         api
@@ -153,22 +95,15 @@ async fn log_of(database: Option<String>, die_after: Option<u64>) -> (Vec<Value>
 }
 
 fn assert_whole(events: &[Value], effects: &BTreeMap<String, usize>, expected: &[String], at: &str) {
-    for (event, sequence) in events.iter().zip(1..) {
-        assert_eq!(event["sequence"], sequence, "{at}: sequences have no gap");
-    }
     let charges: Vec<&usize> = effects.iter().filter(|(call, _)| call.starts_with("charge ")).map(|(_, times)| times).collect();
     assert!(charges.len() <= 1 && charges.iter().all(|times| **times == 1), "{at}: {effects:?}");
-    // A charge that was under way when the server died has an unknown outcome, and says so.
-    let uncertain = |line: &&String| line.contains("tool.completed") && line.contains("\"charge\"");
-    let (found, expected): (Vec<String>, Vec<String>) = (essence(events), expected.to_vec());
-    let of = |lines: &[String]| lines.iter().filter(|line| !uncertain(line)).cloned().collect::<Vec<_>>();
-    assert_eq!(of(&found), of(&expected), "{at}");
+    interrupted::assert_whole(events, expected, at);
 }
 
 /// A death after every fourth event, beginning with the given one.
 async fn dies_at_every_fourth(database: fn() -> NewDatabase, first: u64) {
     let (uninterrupted, effects) = log_of(database().await, None).await;
-    let expected = essence(&uninterrupted);
+    let expected = interrupted::essence(&uninterrupted);
     assert_whole(&uninterrupted, &effects, &expected, "uninterrupted");
     assert_eq!(effects.values().sum::<usize>(), 2, "{effects:?}");
     let last = uninterrupted.len() as u64;

@@ -309,17 +309,7 @@ impl SessionLog for Store {
     }
 
     async fn owner(&self, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<Option<Fence>> {
-        let row = sqlx::query(
-            "SELECT id, fence FROM turns WHERE org_id = $1 AND session_id = $2 AND id = $3 \
-             AND outcome IS NULL AND parked = FALSE AND fence > 0",
-        )
-        .bind(key(org.uuid()))
-        .bind(key(session.uuid()))
-        .bind(key(turn.uuid()))
-        .fetch_optional(&mut *self.db.reader().await?)
-        .await
-        .map_err(store_error)?;
-        row.map(|row| Ok(Fence(Stored::new(&row, "turns", &["id"]).number("fence")?))).transpose()
+        turns::owner(&self.db, org, session, turn).await
     }
 
     async fn open_turns(&self, org: OrgId, session: SessionId) -> StoreResult<Vec<TurnId>> {
@@ -373,33 +363,11 @@ impl SessionLog for Store {
     }
 
     async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>> {
-        let rows = sqlx::query(concat!(
-            "SELECT DISTINCT session_id FROM turns",
-            indexed_by!("turns_parked"),
-            " WHERE org_id = $1 AND session_id > $2 AND outcome IS NULL AND parked = ",
-            yes!(),
-            " ORDER BY session_id LIMIT $3"
-        ))
-        .bind(key(org.uuid()))
-        .bind(after.map(|after| key(after.uuid())).unwrap_or_default())
-        .bind(i64::from(limit))
-        .fetch_all(&mut *self.db.reader().await?)
-        .await
-        .map_err(store_error)?;
-        rows.iter().map(|row| Stored::new(row, "turns", &["session_id"]).id("session_id", SessionId::from_uuid)).collect()
+        turns::waiting_sessions(&self.db, org, after, limit).await
     }
 
     async fn busy_sessions(&self, org: OrgId) -> StoreResult<u64> {
-        let row = sqlx::query(concat!(
-            "SELECT count(DISTINCT session_id) AS busy FROM turns",
-            indexed_by!("turns_open"),
-            " WHERE org_id = $1 AND outcome IS NULL"
-        ))
-        .bind(key(org.uuid()))
-        .fetch_one(&mut *self.db.reader().await?)
-        .await
-        .map_err(store_error)?;
-        Stored::new(&row, "turns", &[]).number("busy")
+        turns::busy_sessions(&self.db, org).await
     }
 
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {

@@ -5,6 +5,7 @@ mod api;
 pub(crate) mod cluster;
 pub(crate) mod embedded;
 pub(crate) mod guests;
+pub(crate) mod interrupted;
 pub(crate) mod mutation;
 pub(crate) mod postgres;
 pub(crate) mod proxy;

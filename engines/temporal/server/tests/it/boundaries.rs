@@ -7,25 +7,12 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::site::{SHORT_LEASE, Site};
-use crate::support::{Api, EventStream};
+use crate::support::{Api, EventStream, interrupted};
 
 /// Sequence of the session's last event before its first message.
 const BEFORE: u64 = 1;
 /// Boundaries that one test goes through.
 const STEP: usize = 4;
-
-fn script() -> Value {
-    let call = |name: &str| json!({ "name": name, "arguments": {} });
-    let parallel = [call("charge"), call("balance"), json!({ "name": "echo__echo", "arguments": { "value": 1 } })];
-    json!({
-        "response": { "scripted": { "turns": [
-            { "tool_calls": parallel },
-            { "tool_calls": [call("get_current_time"), call("open_tab")] },
-            { "assistant": "All of it is done now." },
-        ] } },
-        "response_delay_ms": 5,
-    })
-}
 
 fn echo() -> Vec<u8> {
     let target = std::path::Path::new(env!("CARGO_BIN_EXE_dying-everwit")).ancestors().nth(3).expect("the target directory");
@@ -34,12 +21,7 @@ fn echo() -> Vec<u8> {
 
 /// A session that has all the tools.
 async fn session(api: &Api) -> String {
-    let parameters = json!({ "type": "object", "properties": {} });
-    let tab = json!({ "type": "client_side", "name": "open_tab", "description": "Opens one.", "parameters": parameters });
-    let gate = json!({ "ref": "tool_approval", "config": { "mode": "off", "ask": ["get_current_time"] } });
-    let capabilities = json!([{ "ref": "ledger" }, { "ref": "echo" }, { "ref": "current_time" }, gate]);
-    let body = json!({ "capabilities": capabilities, "tools": [tab] });
-    let made = retried(api.request(Method::POST, "/v1/sessions").json(&body)).await;
+    let made = retried(api.request(Method::POST, "/v1/sessions").json(&interrupted::session())).await;
     made["id"].as_str().expect("an id").to_owned()
 }
 
@@ -58,59 +40,16 @@ async fn retried(request: RequestBuilder) -> Value {
     serde_json::from_str(&answer.expect("it has come")).expect("JSON")
 }
 
-/// What comes back, unless the server dies meanwhile.
-async fn attempt(request: RequestBuilder) -> Option<Value> {
-    let response = request.send().await.ok()?;
-    response.status().is_success().then_some(())?;
-    response.json().await.ok()
-}
-
 /// Answers what the session waits for, as the person at the other end, until the turn ends.
 async fn accompany(api: &Api, session: &str) {
     loop {
         let stream = api.request(Method::GET, &format!("/v1/sessions/{session}/sse?after_sequence=0"));
         // Without a control plane there is no stream.
         let Ok(response) = stream.send().await else { continue };
-        if follow(api, session, EventStream::of(response)).await {
+        if interrupted::follow(api, session, EventStream::of(response)).await {
             return;
         }
     }
-}
-
-/// True at the end of the turn, false at that of the stream.
-async fn follow(api: &Api, session: &str, mut stream: EventStream) -> bool {
-    while let Some(frame) = stream.next().await {
-        match frame.event.as_str() {
-            "tool.call_requested" => {
-                for call in frame.data["data"]["tool_calls"].as_array().expect("a list") {
-                    // An answer to what is settled already is refused, and changes nothing.
-                    let (path, body) = match call["kind"].as_str() {
-                        Some("approval") => {
-                            ("tool-approvals", json!({ "decisions": [{ "tool_call_id": call["id"], "decision": "allow" }] }))
-                        }
-                        _ => ("tool-results", json!({ "tool_results": [{ "tool_call_id": call["id"], "result": "opened" }] })),
-                    };
-                    attempt(api.request(Method::POST, &format!("/v1/sessions/{session}/{path}")).json(&body)).await;
-                }
-            }
-            "session.idled" => return true,
-            _ => {}
-        }
-    }
-    false
-}
-
-/// The log in what must not depend on ids, times and deaths: types, and what was said and done.
-/// That a turn was taken up again is recorded by events of their own, which are left out.
-fn essence(events: &[Value]) -> Vec<String> {
-    let told = |event: &Value| {
-        let data = &event["data"];
-        let text = data["message"]["content"].as_array().map(|parts| parts.iter().map(|part| part["text"].clone()).collect::<Vec<_>>());
-        let tool = [&data["tool_name"], &data["tool_call"]["name"]];
-        format!("{} {text:?} {tool:?}", event["type"].as_str().unwrap_or_default())
-    };
-    let of_recovery = |event: &&Value| ["session.activated", "reason.recovered"].iter().any(|name| event["type"] == *name);
-    events.iter().filter(|event| !of_recovery(event)).map(told).collect()
 }
 
 /// Has a turn in a session of its own; whoever stores the given event dies.
@@ -133,33 +72,23 @@ async fn log_of(site: &Site, die_after: Option<u64>) -> Vec<Value> {
     events
 }
 
-fn assert_whole(events: &[Value], expected: &[String], at: &str) {
-    for (event, sequence) in events.iter().zip(1..) {
-        assert_eq!(event["sequence"], sequence, "{at}: sequences have no gap");
-    }
-    // A charge that was under way at a death has an unknown outcome, and says so.
-    let uncertain = |line: &&String| line.contains("tool.completed") && line.contains("\"charge\"");
-    let of = |lines: &[String]| lines.iter().filter(|line| !uncertain(line)).cloned().collect::<Vec<_>>();
-    assert_eq!(of(&essence(events)), of(expected), "{at}");
-}
-
 /// A death after every fourth event, beginning with the given one; one at a time, because a process that dies for one
 /// turn would not die for another one any more.
 async fn dies_at_every_fourth(first: u64) {
-    let site = Site::new(&script(), SHORT_LEASE).await;
+    let site = Site::new(&interrupted::script(), SHORT_LEASE).await;
     let _processes = [site.supervise("server", "server"), site.supervise("worker", "one"), site.supervise("worker", "two")];
     let upload = site.api().request(Method::POST, "/v1/components").header("content-type", "application/wasm").body(echo());
     retried(upload).await;
     let uninterrupted = log_of(&site, None).await;
-    let (expected, last) = (essence(&uninterrupted), uninterrupted.len() as u64);
-    assert_whole(&uninterrupted, &expected, "uninterrupted");
+    let (expected, last) = (interrupted::essence(&uninterrupted), uninterrupted.len() as u64);
+    interrupted::assert_whole(&uninterrupted, &expected, "uninterrupted");
     assert_eq!(site.effects().values().sum::<usize>(), 2, "{:?}", site.effects());
     assert!(last > 20, "{expected:#?}");
     let compiled = ["one", "two"].map(|worker| std::fs::read_dir(site.file(&format!("data-{worker}/cache"))).map_or(0, Iterator::count));
     assert!(compiled.iter().sum::<usize>() > 0, "a worker has compiled the component for itself");
     for sequence in (BEFORE + first..=last).step_by(STEP) {
         let events = log_of(&site, Some(sequence)).await;
-        assert_whole(&events, &expected, &format!("a death after event {sequence} of {last}"));
+        interrupted::assert_whole(&events, &expected, &format!("a death after event {sequence} of {last}"));
     }
     for (call, times) in site.effects() {
         assert!(times == 1 || !call.starts_with("charge "), "{call} was executed {times} times");

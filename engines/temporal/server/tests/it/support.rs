@@ -3,6 +3,8 @@
 #[expect(dead_code, reason = "it is shared with tests that need more of it")]
 #[path = "../../../../../tests/tests/it/support/api.rs"]
 mod api;
+#[path = "../../../../../tests/tests/it/support/interrupted.rs"]
+pub(crate) mod interrupted;
 #[expect(dead_code, reason = "likewise")]
 #[path = "../../../../../tests/tests/it/support/sse.rs"]
 mod sse;
