@@ -1,17 +1,20 @@
 //! The embedded engine: order, concurrency, cancel, drain and panics.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
 use async_trait::async_trait;
 use everwit_runtime::driver::llmsim::LlmSimConfig;
 use everwit_runtime::driver::{ChatDriver, ChatRequest, ChatStream, DriverContext, DriverError};
-use everwit_runtime::engine::Executor;
-use everwit_runtime::error::ErrorKind;
+use everwit_runtime::engine::{Executor, Next, Step, StepError, StepHandler, TurnKey};
+use everwit_runtime::error::{Error, ErrorKind};
 use everwit_runtime::event::EventData;
-use everwit_runtime::id::HarnessId;
+use everwit_runtime::id::{HarnessId, OrgId, SessionId};
 use everwit_runtime::store::TurnEnd;
-use everwit_runtime::turn::TurnRun;
+use everwit_runtime::turn::{TurnPlatform, TurnRun};
 use uuid::Uuid;
 
-use super::rig::{Rig, calling, heard};
+use super::rig::{CountingIds, Rig, calling, heard, input};
 
 #[tokio::test]
 async fn queued_turns_run_in_order_and_submitting_twice_is_once() {
@@ -30,6 +33,45 @@ async fn queued_turns_run_in_order_and_submitting_twice_is_once() {
         .collect();
     assert_eq!(ended, keys.map(|key| key.turn));
     assert_eq!(rig.last_text().await, "three");
+}
+
+/// The platform, with somebody who submits a turn between the end of the first step and what follows from it.
+struct LastMoment {
+    platform: TurnPlatform,
+    ids: Arc<CountingIds>,
+    engine: OnceLock<Executor>,
+    is_over: AtomicBool,
+}
+
+#[async_trait]
+impl StepHandler for LastMoment {
+    async fn step(&self, step: Step) -> Result<Next, StepError> {
+        let (org, session) = (step.key.org, step.key.session);
+        let next = self.platform.step(step).await?;
+        if !self.is_over.swap(true, Ordering::Relaxed) {
+            assert!(matches!(next, Next::Done), "{next:?}");
+            let (turn, input) = input(&*self.ids, "two");
+            self.platform.backends.log.submit_turn(org, session, turn, input).await.unwrap();
+            self.engine.get().unwrap().submit(TurnKey { org, session, turn }).unwrap();
+        }
+        Ok(next)
+    }
+
+    async fn idle(&self, org: OrgId, session: SessionId) -> Result<Next, Error> {
+        self.platform.idle(org, session).await
+    }
+}
+
+#[tokio::test]
+async fn a_turn_that_is_submitted_when_the_one_before_it_has_just_ended_runs() {
+    let rig = Rig::new(LlmSimConfig::echo()).await;
+    let (platform, ids) = (rig.platform.clone(), rig.ids.clone());
+    let handler = Arc::new(LastMoment { platform, ids, engine: OnceLock::new(), is_over: AtomicBool::new(false) });
+    let engine = Executor::with_handler(handler.clone(), rig.log(), rig.platform.clock.clone(), 4);
+    handler.engine.set(engine.clone()).ok().unwrap();
+    rig.go(&engine, "one").await;
+    assert_eq!(rig.log().open_turns(rig.org, rig.session).await.unwrap(), []);
+    assert_eq!(rig.last_text().await, "two");
 }
 
 #[tokio::test]
