@@ -7,17 +7,12 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::site::{SHORT_LEASE, Site};
-use crate::support::{Api, EventStream, interrupted};
+use crate::support::{Api, EventStream, guest, interrupted};
 
 /// Sequence of the session's last event before its first message.
 const BEFORE: u64 = 1;
 /// Boundaries that one test goes through.
 const STEP: usize = 4;
-
-fn echo() -> Vec<u8> {
-    let target = std::path::Path::new(env!("CARGO_BIN_EXE_dying-everwit")).ancestors().nth(3).expect("the target directory");
-    std::fs::read(target.join("test-guests/echo.wasm")).expect("`cargo xtask components` builds it")
-}
 
 /// A session that has all the tools.
 async fn session(api: &Api) -> String {
@@ -77,7 +72,7 @@ async fn log_of(site: &Site, die_after: Option<u64>) -> Vec<Value> {
 async fn dies_at_every_fourth(first: u64) {
     let site = Site::new(&interrupted::script(), SHORT_LEASE).await;
     let _processes = [site.supervise("server", "server"), site.supervise("worker", "one"), site.supervise("worker", "two")];
-    let upload = site.api().request(Method::POST, "/v1/components").header("content-type", "application/wasm").body(echo());
+    let upload = site.api().request(Method::POST, "/v1/components").header("content-type", "application/wasm").body(guest("echo"));
     retried(upload).await;
     let uninterrupted = log_of(&site, None).await;
     let (expected, last) = (interrupted::essence(&uninterrupted), uninterrupted.len() as u64);

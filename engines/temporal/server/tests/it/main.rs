@@ -6,4 +6,5 @@ mod command;
 mod faults;
 mod keys;
 mod site;
+mod soak;
 mod support;
