@@ -7,7 +7,7 @@ use std::time::Duration;
 use everwit_runtime::connection::Connections;
 use everwit_runtime::driver::llmsim::register_driver;
 use everwit_runtime::driver::{DriverHost, DriverId, ResolvedModel, StoredTokens};
-use everwit_runtime::engine::{StepHandler, WorkLimits, reconcile};
+use everwit_runtime::engine::{StepHandler, reconcile};
 use everwit_runtime::turn::TurnPlatform;
 use everwit_runtime::{CapabilityRegistry, Error, PlatformDefinition};
 use tokio::task::JoinHandle;
@@ -19,6 +19,7 @@ use crate::control_plane::Holding;
 use crate::error::AppError;
 use crate::recorder::ExchangeFiles;
 use crate::site::{Isolation, Site};
+use crate::workers::{Entry, Worker};
 
 /// A definition that is ready to run.
 pub(crate) struct Assembled {
@@ -102,16 +103,17 @@ impl Executor {
     /// Starts a worker that runs at most `max_turns` at once.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store; that the servers refuse this worker, or do not answer.
     pub(crate) async fn join(site: &Site, turns: TurnPlatform, max_turns: usize, patience: Duration) -> Result<Self, AppError> {
         site.claim_turns().await?;
-        let (limits, shutdown) = (WorkLimits { slots: max_turns, patience }, CancellationToken::new());
         let handler: Arc<dyn StepHandler> = match &site.held {
             Some(held) => Arc::new(Holding { handler: turns, turns: held.clone() }),
             None => Arc::new(turns),
         };
-        let work = site.engine.work(handler, limits, shutdown.clone()).await?;
-        Ok(Self { shutdown, work: tokio::spawn(work) })
+        let entry = Entry::register(site, max_turns).await?;
+        let worker = Worker::new(site.engine.clone(), handler, max_turns, entry, patience);
+        let (begun, shutdown) = (worker.begin().await?, CancellationToken::new());
+        Ok(Self { work: tokio::spawn(worker.work(begun, shutdown.clone())), shutdown })
     }
 
     /// Does the servers' part of a distributed engine, and tells it from time to time what it does not know. None for the
@@ -125,11 +127,15 @@ impl Executor {
         let (log, shutdown) = (site.stores.log.clone(), CancellationToken::new());
         let coordinating = engine.coordinate(shutdown.clone())?;
         let reconciling = async move {
+            let mut reached = None;
             loop {
-                match reconcile(&*log, &*engine).await {
-                    Ok(0) => {}
-                    Ok(turns) => {
-                        tracing::info!(turns, "the engine was told of turns that it did not know, or let wait although they can go on");
+                match reconcile(&*log, &*engine, reached).await {
+                    Ok(round) => {
+                        reached = round.reached;
+                        if round.told > 0 {
+                            let turns = round.told;
+                            tracing::info!(turns, "the engine was told of turns that it did not know, or let wait although they can go on");
+                        }
                     }
                     Err(error) => {
                         tracing::warn!(%error, pause = ?RECONCILE, "open turns could not be held against the engine; trying again");

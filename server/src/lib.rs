@@ -32,6 +32,7 @@ mod seed_models;
 mod site;
 mod telemetry;
 mod worker;
+mod workers;
 
 pub use api::custom::{authorized, authorized_api};
 pub use api::table::Module;

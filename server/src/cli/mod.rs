@@ -25,6 +25,7 @@ mod test;
 mod turns;
 mod workbench;
 mod worker;
+mod workers;
 mod wrap;
 
 use std::process::ExitCode;
@@ -74,6 +75,8 @@ enum Command<E: EngineArgs> {
     Push(push::PushArgs),
     /// List the turns of a server, and retry one that was given up.
     Turns(turns::TurnsArgs),
+    /// List the workers of an installation, and have one drain or take up turns again.
+    Workers(workers::WorkersArgs),
     /// Offer a component's tools to an MCP client, over stdin and stdout.
     Mcp(mcp::McpArgs),
     /// Judge a language's SDK by a guest that uses all of it.
@@ -139,6 +142,7 @@ fn run<E: EngineArgs>(command: Command<E>, matches: &ArgMatches) -> Result<(), F
         Command::Inspect(args) => block_on(inspect::run(args)),
         Command::Push(args) => block_on(push::run(args)),
         Command::Turns(args) => block_on(turns::run(args)),
+        Command::Workers(args) => block_on(workers::run(args)),
         Command::Mcp(args) => block_on(mcp::run(args)),
         Command::Conformance(args) => block_on(conformance::run(args)),
         Command::Doctor(args) => doctor::run(&args),

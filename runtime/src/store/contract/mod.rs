@@ -44,6 +44,7 @@ mod sessions;
 mod setup;
 mod turns;
 mod usage;
+mod workers;
 
 pub use isolation::{ADDING_METHODS, CHANGING_METHODS, READING_METHODS};
 
@@ -304,6 +305,11 @@ macro_rules! __store_contract_cases {
                 an_org_has_so_many_secrets
                 sealed_org_secrets_are_found_in_parts
             }
+            workers {
+                a_worker_is_known_by_its_last_report
+                a_worker_drains_until_it_is_told_otherwise
+                who_was_not_seen_for_long_is_not_listed_and_then_forgotten
+            }
             isolation {
                 another_org_sees_what_an_empty_org_sees
                 the_same_ids_can_exist_in_two_orgs
@@ -311,6 +317,16 @@ macro_rules! __store_contract_cases {
             }
         }
     };
+}
+
+/// Opens a turn in each of so many new sessions.
+#[cfg(test)]
+pub(crate) async fn open_turns(stores: &RuntimeBackends, sessions: usize) {
+    let case = Case::new(stores).await;
+    for _ in 0..sessions {
+        let session = case.stored_session().await;
+        case.open_turn(session).await;
+    }
 }
 
 #[doc(hidden)]

@@ -3,6 +3,7 @@
 
 mod api;
 pub(crate) mod cluster;
+pub(crate) mod deltas;
 pub(crate) mod embedded;
 pub(crate) mod guests;
 pub(crate) mod interrupted;

@@ -1,4 +1,4 @@
-//! A turn with parallel tools, a component's tool, an approval and a client's tool, on one control plane and two workers.
+//! A turn with a rest before its model answers, parallel tools, a component's tool, an approval and a client's tool, on one control plane and two workers.
 //! After each of its events whoever has stored it dies, be it the worker or the control plane: the log becomes the one of
 //! a turn that was never interrupted, and no tool that must not be repeated is.
 
@@ -77,6 +77,7 @@ async fn dies_at_every_fourth(first: u64) {
     let uninterrupted = log_of(&site, None).await;
     let (expected, last) = (interrupted::essence(&uninterrupted), uninterrupted.len() as u64);
     interrupted::assert_whole(&uninterrupted, &expected, "uninterrupted");
+    interrupted::assert_rested(&uninterrupted);
     assert_eq!(site.effects().values().sum::<usize>(), 2, "{:?}", site.effects());
     assert!(last > 20, "{expected:#?}");
     let compiled = ["one", "two"].map(|worker| std::fs::read_dir(site.file(&format!("data-{worker}/cache"))).map_or(0, Iterator::count));

@@ -8,3 +8,4 @@ mod keys;
 mod site;
 mod soak;
 mod support;
+mod workers;

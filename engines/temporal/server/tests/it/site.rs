@@ -139,6 +139,17 @@ impl Site {
         child
     }
 
+    /// Starts a process that refuses to work, and waits for its end; returns what it logged.
+    pub(crate) async fn refused(&self, role: &str, name: &str, temporal: &str, variables: &[(&str, &str)]) -> String {
+        let mut command = Command::new(PROGRAM);
+        command.arg(role).env_clear().envs(self.variables(name, temporal)).stdin(Stdio::null()).kill_on_drop(true);
+        command.envs(variables.iter().copied());
+        let output = tokio::time::timeout(START_LIMIT, command.output()).await.expect("it ends in time").expect("it runs");
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && output.stdout.is_empty(), "it works: {log}");
+        log
+    }
+
     /// Starts a process again whenever it has died, as a supervisor does.
     pub(crate) fn supervise(self: &Arc<Self>, role: &'static str, name: &'static str) -> Supervised {
         let site = self.clone();

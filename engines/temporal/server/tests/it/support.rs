@@ -3,6 +3,8 @@
 #[expect(dead_code, reason = "it is shared with tests that need more of it")]
 #[path = "../../../../../tests/tests/it/support/api.rs"]
 mod api;
+#[path = "../../../../../tests/tests/it/support/deltas.rs"]
+pub(crate) mod deltas;
 #[path = "../../../../../tests/tests/it/support/interrupted.rs"]
 pub(crate) mod interrupted;
 #[path = "../../../../../tests/tests/it/support/port.rs"]
@@ -14,7 +16,7 @@ pub(crate) mod random;
 mod sse;
 
 pub(crate) use api::Api;
-pub(crate) use sse::EventStream;
+pub(crate) use sse::{EventStream, Frame};
 
 /// A test guest that `cargo xtask components` has built.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
