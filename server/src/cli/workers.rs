@@ -4,8 +4,8 @@ use clap::{Args, Subcommand};
 use everwit_runtime::id::WorkerId;
 use serde_json::Value;
 
+use super::client::{Server, ServerArgs};
 use super::output::{Failure, harmless, print};
-use super::push::{Server, ServerArgs};
 
 /// Options of `everwit workers`.
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@ pub(crate) mod proxy;
 pub(crate) mod random;
 mod server;
 mod sse;
+pub(crate) mod terminal;
 
 use std::path::Path;
 
