@@ -87,7 +87,7 @@ impl TemporalEngine {
         let options = WorkerOptions::new(sessions_queue(&self.installation))
             .sticky_queue_schedule_to_start_timeout(STICKY)
             .max_cached_workflows(CACHED_SESSIONS)
-            .tuner(slots(PUMP_SLOTS, UNUSED_SLOTS))
+            .tuner(tuner(PUMP_SLOTS, UNUSED_SLOTS))
             .register_workflow::<SessionPump>()
             .map_err(|error| Error::Internal(format!("the workflow of sessions: {error}")))?
             .build();
@@ -158,7 +158,7 @@ impl Engine for TemporalEngine {
         let drain = end.drain.clone();
         let steps = Steps { handler, log: self.log.clone(), end };
         let options = WorkerOptions::new(steps_queue(&sessions_queue(&self.installation)))
-            .tuner(slots(UNUSED_SLOTS, slots.max(1)))
+            .tuner(tuner(UNUSED_SLOTS, slots.max(1)))
             .max_heartbeat_throttle_interval(HEARTBEAT)
             .default_heartbeat_throttle_interval(HEARTBEAT)
             .graceful_shutdown_period(LONGEST_DRAIN)
@@ -181,7 +181,7 @@ impl EngineConnector for TemporalOptions {
     }
 }
 
-fn slots(workflows: usize, activities: usize) -> TunerHolder {
+fn tuner(workflows: usize, activities: usize) -> TunerHolder {
     let fixed = |count| SlotSupplier::FixedSize(FixedSizeSlotSupplier::new(count));
     TunerHolder::builder()
         .workflow_task_slot_supplier(fixed(workflows))
