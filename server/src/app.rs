@@ -193,6 +193,7 @@ impl ServerAppBuilder {
             quotas: Quotas::new(config.org_limits),
             definition: assembled.platform.digest(),
             worker_token: config.worker_token,
+            right: site.right.clone(),
         };
         let router = api::service(Arc::new(app), &without, &custom)?;
         let listening = listeners.into_iter().map(|listener| site.listeners.add(listener)).collect();

@@ -111,7 +111,7 @@ impl Executor {
             None => Arc::new(turns),
         };
         let entry = Entry::register(site, max_turns).await?;
-        let worker = Worker::new(site.engine.clone(), handler, max_turns, entry, patience);
+        let worker = Worker::new(site, handler, max_turns, entry, patience);
         let (begun, shutdown) = (worker.begin().await?, CancellationToken::new());
         Ok(Self { work: tokio::spawn(worker.work(begun, shutdown.clone())), shutdown })
     }

@@ -23,6 +23,7 @@ use crate::control_plane::{PlaneClient, PlaneError};
 use crate::error::AppError;
 use crate::moments::Moments;
 use crate::site::Site;
+use crate::turns_right::TurnsRight;
 
 /// Path of the endpoint for workers on other machines.
 pub(crate) const WORKERS: &str = "/internal/workers";
@@ -276,9 +277,14 @@ impl StepHandler for Counted {
     }
 }
 
-/// A worker that is in the table, and works unless it is told not to.
+/// How long after a failure a worker begins again.
+const BEGIN_AGAIN: Duration = Duration::from_secs(1);
+
+/// A worker that is in the table, and works unless it is told not to, or has lost the right to.
 pub(crate) struct Worker {
     engine: Arc<dyn Engine>,
+    /// Of the embedded engine; a distributed one decides itself who runs what.
+    right: Option<TurnsRight>,
     handler: Arc<dyn StepHandler>,
     slots: usize,
     entry: Entry,
@@ -287,9 +293,10 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(engine: Arc<dyn Engine>, handler: Arc<dyn StepHandler>, slots: usize, entry: Entry, patience: Duration) -> Self {
+    pub(crate) fn new(site: &Site, handler: Arc<dyn StepHandler>, slots: usize, entry: Entry, patience: Duration) -> Self {
         let handler = Arc::new(Counted { handler, running: entry.running.clone() });
-        Self { engine, handler, slots, entry, patience }
+        let right = site.distributed.is_none().then(|| site.right.clone());
+        Self { engine: site.engine.clone(), right, handler, slots, entry, patience }
     }
 
     /// Begins to take up turns.
@@ -323,6 +330,7 @@ impl Worker {
                 ended = &mut *working => return ended,
                 () = shutdown.cancelled() => {}
                 () = self.entry.until_told(true) => tracing::info!("this worker drains: it takes up no further turns"),
+                () = self.until_entitled(false) => {}
             }
             self.entry.enter(WorkerState::Draining);
             end.drain.cancel();
@@ -330,21 +338,52 @@ impl Worker {
                 shutdown.cancelled().await;
                 sleep(self.patience).await;
             };
-            tokio::select! {
-                ended = &mut *working => ended?,
+            let ended = tokio::select! {
+                ended = &mut *working => ended,
                 () = patience => {
                     end.stop.cancel();
-                    working.await?;
+                    working.await
                 }
+            };
+            if shutdown.is_cancelled() {
+                return ended;
+            }
+            if let Err(error) = ended {
+                tracing::info!(%error, "open turns go on when this worker takes up turns again");
             }
             self.entry.enter(WorkerState::Drained);
-            tokio::select! {
+            begun = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                () = self.entry.until_told(false) => tracing::info!("this worker takes up turns again"),
-            }
-            begun = self.begin().await?;
+                begun = self.begin_again() => begun,
+            };
+            tracing::info!("this worker takes up turns again");
             self.entry.enter(WorkerState::Active);
+        }
+    }
+
+    /// Begins once nothing is in the way any more.
+    async fn begin_again(&self) -> (Working, WorkEnd) {
+        loop {
+            self.until_entitled(true).await;
+            self.entry.until_told(false).await;
+            if self.right.as_ref().is_some_and(TurnsRight::is_lost) {
+                continue;
+            }
+            match self.begin().await {
+                Ok(begun) => return begun,
+                Err(error) => tracing::warn!(%error, pause = ?BEGIN_AGAIN, "turns cannot be taken up; trying again"),
+            }
+            sleep(BEGIN_AGAIN).await;
+        }
+    }
+
+    /// Returns once the right to run turns is there, or lost.
+    async fn until_entitled(&self, is_entitled: bool) {
+        match &self.right {
+            Some(right) => right.until(!is_entitled).await,
+            None if is_entitled => {}
+            None => std::future::pending().await,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! tool that must not be repeated is. `cargo xtask soak --turns N --kill-every S` runs as many as wanted. The form with
 //! workers of their own is beside the engine for many machines.
 
-mod effects;
+pub(crate) mod effects;
 mod judge;
 mod run;
 mod site;
@@ -10,9 +10,9 @@ mod site;
 use self::effects::Effects;
 use self::run::{Plan, soak};
 use self::site::Site;
-use crate::support::EVERWIT;
 use crate::support::guests::at_port;
 use crate::support::postgres::new_database;
+use crate::support::{Api, EVERWIT};
 
 /// One process that does everything, on a SQLite file or on a PostgreSQL database.
 async fn soak_embedded(what: &str, database: Option<String>) {
@@ -25,6 +25,11 @@ async fn soak_embedded(what: &str, database: Option<String>) {
     let site = Site::start(home, EVERWIT, vec![server]).await;
     let fetcher = at_port("fetcher", effects.port);
     soak(what, Plan::read(), effects, site, fetcher).await;
+}
+
+/// The component whose tool acts on the world at a port, with the right to do so.
+pub(crate) async fn activate(api: &Api, port: u16) {
+    run::activate(api, at_port("fetcher", port)).await;
 }
 
 #[tokio::test]

@@ -196,7 +196,7 @@ async fn kill(site: &mut Site, plan: &Plan, mut seen: watch::Receiver<Seen>) -> 
 }
 
 /// A component whose tool acts on the world, with the right to do so.
-async fn activate(api: &Api, fetcher: Vec<u8>) {
+pub(super) async fn activate(api: &Api, fetcher: Vec<u8>) {
     let uploaded = api.upload("?activate=false", fetcher).await.expect(201);
     let path = uploaded["activate"]["path"].as_str().expect("the answer has the call");
     api.post(path, &uploaded["activate"]["body"]).await.expect(200);
