@@ -20,6 +20,7 @@ mod author;
 mod boundaries;
 mod build;
 mod builtins;
+mod chat;
 mod cli;
 mod compile;
 mod completion;

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::api_components::patched;
-use crate::support::{EVERWIT, Server, everwit, guest};
+use crate::support::terminal::at_a_terminal;
+use crate::support::{Server, everwit, guest};
 
 struct Outcome {
     code: Option<i32>,
@@ -49,33 +50,9 @@ async fn what_asks_for_something_is_active_only_with_consent() {
     assert!(again.code == Some(0) && again.stderr.contains("known already"), "nothing is new about it: {}", again.stderr);
 }
 
-/// Runs a command at a terminal of its own, answers the question that it asks, and prints what was on the screen.
-const TERMINAL: &str = r#"
-import os, pty, sys
-answer, command = sys.argv[1], sys.argv[2:]
-child, screen = pty.fork()
-if child == 0:
-    os.execv(command[0], command)
-shown = b""
-while True:
-    try:
-        piece = os.read(screen, 4096)
-    except OSError:
-        break
-    if not piece:
-        break
-    asked = b"[y/N]" in shown
-    shown += piece
-    if not asked and b"[y/N]" in shown:
-        os.write(screen, answer.encode() + b"\n")
-sys.stdout.buffer.write(shown)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"#;
-
 async fn push_at_a_terminal(server: &str, file: &Path, answer: &str) -> Outcome {
-    let mut python = tokio::process::Command::new("python3");
-    python.args(["-c", TERMINAL, answer, EVERWIT, "push"]).arg(file).args(["--server", server, "--activate"]).env("NO_COLOR", "1");
-    let output = python.stdin(std::process::Stdio::null()).kill_on_drop(true).output().await.expect("python3 runs");
+    let file = file.to_str().expect("a path of text");
+    let output = at_a_terminal(&["push", file, "--server", server, "--activate"], &[("[y/N]", &format!("{answer}\n"))]).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Outcome { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
