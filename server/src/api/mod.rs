@@ -66,6 +66,7 @@ use crate::moments::Moments;
 use crate::problem::Problem;
 use crate::quota::Quotas;
 use crate::seed::Seeder;
+use crate::turns_right::TurnsRight;
 use custom::CustomRoutes;
 use table::{Module, Table, Without};
 
@@ -109,6 +110,8 @@ pub(crate) struct AppState {
     pub(crate) quotas: Quotas,
     /// What workers without master keys know themselves by; none if there are no such workers.
     pub(crate) worker_token: Option<WorkerToken>,
+    /// To run the turns of the database.
+    pub(crate) right: TurnsRight,
 }
 
 /// Does what must not be cut off in the middle: a caller who goes away ends the request, and with it

@@ -37,6 +37,7 @@ mod egress;
 mod embedding_server;
 mod engines;
 mod environment;
+mod fail_points;
 mod frozen;
 mod fuzzing;
 mod http_probe;
