@@ -271,6 +271,8 @@ fn administration(table: Table<'_>) -> Table<'_> {
         .routes(routes!(components::activate_version))
         .routes(routes!(components::roll_back))
         .routes(routes!(components::archive_component))
+        .routes(routes!(components::archive_version))
+        .routes(routes!(components::remove_channel))
         .routes(routes!(providers::create_provider))
         .routes(routes!(providers::update_provider, providers::delete_provider))
         .routes(routes!(models::sync_models))

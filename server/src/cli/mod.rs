@@ -8,6 +8,7 @@ mod cases;
 mod chat;
 mod check;
 mod client;
+mod components;
 mod config;
 mod conformance;
 mod db;
@@ -77,6 +78,8 @@ enum Command<E: EngineArgs> {
     Inspect(inspect::InspectArgs),
     /// Store a component on a server, and activate it with consent to what it asks for.
     Push(push::PushArgs),
+    /// Manage the components of a server: which version is used, by whom, and which is not kept.
+    Components(components::ComponentsArgs),
     /// Talk to an agent of a server.
     Chat(chat::ChatArgs),
     /// List the sessions of a server, and watch what happens in one.
@@ -149,6 +152,7 @@ fn run<E: EngineArgs>(command: Command<E>, matches: &ArgMatches) -> Result<(), F
         Command::Test(args) => block_on(test::run(args)),
         Command::Inspect(args) => block_on(inspect::run(args)),
         Command::Push(args) => block_on(push::run(args)),
+        Command::Components(args) => block_on(components::run(args)),
         Command::Chat(args) => block_on(chat::run(args)),
         Command::Sessions(args) => block_on(sessions::run(args)),
         Command::Turns(args) => block_on(turns::run(args)),

@@ -47,8 +47,14 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 7,
+        name: "versions",
+        sql: include_str!("migrations/0007_versions.sql"),
+        checksum: "7a94b9946d2b7134acd0389e92a5604dd16103ddeac760ea979ee237b75f657d",
+    },
+    Migration {
+        version: 8,
         name: "workers",
-        sql: include_str!("migrations/0007_workers.sql"),
+        sql: include_str!("migrations/0008_workers.sql"),
         checksum: "61e803ad9d52d91e8763b18e95eab9d688e4a120a3e8ad6d7a999eb59b987f5d",
     },
 ];
