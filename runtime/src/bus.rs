@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::event::Event;
 use crate::id::SessionId;
@@ -26,12 +26,20 @@ pub trait EventBus: EventEmitter {
     /// Listens to a session from now on. `RecvError::Lagged` means: read the store.
     fn subscribe(&self, session_id: SessionId) -> broadcast::Receiver<Arc<Event>>;
 
+    /// Up to which sequence the store has events of a session that the listeners were not sent: who is not there yet
+    /// reads the store. To be asked for after [`Self::subscribe`], and anew with it. None of a bus that no other process
+    /// appends beside.
+    fn stored(&self, _session_id: SessionId) -> Option<watch::Receiver<u64>> {
+        None
+    }
+
     /// Tells the listeners of a session that the store has events up to this sequence. Those who had
-    /// them from [`EventEmitter::emit`] are left alone, the others get `RecvError`, listen anew and read
-    /// the store. A bus that no other process appends beside needs none of it.
+    /// them from [`EventEmitter::emit`] are left alone, the others hear it from [`Self::stored`]. A bus that no other
+    /// process appends beside needs none of it.
     fn appended_elsewhere(&self, _session_id: SessionId, _sequence: u64) {}
 
-    /// Tells all listeners that something may have been appended that nobody told of.
+    /// Tells all listeners that something may have been appended that nobody told of: they get `RecvError`, listen anew
+    /// and read the store.
     fn missed(&self) {}
 
     /// The stored events that the bus has kept, oldest first. A bus for production keeps none:
@@ -57,6 +65,8 @@ struct Inner {
 /// The listeners of one session.
 struct Channel {
     sender: broadcast::Sender<Arc<Event>>,
+    /// What others appended.
+    stored: watch::Sender<u64>,
     /// Sequence of the last stored event that they were told.
     told: u64,
 }
@@ -102,19 +112,27 @@ impl EventEmitter for InMemoryEventBus {
 impl EventBus for InMemoryEventBus {
     fn subscribe(&self, session_id: SessionId) -> broadcast::Receiver<Arc<Event>> {
         let mut inner = self.lock();
-        let channel = || Channel { sender: broadcast::channel(LISTENER_BUFFER_EVENTS).0, told: 0 };
+        let channel = || Channel { sender: broadcast::channel(LISTENER_BUFFER_EVENTS).0, stored: watch::Sender::new(0), told: 0 };
         inner.sessions.entry(session_id).or_insert_with(channel).sender.subscribe()
+    }
+
+    fn stored(&self, session_id: SessionId) -> Option<watch::Receiver<u64>> {
+        self.lock().sessions.get(&session_id).map(|channel| channel.stored.subscribe())
     }
 
     fn appended_elsewhere(&self, session_id: SessionId, sequence: u64) {
         let mut inner = self.lock();
-        if inner.sessions.get(&session_id).is_some_and(|channel| channel.told < sequence) {
-            // Without a sender its receivers end, once they have what was sent.
+        let Some(channel) = inner.sessions.get_mut(&session_id) else { return };
+        if channel.sender.receiver_count() == 0 {
             inner.sessions.remove(&session_id);
+        } else if channel.told < sequence {
+            channel.told = sequence;
+            channel.stored.send_replace(sequence);
         }
     }
 
     fn missed(&self) {
+        // Without a sender its receivers end, once they have what was sent.
         self.lock().sessions.clear();
     }
 
@@ -145,13 +163,16 @@ mod tests {
         let [one, two] = [1, 2].map(|n| SessionId::from_uuid(Uuid::from_u128(n)));
         let bus = InMemoryEventBus::new();
         let (mut first, mut second) = (bus.subscribe(one), bus.subscribe(two));
+        let [told, untold] = [one, two].map(|session| bus.stored(session).expect("somebody listens"));
         bus.emit(event(one, Some(7)));
         bus.emit(event(one, None));
         bus.appended_elsewhere(one, 7);
         assert!(first.try_recv().is_ok() && first.try_recv().is_ok());
-        assert!(matches!(first.try_recv(), Err(TryRecvError::Empty)), "it had the event from here");
+        assert_eq!(*told.borrow(), 0, "it had the event from here");
         bus.appended_elsewhere(one, 8);
-        assert!(matches!(first.try_recv(), Err(TryRecvError::Closed)));
+        bus.emit(event(one, None));
+        assert_eq!((*told.borrow(), *untold.borrow()), (8, 0));
+        assert!(first.try_recv().is_ok(), "what is sent meanwhile is not lost");
         assert!(matches!(second.try_recv(), Err(TryRecvError::Empty)));
         bus.missed();
         assert!(matches!(second.try_recv(), Err(TryRecvError::Closed)));

@@ -42,6 +42,8 @@ pub const MAX_DESCRIPTION_BYTES: usize = 10 << 10;
 pub const MAX_HARNESS_DEPTH: usize = 16;
 /// Events in one read of the log.
 pub const MAX_EVENTS_PER_PAGE: usize = 1_000;
+/// Processes that run turns of one installation.
+pub const MAX_WORKERS: usize = 1_000;
 /// Items in one page of a list.
 pub const MAX_PAGE: u32 = 100;
 /// Items in a page if the caller does not say.

@@ -191,6 +191,7 @@ impl ServerAppBuilder {
             streams: api::sse::Streams::default(),
             uploads: Semaphore::new(MAX_UPLOADS),
             quotas: Quotas::new(config.org_limits),
+            definition: assembled.platform.digest(),
             worker_token: config.worker_token,
             right: site.right.clone(),
         };

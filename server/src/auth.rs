@@ -92,7 +92,7 @@ impl From<AuthError> for Problem {
 /// Decides who calls.
 #[derive(Clone)]
 pub(crate) enum Auth {
-    /// By API keys; without any, callers are admins of `open_to`.
+    /// By API keys; without any, callers are admins of `open_to`, and operators.
     Keys {
         /// Where the keys are.
         orgs: Arc<dyn OrgStore>,
@@ -137,7 +137,7 @@ impl Auth {
             && !orgs.has_keys().await?
         {
             require_local_origin(headers)?;
-            return Ok(Caller::new(org, Scope::Admin, LOCAL_SUBJECT));
+            return Ok(Caller::new(org, Scope::Operator, LOCAL_SUBJECT));
         }
         let secret = presented_key(headers).ok_or_else(|| {
             unauthorized("no API key; send the header \"Authorization: Bearer ew_…\", and make a key with: everwit keys create")
@@ -175,6 +175,7 @@ pub(crate) fn scope_name(scope: Scope) -> &'static str {
         Scope::Read => "read",
         Scope::Write => "write",
         Scope::Admin => "admin",
+        Scope::Operator => "operator",
     }
 }
 

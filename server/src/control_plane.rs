@@ -1,5 +1,5 @@
-//! How a worker without master keys has credentials opened: it asks a control plane for the data key of one value at a
-//! time, in the name of a turn that it runs. Nothing that it is given opens anything else.
+//! How a worker reaches a control plane, and how one without master keys has credentials opened: it asks for the data key
+//! of one value at a time, in the name of a turn that it runs. Nothing that it is given opens anything else.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,6 +13,7 @@ use everwit_runtime::engine::{Next, Step, StepError, StepHandler, TurnKey};
 use everwit_runtime::id::{OrgId, SessionId, TurnId};
 use everwit_runtime::secret::{DataKey, DataKeys, Place, SecretError, WrappedKey};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use url::{Host, Url};
@@ -29,7 +30,7 @@ const TRIES: usize = 5;
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Bytes of an answer.
-const MAX_ANSWER_BYTES: u64 = 4 << 10;
+const MAX_ANSWER_BYTES: u64 = 16 << 10;
 
 /// What workers and control planes know each other by.
 #[derive(Debug, Clone)]
@@ -184,27 +185,35 @@ pub(crate) struct Given {
     pub(crate) wrapped: WrappedKey,
 }
 
-/// Data keys of a control plane.
-pub(crate) struct RemoteKeys {
-    endpoint: Url,
+/// A way to a control plane, and to nowhere else.
+pub(crate) struct PlaneClient {
+    url: Url,
     token: WorkerToken,
     gateway: Gateway,
     grant: Grant,
-    turns: Arc<HeldTurns>,
 }
 
-impl fmt::Debug for RemoteKeys {
+/// What a control plane did not do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlaneError {
+    /// It says no, and why.
+    #[error("{status}: {detail}")]
+    Refused { status: u16, detail: String },
+    /// It does not answer, or cannot right now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl fmt::Debug for PlaneClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteKeys").field("endpoint", &self.endpoint.as_str()).finish_non_exhaustive()
+        f.debug_struct("PlaneClient").field("url", &self.url.as_str()).finish_non_exhaustive()
     }
 }
 
-impl RemoteKeys {
-    /// Those of a control plane, for the turns that are held.
-    ///
+impl PlaneClient {
     /// # Errors
     /// If the URL has no host that can be reached, or there are no roots of trust.
-    pub(crate) fn new(control_plane: &ControlPlane, turns: Arc<HeldTurns>) -> Result<Self, everwit_runtime::Error> {
+    pub(crate) fn new(control_plane: &ControlPlane) -> Result<Self, everwit_runtime::Error> {
         let ControlPlane { url, token } = control_plane.clone();
         let wrong = |what: String| everwit_runtime::Error::Invalid(format!("the control plane {url}: {what}"));
         let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
@@ -213,45 +222,35 @@ impl RemoteKeys {
         // Whoever names it means it, be it in an own network or not; no other place can be reached.
         let gateway = Gateway::new(GatewayConfig { private_targets: vec![target], ..GatewayConfig::default() })?;
         let permission = HttpPermission { host: place, methods: vec!["POST".into()], path_prefix: None, reason: String::new() };
-        let endpoint = url.join(DATA_KEYS).map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { endpoint, token, gateway, grant: Grant { http: vec![permission], ..Grant::default() }, turns })
+        Ok(Self { url, token, gateway, grant: Grant { http: vec![permission], ..Grant::default() } })
     }
 
-    async fn ask(&self, wrapped: Option<&WrappedKey>, place: &Place<'_>) -> Result<(DataKey, WrappedKey), SecretError> {
-        let turn = self.turns.of(place.org).ok_or_else(|| SecretError::Refused(format!("no turn of {} runs here", place.org)))?;
-        let (field, row) = (place.field.to_owned(), place.row);
-        let question = Question { organization_id: place.org, turn, field, row, wrapped: wrapped.cloned() };
-        let body = serde_json::to_vec(&question).map_err(|error| SecretError::Refused(error.to_string()))?;
-        let mut last = String::new();
-        for attempt in 0..TRIES {
-            if attempt > 0 {
-                tokio::time::sleep(PAUSE).await;
+    /// Posts once.
+    ///
+    /// # Errors
+    /// That it was refused, cannot be understood, or did not arrive.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, PlaneError> {
+        let refused = |status, detail: String| PlaneError::Refused { status, detail };
+        let endpoint = self.url.join(path).map_err(|error| refused(0, error.to_string()))?;
+        let body = serde_json::to_vec(body).map_err(|error| refused(0, error.to_string()))?;
+        match self.send(&endpoint, body).await {
+            Ok((200, answer)) => serde_json::from_slice(&answer)
+                .map_err(|_| refused(200, "the control plane's answer cannot be read; is it of this version?".to_owned())),
+            Ok((status, _)) if status >= 500 || status == 429 => Err(PlaneError::Unavailable(format!("{endpoint} answers {status}"))),
+            Ok((status, answer)) => {
+                let problem: serde_json::Value = serde_json::from_slice(&answer).unwrap_or_default();
+                Err(refused(status, problem["detail"].as_str().unwrap_or_default().to_owned()))
             }
-            match self.send(body.clone()).await {
-                Ok((200, answer)) => {
-                    let unreadable =
-                        || SecretError::Refused("the control plane's answer cannot be read; is it of this version?".to_owned());
-                    let Given { data_key, wrapped } = serde_json::from_slice(&answer).map_err(|_| unreadable())?;
-                    let data_key = DataKey::from_text(&data_key.into()).ok_or_else(unreadable)?;
-                    return Ok((data_key, wrapped));
-                }
-                Ok((status, _)) if status >= 500 => last = format!("{} answers {status}", self.endpoint),
-                Ok((status, answer)) => {
-                    let problem: serde_json::Value = serde_json::from_slice(&answer).unwrap_or_default();
-                    return Err(SecretError::Refused(format!("{status}: {}", problem["detail"].as_str().unwrap_or_default())));
-                }
-                Err(error) => last = format!("{}: {error}", self.endpoint),
-            }
+            Err(error) => Err(PlaneError::Unavailable(format!("{endpoint}: {error}"))),
         }
-        Err(SecretError::Unavailable(last))
     }
 
-    async fn send(&self, body: Vec<u8>) -> Result<(u16, Vec<u8>), everwit_runtime::egress::EgressError> {
+    async fn send(&self, endpoint: &Url, body: Vec<u8>) -> Result<(u16, Vec<u8>), everwit_runtime::egress::EgressError> {
         let headers =
             [("content-type", "application/json".to_owned()), ("authorization", format!("Bearer {}", self.token.0.expose_secret()))];
         let request = EgressRequest {
             method: "POST".into(),
-            url: self.endpoint.to_string(),
+            url: endpoint.to_string(),
             headers: headers.map(|(name, value)| (name.to_owned(), value)).into(),
             body: body.into(),
             timeout: Some(TIMEOUT),
@@ -264,6 +263,42 @@ impl RemoteKeys {
             answer.extend_from_slice(&piece);
         }
         Ok((response.status(), answer))
+    }
+}
+
+/// Data keys of a control plane.
+#[derive(Debug)]
+pub(crate) struct RemoteKeys {
+    plane: Arc<PlaneClient>,
+    turns: Arc<HeldTurns>,
+}
+
+impl RemoteKeys {
+    /// Those of a control plane, for the turns that are held.
+    pub(crate) fn new(plane: Arc<PlaneClient>, turns: Arc<HeldTurns>) -> Self {
+        Self { plane, turns }
+    }
+
+    async fn ask(&self, wrapped: Option<&WrappedKey>, place: &Place<'_>) -> Result<(DataKey, WrappedKey), SecretError> {
+        let turn = self.turns.of(place.org).ok_or_else(|| SecretError::Refused(format!("no turn of {} runs here", place.org)))?;
+        let (field, row) = (place.field.to_owned(), place.row);
+        let question = Question { organization_id: place.org, turn, field, row, wrapped: wrapped.cloned() };
+        let mut last = String::new();
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
+            match self.plane.post(DATA_KEYS, &question).await {
+                Ok(Given { data_key, wrapped }) => {
+                    let data_key = DataKey::from_text(&data_key.into());
+                    let data_key = data_key.ok_or_else(|| SecretError::Refused("the control plane's key cannot be read".to_owned()))?;
+                    return Ok((data_key, wrapped));
+                }
+                Err(PlaneError::Unavailable(why)) => last = why,
+                Err(refused) => return Err(SecretError::Refused(refused.to_string())),
+            }
+        }
+        Err(SecretError::Unavailable(last))
     }
 }
 
@@ -309,7 +344,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_is_asked_for_an_org_of_which_no_turn_runs_here() {
         let plane = control_plane("http://127.0.0.1:9", &[]).expect("a control plane");
-        let keys = RemoteKeys::new(&plane, Arc::default()).expect("a gateway");
+        let keys = RemoteKeys::new(Arc::new(PlaneClient::new(&plane).expect("a gateway")), Arc::default());
         let place = Place { org: OrgId::from_uuid(Uuid::nil()), field: "x", row: Uuid::nil() };
         let refused = keys.make(&place).await.expect_err("there is no turn");
         assert!(matches!(&refused, SecretError::Refused(text) if text.contains("no turn of org_")), "{refused}");

@@ -108,6 +108,14 @@ impl Database {
         }
     }
 
+    /// The same with the table of workers that processes on other machines share, if it has one.
+    pub(crate) fn with_workers(&self, stores: RuntimeBackends) -> RuntimeBackends {
+        match self {
+            Self::Sqlite(_) => stores,
+            Self::Postgres(store) => stores.with_worker_store(store.clone()),
+        }
+    }
+
     /// Takes the right to run turns: alone, or together with all processes of a distributed engine. That of a SQLite
     /// file comes with the lock of its data directory.
     ///
@@ -144,14 +152,24 @@ impl Database {
                 }
                 let mut latest = HashMap::new();
                 for notice in heard {
-                    if let Notice::Appended(session, sequence) = notice {
-                        latest.insert(session, sequence);
+                    match notice {
+                        Notice::Appended(session, sequence) => drop(latest.insert(session, sequence)),
+                        Notice::Live(events) => events.into_iter().for_each(|event| bus.emit(event)),
+                        Notice::Missed => {}
                     }
                 }
                 latest.into_iter().for_each(|(session, sequence)| bus.appended_elsewhere(session, sequence));
             }
         };
         Some(AbortOnDropHandle::new(TaskTracker::new().spawn(follow)))
+    }
+
+    /// The bus, of which other processes hear what is live as well.
+    pub(crate) fn relaying(&self, bus: Arc<dyn EventBus>) -> Arc<dyn EventBus> {
+        match self {
+            Self::Sqlite(_) => bus,
+            Self::Postgres(store) => store.relaying(bus),
+        }
     }
 
     /// Closes it.

@@ -60,6 +60,11 @@ pub enum AppError {
     /// A worker of a distributed engine has no master keys.
     #[error("a worker needs a control plane that opens credentials for it\nto fix it: --control-plane URL and EVERWIT_WORKER_TOKEN")]
     NeedsControlPlane,
+    /// The servers do not let this worker work.
+    #[error(
+        "the control plane refuses this worker: {0}\nto fix it: run the same program with the same definition and token on all machines"
+    )]
+    WorkerRefused(String),
     /// A distributed engine needs a database that many processes can use.
     #[error(
         "an engine for many machines needs a database that all of them reach\nto fix it: --database postgres://USER:PASSWORD@HOST:PORT/DATABASE"

@@ -7,7 +7,7 @@ use std::time::Duration;
 use everwit_runtime::connection::Connections;
 use everwit_runtime::driver::llmsim::register_driver;
 use everwit_runtime::driver::{DriverHost, DriverId, ResolvedModel, StoredTokens};
-use everwit_runtime::engine::{StepHandler, WorkLimits, Working, reconcile};
+use everwit_runtime::engine::{StepHandler, reconcile};
 use everwit_runtime::turn::TurnPlatform;
 use everwit_runtime::{CapabilityRegistry, Error, PlatformDefinition};
 use tokio::task::JoinHandle;
@@ -19,7 +19,7 @@ use crate::control_plane::Holding;
 use crate::error::AppError;
 use crate::recorder::ExchangeFiles;
 use crate::site::{Isolation, Site};
-use crate::turns_right::TurnsRight;
+use crate::workers::{Entry, Worker};
 
 /// A definition that is ready to run.
 pub(crate) struct Assembled {
@@ -103,24 +103,17 @@ impl Executor {
     /// Starts a worker that runs at most `max_turns` at once.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store; that the servers refuse this worker, or do not answer.
     pub(crate) async fn join(site: &Site, turns: TurnPlatform, max_turns: usize, patience: Duration) -> Result<Self, AppError> {
         site.claim_turns().await?;
-        let (limits, shutdown) = (WorkLimits { slots: max_turns, patience }, CancellationToken::new());
         let handler: Arc<dyn StepHandler> = match &site.held {
             Some(held) => Arc::new(Holding { handler: turns, turns: held.clone() }),
             None => Arc::new(turns),
         };
-        let engine = site.engine.clone();
-        if site.distributed.is_some() {
-            let work = engine.work(handler, limits, shutdown.clone()).await?;
-            return Ok(Self { shutdown, work: tokio::spawn(work) });
-        }
-        let work = entitled(site.right.clone(), shutdown.clone(), move |shutdown| {
-            let (engine, handler) = (engine.clone(), handler.clone());
-            async move { engine.work(handler, limits, shutdown).await }
-        });
-        Ok(Self { shutdown, work: tokio::spawn(work.await?) })
+        let entry = Entry::register(site, max_turns).await?;
+        let worker = Worker::new(site, handler, max_turns, entry, patience);
+        let (begun, shutdown) = (worker.begin().await?, CancellationToken::new());
+        Ok(Self { work: tokio::spawn(worker.work(begun, shutdown.clone())), shutdown })
     }
 
     /// Does the servers' part of a distributed engine, and tells it from time to time what it does not know. None for the
@@ -134,11 +127,15 @@ impl Executor {
         let (log, shutdown) = (site.stores.log.clone(), CancellationToken::new());
         let coordinating = engine.coordinate(shutdown.clone())?;
         let reconciling = async move {
+            let mut reached = None;
             loop {
-                match reconcile(&*log, &*engine).await {
-                    Ok(0) => {}
-                    Ok(turns) => {
-                        tracing::info!(turns, "the engine was told of turns that it did not know, or let wait although they can go on");
+                match reconcile(&*log, &*engine, reached).await {
+                    Ok(round) => {
+                        reached = round.reached;
+                        if round.told > 0 {
+                            let turns = round.told;
+                            tracing::info!(turns, "the engine was told of turns that it did not know, or let wait although they can go on");
+                        }
                     }
                     Err(error) => {
                         tracing::warn!(%error, pause = ?RECONCILE, "open turns could not be held against the engine; trying again");
@@ -177,44 +174,4 @@ impl Executor {
             Err(error) => tracing::error!(%error, "the worker ended in disorder; open turns go on at the next start"),
         }
     }
-}
-
-/// How long after a failure a worker is started again.
-const RESTART: Duration = Duration::from_secs(1);
-
-/// Starts a worker, and ends it when the right to run turns is lost: running steps come to their end, and none begins.
-/// Another one starts when the right is taken again, and takes up what is open.
-async fn entitled<F>(
-    right: TurnsRight,
-    shutdown: CancellationToken,
-    start: impl Fn(CancellationToken) -> F + Send + 'static,
-) -> Result<impl Future<Output = Result<(), Error>> + Send, Error>
-where
-    F: Future<Output = Result<Working, Error>> + Send,
-{
-    let mut ending = shutdown.child_token();
-    let mut working = start(ending.clone()).await?;
-    Ok(async move {
-        loop {
-            tokio::select! {
-                ended = &mut working => return ended,
-                () = right.until(true) => ending.cancel(),
-            }
-            if let Err(error) = working.await {
-                tracing::info!(%error, "open turns go on when the right to run them is taken again");
-            }
-            working = loop {
-                tokio::select! {
-                    () = shutdown.cancelled() => return Ok(()),
-                    () = right.until(false) => {}
-                }
-                ending = shutdown.child_token();
-                match start(ending.clone()).await {
-                    Ok(working) => break working,
-                    Err(error) => tracing::warn!(%error, pause = ?RESTART, "turns cannot be taken up; trying again"),
-                }
-                tokio::time::sleep(RESTART).await;
-            };
-        }
-    })
 }

@@ -33,6 +33,7 @@ mod site;
 mod telemetry;
 mod turns_right;
 mod worker;
+mod workers;
 
 pub use api::custom::{authorized, authorized_api};
 pub use api::table::Module;

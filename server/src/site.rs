@@ -23,7 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::components::{SandboxSettings, start_gateway, start_sandbox};
 use crate::config::EngineConfig;
-use crate::control_plane::{ControlPlane, HeldTurns, RemoteKeys};
+use crate::control_plane::{ControlPlane, HeldTurns, PlaneClient, RemoteKeys};
 use crate::data_dir::{DataDir, DataDirLock};
 use crate::database::{Database, DatabaseConfig};
 use crate::encryption::{EncryptionArgs, MasterKeys};
@@ -48,6 +48,8 @@ pub(crate) struct Site {
     pub(crate) distributed: Option<Arc<dyn DistributedEngine>>,
     /// The turns that run here, if somebody must know: without master keys.
     pub(crate) held: Option<Arc<HeldTurns>>,
+    /// The control plane, of workers that are processes of their own.
+    pub(crate) plane: Option<Arc<PlaneClient>>,
     /// Who refreshes which connection.
     pub(crate) refreshes: Arc<Refreshes>,
     /// Who sees the stored events.
@@ -124,20 +126,26 @@ impl Site {
         }
         let lock = dir.lock().map_err(AppError::data_dir)?;
         let database = Database::open(&dir, config, connections).await?;
-        let (cipher, held) = match keys {
+        let (cipher, held, plane) = match keys {
             SiteKeys::Master(encryption) => {
-                (MasterKeys::load(encryption, &dir).and_then(|keys| keys.cipher()).map_err(AppError::data_dir)?, None)
+                (MasterKeys::load(encryption, &dir).and_then(|keys| keys.cipher()).map_err(AppError::data_dir)?, None, None)
             }
             SiteKeys::ControlPlane(control_plane) => {
-                let held = Arc::<HeldTurns>::default();
-                (Cipher::without_master_keys(Arc::new(RemoteKeys::new(control_plane, held.clone())?)), Some(held))
+                let (held, plane) = (Arc::<HeldTurns>::default(), Arc::new(PlaneClient::new(control_plane)?));
+                (Cipher::without_master_keys(Arc::new(RemoteKeys::new(plane.clone(), held.clone()))), Some(held), Some(plane))
             }
         };
-        let plain = database.backends().with_cipher(Arc::new(cipher));
+        let mut plain = database.backends().with_cipher(Arc::new(cipher));
+        if engine.is_some() {
+            plain = database.with_workers(plain);
+        }
         let listeners = Arc::new(Listeners::new(plain.log.clone()));
         let stores = observed(plain, &listeners);
         let moments = Moments::system();
+        // What is heard from others is not told to them again.
         let following = database.follow(stores.event_bus.clone());
+        let relaying = database.relaying(stores.event_bus.clone());
+        let stores = stores.with_event_bus(relaying);
         let distributed = match engine {
             Some(connector) => Some(connector.connect(stores.log.clone()).await?),
             None => None,
@@ -155,6 +163,7 @@ impl Site {
             stores,
             listeners,
             held,
+            plane,
             refreshes: Arc::default(),
             dir,
             definition: std::sync::Mutex::default(),
@@ -209,6 +218,11 @@ impl Site {
                 Ok(())
             }
         }
+    }
+
+    /// What everybody here runs, once somebody does.
+    pub(crate) fn definition(&self) -> Option<DefinitionDigest> {
+        self.definition.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A gateway and a sandbox of one server or worker. They share the cache of compiled code.

@@ -35,7 +35,7 @@ cargo xtask COMMAND
   test mutations                   switch each control of the sandbox off in turn and expect a test to fail
   soak NAME [ROUNDS]               10,000 mutated uploads (`uploads`), a million mutations of each fuzz target (`fuzz`), 100,000 mixed calls
                                    (`calls`), or 1,000 calls of one org beside another's 200 spinning guests (`fairness`)
-  soak --turns N --kill-every S    turns on processes that are killed every S seconds or so; --database sqlite or postgres, --seed
+  soak --turns N --kill-every S    turns on processes that are killed every S seconds or so; --site sqlite, postgres or temporal; --seed
   components                       build the shipped components and the test guests
   bench [NAME]                     run the benchmarks, or one of them; `everruns` runs by name only
   ci                               dependency checks, then `test`; installs cargo-deny if it is missing

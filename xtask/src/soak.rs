@@ -8,12 +8,15 @@ use crate::mutations::test_program;
 use crate::postgres::Cluster;
 use crate::process::{Error, Result, not_started, run};
 use crate::project::Project;
+use crate::temporal;
 
 /// Where the result of a soak of turns is written down, and from how many turns on.
 const REPORT: &str = "docs/benchmarks-soak.md";
 const REPORTED_TURNS: u64 = 1_000;
 /// Where turns can be had.
-const SITES: [&str; 2] = ["sqlite", "postgres"];
+const SITES: [&str; 3] = ["sqlite", "postgres", "temporal"];
+/// The one that has processes on an engine for many machines.
+const TEMPORAL: &str = "temporal";
 
 /// What can be run for long: its name, its tests, and how many rounds it makes by itself.
 const SOAKS: [(&str, &str, &str); 4] = [
@@ -53,7 +56,7 @@ pub(crate) struct Turns<'a> {
 }
 
 impl<'a> Turns<'a> {
-    /// Reads `--turns N --kill-every SECONDS [--database SITE] [--seed N]`.
+    /// Reads `--turns N --kill-every SECONDS [--site SITE] [--seed N]`.
     pub(crate) fn parse(options: &[&'a str]) -> Result<Self> {
         let mut parsed = Self { turns: 10_000, kill_every_ms: 1_000, ..Self::default() };
         let mut rest = options.iter();
@@ -66,11 +69,11 @@ impl<'a> Turns<'a> {
                     let seconds = value.parse::<f64>().ok().filter(|seconds| (0.05..=3_600.0).contains(seconds));
                     parsed.kill_every_ms = (seconds.ok_or_else(|| wrong("a time of 0.05 to 3600 seconds"))? * 1_000.0) as u64;
                 }
-                "--database" if SITES.contains(&value) => parsed.site = Some(value),
-                "--database" => return Err(wrong(&SITES.join(" or "))),
+                "--site" if SITES.contains(&value) => parsed.site = Some(value),
+                "--site" => return Err(wrong(&SITES.join(" or "))),
                 "--seed" => parsed.seed = Some(value),
                 other => {
-                    let fix = "--turns N --kill-every SECONDS [--database sqlite|postgres] [--seed N]";
+                    let fix = "--turns N --kill-every SECONDS [--site sqlite|postgres|temporal] [--seed N]";
                     return Err(Error::new(format!("unknown option {other}")).fix(fix));
                 }
             }
@@ -78,21 +81,36 @@ impl<'a> Turns<'a> {
         Ok(parsed)
     }
 
-    /// Runs the soak beside a PostgreSQL server of its own.
+    /// Runs the soak beside the servers that it needs, one site after the other: each is to have the machine for itself.
     pub(crate) fn run(&self) -> Result<()> {
         let project = Project::find()?;
-        let program = test_program(&project)?;
         let cluster = Cluster::start(&project)?;
-        let test = self.site.map_or("soak::turns_survive".to_owned(), |site| format!("soak::turns_survive_random_kills_on_{site}"));
-        let mut command = Command::new(program);
-        // One after the other: each is to have the machine for itself.
-        command.args([&test, "--nocapture", "--test-threads=1"]);
-        cluster.tell(&mut command);
+        let embedded: Vec<&str> =
+            SITES.into_iter().filter(|site| *site != TEMPORAL && self.site.is_none_or(|only| only == *site)).collect();
+        if !embedded.is_empty() {
+            let program = test_program(&project)?;
+            for site in embedded {
+                let mut command = Command::new(&program);
+                cluster.tell(&mut command);
+                run(self.configure(&project, site, &mut command))?;
+            }
+        }
+        if self.site.is_none_or(|only| only == TEMPORAL) {
+            let server = temporal::Server::start(temporal::install(&project)?)?;
+            let mut command = temporal::test_command(&project, &server, &cluster.url());
+            run(self.configure(&project, TEMPORAL, &mut command))?;
+        }
+        Ok(())
+    }
+
+    /// Has a command, which runs tests by their names, run the one of a site.
+    fn configure<'c>(&self, project: &Project, site: &str, command: &'c mut Command) -> &'c mut Command {
+        command.args(["--exact", &format!("soak::turns_survive_random_kills_on_{site}"), "--nocapture"]);
         command.env("EVERWIT_SOAK_TURNS", self.turns.to_string()).env("EVERWIT_SOAK_KILL_MILLIS", self.kill_every_ms.to_string());
         command.envs(self.seed.map(|seed| ("EVERWIT_SOAK_SEED", seed)));
         if self.turns >= REPORTED_TURNS {
             command.env("EVERWIT_SOAK_REPORT", project.root.join(REPORT));
         }
-        run(&mut command)
+        command
     }
 }

@@ -46,15 +46,25 @@ pub(crate) fn install(project: &Project) -> Result<PathBuf> {
 
 /// Builds the crate and runs its tests.
 pub(crate) fn tests(project: &Project, server: &Server, postgres: &str, filter: Option<&str>) -> Result<()> {
-    let at = |arguments: &[&str]| {
-        let mut command = cargo(&folder(project), arguments);
-        command.arg("--target-dir").arg(target(project));
-        command
-    };
-    run(at(&["build"]).args(["--workspace", "--bins", "--tests", "--examples"]))?;
-    let mut tests = if has_cargo_command("nextest") { at(&["nextest", "run"]) } else { at(&["test"]) };
-    tests.env(VARIABLE, server.url()).env(PROGRAM, &server.program).env(postgres::VARIABLE, postgres);
+    run(at(project, &["build"]).args(["--workspace", "--bins", "--tests", "--examples"]))?;
+    let mut tests = if has_cargo_command("nextest") { at(project, &["nextest", "run"]) } else { at(project, &["test"]) };
+    server.tell(&mut tests, postgres);
     run(tests.arg("--workspace").args(filter))
+}
+
+/// A command that runs tests of the server with this engine by their names, which are still to be given.
+pub(crate) fn test_command(project: &Project, server: &Server, postgres: &str) -> Command {
+    let mut tests = at(project, &["test", "--package", "everwit-temporal-server", "--test", "it"]);
+    server.tell(&mut tests, postgres);
+    tests.arg("--");
+    tests
+}
+
+/// Cargo, for the crate.
+fn at(project: &Project, arguments: &[&str]) -> Command {
+    let mut command = cargo(&folder(project), arguments);
+    command.arg("--target-dir").arg(target(project));
+    command
 }
 
 /// A running server; dropping it ends it.
@@ -83,8 +93,9 @@ impl Server {
         Ok(server)
     }
 
-    fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+    /// Tells tests where this server and PostgreSQL are.
+    fn tell(&self, tests: &mut Command, postgres: &str) {
+        tests.env(VARIABLE, format!("http://127.0.0.1:{}", self.port)).env(PROGRAM, &self.program).env(postgres::VARIABLE, postgres);
     }
 }
 

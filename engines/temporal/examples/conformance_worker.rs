@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everwit_runtime::engine::conformance::Script;
-use everwit_runtime::engine::{Engine, WorkLimits};
+use everwit_runtime::engine::{Engine, WorkEnd};
 use everwit_runtime::store::RuntimeBackends;
 use everwit_runtime::store::postgres::PostgresStore;
 use everwit_temporal::{TemporalEngine, TemporalOptions};
 use tokio_util::sync::CancellationToken;
 
 const CONNECTIONS: u32 = 4;
+const SLOTS: usize = 4;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,12 +29,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let engine = TemporalEngine::connect(options, stores.log.clone()).await?;
     // Whoever starts this ends it with a signal that cannot be taken over.
-    let shutdown = CancellationToken::new();
     match role.as_str() {
-        "pump" => engine.pump(shutdown)?.await?,
+        "pump" => engine.pump(CancellationToken::new())?.await?,
         "work" => {
-            let limits = WorkLimits { slots: 4, patience: Duration::from_secs(1) };
-            engine.work(Arc::new(Script::new(stores)), limits, shutdown).await?.await?;
+            engine.work(Arc::new(Script::new(stores)), SLOTS, WorkEnd::default()).await?.await?;
         }
         other => return Err(format!("unknown role {other:?}").into()),
     }

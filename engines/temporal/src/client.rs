@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everwit_runtime::Error;
-use everwit_runtime::engine::{DistributedEngine, Engine, EngineConnector, StepHandler, TurnKey, TurnStatus, WorkLimits, Working};
+use everwit_runtime::engine::{DistributedEngine, Engine, EngineConnector, StepHandler, TurnKey, TurnStatus, WorkEnd, Working};
 use everwit_runtime::id::{OrgId, SessionId};
+use everwit_runtime::limits::MAX_TURN_SECONDS;
 use everwit_runtime::store::SessionLog;
 use temporalio_client::errors::WorkflowInteractionError;
 use temporalio_client::{
@@ -31,6 +32,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const TASK_LIMIT: Duration = Duration::from_secs(3);
 /// Workflows that a server has in its memory.
 const CACHED_SESSIONS: usize = 1_000;
+/// How long the SDK lets a worker's activities run that drains; they end by themselves, or are told to stop.
+const LONGEST_DRAIN: Duration = Duration::from_secs(MAX_TURN_SECONDS);
 /// Places for what this crate has none of; the SDK wants at least one.
 const UNUSED_SLOTS: usize = 1;
 /// Workflow tasks at once: they take no time.
@@ -84,7 +87,7 @@ impl TemporalEngine {
         let options = WorkerOptions::new(sessions_queue(&self.installation))
             .sticky_queue_schedule_to_start_timeout(STICKY)
             .max_cached_workflows(CACHED_SESSIONS)
-            .tuner(slots(PUMP_SLOTS, UNUSED_SLOTS))
+            .tuner(tuner(PUMP_SLOTS, UNUSED_SLOTS))
             .register_workflow::<SessionPump>()
             .map_err(|error| Error::Internal(format!("the workflow of sessions: {error}")))?
             .build();
@@ -151,16 +154,17 @@ impl Engine for TemporalEngine {
         Ok(if runs { TurnStatus::Running } else { TurnStatus::Waiting })
     }
 
-    async fn work(&self, handler: Arc<dyn StepHandler>, limits: WorkLimits, shutdown: CancellationToken) -> Result<Working, Error> {
-        let steps = Steps { handler, log: self.log.clone(), drain: shutdown.clone() };
+    async fn work(&self, handler: Arc<dyn StepHandler>, slots: usize, end: WorkEnd) -> Result<Working, Error> {
+        let drain = end.drain.clone();
+        let steps = Steps { handler, log: self.log.clone(), end };
         let options = WorkerOptions::new(steps_queue(&sessions_queue(&self.installation)))
-            .tuner(slots(UNUSED_SLOTS, limits.slots.max(1)))
+            .tuner(tuner(UNUSED_SLOTS, slots.max(1)))
             .max_heartbeat_throttle_interval(HEARTBEAT)
             .default_heartbeat_throttle_interval(HEARTBEAT)
-            .graceful_shutdown_period(limits.patience)
+            .graceful_shutdown_period(LONGEST_DRAIN)
             .register_activities(steps)
             .build();
-        run(self.client.clone(), options, shutdown)
+        run(self.client.clone(), options, drain)
     }
 }
 
@@ -177,7 +181,7 @@ impl EngineConnector for TemporalOptions {
     }
 }
 
-fn slots(workflows: usize, activities: usize) -> TunerHolder {
+fn tuner(workflows: usize, activities: usize) -> TunerHolder {
     let fixed = |count| SlotSupplier::FixedSize(FixedSizeSlotSupplier::new(count));
     TunerHolder::builder()
         .workflow_task_slot_supplier(fixed(workflows))

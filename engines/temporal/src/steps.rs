@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everwit_runtime::engine::{Next, Step, StepError, StepHandler, TurnKey};
+use everwit_runtime::engine::{Next, Step, StepError, StepHandler, TurnKey, WorkEnd};
 use everwit_runtime::store::{Fence, SessionLog, StoreError};
 use everwit_runtime::turn::TurnSignals;
 use temporalio_common::error::ApplicationFailure;
@@ -24,8 +24,8 @@ const LOST_PAUSE: Duration = Duration::from_secs(1);
 pub struct Steps {
     pub(crate) handler: Arc<dyn StepHandler>,
     pub(crate) log: Arc<dyn SessionLog>,
-    /// Lets running steps end.
-    pub(crate) drain: CancellationToken,
+    /// Lets running steps end, or drops them.
+    pub(crate) end: WorkEnd,
 }
 
 #[activities]
@@ -41,6 +41,7 @@ impl Steps {
             // Either the turn is to be cancelled, and the store says so to whoever claims it next; or this attempt is not
             // the last one any more. In both cases it is dropped where it is, as by a crash.
             () = ctx.cancelled() => Ok(StepsOutput::Again),
+            () = self.end.stop.cancelled() => Ok(StepsOutput::Again),
             never = beat(&ctx) => never,
         }
     }
@@ -67,7 +68,7 @@ impl Steps {
         if input.turn != Some(turn) {
             return Ok(StepsOutput::Ahead { turn });
         }
-        let signals = TurnSignals { cancel: CancellationToken::new(), drain: self.drain.clone() };
+        let signals = TurnSignals { cancel: CancellationToken::new(), drain: self.end.drain.clone() };
         match self.handler.step(Step { key: TurnKey { org, session, turn }, claim, signals }).await {
             Ok(Next::Again) => {
                 let open = self.log.open_turns(org, session).await.map_err(|error| again(&error))?;

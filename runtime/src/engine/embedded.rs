@@ -7,9 +7,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tokio_util::sync::CancellationToken;
 
-use super::{Engine, Executor, StepHandler, TurnKey, TurnStatus, WorkLimits, Working};
+use super::{Engine, Executor, StepHandler, TurnKey, TurnStatus, WorkEnd, Working};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::id::{OrgId, SessionId};
@@ -70,14 +69,15 @@ impl Engine for EmbeddedEngine {
     }
 
     /// The first worker gets all sessions with open turns.
-    async fn work(&self, handler: Arc<dyn StepHandler>, limits: WorkLimits, shutdown: CancellationToken) -> Result<Working, Error> {
+    async fn work(&self, handler: Arc<dyn StepHandler>, slots: usize, end: WorkEnd) -> Result<Working, Error> {
         let inner = self.inner.clone();
-        let worker = Executor::with_handler(handler, inner.log.clone(), inner.clock.clone(), limits.slots);
+        let worker = Executor::with_handler(handler, inner.log.clone(), inner.clock.clone(), slots);
         let id = inner.join(worker.clone()).await?;
         Ok(Box::pin(async move {
-            shutdown.cancelled().await;
-            if tokio::time::timeout(limits.patience, worker.drain()).await.is_err() {
-                tracing::warn!("some steps did not end in time; their turns are taken up again");
+            end.drain.cancelled().await;
+            tokio::select! {
+                () = worker.drain() => {}
+                () = end.stop.cancelled() => tracing::warn!("some steps did not end in time; their turns are taken up again"),
             }
             inner.leave(id).await
         }))

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use embedded::EmbeddedEngine;
 pub use executor::Executor;
-pub use reconcile::reconcile;
+pub use reconcile::{Reconciled, SESSIONS_PER_ROUND, reconcile};
 
 use crate::error::Error;
 use crate::id::{OrgId, SessionId, TurnId};
@@ -112,16 +112,16 @@ pub trait StepHandler: Send + Sync {
     async fn idle(&self, org: OrgId, session: SessionId) -> Result<Next, Error>;
 }
 
-/// How much a worker does at once, and how it ends.
-#[derive(Debug, Clone, Copy)]
-pub struct WorkLimits {
-    /// Steps at once, at least one.
-    pub slots: usize,
-    /// How long running steps may take to end after the shutdown has begun.
-    pub patience: Duration,
+/// How a worker is told to end.
+#[derive(Debug, Clone, Default)]
+pub struct WorkEnd {
+    /// It takes up nothing any more, lets running steps end, and ends with the last of them.
+    pub drain: CancellationToken,
+    /// Together with `drain`: it does not wait for running steps any more. Their turns are taken up again, as after a crash.
+    pub stop: CancellationToken,
 }
 
-/// A worker that works. It ends some time after its shutdown.
+/// A worker that works. It ends some time after its drain.
 pub type Working = BoxFuture<'static, Result<(), Error>>;
 
 /// Runs turns durably: one at a time per session, in order of submission, many sessions at once.
@@ -155,12 +155,12 @@ pub trait Engine: Send + Sync {
     /// `Unavailable` if the engine cannot be reached.
     async fn status(&self, turn: TurnKey) -> Result<TurnStatus, Error>;
 
-    /// Starts a worker, which takes up turns from now on until `shutdown`. Its turns that are
-    /// still open then go on with another worker, or at the next start.
+    /// Starts a worker, which takes up turns from now on until its end, at most `slots` (at least one) at once. Its
+    /// turns that are still open then go on with another worker, or at the next start.
     ///
     /// # Errors
     /// Why it could not start.
-    async fn work(&self, handler: Arc<dyn StepHandler>, limits: WorkLimits, shutdown: CancellationToken) -> Result<Working, Error>;
+    async fn work(&self, handler: Arc<dyn StepHandler>, slots: usize, end: WorkEnd) -> Result<Working, Error>;
 }
 
 /// An engine of many processes: servers tell it of turns, and workers elsewhere run them.

@@ -31,13 +31,14 @@ mod rules;
 mod secret;
 mod setup;
 mod usage;
+mod worker;
 
 use std::sync::Arc;
 
 use crate::bus::{EventBus, InMemoryEventBus};
 use crate::connection::UserConnectionResolver;
 use crate::secret::Cipher;
-pub use component::{Activation, ComponentStore, NewVersion, StoredVersion};
+pub use component::{Activation, Collected, ComponentStore, MAX_CHANNELS, NewVersion, StoredVersion};
 pub use connection::{ConnectionStore, SecretChanges};
 pub use error::{FileProblem, StoreError, StoreResult};
 pub use file::RuntimeFileStore;
@@ -53,6 +54,7 @@ pub use resource::{RuntimeAgentStore, RuntimeHarnessStore, RuntimeSessionStore};
 pub use secret::SecretStore;
 pub use setup::{Org, OrgSetupStore, Seed, SeedKind};
 pub use usage::UsageStore;
+pub use worker::{InMemoryWorkers, WorkerRecord, WorkerReport, WorkerState, WorkerStore};
 
 use crate::turn::HistoryCache;
 
@@ -107,6 +109,8 @@ pub struct RuntimeBackends {
     pub secret_store: Arc<dyn SecretStore>,
     /// Connections of users, and secrets of sessions.
     pub connection_store: Arc<dyn ConnectionStore>,
+    /// Processes that run turns; those of this one, unless others share the table.
+    pub worker_store: Arc<dyn WorkerStore>,
     /// Where tools get the credentials of their users; none means that nobody can connect.
     pub connection_resolver: Option<Arc<dyn UserConnectionResolver>>,
     /// Seals what stores must not see, and opens it again.
@@ -143,6 +147,7 @@ impl RuntimeBackends {
             usage_store: store.clone(),
             secret_store: store.clone(),
             connection_store: store,
+            worker_store: Arc::new(InMemoryWorkers::default()),
             connection_resolver: None,
             cipher: Arc::new(Cipher::ephemeral()),
             event_bus: Arc::new(InMemoryEventBus::new()),
@@ -242,6 +247,12 @@ impl RuntimeBackends {
     #[must_use]
     pub fn with_usage_store(self, usage_store: Arc<dyn UsageStore>) -> Self {
         Self { usage_store, ..self }
+    }
+
+    /// The same with a table of workers that other processes share.
+    #[must_use]
+    pub fn with_worker_store(self, worker_store: Arc<dyn WorkerStore>) -> Self {
+        Self { worker_store, ..self }
     }
 
     /// The same with another source of users' credentials.

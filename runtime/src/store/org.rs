@@ -19,6 +19,8 @@ pub enum Scope {
     Write,
     /// Keys, components and grants.
     Admin,
+    /// What belongs to the installation and to no org: its workers.
+    Operator,
 }
 
 /// An API key as it is stored: without the secret.

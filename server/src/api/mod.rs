@@ -35,6 +35,7 @@ pub(crate) mod table;
 pub(crate) mod tool_approvals;
 pub(crate) mod tool_results;
 pub(crate) mod turns;
+pub(crate) mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,7 @@ use everwit_runtime::capability::ToolServices;
 use everwit_runtime::connection::Connections;
 use everwit_runtime::driver::DriverSource;
 use everwit_runtime::engine::Engine;
+use everwit_runtime::platform::DefinitionDigest;
 use everwit_runtime::store::{RuntimeBackends, Scope};
 use everwit_runtime::turn::TurnPlatform;
 use tokio::sync::Semaphore;
@@ -67,6 +69,7 @@ use crate::problem::Problem;
 use crate::quota::Quotas;
 use crate::seed::Seeder;
 use crate::turns_right::TurnsRight;
+use crate::workers::WORKERS;
 use custom::CustomRoutes;
 use table::{Module, Table, Without};
 
@@ -108,6 +111,8 @@ pub(crate) struct AppState {
     pub(crate) uploads: Semaphore,
     /// What each org may use.
     pub(crate) quotas: Quotas,
+    /// What workers have to run as well.
+    pub(crate) definition: DefinitionDigest,
     /// What workers without master keys know themselves by; none if there are no such workers.
     pub(crate) worker_token: Option<WorkerToken>,
     /// To run the turns of the database.
@@ -130,14 +135,14 @@ pub(crate) fn service(app: App, without: &Without, custom: &CustomRoutes) -> Res
     let audited = |router: OpenApiRouter<App>| router.route_layer(axum::middleware::from_fn_with_state(app.clone(), crate::audit::record));
     let guard = |scope, router: OpenApiRouter<App>| {
         // Within the guard, so that the caller is known.
-        let router = if scope == Scope::Admin { audited(router) } else { router };
+        let router = if scope >= Scope::Admin { audited(router) } else { router };
         router.route_layer(axum::middleware::from_fn_with_state(scope, middleware::authorize))
     };
     let (router, mut document) = custom.document(routes(guard, without))?.split_for_parts();
     openapi::spell_wildcards(&mut document);
     let docs = if without.contains(&Module::Docs) { Router::new() } else { docs::routes(&document) };
     let internal = match &app.worker_token {
-        Some(_) => Router::new().route(DATA_KEYS, post(data_keys::give_data_key)),
+        Some(_) => Router::new().route(DATA_KEYS, post(data_keys::give_data_key)).route(WORKERS, post(workers::report_worker)),
         None => Router::new(),
     };
     let router = custom.add(router.merge(docs).merge(internal).with_state(app.clone()))?;
@@ -166,7 +171,8 @@ fn routes(guard: impl Fn(Scope, OpenApiRouter<App>) -> OpenApiRouter<App>, witho
     let api = OpenApiRouter::new()
         .merge(scoped(Scope::Read, reading(Table::new(without))))
         .merge(scoped(Scope::Write, writing(Table::new(without))))
-        .merge(scoped(Scope::Admin, administration(Table::new(without))));
+        .merge(scoped(Scope::Admin, administration(Table::new(without))))
+        .merge(scoped(Scope::Operator, operation(Table::new(without))));
     let open = Table::new(without).routes(routes!(health::get_health)).routes(routes!(health::get_readiness));
     // Who finishes a connection is known by a cookie if not by a key: nothing guards the route but itself.
     let mut callback = Table::new(without).routes(routes!(connections::finish_connection)).finish().unwrap_or_default();
@@ -265,7 +271,14 @@ fn administration(table: Table<'_>) -> Table<'_> {
         .routes(routes!(components::activate_version))
         .routes(routes!(components::roll_back))
         .routes(routes!(components::archive_component))
+        .routes(routes!(components::archive_version))
+        .routes(routes!(components::remove_channel))
         .routes(routes!(providers::create_provider))
         .routes(routes!(providers::update_provider, providers::delete_provider))
         .routes(routes!(models::sync_models))
+}
+
+/// What needs a key of scope operator: what belongs to the installation and to no org.
+fn operation(table: Table<'_>) -> Table<'_> {
+    table.routes(routes!(workers::list_workers)).routes(routes!(workers::drain_worker)).routes(routes!(workers::resume_worker))
 }

@@ -45,6 +45,7 @@ Errors are RFC 9457 problem documents with a stable `code`. Lists have `offset` 
         (name = "providers", description = "Accounts at model vendors"),
         (name = "models", description = "What turns are run with"),
         (name = "secrets", description = "Values that components use and never see"),
+        (name = "workers", description = "Processes that run turns; for operators of the installation"),
         (name = "health", description = "State of the server"),
     ),
     components(schemas(ProblemBody)),

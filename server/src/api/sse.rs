@@ -21,6 +21,7 @@ use everwit_runtime::id::{EventId, OrgId, SessionId};
 use futures::{Stream, StreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
@@ -155,6 +156,8 @@ struct Feed {
     key: (OrgId, SessionId),
     filter: TypeFilter,
     bus: Receiver<Arc<Event>>,
+    /// Up to where others have appended, as the bus tells.
+    stored: Option<watch::Receiver<u64>>,
     /// Sequence of the last stored event that was delivered or filtered out.
     at: u64,
     /// Time of the last event that was read from the store: live-only events that the bus still
@@ -169,7 +172,7 @@ struct Feed {
 impl Feed {
     async fn open(app: App, slot: Slot, key: (OrgId, SessionId), last: Option<EventId>, params: StreamParams) -> Result<Self, Problem> {
         // Listening begins before the position is read, so that nothing falls between the two.
-        let bus = app.stores.event_bus.subscribe(key.1);
+        let (bus, stored) = listen(&app, key.1);
         let record = Record { app: &app, org: key.0, session: key.1 };
         let at = match (last, params.since_id, params.after_sequence) {
             (None, None, None) => record.end().await?,
@@ -187,6 +190,7 @@ impl Feed {
             key,
             filter: params.filter,
             bus,
+            stored,
             at,
             read_to: Timestamp::MIN,
             behind: true,
@@ -215,9 +219,12 @@ impl Feed {
                 }
             }
             tokio::select! {
-                received = self.bus.recv() => self.take(received),
+                biased;
                 () = self.app.lifecycle.reached(Phase::Draining) => return (farewell("shutdown", RETRY_MS), false),
                 () = self.slot.ended.cancelled() => return (farewell("session_deleted", RETRY_MS), false),
+                // What was sent live before others stored something is shown before that.
+                received = self.bus.recv() => self.take(received),
+                sequence = appended(&mut self.stored) => self.behind |= sequence > self.at,
             }
         }
     }
@@ -242,7 +249,7 @@ impl Feed {
             Ok(event) => event,
             Err(reason) => {
                 if reason == RecvError::Closed {
-                    self.bus = self.app.stores.event_bus.subscribe(self.key.1);
+                    (self.bus, self.stored) = listen(&self.app, self.key.1);
                 }
                 self.behind = true;
                 return;
@@ -258,6 +265,22 @@ impl Feed {
             _ => {}
         }
     }
+}
+
+fn listen(app: &App, session: SessionId) -> (Receiver<Arc<Event>>, Option<watch::Receiver<u64>>) {
+    let bus = app.stores.event_bus.subscribe(session);
+    (bus, app.stores.event_bus.stored(session))
+}
+
+/// Returns once others have appended something further.
+async fn appended(stored: &mut Option<watch::Receiver<u64>>) -> u64 {
+    if let Some(stored) = stored
+        && stored.changed().await.is_ok()
+    {
+        return *stored.borrow_and_update();
+    }
+    // The bus says by itself that it ends.
+    std::future::pending().await
 }
 
 fn frame_of(event: &Event) -> Frame {

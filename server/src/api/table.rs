@@ -46,11 +46,13 @@ pub enum Module {
     SessionStorage,
     /// `/v1/sessions`, without messages and events.
     Sessions,
+    /// `/v1/workers`.
+    Workers,
 }
 
 impl Module {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Agents,
         Self::Budgets,
         Self::Capabilities,
@@ -68,6 +70,7 @@ impl Module {
         Self::SessionFiles,
         Self::SessionStorage,
         Self::Sessions,
+        Self::Workers,
     ];
 
     /// The tag of its operations in the OpenAPI document.
@@ -90,6 +93,7 @@ impl Module {
             Self::SessionStorage => "session-storage",
             Self::Orgs => "orgs",
             Self::Sessions => "sessions",
+            Self::Workers => "workers",
         }
     }
 }

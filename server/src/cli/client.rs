@@ -28,6 +28,8 @@ const IDLE: Duration = Duration::from_secs(60);
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
 /// Bytes of one stream of events; it is taken up again after that.
 const MAX_STREAM_BYTES: u64 = 1 << 30;
+/// The status of an answer without a body.
+const NO_CONTENT: u16 = 204;
 /// Bytes of a file with a key.
 const MAX_KEY_BYTES: u64 = 4_096;
 
@@ -35,13 +37,13 @@ const MAX_KEY_BYTES: u64 = 4_096;
 #[derive(Debug, Args)]
 pub(super) struct ServerArgs {
     /// The server. Plain http is for this machine alone.
-    #[arg(long, env = "EVERWIT_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(long, global = true, env = "EVERWIT_SERVER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     server: Url,
     /// File with the API key.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     api_key_file: Option<PathBuf>,
     /// The API key.
-    #[arg(long, env = "EVERWIT_API_KEY", hide = true, hide_env_values = true)]
+    #[arg(long, global = true, env = "EVERWIT_API_KEY", hide = true, hide_env_values = true)]
     api_key: Option<SecretString>,
 }
 
@@ -72,8 +74,8 @@ impl Server {
         let target = place.parse().map_err(|error| wrong(&format!("has no host that can be reached: {error}")))?;
         let timeouts = Timeouts { first_byte: TIMEOUT, idle: IDLE, ..Timeouts::default() };
         let gateway = Gateway::new(GatewayConfig { private_targets: vec![target], timeouts, ..GatewayConfig::default() })?;
-        let permission =
-            HttpPermission { host: place, methods: vec!["GET".into(), "POST".into()], path_prefix: None, reason: String::new() };
+        let methods = ["GET", "POST", "DELETE"].map(str::to_owned).to_vec();
+        let permission = HttpPermission { host: place, methods, path_prefix: None, reason: String::new() };
         let grant = Grant { http: vec![permission], ..Grant::default() };
         Ok(Self { base, key: key(args)?, gateway, grant })
     }
@@ -86,6 +88,10 @@ impl Server {
         let digest = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&body)));
         let headers = vec![("content-type".to_owned(), media_type.to_owned()), ("content-digest".to_owned(), digest)];
         self.ask("POST", path, headers, body).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.ask("DELETE", path, Vec::new(), Vec::new()).await
     }
 
     pub(super) async fn post_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
@@ -134,6 +140,9 @@ impl Server {
         let mut answer = Vec::new();
         while let Some(piece) = response.chunk(MAX_ANSWER_BYTES as usize).await.map_err(|error| self.lost(&error))? {
             answer.extend_from_slice(&piece);
+        }
+        if response.status() == NO_CONTENT {
+            return Ok(Value::Null);
         }
         let no_json = |_| Failure::failed(format!("{} answers {}, and no JSON: is it a server of Everwit?", self.base, response.status()));
         serde_json::from_slice(&answer).map_err(no_json)

@@ -65,6 +65,8 @@ enum ScopeArg {
     Write,
     /// Keys, components and grants.
     Admin,
+    /// What belongs to the installation and to no org: its workers. Not for tenants.
+    Operator,
 }
 
 impl From<ScopeArg> for Scope {
@@ -73,6 +75,7 @@ impl From<ScopeArg> for Scope {
             ScopeArg::Read => Self::Read,
             ScopeArg::Write => Self::Write,
             ScopeArg::Admin => Self::Admin,
+            ScopeArg::Operator => Self::Operator,
         }
     }
 }

@@ -11,12 +11,12 @@ use super::workbench::{only_component, read_wasm};
 use crate::api::components::CHANGED_TEXT;
 
 const HELP: &str = "\
-The component is stored first, and is active only with --activate: what it asks for beyond the active version is shown, and needs consent. At a
+The component is stored first, and is used only with --activate or --channel: what it asks for beyond the active version is shown, and needs consent. At a
 terminal that is a question; elsewhere it is --accept-permissions, and --accept-changed-text if models would read something else than before.
 
 The key is read from --api-key-file or EVERWIT_API_KEY. Without both, none is sent.
 
-Exit codes: 0 it is stored, and active if that was asked for; 1 it is not; 2 wrong usage.";
+Exit codes: 0 it is stored, and active or in its channel if that was asked for; 1 it is not; 2 wrong usage.";
 
 /// Options of `everwit push`.
 #[derive(Debug, Args)]
@@ -28,13 +28,16 @@ pub(crate) struct PushArgs {
     #[command(flatten)]
     server: ServerArgs,
     /// Let new turns use it.
-    #[arg(long)]
+    #[arg(long, group = "use")]
     activate: bool,
+    /// Let a channel point to it, for example "beta": agents that ask for the channel use it, and no others.
+    #[arg(long, value_name = "CHANNEL", group = "use")]
+    channel: Option<String>,
     /// Grant all that it asks for.
-    #[arg(long, requires = "activate")]
+    #[arg(long, requires = "use")]
     accept_permissions: bool,
-    /// Accept that models read something else than from the active version.
-    #[arg(long, requires = "activate")]
+    /// Accept that models read something else than from the active version, or from the one in the channel.
+    #[arg(long, requires = "use")]
     accept_changed_text: bool,
     /// Print the server's answer as one JSON object.
     #[arg(long)]
@@ -45,10 +48,14 @@ pub(crate) async fn run(args: PushArgs) -> Result<(), Failure> {
     let file = args.file.clone().map_or_else(only_component, Ok)?;
     let wasm = read_wasm(&file)?;
     let server = Server::at(&args.server)?;
-    let uploaded = server.post("v1/components?activate=false", "application/wasm", wasm).await?;
+    let mut path = "v1/components?activate=false".to_owned();
+    if let Some(channel) = &args.channel {
+        path.push_str(&format!("&channel={}", encoded(channel)));
+    }
+    let uploaded = server.post(&path, "application/wasm", wasm).await?;
     tell(&uploaded);
-    let answer = match (args.activate, &uploaded["activate"]) {
-        // It was active before, or nobody asked for that.
+    let answer = match (args.activate || args.channel.is_some(), &uploaded["activate"]) {
+        // It was in use before, or nobody asked for that.
         (false, _) | (true, Value::Null) => uploaded,
         (true, call) => {
             consent(&args, &uploaded, &call["body"])?;
@@ -57,14 +64,23 @@ pub(crate) async fn run(args: PushArgs) -> Result<(), Failure> {
             json!({ "uploaded": uploaded, "activated": version })
         }
     };
-    let active = answer.get("activated").is_some() || answer["active"] == true;
     if args.json {
         return print(&answer.to_string());
     }
-    note(if active { "active: new turns use it" } else { "stored, and not active" });
+    let is_used = answer.get("activated").is_some() || answer["activate"].is_null();
+    note(&match args.channel {
+        Some(channel) if is_used => format!("in channel {}: new turns that ask for it use it", harmless(&channel)),
+        _ if is_used => "active: new turns use it".to_owned(),
+        _ => "stored, and not active".to_owned(),
+    });
     let uploaded = answer.get("uploaded").unwrap_or(&answer);
     let (name, version) = (&uploaded["inspection"]["description"]["id"], &uploaded["version"]["version"]);
     print(&format!("{} {version}", harmless(name.as_str().unwrap_or_default())))
+}
+
+/// A text as a part of a query.
+pub(super) fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// Shows what was stored, and what its tenant has not agreed to yet.

@@ -2,6 +2,8 @@
 //! number, or at a place between two effects; with tools whose effects can be counted. The `EVERWIT_*`
 //! variables configure it.
 
+#[path = "../busy.rs"]
+mod busy;
 #[path = "../ledger.rs"]
 mod ledger;
 
@@ -38,8 +40,11 @@ impl EventListener for Death {
 async fn serve() -> anyhow::Result<()> {
     let mut platform = oss_platform_definition();
     let effects = std::env::var_os(EFFECTS).map(PathBuf::from).expect("a file for effects");
+    let mut config = ServerConfig::from_env();
+    let script = config.llmsim.take().expect("a script");
+    busy::register(&mut platform, script, effects.parent().expect("a folder").to_owned());
     platform.capability_registry_mut().register(Ledger { effects });
-    let mut server = ServerAppBuilder::new(ServerConfig::from_env()).platform_definition(platform);
+    let mut server = ServerAppBuilder::new(config).platform_definition(platform);
     if let Some(after) = std::env::var_os(DIE_AFTER) {
         let after = after.into_string().ok().and_then(|number| number.parse().ok()).expect("a number");
         server = server.event_listener(Death { after });

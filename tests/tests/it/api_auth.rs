@@ -28,6 +28,7 @@ fn filled(path: &str) -> String {
         .replace("{provider}", &format!("provider_{id}"))
         .replace("{model}", &format!("model_{id}"))
         .replace("{component}", &format!("component_{id}"))
+        .replace("{worker_id}", &format!("worker_{id}"))
         .replace("{capability_id}", "nothing")
         .replace("{version}", "1")
 }
@@ -38,6 +39,7 @@ async fn every_route_needs_a_key_of_its_scope() {
     let read = server.api_with_key("read", None).await;
     let write = server.api_with_key("write", None).await;
     let admin = server.api_with_key("admin", None).await;
+    let operator = server.api_with_key("operator", None).await;
     let nobody = server.api();
     let operations = operations(&admin).await;
     assert!(operations.len() >= 25, "{operations:?}");
@@ -45,8 +47,8 @@ async fn every_route_needs_a_key_of_its_scope() {
         let path = filled(&path);
         let status = async |api: &Api| send(api.request(method.clone(), &path)).await.status;
         assert_eq!(status(&nobody).await, 401, "{method} {path}");
-        let rank = ["read", "write", "admin"].iter().position(|name| *name == scope).expect("a scope");
-        for (at, api) in [&read, &write, &admin].into_iter().enumerate() {
+        let rank = ["read", "write", "admin", "operator"].iter().position(|name| *name == scope).expect("a scope");
+        for (at, api) in [&read, &write, &admin, &operator].into_iter().enumerate() {
             let status = status(api).await;
             assert_eq!(status == 403, at < rank, "{method} {path} with rank {at} gave {status}");
             assert_ne!(status, 401, "{method} {path}");

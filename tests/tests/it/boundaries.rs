@@ -1,4 +1,4 @@
-//! A turn with parallel tools, a component's tool, an approval and a client's tool, on a server
+//! A turn with a rest before its model answers, parallel tools, a component's tool, an approval and a client's tool, on a server
 //! that dies at each of its events, on both databases: the log becomes the one of a turn that was
 //! never interrupted, and no tool that must not be repeated is.
 
@@ -153,6 +153,7 @@ async fn dies_at_every_fourth(database: fn() -> NewDatabase, first: u64) {
     let (uninterrupted, effects) = log_of(database().await, None).await;
     let expected = interrupted::essence(&uninterrupted);
     assert_whole(&uninterrupted, &effects, &expected, "uninterrupted");
+    interrupted::assert_rested(&uninterrupted);
     assert_eq!(effects.values().sum::<usize>(), 2, "{effects:?}");
     let last = uninterrupted.len() as u64;
     assert!(last > 20, "{expected:#?}");

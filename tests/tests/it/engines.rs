@@ -2,23 +2,24 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use everwit_runtime::Error;
 use everwit_runtime::clock::SystemClock;
 use everwit_runtime::engine::conformance::{Script, Site};
-use everwit_runtime::engine::{EmbeddedEngine, Engine, StepHandler, TurnKey, TurnStatus, WorkLimits, Working};
+use everwit_runtime::engine::{EmbeddedEngine, Engine, StepHandler, TurnKey, TurnStatus, WorkEnd, Working};
 use everwit_runtime::store::RuntimeBackends;
 use everwit_runtime::store::sqlite::SqliteStore;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::postgres;
 
 everwit_runtime::engine_conformance_tests!(over_sqlite, crate::engines::open_sqlite);
 everwit_runtime::engine_conformance_tests!(over_postgres, crate::engines::open_postgres);
+
+/// Turns of a worker at once.
+const SLOTS: usize = 4;
 
 /// Where the store is.
 enum Place {
@@ -93,9 +94,9 @@ impl Engine for Inside {
         self.engine.status(turn).await
     }
 
-    async fn work(&self, handler: Arc<dyn StepHandler>, limits: WorkLimits, shutdown: CancellationToken) -> Result<Working, Error> {
+    async fn work(&self, handler: Arc<dyn StepHandler>, slots: usize, end: WorkEnd) -> Result<Working, Error> {
         let engine = self.engine.clone();
-        self.runtime.spawn(async move { engine.work(handler, limits, shutdown).await }).await.expect("it does not panic")
+        self.runtime.spawn(async move { engine.work(handler, slots, end).await }).await.expect("it does not panic")
     }
 }
 
@@ -133,8 +134,7 @@ impl Site for Embedded {
 
     async fn start_worker(&mut self) {
         let handler = Arc::new(Script::new(self.process.stores.clone()));
-        let limits = WorkLimits { slots: 4, patience: Duration::from_secs(1) };
-        let working = self.engine().work(handler, limits, CancellationToken::new()).await.expect("a worker");
+        let working = self.engine().work(handler, SLOTS, WorkEnd::default()).await.expect("a worker");
         self.process.runtime().spawn(working);
     }
 

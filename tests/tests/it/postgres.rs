@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::support::postgres::{CONNECTIONS, new_database, open};
 
 /// Tables that belong to the installation; every other table has an org first.
-const TABLES_WITHOUT_ORG: &str = "'blobs', 'installation_secrets', 'everwit_migrations', 'orgs'";
+const TABLES_WITHOUT_ORG: &str = "'blobs', 'installation_secrets', 'everwit_migrations', 'orgs', 'workers'";
 /// Ends the connections of all others.
 const CUT: &str =
     "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";

@@ -128,3 +128,37 @@ async fn a_key_is_sent_and_never_shown() {
         assert!(refused.stderr.contains("to fix it: give a key") && !refused.stderr.contains("wrong_key"), "{}", refused.stderr);
     }
 }
+
+#[tokio::test]
+async fn a_channel_is_pushed_to_and_versions_are_managed() {
+    let (server, home) = (Server::start().await, tempfile::tempdir().expect("a temporary directory"));
+    let version = |mark: u8| [guest("echo"), vec![0, 3, 1, b'x', mark]].concat();
+    let pushed = push(server.url(), &file_of(&home, "1.wasm", &version(1)), &["--activate"]).await;
+    assert_eq!(pushed.code, Some(0), "{}", pushed.stderr);
+    let pushed = push(server.url(), &file_of(&home, "2.wasm", &version(2)), &["--channel", "beta"]).await;
+    assert!(pushed.code == Some(0) && pushed.stderr.contains("in channel beta"), "{}", pushed.stderr);
+    assert_eq!(push(server.url(), &file_of(&home, "3.wasm", &version(3)), &[]).await.code, Some(0));
+
+    let components = async |args: &[&str]| {
+        let mut command = everwit();
+        let output = command.arg("components").args(args).args(["--server", server.url()]).output().await.expect("the command runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let listed = components(&["list"]).await.1;
+    assert!(listed.starts_with("echo ") && listed.ends_with("active=1  latest=3  beta=2"), "{listed}");
+    let versions = components(&["versions", "echo"]).await.1;
+    let ends: Vec<&str> = versions.lines().map(|line| line.rsplit("  ").next().unwrap_or_default()).collect();
+    assert_eq!(ends, ["not agreed to", "beta", "active"], "{versions}");
+    let (code, _, told) = components(&["use", "echo", "3"]).await;
+    assert!(code == Some(1) && told.contains("to fix it: push its file"), "{told}");
+    assert_eq!(components(&["use", "echo", "2"]).await.1, "version 2 is active");
+    assert_eq!(components(&["use", "echo", "1", "--channel", "beta"]).await.1, "channel beta points to version 1");
+    assert_eq!(components(&["rollback", "echo"]).await.1, "version 1 is active");
+    assert_eq!(components(&["remove-channel", "echo", "beta"]).await.1, "channel beta is removed");
+    assert_eq!(components(&["archive", "echo", "--version", "2"]).await.1, "version 2 of echo is archived");
+    let (code, _, told) = components(&["archive", "echo", "--version", "1"]).await;
+    assert!(code == Some(1) && told.contains("as the active version"), "{told}");
+    assert_eq!(components(&["archive", "echo", "--json"]).await.1, "null");
+    assert!(components(&["list"]).await.1.contains("archived"));
+}

@@ -26,7 +26,8 @@ async fn open_sqlite() -> (RuntimeBackends, TempDir) {
 /// Cases share one database: each works in orgs of its own.
 async fn open_postgres() -> (RuntimeBackends, ()) {
     let database = server::shared_database("contract").await;
-    (RuntimeBackends::from_store(Arc::new(server::open(&database).await)), ())
+    let store = Arc::new(server::open(&database).await);
+    (RuntimeBackends::from_store(store.clone()).with_worker_store(store), ())
 }
 
 everwit_runtime::store_contract_tests!(memory, crate::stores::open_memory);

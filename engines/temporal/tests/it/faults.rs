@@ -43,7 +43,7 @@ async fn what_temporal_has_lost_is_told_to_it_again() {
     let _server = temporal(port).await;
     let (log, engine) = (bench.stores().log, bench.engine());
     until("Temporal is ready", async || engine.status(key).await.is_ok_and(|status| status == TurnStatus::Unknown)).await;
-    until("the turn is submitted", async || reconcile(&*log, &*engine).await.is_ok_and(|submitted| submitted == 1)).await;
+    until("the turn is submitted", async || reconcile(&*log, &*engine, None).await.is_ok_and(|round| round.told == 1)).await;
     bench.answer(key).await;
     assert_eq!(bench.ended(key).await, "note answered note end");
 }

@@ -195,10 +195,10 @@ pub(super) async fn what_the_engine_was_not_told_is_reconciled(bench: &mut Case<
     let session = bench.session().await;
     let lost = [bench.open(session, "note").await, bench.open(session, "hold").await];
     let (log, engine) = (bench.stores().log, bench.engine());
-    assert_eq!(reconcile(&*log, &*engine).await.expect("the store answers"), lost.len());
+    assert_eq!(reconcile(&*log, &*engine, None).await.expect("the store answers").told, lost.len());
     bench.held(lost[1]).await;
     assert_eq!(bench.notes(lost[0]).await, "note end");
-    assert_eq!(reconcile(&*log, &*engine).await.expect("the store answers"), 0, "all is known");
+    assert_eq!(reconcile(&*log, &*engine, None).await.expect("the store answers").told, 0, "all is known");
     for key in [known, lost[1]] {
         bench.release(key).await;
         bench.ended(key).await;
@@ -212,6 +212,6 @@ pub(super) async fn an_answer_that_the_engine_was_not_told_of_is_reconciled(benc
     bench.begun(key).await;
     until("the turn waits", async || engine.status(key).await.expect("it is told") == TurnStatus::Waiting).await;
     bench.store_answer(key).await;
-    assert_eq!(reconcile(&*log, &*engine).await.expect("the store answers"), 1);
+    assert_eq!(reconcile(&*log, &*engine, None).await.expect("the store answers").told, 1);
     assert_eq!(bench.ended(key).await, "answered end");
 }

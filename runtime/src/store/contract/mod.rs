@@ -44,6 +44,8 @@ mod sessions;
 mod setup;
 mod turns;
 mod usage;
+mod versions;
+mod workers;
 
 pub use isolation::{ADDING_METHODS, CHANGING_METHODS, READING_METHODS};
 
@@ -216,6 +218,17 @@ macro_rules! __store_contract_cases {
                 archives_and_brings_back
                 bytes_are_shared_and_found_by_their_uploaders_only
             }
+            versions {
+                a_channel_points_beside_the_active_version
+                a_component_has_so_many_channels
+                a_version_that_turns_are_given_is_not_archived
+                bytes_of_archived_versions_are_deleted_and_come_back
+                so_many_versions_are_collected_at_once
+                bytes_that_another_version_has_stay
+                bytes_stay_while_an_open_turn_uses_them
+                what_is_archived_makes_room
+                one_that_came_back_is_not_taken_at_once
+            }
             kv {
                 reads_what_was_written
                 versions_count_writes
@@ -304,6 +317,11 @@ macro_rules! __store_contract_cases {
                 an_org_has_so_many_secrets
                 sealed_org_secrets_are_found_in_parts
             }
+            workers {
+                a_worker_is_known_by_its_last_report
+                a_worker_drains_until_it_is_told_otherwise
+                who_was_not_seen_for_long_is_not_listed_and_then_forgotten
+            }
             isolation {
                 another_org_sees_what_an_empty_org_sees
                 the_same_ids_can_exist_in_two_orgs
@@ -311,6 +329,16 @@ macro_rules! __store_contract_cases {
             }
         }
     };
+}
+
+/// Opens a turn in each of so many new sessions.
+#[cfg(test)]
+pub(crate) async fn open_turns(stores: &RuntimeBackends, sessions: usize) {
+    let case = Case::new(stores).await;
+    for _ in 0..sessions {
+        let session = case.stored_session().await;
+        case.open_turn(session).await;
+    }
 }
 
 #[doc(hidden)]

@@ -36,7 +36,7 @@ pub(super) async fn a_taken_name_or_id_is_a_duplicate(case: &Case) {
 }
 
 pub(super) async fn keys_are_found_by_their_hash(case: &Case) {
-    for scope in [Scope::Read, Scope::Write, Scope::Admin] {
+    for scope in [Scope::Read, Scope::Write, Scope::Admin, Scope::Operator] {
         let key = api_key(case, case.org, scope);
         assert_none(case.stores.org_store.find_key(&key.secret_hash).await);
         ok(case.stores.org_store.add_key(key.clone()).await);
@@ -45,7 +45,7 @@ pub(super) async fn keys_are_found_by_their_hash(case: &Case) {
 }
 
 pub(super) async fn keys_are_listed_in_order_of_creation(case: &Case) {
-    let mut keys = [Scope::Read, Scope::Write, Scope::Admin].map(|scope| api_key(case, case.org, scope));
+    let mut keys = [Scope::Read, Scope::Write, Scope::Admin, Scope::Operator].map(|scope| api_key(case, case.org, scope));
     keys.reverse();
     for key in &keys {
         ok(case.stores.org_store.add_key(key.clone()).await);

@@ -1,5 +1,7 @@
 //! The pool of connections, and how a write begins.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -7,9 +9,11 @@ use sqlx::postgres::{PgListener, PgPool, PgPoolOptions, Postgres};
 use sqlx::{ConnectOptions as _, Connection as _, Transaction};
 
 use super::error::{is_connection_lost, store_error};
+use super::live::RelayingBus;
 use super::migrate::{migrate, status};
 use super::notices::Notices;
 use super::url::PostgresUrl;
+use crate::bus::EventBus;
 use crate::store::lock::Lock;
 use crate::store::{SchemaStatus, StoreResult};
 
@@ -33,6 +37,8 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// The connections of one store.
 pub(super) struct Db {
     pool: PgPool,
+    /// Process id of the connection that tells what is live here; 0 if there is none.
+    teller: Arc<AtomicU32>,
 }
 
 impl Db {
@@ -48,7 +54,7 @@ impl Db {
         let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
         let pool = pool.connect_with(options).await.map_err(store_error)?;
         migrate(&mut *pool.acquire().await.map_err(store_error)?).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, teller: Arc::default() })
     }
 
     /// How far the schema is.
@@ -74,7 +80,12 @@ impl Db {
 
     /// Listens on a connection of its own.
     pub(super) fn notices(&self) -> Notices {
-        Notices::new((*self.pool.connect_options()).clone())
+        Notices::new((*self.pool.connect_options()).clone(), self.teller.clone())
+    }
+
+    /// Tells on a connection of its own.
+    pub(super) fn relaying(&self, bus: Arc<dyn EventBus>) -> RelayingBus {
+        RelayingBus::new(bus, (*self.pool.connect_options()).clone(), self.teller.clone())
     }
 
     pub(super) async fn close(&self) {

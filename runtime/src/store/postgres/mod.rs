@@ -11,6 +11,7 @@
 mod dialect;
 mod db;
 mod error;
+mod live;
 mod migrate;
 mod notices;
 #[cfg_attr(feature = "sqlite", expect(clippy::duplicate_mod, reason = "the folder is compiled once for each database, see its header"))]
@@ -19,6 +20,9 @@ mod sql;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod url;
+mod worker;
+
+use std::sync::Arc;
 
 use std::time::Duration;
 
@@ -27,6 +31,7 @@ use tokio::time::timeout;
 
 use self::db::Db;
 use super::{SchemaStatus, StoreResult};
+use crate::bus::EventBus;
 use PostgresStore as Store;
 
 pub use self::notices::{Notice, Notices};
@@ -98,9 +103,14 @@ impl PostgresStore {
         Ok(self.db.holding(TURNS_LOCK, alone).await?.map(|connection| TurnsClaim { connection }))
     }
 
-    /// Listens to what any process appends, on a connection beside the others.
+    /// Listens to what any process appends, and to what is live in others, on a connection beside the others.
     pub fn notices(&self) -> Notices {
         self.db.notices()
+    }
+
+    /// A bus that also tells other processes what is live, on a connection beside the others.
+    pub fn relaying(&self, bus: Arc<dyn EventBus>) -> Arc<dyn EventBus> {
+        Arc::new(self.db.relaying(bus))
     }
 
     /// Waits for what is running and closes all connections. Calls after it are `Unavailable`.

@@ -1,10 +1,14 @@
-//! What other processes append: each append notifies with the session and its last sequence, and no
-//! more, on a connection of its own that is made again whenever it is lost.
+//! What other processes do: each append notifies with the session and its last sequence, and no more; live-only events
+//! are told whole. Heard on a connection of its own that is made again whenever it is lost.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 
+use super::live;
+use crate::event::Event;
 use crate::id::SessionId;
 
 /// Where appends notify; see the dialect.
@@ -12,11 +16,13 @@ const CHANNEL: &str = "everwit_events";
 /// Pause before a lost connection is made again.
 const RECONNECT: Duration = Duration::from_secs(1);
 
-/// Something that was appended by this process or another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Something that was appended by this process or another one, or is live in another one.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
     /// The log of a session reaches to this sequence.
     Appended(SessionId, u64),
+    /// Live-only events of other processes.
+    Live(Vec<Event>),
     /// Nobody listened for a while: anything may have been appended.
     Missed,
 }
@@ -25,11 +31,13 @@ pub enum Notice {
 pub struct Notices {
     options: PgConnectOptions,
     listener: Option<PgListener>,
+    /// Who tells what is live here.
+    own: Arc<AtomicU32>,
 }
 
 impl Notices {
-    pub(super) fn new(options: PgConnectOptions) -> Self {
-        Self { options, listener: None }
+    pub(super) fn new(options: PgConnectOptions, own: Arc<AtomicU32>) -> Self {
+        Self { options, listener: None, own }
     }
 
     /// The next one; the first is [`Notice::Missed`]. Nothing is lost between two calls, and a call that
@@ -50,6 +58,11 @@ impl Notices {
                 }
             };
             match listener.try_recv().await {
+                Ok(Some(said)) if said.channel() == live::CHANNEL => {
+                    if said.process_id() != self.own.load(Ordering::Acquire) {
+                        return Notice::Live(live::parse(said.payload()));
+                    }
+                }
                 Ok(Some(said)) => match parse(said.payload()) {
                     Some(notice) => return notice,
                     None => tracing::warn!(payload = said.payload(), "a notification is not one of ours"),
@@ -70,7 +83,7 @@ async fn connect(options: PgConnectOptions) -> sqlx::Result<PgListener> {
     let mut listener = PgListener::connect_with(&pool).await?;
     // What happens between a loss and the next connection is not told, so the loss has to be.
     listener.eager_reconnect(false);
-    listener.listen(CHANNEL).await?;
+    listener.listen_all([CHANNEL, live::CHANNEL]).await?;
     Ok(listener)
 }
 

@@ -93,13 +93,14 @@ impl Word for ModelSource {
 }
 
 impl Word for Scope {
-    const ALL: &'static [Self] = &[Self::Read, Self::Write, Self::Admin];
+    const ALL: &'static [Self] = &[Self::Read, Self::Write, Self::Admin, Self::Operator];
 
     fn word(&self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Write => "write",
             Self::Admin => "admin",
+            Self::Operator => "operator",
         }
     }
 }

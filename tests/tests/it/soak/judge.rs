@@ -4,7 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::Work;
+/// What a turn does, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// It calls a tool that must not be repeated.
+    Charge,
+    /// It calls one that may be.
+    Look,
+    /// It calls none.
+    Talk,
+}
+
+impl Work {
+    pub(crate) fn of(number: u64) -> Self {
+        [Self::Charge, Self::Look, Self::Talk][(number % 3) as usize]
+    }
+}
 
 /// What came of all turns.
 #[derive(Debug, Default, PartialEq, Eq)]

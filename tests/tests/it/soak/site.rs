@@ -11,14 +11,17 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-use crate::support::everwit;
-
 /// A debug build on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// The process that serves the API.
+const SERVER: usize = 0;
 
 /// What of a site can be killed, and started again on the same data.
 pub(crate) struct Site {
     members: Vec<Member>,
+    /// What they all are.
+    program: PathBuf,
     /// Where the API is; none while it is not.
     url: watch::Sender<Option<String>>,
     home: TempDir,
@@ -27,31 +30,17 @@ pub(crate) struct Site {
 /// A process.
 struct Member {
     name: &'static str,
-    /// Its arguments. It prints a line of JSON once it works.
     args: Vec<String>,
-    /// Whether that line has the URL of the API.
-    serves: bool,
     log: PathBuf,
     child: Option<Child>,
 }
 
 impl Site {
-    /// One process that does everything, on a SQLite file or on a PostgreSQL database.
-    pub(crate) async fn embedded(database: Option<String>, further: &[String]) -> Self {
-        let home = tempfile::tempdir().expect("a directory");
-        let mut args =
-            ["serve", "--listen", "127.0.0.1:0", "--json", "--org-turns-per-minute", "1000000", "--data-dir"].map(str::to_owned).to_vec();
-        args.push(home.path().join("data").display().to_string());
-        args.extend(database.into_iter().flat_map(|url| ["--database".to_owned(), url]));
-        args.extend_from_slice(further);
-        Self::start(home, vec![("server", args, true)]).await
-    }
-
-    /// Starts processes by name, arguments, and whether they serve the API, in this order.
-    pub(crate) async fn start(home: TempDir, members: Vec<(&'static str, Vec<String>, bool)>) -> Self {
-        let member = |(name, args, serves)| Member { name, args, serves, log: home.path().join(format!("{name}.log")), child: None };
+    /// Starts processes by name and arguments, in this order. The first one serves the API.
+    pub(crate) async fn start(home: TempDir, program: impl Into<PathBuf>, members: Vec<(&'static str, Vec<String>)>) -> Self {
+        let member = |(name, args)| Member { name, args, log: home.path().join(format!("{name}.log")), child: None };
         let members = members.into_iter().map(member).collect();
-        let mut site = Self { members, url: watch::Sender::new(None), home };
+        let mut site = Self { members, program: program.into(), url: watch::Sender::new(None), home };
         for index in 0..site.members.len() {
             site.begin(index).await;
         }
@@ -70,25 +59,26 @@ impl Site {
 
     /// Kills a process as a power cut would, and starts it again.
     pub(crate) async fn kill_and_restart(&mut self, index: usize) {
-        let member = &mut self.members[index];
-        if member.serves {
+        if index == SERVER {
             self.url.send_replace(None);
         }
-        member.child.as_mut().expect("it runs").kill().await.expect("it is killed");
+        self.members[index].child.as_mut().expect("it runs").kill().await.expect("it is killed");
         self.begin(index).await;
     }
 
     async fn begin(&mut self, index: usize) {
         let member = &mut self.members[index];
         let log = File::options().create(true).append(true).open(&member.log).expect("the log is opened");
-        let mut command: Command = everwit();
-        let mut child = command.args(&member.args).stdout(Stdio::piped()).stderr(log).spawn().expect("it starts");
+        let mut command = Command::new(&self.program);
+        command.args(&member.args).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
         let line = tokio::time::timeout(START_LIMIT, lines.next_line()).await.expect("it starts in time");
         let Ok(Some(line)) = line else { panic!("the {} ended: {}", member.name, read(&member.log)) };
+        // It prints this line once it works.
         let line: Value = serde_json::from_str(&line).expect("the first line is JSON");
         member.child = Some(child);
-        if member.serves {
+        if index == SERVER {
             self.url.send_replace(line["url"].as_str().map(str::to_owned));
         }
     }

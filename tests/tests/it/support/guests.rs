@@ -18,6 +18,8 @@ use everwit_runtime::usage::OrgAllowance;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::port::with_port;
+
 /// Root of the repository.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository")
@@ -38,14 +40,7 @@ pub(crate) fn guest(name: &str) -> Vec<u8> {
 
 /// A guest with the third party's port in place of the one that it was built with.
 pub(crate) fn at_port(name: &str, port: u16) -> Vec<u8> {
-    let (mut wasm, from, to) = (guest(name), b"127.0.0.1:65535", format!("127.0.0.1:{port}"));
-    assert_eq!(from.len(), to.len(), "ports of the system have five digits");
-    let places: Vec<usize> = (0..wasm.len() - from.len()).filter(|&at| wasm[at..].starts_with(from)).collect();
-    assert!(!places.is_empty(), "the port is not in {name}");
-    for at in places {
-        wasm[at..at + from.len()].copy_from_slice(to.as_bytes());
-    }
-    wasm
+    with_port(guest(name), port)
 }
 
 /// The command that compiles in a child process.

@@ -1,5 +1,6 @@
-//! The turn that is interrupted after each of its events, for every engine and database: parallel tools, a component's
-//! tool, an approval and a client's tool; and what of it must be as if nothing had happened.
+//! The turn that is interrupted after each of its events, for every engine and database: a model that has no time at
+//! first, parallel tools, a component's tool, an approval and a client's tool; and what of it must be as if nothing had
+//! happened.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -70,6 +71,12 @@ pub(crate) fn essence(events: &[Value]) -> Vec<String> {
     };
     let of_recovery = |event: &&Value| ["session.activated", "reason.recovered"].iter().any(|name| event["type"] == *name);
     events.iter().filter(|event| !of_recovery(event)).map(told).collect()
+}
+
+/// The model had no time at first, and was asked again after the rest that it wanted.
+pub(crate) fn assert_rested(events: &[Value]) {
+    let tries: Vec<&Value> = events.iter().filter(|event| event["type"] == "llm.generation").map(|event| &event["data"]["retry"]).collect();
+    assert!(tries[0].is_object() && tries[1..].iter().all(|tries| tries.is_null()), "{tries:?}");
 }
 
 /// The log is that of the uninterrupted turn, in what must not depend on deaths.

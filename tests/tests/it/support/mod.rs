@@ -3,10 +3,12 @@
 
 mod api;
 pub(crate) mod cluster;
+pub(crate) mod deltas;
 pub(crate) mod embedded;
 pub(crate) mod guests;
 pub(crate) mod interrupted;
 pub(crate) mod mutation;
+pub(crate) mod port;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod random;

@@ -2,6 +2,8 @@
 //! event that it was told to die after; with tools whose effects can be counted, that take long, or that freeze the
 //! process. The `EVERWIT_*` variables configure it.
 
+#[path = "../../../../../tests/src/busy.rs"]
+mod busy;
 #[path = "../../../../../tests/src/ledger.rs"]
 mod ledger;
 
@@ -97,18 +99,22 @@ async fn run(role: &str, temporal: TemporalOptions) -> Result<(), Box<dyn std::e
     let mut platform = oss_platform_definition();
     let path = |variable| std::env::var_os(variable).map(PathBuf::from).ok_or(format!("{variable} is not set"));
     let effects = path(EFFECTS)?;
+    let (mut server, mut worker) = (ServerConfig::from_env(), DurableWorkerConfig::from_env());
+    if let Some(script) = server.llmsim.take().and(worker.llmsim.take()) {
+        busy::register(&mut platform, script, effects.parent().ok_or("the file of effects has no folder")?.to_owned());
+    }
     platform.capability_registry_mut().register(Ledger { effects: effects.clone() });
     platform.capability_registry_mut().register(Trouble { effects });
     let death = Death { folder: path(DEATHS)? };
     match role {
         "server" => {
-            let server = ServerAppBuilder::new(ServerConfig::from_env()).platform_definition(platform);
+            let server = ServerAppBuilder::new(server).platform_definition(platform);
             let server = server.engine(temporal).event_listener(death).start().await?;
             writeln!(std::io::stdout(), "http://{}", server.address)?;
             Ok(server.wait().await?)
         }
         "worker" => {
-            let worker = WorkerAppBuilder::new(DurableWorkerConfig::from_env()).platform_definition(platform);
+            let worker = WorkerAppBuilder::new(worker).platform_definition(platform);
             let worker = worker.engine(temporal).event_listener(death).start().await?;
             writeln!(std::io::stdout(), "works")?;
             Ok(worker.wait().await?)

@@ -1,4 +1,4 @@
-//! A turn with parallel tools, a component's tool, an approval and a client's tool, on one control plane and two workers.
+//! A turn with a rest before its model answers, parallel tools, a component's tool, an approval and a client's tool, on one control plane and two workers.
 //! After each of its events whoever has stored it dies, be it the worker or the control plane: the log becomes the one of
 //! a turn that was never interrupted, and no tool that must not be repeated is.
 
@@ -7,17 +7,12 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::site::{SHORT_LEASE, Site};
-use crate::support::{Api, EventStream, interrupted};
+use crate::support::{Api, EventStream, guest, interrupted};
 
 /// Sequence of the session's last event before its first message.
 const BEFORE: u64 = 1;
 /// Boundaries that one test goes through.
 const STEP: usize = 4;
-
-fn echo() -> Vec<u8> {
-    let target = std::path::Path::new(env!("CARGO_BIN_EXE_dying-everwit")).ancestors().nth(3).expect("the target directory");
-    std::fs::read(target.join("test-guests/echo.wasm")).expect("`cargo xtask components` builds it")
-}
 
 /// A session that has all the tools.
 async fn session(api: &Api) -> String {
@@ -77,11 +72,12 @@ async fn log_of(site: &Site, die_after: Option<u64>) -> Vec<Value> {
 async fn dies_at_every_fourth(first: u64) {
     let site = Site::new(&interrupted::script(), SHORT_LEASE).await;
     let _processes = [site.supervise("server", "server"), site.supervise("worker", "one"), site.supervise("worker", "two")];
-    let upload = site.api().request(Method::POST, "/v1/components").header("content-type", "application/wasm").body(echo());
+    let upload = site.api().request(Method::POST, "/v1/components").header("content-type", "application/wasm").body(guest("echo"));
     retried(upload).await;
     let uninterrupted = log_of(&site, None).await;
     let (expected, last) = (interrupted::essence(&uninterrupted), uninterrupted.len() as u64);
     interrupted::assert_whole(&uninterrupted, &expected, "uninterrupted");
+    interrupted::assert_rested(&uninterrupted);
     assert_eq!(site.effects().values().sum::<usize>(), 2, "{:?}", site.effects());
     assert!(last > 20, "{expected:#?}");
     let compiled = ["one", "two"].map(|worker| std::fs::read_dir(site.file(&format!("data-{worker}/cache"))).map_or(0, Iterator::count));

@@ -92,17 +92,3 @@ async fn a_worker_is_given_the_keys_of_its_own_turns_and_no_others() {
     ours.stream(&session, "?after_sequence=0").await.until("turn.cancelled").await;
     assert_eq!(ask(Some(WORKER_TOKEN), &question).await, 403, "the turn has ended");
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_whose_token_is_not_the_control_planes_opens_nothing() {
-    let site = Site::new(&napping(), LEASE).await;
-    let temporal = shared_temporal();
-    let _server = site.start("server", "server", &temporal).await;
-    let _worker = site.start_with("worker", "worker", &temporal, &[("EVERWIT_WORKER_TOKEN", "another-token-of-32-characters-0")]).await;
-    let (session, _) = session(&site.api()).await;
-    site.api().say(&session, "go").await;
-    let frames = site.api().stream(&session, "?after_sequence=0").await.until("session.idled").await;
-    let failed = frames.iter().find(|frame| frame.event == "turn.failed").expect("the turn fails");
-    assert!(failed.data.to_string().contains("credentials"), "{failed:?}");
-    assert!(site.effects().is_empty(), "no model was called");
-}

@@ -6,4 +6,6 @@ mod command;
 mod faults;
 mod keys;
 mod site;
+mod soak;
 mod support;
+mod workers;

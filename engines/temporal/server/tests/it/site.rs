@@ -51,6 +51,13 @@ pub(crate) fn shared_temporal() -> String {
     variable(TEMPORAL)
 }
 
+/// A new, empty database; its name and URL.
+pub(crate) async fn new_database() -> (String, String) {
+    let name = format!("test_{}", RandomIds::new(Arc::new(SystemClock)).next().simple());
+    let database = testing::create_database(&variable(POSTGRES), &name).await;
+    (name, database)
+}
+
 /// A Temporal server of a test's own, that keeps what it knows in a file.
 pub(crate) fn start_temporal(port: u16, file: &Path) -> Child {
     let mut server = Command::new(variable(TEMPORAL_PROGRAM));
@@ -79,8 +86,7 @@ pub(crate) struct Site {
 impl Site {
     /// With a model that follows a script.
     pub(crate) async fn new(script: &Value, lease: Duration) -> Arc<Self> {
-        let name = format!("test_{}", RandomIds::new(Arc::new(SystemClock)).next().simple());
-        let database = testing::create_database(&variable(POSTGRES), &name).await;
+        let (name, database) = new_database().await;
         let site = Self { home: tempfile::tempdir().expect("a directory"), name, database, port: free_port(), lease };
         std::fs::write(site.file("script.json"), script.to_string()).expect("a script");
         std::fs::create_dir(site.file("deaths")).expect("a folder");
@@ -131,6 +137,17 @@ impl Site {
         let line = tokio::time::timeout(START_LIMIT, lines.next_line()).await.expect("it starts in time");
         assert!(matches!(line, Ok(Some(_))), "{name} ended: {}", self.log(name));
         child
+    }
+
+    /// Starts a process that refuses to work, and waits for its end; returns what it logged.
+    pub(crate) async fn refused(&self, role: &str, name: &str, temporal: &str, variables: &[(&str, &str)]) -> String {
+        let mut command = Command::new(PROGRAM);
+        command.arg(role).env_clear().envs(self.variables(name, temporal)).stdin(Stdio::null()).kill_on_drop(true);
+        command.envs(variables.iter().copied());
+        let output = tokio::time::timeout(START_LIMIT, command.output()).await.expect("it ends in time").expect("it runs");
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && output.stdout.is_empty(), "it works: {log}");
+        log
     }
 
     /// Starts a process again whenever it has died, as a supervisor does.
