@@ -1,11 +1,11 @@
 //! Activation: what the tenant allows a version, and that new turns use it.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use everwit_runtime::component::{ComponentKind, ComponentVersion, Grant, Permissions};
 use everwit_runtime::limits::Budget;
-use everwit_runtime::store::Activation;
+use everwit_runtime::store::{Activation, Note};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -13,7 +13,6 @@ use super::{VersionBody, active_version, version};
 use crate::api::check::Checks;
 use crate::api::extract::OptionalJsonBody;
 use crate::api::{App, resolve};
-use crate::audit::Replaced;
 use crate::auth::Caller;
 use crate::components::text_beyond;
 use crate::problem::{Finding, Problem};
@@ -61,7 +60,7 @@ pub(crate) async fn activate_version(
     caller: Caller,
     Path((reference, number)): Path<(String, String)>,
     OptionalJsonBody(request): OptionalJsonBody<ActivateVersion>,
-) -> Result<(Extension<Replaced>, Json<VersionBody>), Problem> {
+) -> Result<Json<VersionBody>, Problem> {
     let request = request.unwrap_or_default();
     let component = resolve::component(&app, caller.org, &reference).await?;
     let mut version = version(&app, caller.org, &component, &number).await?;
@@ -70,12 +69,12 @@ pub(crate) async fn activate_version(
     if !request.accept_changed_text && version.activated_at.is_none() {
         require_same_text(&version, active.as_ref())?;
     }
-    let replaced = Replaced { before: active.map(|active| active.digest), after: Some(version.digest) };
+    Note::replaces(active.map(|active| active.digest), Some(version.digest));
     let limits = request.limits.unwrap_or(Budget::of(component.kind));
     let activation = Activation { grant: request.grant.clone(), budget: limits, now: app.moments.now() };
     let component = app.stores.component_store.activate(caller.org, component.id, version.version, activation).await?;
     (version.grant, version.budget, version.activated_at) = (request.grant, limits, Some(component.updated_at));
-    Ok((Extension(replaced), Json(VersionBody::new(&component, version))))
+    Ok(Json(VersionBody::new(&component, version)))
 }
 
 /// What a model reads can make it do anything that its tools allow, so a change of it is agreed to
