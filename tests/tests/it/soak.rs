@@ -301,7 +301,7 @@ fn tell(what: &str, plan: &Plan, kills: u64, took: Duration, verdict: &Verdict) 
 }
 
 /// Puts a row in the place of the one with the same first cell, or behind the last one.
-fn write_down(path: &Path, row: &str) -> std::io::Result<()> {
+pub(crate) fn write_down(path: &Path, row: &str) -> std::io::Result<()> {
     let first = |line: &str| line.split('|').nth(1).map(|cell| cell.trim().to_owned());
     let mut lines: Vec<String> = std::fs::read_to_string(path)?.lines().map(str::to_owned).collect();
     match lines.iter().position(|line| line.starts_with('|') && first(line) == first(row)) {
