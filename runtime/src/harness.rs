@@ -24,23 +24,57 @@ pub struct CapabilityConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub config: Option<Value>,
+    /// The version of a component, whatever is active; one that was agreed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// In place of a version: the component's channel that names it when a turn starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+}
+
+/// Which version of a component an entry asks for, in place of the active one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VersionChoice {
+    /// This one.
+    Version(u32),
+    /// The one that a channel of the component points to.
+    Channel(String),
+}
+
+impl fmt::Display for VersionChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => write!(f, "version {version}"),
+            Self::Channel(channel) => write!(f, "channel {channel:?}"),
+        }
+    }
 }
 
 impl fmt::Debug for CapabilityConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CapabilityConfig").field("id", &self.id).field("has_config", &self.config.is_some()).finish_non_exhaustive()
+        f.debug_struct("CapabilityConfig")
+            .field("id", &self.id)
+            .field("has_config", &self.config.is_some())
+            .field("choice", &self.choice())
+            .finish_non_exhaustive()
     }
 }
 
 impl CapabilityConfig {
     /// A capability without configuration.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), config: None }
+        Self { id: id.into(), config: None, version: None, channel: None }
     }
 
     /// A capability with configuration.
     pub fn with_config(id: impl Into<String>, config: Value) -> Self {
-        Self { id: id.into(), config: Some(config) }
+        Self { config: Some(config), ..Self::new(id) }
+    }
+
+    /// The version that it asks for; none for the active one. A version wins over a channel.
+    pub fn choice(&self) -> Option<VersionChoice> {
+        let channel = || self.channel.clone().map(VersionChoice::Channel);
+        self.version.map(VersionChoice::Version).or_else(channel)
     }
 }
 

@@ -74,6 +74,7 @@ pub mod egress;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod fail_point;
 pub mod file;
 pub mod harness;
 pub mod id;

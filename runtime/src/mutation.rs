@@ -4,7 +4,7 @@
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 42] = [
+pub const CONTROLS: [&str; 44] = [
     "budget.deadline",
     "budget.fuel",
     "budget.handles",
@@ -47,6 +47,8 @@ pub const CONTROLS: [&str; 42] = [
     "usage.limit",
     "usage.recovery",
     "usage.reservation",
+    "versions.agreed",
+    "versions.pointers",
 ];
 
 #[cfg(feature = "testing")]

@@ -192,6 +192,7 @@ impl ServerAppBuilder {
             uploads: Semaphore::new(MAX_UPLOADS),
             quotas: Quotas::new(config.org_limits),
             worker_token: config.worker_token,
+            right: site.right.clone(),
         };
         let router = api::service(Arc::new(app), &without, &custom)?;
         let listening = listeners.into_iter().map(|listener| site.listeners.add(listener)).collect();

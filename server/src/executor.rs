@@ -7,7 +7,7 @@ use std::time::Duration;
 use everwit_runtime::connection::Connections;
 use everwit_runtime::driver::llmsim::register_driver;
 use everwit_runtime::driver::{DriverHost, DriverId, ResolvedModel, StoredTokens};
-use everwit_runtime::engine::{StepHandler, WorkLimits, reconcile};
+use everwit_runtime::engine::{StepHandler, WorkLimits, Working, reconcile};
 use everwit_runtime::turn::TurnPlatform;
 use everwit_runtime::{CapabilityRegistry, Error, PlatformDefinition};
 use tokio::task::JoinHandle;
@@ -19,6 +19,7 @@ use crate::control_plane::Holding;
 use crate::error::AppError;
 use crate::recorder::ExchangeFiles;
 use crate::site::{Isolation, Site};
+use crate::turns_right::TurnsRight;
 
 /// A definition that is ready to run.
 pub(crate) struct Assembled {
@@ -110,8 +111,16 @@ impl Executor {
             Some(held) => Arc::new(Holding { handler: turns, turns: held.clone() }),
             None => Arc::new(turns),
         };
-        let work = site.engine.work(handler, limits, shutdown.clone()).await?;
-        Ok(Self { shutdown, work: tokio::spawn(work) })
+        let engine = site.engine.clone();
+        if site.distributed.is_some() {
+            let work = engine.work(handler, limits, shutdown.clone()).await?;
+            return Ok(Self { shutdown, work: tokio::spawn(work) });
+        }
+        let work = entitled(site.right.clone(), shutdown.clone(), move |shutdown| {
+            let (engine, handler) = (engine.clone(), handler.clone());
+            async move { engine.work(handler, limits, shutdown).await }
+        });
+        Ok(Self { shutdown, work: tokio::spawn(work.await?) })
     }
 
     /// Does the servers' part of a distributed engine, and tells it from time to time what it does not know. None for the
@@ -168,4 +177,44 @@ impl Executor {
             Err(error) => tracing::error!(%error, "the worker ended in disorder; open turns go on at the next start"),
         }
     }
+}
+
+/// How long after a failure a worker is started again.
+const RESTART: Duration = Duration::from_secs(1);
+
+/// Starts a worker, and ends it when the right to run turns is lost: running steps come to their end, and none begins.
+/// Another one starts when the right is taken again, and takes up what is open.
+async fn entitled<F>(
+    right: TurnsRight,
+    shutdown: CancellationToken,
+    start: impl Fn(CancellationToken) -> F + Send + 'static,
+) -> Result<impl Future<Output = Result<(), Error>> + Send, Error>
+where
+    F: Future<Output = Result<Working, Error>> + Send,
+{
+    let mut ending = shutdown.child_token();
+    let mut working = start(ending.clone()).await?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                ended = &mut working => return ended,
+                () = right.until(true) => ending.cancel(),
+            }
+            if let Err(error) = working.await {
+                tracing::info!(%error, "open turns go on when the right to run them is taken again");
+            }
+            working = loop {
+                tokio::select! {
+                    () = shutdown.cancelled() => return Ok(()),
+                    () = right.until(false) => {}
+                }
+                ending = shutdown.child_token();
+                match start(ending.clone()).await {
+                    Ok(working) => break working,
+                    Err(error) => tracing::warn!(%error, pause = ?RESTART, "turns cannot be taken up; trying again"),
+                }
+                tokio::time::sleep(RESTART).await;
+            };
+        }
+    })
 }

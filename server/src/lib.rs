@@ -31,6 +31,7 @@ mod seed;
 mod seed_models;
 mod site;
 mod telemetry;
+mod turns_right;
 mod worker;
 
 pub use api::custom::{authorized, authorized_api};

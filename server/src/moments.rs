@@ -1,6 +1,7 @@
 //! Time and ids as one dependency.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use everwit_runtime::clock::{Clock, SystemClock};
 use everwit_runtime::id::{IdSource, RandomIds};
@@ -15,6 +16,10 @@ impl Clock for StorableClock {
     fn now(&self) -> Timestamp {
         let now = SystemClock.now();
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    }
+
+    fn steady(&self) -> Duration {
+        SystemClock.steady()
     }
 }
 

@@ -22,9 +22,10 @@ pub struct OrgLimits {
     pub turns_per_minute: u32,
     /// Sessions with a turn that runs, waits or is parked, 1 to 1,000,000. Default: 10,000.
     pub open_turns: u32,
-    /// Bytes of all versions of all components, at least 1. Default: 2 GiB.
+    /// Bytes of all versions of all components that are stored, at least 1; bytes of archived versions make room when an upload needs
+    /// it. Default: 2 GiB.
     pub component_bytes: u64,
-    /// Components, archived ones included, 1 to 1,000,000. Default: 1,000.
+    /// Components, archived ones included while their bytes are stored, 1 to 1,000,000. Default: 1,000.
     pub components: u32,
     /// What turns and calls are held against in the ledger, each 1 to 2^50. Default: none, and tokens are
     /// not limited but by the budgets of the org.

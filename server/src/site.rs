@@ -16,7 +16,6 @@ use everwit_runtime::connection::Refreshes;
 use everwit_runtime::engine::{DistributedEngine, EmbeddedEngine, Engine, EngineConnector};
 use everwit_runtime::platform::DefinitionDigest;
 use everwit_runtime::secret::Cipher;
-use everwit_runtime::store::postgres::TurnsClaim;
 use everwit_runtime::store::{OrgStore, RuntimeBackends};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
@@ -32,6 +31,7 @@ use crate::error::AppError;
 use crate::listener::{Listeners, observed};
 use crate::moments::Moments;
 use crate::random;
+use crate::turns_right::TurnsRight;
 
 /// The open sites of this process by data directory.
 static SITES: Mutex<BTreeMap<PathBuf, Weak<Site>>> = Mutex::const_new(BTreeMap::new());
@@ -59,7 +59,8 @@ pub(crate) struct Site {
     definition: std::sync::Mutex<Option<DefinitionDigest>>,
     config: DatabaseConfig,
     database: Database,
-    claim: Mutex<Option<TurnsClaim>>,
+    /// To run the turns of the database.
+    pub(crate) right: TurnsRight,
     _following: Option<AbortOnDropHandle<()>>,
     _lock: DataDirLock,
 }
@@ -159,7 +160,7 @@ impl Site {
             definition: std::sync::Mutex::default(),
             config: config.clone(),
             database,
-            claim: Mutex::default(),
+            right: TurnsRight::new(),
             _following: following,
             _lock: lock,
         })
@@ -173,7 +174,10 @@ impl Site {
         // Under the lock, so that nobody joins a site that is about to close.
         let _sites = SITES.lock().await;
         match Arc::into_inner(self) {
-            Some(last) => Ok(last.database.close().await?),
+            Some(last) => {
+                last.right.release().await;
+                Ok(last.database.close().await?)
+            }
             None => Ok(()),
         }
     }
@@ -183,11 +187,7 @@ impl Site {
     /// # Errors
     /// If another one does.
     pub(crate) async fn claim_turns(&self) -> Result<(), AppError> {
-        let mut claim = self.claim.lock().await;
-        if claim.is_none() {
-            *claim = self.database.claim_turns(self.distributed.is_none()).await?;
-        }
-        Ok(())
+        self.right.take(&self.database, self.distributed.is_none()).await
     }
 
     /// Makes sure that everybody here runs the same definition.

@@ -184,6 +184,7 @@ fn python_guests(project: &Project) -> Result<()> {
         let inputs = [
             guest.join("src"),
             guest.join("pyproject.toml"),
+            guest.join("exchanges.json"),
             sdk.join("everwit_guest"),
             project.root.join("wit"),
             environment.join("../installed.txt"),

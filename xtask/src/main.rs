@@ -3,11 +3,13 @@
 //! Everything here starts other programs and says what they do and how long they take. It is
 //! compiled before each command, so it stays small and nearly free of dependencies.
 
+mod authoring;
 mod bench;
 mod components;
 mod demo;
 mod fuzz;
 mod mutations;
+mod pages;
 mod postgres;
 mod process;
 mod project;
@@ -15,7 +17,6 @@ mod python;
 mod schemathesis;
 mod soak;
 mod steps;
-mod templates;
 mod temporal;
 mod test;
 mod tools;
@@ -43,7 +44,7 @@ cargo xtask COMMAND
   bless [FILTER]                   accept changed contracts and snapshots; review the diff afterwards
   postgres COMMAND…                run a command, such as `cargo nextest run`, beside a PostgreSQL server for the tests
   temporal [FILTER]                run the tests of the engine for many machines, beside the servers that they need
-  templates                        begin, build, test and call a new project of each language; `test` does it by itself
+  authoring [LANGUAGE]             do what the pages of docs/authoring say, all or one of them; `test` does it by itself
   schemathesis                     try the API of a real server by its OpenAPI document; `test` does it by itself
   vendor-clients                   install the vendors' own clients, which the tests run; `test` does it by itself
   wrap-adapter                     compile the adapter that `everwit wrap` carries; needed once its source changes
@@ -86,7 +87,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["bless", filters @ ..] if filters.len() < 2 => test::bless(filters.first().copied()),
         ["postgres", command @ ..] => postgres::run_command(command),
         ["temporal", filters @ ..] if filters.len() < 2 => temporal::run_command(filters.first().copied()),
-        ["templates"] => templates::check(&project::Project::find()?),
+        ["authoring", languages @ ..] if languages.len() < 2 => authoring::run_command(languages.first().copied()),
         ["schemathesis"] => schemathesis::run_command(),
         ["vendor-clients"] => vendor_clients::run_command(),
         ["wrap-adapter"] => components::wrap_adapter(),

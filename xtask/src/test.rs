@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 
+use crate::authoring;
 use crate::components;
 use crate::postgres::{Cluster, VARIABLE};
 use crate::process::{Result, run};
@@ -9,7 +10,6 @@ use crate::project::{Project, cargo};
 use crate::python;
 use crate::schemathesis;
 use crate::steps::Steps;
-use crate::templates;
 use crate::temporal;
 use crate::tools::has_cargo_command;
 use crate::vendor_clients;
@@ -75,7 +75,7 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     steps.run("running its documentation tests", || rust_guest_tests(&project, &["--doc"]))?;
     steps.run("testing the JavaScript guest SDK and guests", || javascript_tests(&project))?;
     steps.run("testing the Python guest SDK and guests", || python::tests(&project))?;
-    steps.run("beginning, building and calling a new project of each language", || templates::check(&project))?;
+    steps.run("following the page of each language", || authoring::check(&project, None))?;
     steps.run("checking the format", || everywhere(&project, format))?;
     steps.run("running clippy", || everywhere(&project, clippy))
 }

@@ -18,7 +18,7 @@ if sys.version_info >= (3, 11):
 else:
     tomllib = None
 
-from . import _definition, _host
+from . import _definition, _host, driver
 
 #: Interfaces of optional exports that `_definition.hooks` can have, with the class that implements each.
 HOOKS = {"dynamic-instructions": "DynamicInstructions", "config-validation": "ConfigValidation", "health": "Health"}
@@ -48,7 +48,11 @@ def build(folder: Path, out: Path | None = None) -> Path:
     """Builds the project in a folder and returns the component's path."""
     name, module = project(folder)
     out = out or folder / "dist" / f"{name}.wasm"
-    description = describe(folder, module)
+    sections = {}
+    if (description := describe(folder, module)) is not None:
+        sections["everwit:description"] = canonical(description)
+    if (exchanges := recorded_exchanges(folder)) is not None:
+        sections["everwit:exchanges"] = canonical(exchanges)
     with tempfile.TemporaryDirectory(prefix="everwit-guest-") as scratch:
         scratch_folder = Path(scratch)
         write_world(scratch_folder / "wit")
@@ -56,7 +60,10 @@ def build(folder: Path, out: Path | None = None) -> Path:
         component = scratch_folder / "component.wasm"
         componentize(folder, scratch_folder, component)
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(with_section(component.read_bytes(), "everwit:description", canonical(description)))
+        wasm = component.read_bytes()
+        for section, data in sections.items():
+            wasm = with_section(wasm, section, data)
+        out.write_bytes(wasm)
     return out
 
 
@@ -76,12 +83,18 @@ def project(folder: Path) -> tuple[str, str]:
     return name, module
 
 
-def describe(folder: Path, module: str) -> dict:
-    """The description of the capability: its module is imported here, with a stand-in for the host."""
+def describe(folder: Path, module: str) -> dict | None:
+    """The description of the capability: its module is imported here, with a stand-in for the host. A driver's is left to `everwit build`."""
     sys.path.insert(0, str(folder / "src"))
     try:
         importlib.import_module(module)
-        return _definition.description()
+        if driver.definition is None:
+            return _definition.description()
+        if _definition.definition is not None:
+            raise ValueError("a component is a capability or a driver, and it calls both capability() and driver()")
+        if powers := _host.used - {f"everwit:host/log@{_host.VERSION}"}:
+            raise ValueError(f"a driver translates and reaches nothing; this one imports {', '.join(sorted(powers))}")
+        return None
     except Exception as error:
         from ._failure import describe as told
         from ._failure import place
@@ -89,13 +102,37 @@ def describe(folder: Path, module: str) -> dict:
         raise BuildError(f"src/{module} cannot be loaded: {told(error)}{place(error)}") from error
 
 
+def recorded_exchanges(folder: Path) -> dict | None:
+    """The exchanges of a driver, `exchanges.json` beside `pyproject.toml`, which the host replays at upload."""
+    file = folder / "exchanges.json"
+    if not file.exists():
+        return None
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BuildError(f"{file} is no JSON: {error}") from None
+
+
+def exports() -> dict[str, str]:
+    """Interfaces that the component exports, with the class that implements each."""
+    defined = driver.definition
+    if defined is None:
+        return {"capability/describe": "Describe", "capability/tools": "Tools"} | {f"capability/{hook}": HOOKS[hook] for hook in sorted(_definition.hooks)}
+    found = {"driver/meta": "Meta", "driver/codec": "Codec"}
+    if defined.discovery is not None:
+        found["driver/discovery"] = "Discovery"
+    if defined.token_exchange is not None:
+        found["driver/token-exchange"] = "TokenExchange"
+    return found
+
+
 def entry(module: str) -> str:
     """The module that componentize-py takes the exports from."""
-    classes = ["Describe", "Tools", *(HOOKS[hook] for hook in sorted(_definition.hooks))]
     # With full names, componentize-py looks for classes that carry package and version.
     version = _host.VERSION.replace(".", "")
-    exports = [f"{name} as EverwitCapability{name}{version}" for name in classes]
-    return f"import {module}\nfrom everwit_guest.component import {', '.join(exports)}\n"
+    names = [f"{name} as Everwit{interface.partition('/')[0].capitalize()}{name}{version}" for interface, name in exports().items()]
+    source = "component" if driver.definition is None else "driver_component"
+    return f"import {module}\nfrom everwit_guest.{source} import {', '.join(names)}\n"
 
 
 def write_world(folder: Path) -> None:
@@ -106,9 +143,8 @@ def write_world(folder: Path) -> None:
     shutil.copytree(contracts / "deps", folder / "deps")
     (folder / "deps" / "capability").mkdir()
     shutil.copy(contracts / "capability.wit", folder / "deps" / "capability")
-    exports = ["describe", "tools", *sorted(_definition.hooks)]
     imports = sorted(_host.used | {f"everwit:host/log@{_host.VERSION}"})
-    lines = [f"  import {name};" for name in imports] + [f"  export everwit:capability/{name}@{_host.VERSION};" for name in exports]
+    lines = [f"  import {name};" for name in imports] + [f"  export everwit:{name}@{_host.VERSION};" for name in exports()]
     world = "\n".join(["package everwit-build:component;", "", "world component {", *lines, "}", ""])
     (folder / "component.wit").write_text(world, encoding="utf-8")
 

@@ -8,9 +8,8 @@ from typing import Any
 from componentize_py_types import Err
 
 from . import _call, _definition, _failure, _host, _log, _output
-from ._failure import Failure, limited
+from ._failed import err
 
-common = _host.bindings("types", "common")
 content = _host.bindings("types", "content")
 types = _host.bindings("types", "tools")
 permissions = _host.bindings("types", "permissions")
@@ -76,7 +75,7 @@ class Tools:
             structured = None if output.structured is None else _output.to_json(_output.to_plain(output.structured))
             return types.CallOutput(parts=[_part(part) for part in output.parts], structured=structured, extra=[])
         except BaseException as error:
-            raise _err(error) from None
+            raise err(error) from None
 
 
 class DynamicInstructions:
@@ -110,7 +109,7 @@ class Health:
         try:
             _definition.hooks["health"](_context(context))
         except BaseException as error:
-            raise _err(error) from None
+            raise err(error) from None
 
 
 def _context(record: Any) -> _definition.Context:
@@ -122,20 +121,6 @@ def _context(record: Any) -> _definition.Context:
         config=json.loads(record.config or "{}"),
         locale=record.locale,
         extra=dict(record.extra),
-    )
-
-
-def _err(error: BaseException) -> Err:
-    failure: Failure = _failure.from_exception(error)
-    return Err(
-        common.Failure(
-            kind=limited(failure.kind, _failure.MAX_WORD_BYTES),
-            code=limited(failure.code, _failure.MAX_WORD_BYTES),
-            message=limited(failure.message, _failure.MAX_MESSAGE_BYTES),
-            retryable=failure.retryable,
-            retry_after_ms=failure.retry_after_ms,
-            extra=[],
-        )
     )
 
 

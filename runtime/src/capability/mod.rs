@@ -32,6 +32,7 @@ use crate::component::Effects;
 use crate::connection::ConnectionCredential;
 use crate::error::Error;
 use crate::event::PinnedCapability;
+use crate::harness::VersionChoice;
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::message::ContentPart;
 use crate::store::RuntimeBackends;
@@ -235,6 +236,18 @@ pub trait CapabilitySource: Send + Sync {
     /// # Errors
     /// Those of the store and the sandbox.
     async fn find(&self, org: OrgId, id: &str) -> Result<Option<Arc<dyn Capability>>, Error>;
+
+    /// Finds the version of a component that somebody asks for, whatever is active; or says as a sentence
+    /// why it cannot be used.
+    ///
+    /// # Errors
+    /// Those of the store and the sandbox.
+    async fn find_chosen(&self, org: OrgId, id: &str, choice: &VersionChoice) -> Result<Result<Arc<dyn Capability>, String>, Error> {
+        Ok(Err(match self.find(org, id).await? {
+            Some(_) => format!("capability {id:?} has no versions, so there is no {choice} of it; name it without"),
+            None => format!("there is no capability {id:?}"),
+        }))
+    }
 
     /// Finds exactly what a turn pinned at its start, whatever is active by now.
     ///

@@ -18,6 +18,7 @@ use super::pool::{Connected, Place, Pool};
 use super::quota::Meter;
 use super::wire::broken;
 use super::{EgressError, EgressErrorKind, SseDecoder, SseEvent};
+use crate::fail_point::fail_point;
 
 /// When a request has to be over.
 #[derive(Debug, Clone, Copy)]
@@ -144,6 +145,7 @@ impl EgressResponse {
         });
         let data = match self.caps.deadline.within("the next piece of the response", self.caps.idle, data).await {
             Ok(None) => {
+                fail_point!(GatewayEnded);
                 self.end();
                 return Ok(None);
             }

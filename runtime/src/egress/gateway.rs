@@ -30,6 +30,7 @@ use super::{
 };
 use crate::Error;
 use crate::component::Grant;
+use crate::fail_point::fail_point;
 use crate::mutation::off;
 
 /// Addresses of one name that are tried before giving up.
@@ -171,9 +172,11 @@ impl Gateway {
             Some(stream) => self.play(stream, &request, outgoing, deadline).await?,
             None => {
                 let addresses = self.addresses(scope, &request, deadline).await?;
+                fail_point!(GatewayLeaves);
                 self.exchange(scope, &request, outgoing, &addresses, deadline).await?
             }
         };
+        fail_point!(GatewayAnswered);
         let caps = Caps { meter: quota.meter(), deadline, idle: timeouts.idle, _permit: permit };
         let response = EgressResponse::new(response, line, request.host().to_owned(), caps);
         tracing::debug!(scope, method = %request.method(), url = request.shown_url(), status = response.status(), "egress");

@@ -16,6 +16,7 @@ use super::waits::Waits;
 use super::{Next, Step, StepError, StepHandler, TurnKey, TurnStatus};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
+use crate::fail_point::fail_point;
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::store::{Claim, SessionLog};
 use crate::turn::{TurnPlatform, TurnSignals, insist, panic_message};
@@ -227,6 +228,7 @@ impl Inner {
     }
 
     async fn work(self: &Arc<Self>, session: SessionKey) {
+        fail_point!(EngineWoken);
         let finished = self.sessions().get(&session).map(|worker| worker.finished.clone());
         let _finished = finished.map(CancellationToken::drop_guard);
         loop {
@@ -276,6 +278,7 @@ impl Inner {
             Ok(Next::After(pause)) => self.rest(session, pause).await,
             Ok(Next::Signal { limit }) => {
                 self.wait_at_most(session, limit);
+                fail_point!(EngineWaits);
                 self.leave_unless_woken(session)
             }
             Ok(Next::Done) => self.leave_unless_woken(session),
@@ -296,7 +299,9 @@ impl Inner {
 
     async fn step(&self, key: TurnKey, claim: Claim) -> Result<Next, StepError> {
         let signals = self.register(key);
+        fail_point!(EngineBegins);
         let step = AssertUnwindSafe(self.handler.step(Step { key, claim, signals })).catch_unwind().await;
+        fail_point!(EngineEnded);
         self.unregister(key);
         step.unwrap_or_else(|panic| Err(StepError::Fatal(Error::Internal(format!("a step panicked: {}", panic_message(panic.as_ref()))))))
     }

@@ -177,5 +177,5 @@ fn of_agent_template(template: &SeedAgent, harness: HarnessId, ground: &Ground<'
 }
 
 fn capabilities_of(listed: &[BuiltInCapabilityDefinition]) -> Vec<CapabilityConfig> {
-    listed.iter().map(|listed| CapabilityConfig { id: listed.id.clone(), config: listed.config.clone() }).collect()
+    listed.iter().map(BuiltInCapabilityDefinition::to_config).collect()
 }

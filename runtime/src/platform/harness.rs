@@ -65,7 +65,7 @@ impl BuiltInCapabilityDefinition {
 
     /// As harnesses and agents of an org list it.
     pub fn to_config(&self) -> CapabilityConfig {
-        CapabilityConfig { id: self.id.clone(), config: self.config.clone() }
+        CapabilityConfig { config: self.config.clone(), ..CapabilityConfig::new(&*self.id) }
     }
 }
 

@@ -23,6 +23,7 @@ use crate::component::{
 };
 use crate::error::Error;
 use crate::event::PinnedCapability;
+use crate::harness::VersionChoice;
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
 use crate::store::ComponentStore;
@@ -253,6 +254,30 @@ impl CapabilitySource for ComponentCapabilities {
         }
     }
 
+    async fn find_chosen(&self, org: OrgId, id: &str, choice: &VersionChoice) -> Result<Result<Arc<dyn Capability>, String>, Error> {
+        if self.built_ins.has(id) {
+            return self.built_ins.find_chosen(org, id, choice).await;
+        }
+        let found = self.components.find_component(org, &id.to_lowercase()).await?;
+        let Some(component) = found.filter(|found| found.kind == ComponentKind::Capability) else {
+            return Ok(Err(format!("there is no capability {id:?}")));
+        };
+        if component.archived_at.is_some() {
+            return Ok(Err(format!("capability {id:?} is archived")));
+        }
+        let number = match choice {
+            VersionChoice::Version(number) => *number,
+            VersionChoice::Channel(channel) => match component.channels.get(channel) {
+                Some(number) => *number,
+                None => return Ok(Err(no_channel(&component, channel))),
+            },
+        };
+        match self.components.get_version(org, component.id, number).await? {
+            Some(version) if version.is_usable() => Ok(Ok(self.load(org, version).await?)),
+            version => Ok(Err(unusable(&component.name, number, version.as_ref()))),
+        }
+    }
+
     async fn find_pinned(&self, org: OrgId, pin: &PinnedCapability) -> Result<Option<Arc<dyn Capability>>, Error> {
         let (Some(digest), Some(_)) = (pin.digest, pin.version) else { return self.built_ins.find_pinned(org, pin).await };
         let Some(component) = self.components.find_component(org, &pin.id).await? else { return Ok(None) };
@@ -263,4 +288,20 @@ impl CapabilitySource for ComponentCapabilities {
             None => Ok(None),
         }
     }
+}
+
+fn no_channel(component: &Component, channel: &str) -> String {
+    let known: Vec<&str> = component.channels.keys().map(String::as_str).collect();
+    let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has: {}", known.join(", ")) };
+    format!("capability {:?} has no channel {channel:?}; {known}", component.name)
+}
+
+fn unusable(name: &str, number: u32, version: Option<&ComponentVersion>) -> String {
+    let why = match version {
+        None => "does not exist",
+        Some(version) if version.stored_at.is_none() => "was archived and its bytes are deleted; upload the same bytes again",
+        Some(version) if version.archived_at.is_some() => "is archived; activate it, or put it into a channel",
+        Some(_) => "was never agreed to; activate it, or put it into a channel",
+    };
+    format!("version {number} of capability {name:?} {why}")
 }

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use crate::bus::{EventBus, InMemoryEventBus};
 use crate::connection::UserConnectionResolver;
 use crate::secret::Cipher;
-pub use component::{Activation, ComponentStore, NewVersion, StoredVersion};
+pub use component::{Activation, Collected, ComponentStore, MAX_CHANNELS, NewVersion, StoredVersion};
 pub use connection::{ConnectionStore, SecretChanges};
 pub use error::{FileProblem, StoreError, StoreResult};
 pub use file::RuntimeFileStore;

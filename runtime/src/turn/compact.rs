@@ -10,7 +10,6 @@ use super::compaction::{Cut, window};
 use super::context::TurnContext;
 use super::executor::Run;
 use super::journal::Halt;
-use super::state::millis;
 use super::stop::Stop;
 use super::toolset::cut;
 use crate::component::Receipt;
@@ -47,7 +46,7 @@ struct Summary {
 impl Run<'_> {
     pub(super) async fn compact(&mut self, context: &TurnContext, reason: CompactionReason) -> Result<(), Halt> {
         let Some(cut) = self.journal.state().cut(reason) else { return Ok(()) };
-        let (turn_id, started) = (self.key.turn, self.journal.now());
+        let (turn_id, started) = (self.key.turn, self.journal.steady());
         self.journal.live().publish(EventData::ContextCompacting { turn_id, reason, messages_before: cut.before });
         let summarized = match self.summarize(context, &cut).await? {
             Ok(summary) => summary,
@@ -68,7 +67,7 @@ impl Run<'_> {
             messages_dropped: cut.dropped.len(),
             first_kept_message_id: cut.first_kept,
             summary: format!("{SUMMARY_HEADER}\n\n{text}"),
-            duration_ms: millis(started, self.journal.now()),
+            duration_ms: self.journal.millis_of(started),
             usage,
             receipt,
         };

@@ -182,7 +182,7 @@ impl Layers {
             max_iterations: max_iterations_by,
             capabilities: capabilities.iter().map(origin).collect(),
         };
-        let config = |resolved: &ResolvedCapability| CapabilityConfig { id: resolved.id.clone(), config: Some(resolved.config.clone()) };
+        let config = |resolved: &ResolvedCapability| CapabilityConfig::with_config(&*resolved.id, resolved.config.clone());
         Ok(TurnContext {
             resolved_capability_configs: capabilities.iter().map(config).collect(),
             pins: capabilities.iter().map(|resolved| resolved.capability.pin()).collect(),

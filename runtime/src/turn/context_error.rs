@@ -56,6 +56,12 @@ pub enum ContextError {
         /// From who lists a capability to the one that is missing.
         chain: String,
     },
+    /// The version of a component that somebody asks for cannot be used.
+    #[error("{problem}")]
+    VersionUnavailable {
+        /// Which version of what, and why not.
+        problem: String,
+    },
     /// A capability that the turn started with is gone.
     #[error("capability {id:?}{} with which this turn started is not available any more", version.map(|v| format!(" version {v}")).unwrap_or_default())]
     PinGone {
@@ -174,6 +180,7 @@ impl ContextError {
             Self::HarnessCycle { .. } => "harness_cycle",
             Self::HarnessTooDeep { .. } => "harness_too_deep",
             Self::CapabilityUnknown { .. } => "capability_unknown",
+            Self::VersionUnavailable { .. } => "version_unavailable",
             Self::PinGone { .. } => "capability_gone",
             Self::CapabilityCycle { .. } => "capability_cycle",
             Self::TooManyCapabilities { .. } => "too_many_capabilities",

@@ -3,8 +3,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use jiff::Timestamp;
-
 use super::conversation::Conversation;
 use crate::event::{Event, EventData, TokenUsage};
 use crate::id::{MessageId, OrgId, SessionId, TurnId};
@@ -21,7 +19,7 @@ pub(super) const MESSAGE_OVERHEAD_BYTES: usize = 256;
 pub struct History {
     conversation: Conversation,
     call_ids: HashSet<String>,
-    waiting: HashMap<TurnId, WaitingInput>,
+    waiting: HashMap<TurnId, MessageId>,
     usage: TokenUsage,
     /// What a person has decided about all calls of a tool.
     approvals: HashMap<String, bool>,
@@ -29,13 +27,6 @@ pub struct History {
     bytes: usize,
     /// Whether messages came from a message store instead of events.
     is_partial: bool,
-}
-
-/// The input of a turn of which nothing else is in the log.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct WaitingInput {
-    pub(super) message_id: MessageId,
-    pub(super) ts: Timestamp,
 }
 
 impl History {
@@ -88,7 +79,7 @@ impl History {
         let Some(turn) = event.context.turn_id else { return };
         match &event.data {
             EventData::InputMessage { message } if self.conversation.start_of(turn).is_none() => {
-                self.waiting.insert(turn, WaitingInput { message_id: message.id, ts: event.ts });
+                self.waiting.insert(turn, message.id);
             }
             EventData::TurnMerged { into_turn_id, .. } => {
                 self.waiting.remove(&turn);
@@ -132,7 +123,7 @@ impl History {
     }
 
     /// The input of a turn, if the log has nothing else of the turn.
-    pub(super) fn waiting_input(&self, turn: TurnId) -> Option<WaitingInput> {
+    pub(super) fn waiting_input(&self, turn: TurnId) -> Option<MessageId> {
         self.waiting.get(&turn).copied()
     }
 

@@ -1,6 +1,7 @@
 //! A turn's hold on the log of its session: reads it once, appends to it as the owner, and keeps
 //! the folded state current.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::history::History;
 use super::history_cache::HistoryCache;
 use super::plan::next;
 use super::recorder::Recorder;
-use super::state::TurnState;
+use super::state::{TurnState, millis};
 use crate::bus::EventBus;
 use crate::clock::Clock;
 use crate::engine::TurnKey;
@@ -54,6 +55,8 @@ pub(super) struct Journal {
     key: TurnKey,
     fence: Fence,
     state: TurnState,
+    /// When this run appended what has these times, as [`Clock::steady`] says: at most what one run of a turn appends.
+    appended: BTreeMap<Timestamp, Duration>,
     cache: Arc<HistoryCache>,
     /// Present if an embedder keeps a copy of the messages.
     recorder: Option<Recorder>,
@@ -82,7 +85,7 @@ impl Journal {
             }
         };
         let state = TurnState::resume(key.turn, history);
-        let mut journal = Self { log, makers, key, fence, state, cache, recorder };
+        let mut journal = Self { log, makers, key, fence, state, appended: BTreeMap::new(), cache, recorder };
         let is_from_start = journal.state.last_sequence() == 0;
         journal.read_on(|_| false).await?;
         if journal.state.input_message_id().is_none() && !is_from_start {
@@ -103,6 +106,25 @@ impl Journal {
 
     pub(super) fn now(&self) -> Timestamp {
         self.makers.clock.now()
+    }
+
+    /// For durations, see [`Clock::steady`].
+    pub(super) fn steady(&self) -> Duration {
+        self.makers.clock.steady()
+    }
+
+    /// Milliseconds since a moment of [`Self::steady`].
+    pub(super) fn millis_of(&self, started: Duration) -> u64 {
+        u64::try_from(self.steady().saturating_sub(started).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Milliseconds since an event of the log. What another process appended is told by the clocks of both, which may
+    /// have been set.
+    pub(super) fn millis_since(&self, event: Timestamp) -> u64 {
+        match self.appended.get(&event) {
+            Some(started) => self.millis_of(*started),
+            None => millis(event, self.now()),
+        }
     }
 
     /// Appends events in one transaction.
@@ -149,6 +171,7 @@ impl Journal {
         let planned = next(&self.state);
         let context = if let After::Merged(context) = after { context } else { self.context() };
         let ts = self.now();
+        self.appended.insert(ts, self.steady());
         let new = |data| NewEvent { id: EventId::from_uuid(self.makers.ids.next()), ts, context, data };
         let events: Vec<NewEvent> = data.into_iter().map(&new).collect();
         let mut opening = opening.map(new);

@@ -1,5 +1,7 @@
 //! The reason step: one model call, its live output, and its record.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
@@ -8,7 +10,6 @@ use super::executor::Run;
 use super::journal::Halt;
 use super::live::LiveAnswer;
 use super::model::controls_of;
-use super::state::millis;
 use super::stop::Stop;
 use super::tools::claim;
 use crate::driver::{
@@ -37,7 +38,8 @@ struct ModelCall {
     driver: DriverId,
     iteration: u32,
     retry: Option<Retries>,
-    started: jiff::Timestamp,
+    /// A moment of the steady clock.
+    started: Duration,
     first_event_ms: Option<u64>,
     receipt: ReceiptSlot,
 }
@@ -52,7 +54,7 @@ impl Run<'_> {
         let message_id = MessageId::from_uuid(self.platform.ids.next());
         let model = context.model_with_provider.model.clone();
         let driver = context.model_with_provider.provider_type.clone();
-        let (started, receipt) = (self.journal.now(), ReceiptSlot::default());
+        let (started, receipt) = (self.journal.steady(), ReceiptSlot::default());
         let mut call = ModelCall { message_id, model, driver, iteration, retry: None, started, first_event_ms: None, receipt };
         let mut request = self.chat_request(context);
         let held = match self.hold(context, &mut request).await? {
@@ -163,7 +165,7 @@ impl Run<'_> {
 
     /// Collects an answer that has begun, and shows its text live.
     async fn listen(&self, mut stream: ChatStream, call: &mut ModelCall) -> Generation {
-        call.first_event_ms = Some(millis(call.started, self.journal.now()));
+        call.first_event_ms = Some(self.journal.millis_of(call.started));
         let mut live = LiveAnswer::start(self.journal.live(), self.key.turn, call.message_id, &call.model, call.iteration);
         let mut answer = Answer::of(&call.driver);
         let interrupted = self.interrupted();
@@ -206,7 +208,7 @@ impl Run<'_> {
             has_tool_calls: answer.calls() > 0,
             tool_call_count: u32::try_from(answer.calls()).unwrap_or(u32::MAX),
             error: None,
-            duration_ms: millis(call.started, self.journal.now()),
+            duration_ms: self.journal.millis_of(call.started),
             usage: answer.usage(),
         };
         let usage = answer.usage();
@@ -228,7 +230,7 @@ impl Run<'_> {
             has_tool_calls: false,
             tool_call_count: 0,
             error: Some(error.to_owned()),
-            duration_ms: millis(call.started, self.journal.now()),
+            duration_ms: self.journal.millis_of(call.started),
             usage: partial.usage(),
         };
         vec![self.generation(context, call, &partial, Some(error)), completed]
@@ -246,7 +248,7 @@ impl Run<'_> {
             finish_reason: answer.finish().map(|finish| finish.reason.clone()),
             response_id: answer.finish().and_then(|finish| finish.response_id.clone()),
             retry: call.retry,
-            duration_ms: millis(call.started, self.journal.now()),
+            duration_ms: self.journal.millis_of(call.started),
             time_to_first_token_ms: call.first_event_ms,
             usage: answer.usage(),
             receipt: call.receipt.take(),

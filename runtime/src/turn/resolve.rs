@@ -35,7 +35,7 @@ pub(super) struct Wanted {
 }
 
 /// Merges layers by id, whatever its case: the first mention decides the place, the last
-/// configuration that is given wins.
+/// configuration and the last choice of a version that are given win.
 pub(super) fn merge<'a>(layers: impl Iterator<Item = (Contributor, &'a [CapabilityConfig])>) -> Vec<Wanted> {
     let mut merged: Vec<Wanted> = Vec::new();
     for (layer, entries) in layers {
@@ -48,6 +48,9 @@ pub(super) fn merge<'a>(layers: impl Iterator<Item = (Contributor, &'a [Capabili
             let known = &mut merged[at];
             if known.listed_by.last() != Some(&layer) {
                 known.listed_by.push(layer.clone());
+            }
+            if entry.choice().is_some() {
+                (known.entry.version, known.entry.channel) = (entry.version, entry.channel.clone());
             }
             if entry.config.is_some() {
                 known.entry.config = entry.config.clone();
@@ -138,9 +141,16 @@ async fn find_all(
         if found.len() == MAX_CAPABILITIES {
             return Err(ContextError::TooManyCapabilities { limit: MAX_CAPABILITIES });
         }
-        let Some(capability) = source.find(org, &id).await? else {
-            let chain = chain_to(&id, &needed_by);
-            return Err(ContextError::CapabilityUnknown { id, chain });
+        let choice = wanted.iter().find(|wanted| wanted.entry.id == id).and_then(|wanted| wanted.entry.choice());
+        let capability = match choice {
+            Some(choice) => {
+                let chosen = source.find_chosen(org, &id, &choice).await?;
+                chosen.map_err(|problem| ContextError::VersionUnavailable { problem })?
+            }
+            None => match source.find(org, &id).await? {
+                Some(capability) => capability,
+                None => return Err(ContextError::CapabilityUnknown { chain: chain_to(&id, &needed_by), id }),
+            },
         };
         for dependency in capability.dependencies() {
             let dependency = dependency.to_lowercase();

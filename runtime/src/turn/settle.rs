@@ -4,7 +4,7 @@
 use super::call::PlannedCall;
 use super::executor::Run;
 use super::plan::Finish;
-use super::state::{TurnState, millis};
+use super::state::TurnState;
 use super::stop::{SealReason, Stop};
 use crate::event::{EventData, TokenUsage, ToolCompleted, ToolStatus};
 use crate::id::MessageId;
@@ -49,7 +49,7 @@ impl Run<'_> {
             has_tool_calls: false,
             tool_call_count: 0,
             error: Some(describe(stop).to_owned()),
-            duration_ms: millis(started, self.journal.now()),
+            duration_ms: self.journal.millis_since(started),
             usage: Default::default(),
         })
     }
@@ -61,7 +61,7 @@ impl Run<'_> {
         if let Some(started) = state.open_act() {
             let (success_count, errors) = state.call_counts();
             let error_count = errors + u32::try_from(open.len()).unwrap_or(u32::MAX);
-            events.push(EventData::ActCompleted { success_count, error_count, duration_ms: millis(started, self.journal.now()) });
+            events.push(EventData::ActCompleted { success_count, error_count, duration_ms: self.journal.millis_since(started) });
         }
         events
     }
@@ -84,14 +84,13 @@ impl Run<'_> {
 
     fn completed(&self, reason: &str, totals: Totals) -> EventData {
         let state = self.journal.state();
-        let now = self.journal.now();
         EventData::TurnCompleted {
             turn_id: self.key.turn,
             iterations: totals.iterations,
             tool_call_count: state.settled_calls(),
             reason: reason.to_owned(),
             final_message_id: totals.final_message_id,
-            duration_ms: millis(state.started_at().unwrap_or(now), now),
+            duration_ms: state.started_at().map_or(0, |started| self.journal.millis_since(started)),
             usage: totals.usage,
         }
     }

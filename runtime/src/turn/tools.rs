@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::Value;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -16,11 +15,11 @@ use super::executor::Run;
 use super::history::MESSAGE_OVERHEAD_BYTES;
 use super::journal::{Halt, LiveEvents};
 use super::settle::{abandoned, interrupted, unsuccessful};
-use super::state::millis;
 use super::stop::Stop;
 use super::toolset::{BoundTool, cut};
 use crate::capability::{CallError, StopKind, Stopped, ToolCallContext, ToolOutcome, ToolOutput, ToolSink};
 use crate::event::{EventData, RequestedCall, ToolCompleted, ToolStatus};
+use crate::fail_point::fail_point;
 use crate::limits::{MAX_TOOL_CALLS_PER_STEP, MAX_TOOL_RESULT_BYTES};
 use crate::message::{ContentPart, ToolCall};
 use crate::tokens::IMAGE_BYTES;
@@ -52,7 +51,8 @@ struct Batch {
     tasks: JoinSet<ToolOutcome>,
     positions: HashMap<Id, usize>,
     cancel: CancellationToken,
-    started: Timestamp,
+    /// A moment of the steady clock.
+    started: Duration,
 }
 
 impl Run<'_> {
@@ -95,7 +95,7 @@ impl Run<'_> {
             tasks: JoinSet::new(),
             positions: HashMap::new(),
             cancel: CancellationToken::new(),
-            started: self.journal.now(),
+            started: self.journal.steady(),
         };
         for (position, planned) in batch.calls.iter().enumerate() {
             match decide(context, planned) {
@@ -104,7 +104,11 @@ impl Run<'_> {
                     let call = self.tool_call_context(context, tool, &planned.call, &batch.cancel);
                     let (capability, name) = (tool.capability.clone(), tool.definition.name.clone());
                     let arguments = planned.call.arguments.clone();
-                    let task = async move { capability.call_tool(&call, &name, arguments).await };
+                    let task = async move {
+                        let outcome = capability.call_tool(&call, &name, arguments).await;
+                        fail_point!(ToolReturned);
+                        outcome
+                    };
                     let handle = batch.tasks.spawn(task);
                     batch.positions.insert(handle.id(), position);
                 }
@@ -134,7 +138,7 @@ impl Run<'_> {
             Err(error) => (error.id(), crashed(error)),
         };
         let Some(&position) = batch.positions.get(&id) else { return };
-        let duration_ms = millis(batch.started, self.journal.now());
+        let duration_ms = self.journal.millis_of(batch.started);
         let planned = &batch.calls[position];
         batch.results[position] = Some(match asks(planned, &outcome, capability_id(context, &planned.call.name)) {
             Some(request) => Settled::Asks(request),
@@ -165,11 +169,11 @@ impl Run<'_> {
         }
         if batch.appended == batch.calls.len() {
             let (success_count, error_count) = self.journal.state().call_counts();
-            let started = self.journal.state().open_act().unwrap_or(batch.started);
+            let since_claim = self.journal.state().open_act().map(|claim| self.journal.millis_since(claim));
             events.push(EventData::ActCompleted {
                 success_count: success_count + count(successes),
                 error_count: error_count + count(failures),
-                duration_ms: millis(started, self.journal.now()),
+                duration_ms: since_claim.unwrap_or_else(|| self.journal.millis_of(batch.started)),
             });
             let tool_calls = std::mem::take(&mut batch.asks);
             if tool_calls.is_empty() {
@@ -198,7 +202,7 @@ impl Run<'_> {
             }
         }
         batch.tasks.abort_all();
-        let duration_ms = millis(batch.started, self.journal.now());
+        let duration_ms = self.journal.millis_of(batch.started);
         // Nobody is asked any more; the end of the turn settles these.
         batch.asks.clear();
         for (position, result) in batch.results.iter_mut().enumerate().skip(batch.appended) {

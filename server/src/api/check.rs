@@ -221,12 +221,23 @@ impl Checks {
                 self.add(Finding::at(format!("{pointer}/ref"), "duplicate", detail));
                 continue;
             }
-            match app.components.source.find(org, &reference.id).await? {
-                Some(capability) => {
-                    if self.restore(&pointer, &*capability, reference, stored) {
-                        self.config(&pointer, &*capability, reference.config.as_ref());
+            if let Some(choice) = reference.choice() {
+                if reference.version.is_some() && reference.channel.is_some() {
+                    let detail = "a version and a channel; the entry can ask for one of them";
+                    self.add(Finding::at(format!("{pointer}/channel"), "contradiction", detail).fix("leave one out"));
+                    continue;
+                }
+                match app.components.source.find_chosen(org, &reference.id, &choice).await? {
+                    Ok(capability) => self.entry(&pointer, &*capability, reference, stored),
+                    Err(problem) => {
+                        let field = if reference.version.is_some() { "version" } else { "channel" };
+                        self.add(Finding::at(format!("{pointer}/{field}"), "version_unavailable", problem));
                     }
                 }
+                continue;
+            }
+            match app.components.source.find(org, &reference.id).await? {
+                Some(capability) => self.entry(&pointer, &*capability, reference, stored),
                 None => {
                     let detail = format!("there is no capability {:?}", shown(&reference.id));
                     let fix = match app.components.available_ids(&app.stores, org).await?.as_slice() {
@@ -238,6 +249,13 @@ impl Checks {
             }
         }
         Ok(())
+    }
+
+    /// An entry whose capability is known.
+    fn entry(&mut self, pointer: &str, capability: &dyn Capability, entry: &mut CapabilityConfig, stored: &[CapabilityConfig]) {
+        if self.restore(pointer, capability, entry, stored) {
+            self.config(pointer, capability, entry.config.as_ref());
+        }
     }
 
     /// Puts stored values in the places of what is redacted; false if there is none for one.

@@ -66,9 +66,15 @@ pub(crate) async fn get_readiness(State(app): State<App>) -> (StatusCode, Json<R
     if let Err(error) = &store {
         tracing::warn!(%error, "the store failed the readiness check");
     }
+    let lost = app.right.is_lost();
     let checks = vec![
         Check { name: "lifecycle", ok: running, detail: (!running).then_some("the server is shutting down") },
         Check { name: "store", ok: store.is_ok(), detail: store.is_err().then_some("the store does not answer") },
+        Check {
+            name: "turns",
+            ok: !lost,
+            detail: lost.then_some("the right to run turns is lost with its connection; it is being taken again"),
+        },
     ];
     let ready = checks.iter().all(|check| check.ok);
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(Readiness { ready, checks }))

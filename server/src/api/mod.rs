@@ -66,6 +66,7 @@ use crate::moments::Moments;
 use crate::problem::Problem;
 use crate::quota::Quotas;
 use crate::seed::Seeder;
+use crate::turns_right::TurnsRight;
 use custom::CustomRoutes;
 use table::{Module, Table, Without};
 
@@ -109,6 +110,8 @@ pub(crate) struct AppState {
     pub(crate) quotas: Quotas,
     /// What workers without master keys know themselves by; none if there are no such workers.
     pub(crate) worker_token: Option<WorkerToken>,
+    /// To run the turns of the database.
+    pub(crate) right: TurnsRight,
 }
 
 /// Does what must not be cut off in the middle: a caller who goes away ends the request, and with it
@@ -262,6 +265,8 @@ fn administration(table: Table<'_>) -> Table<'_> {
         .routes(routes!(components::activate_version))
         .routes(routes!(components::roll_back))
         .routes(routes!(components::archive_component))
+        .routes(routes!(components::archive_version))
+        .routes(routes!(components::remove_channel))
         .routes(routes!(providers::create_provider))
         .routes(routes!(providers::update_provider, providers::delete_provider))
         .routes(routes!(models::sync_models))

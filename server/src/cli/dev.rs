@@ -11,7 +11,7 @@ use super::cases;
 use super::output::{Failure, Style, harmless, note};
 use super::recordings::Recordings;
 use super::test::{cases_of, run_cases, tell};
-use super::workbench::{Workbench, read_wasm, tell_rejection};
+use super::workbench::Workbench;
 
 /// How often sources are looked at. They are looked at and not watched, because a kernel's watch of a whole project
 /// reports every file that the compiler writes, and network and container file systems report none.
@@ -70,13 +70,10 @@ async fn round(dir: &Path, edited: Instant) -> Result<(), Failure> {
     note(&format!("built {} in {:.1} s; tools: {}", built.path.display(), seconds(edited), harmless(&tools.join(", "))));
     let found = cases_of(dir)?;
     if !found.is_empty() {
-        let wasm = read_wasm(&built.path)?;
         let mut recordings = Recordings::beside(&dir.join(cases::FOLDER), false);
         let bench = Workbench::taped(Vec::new(), recordings.tape())?;
-        match bench.examine(wasm.clone()).await? {
-            Ok(admission) => tell(&run_cases(&bench, &wasm, &admission, &found, &mut recordings).await?, true)?,
-            Err(rejection) => tell_rejection(&built.path, &rejection),
-        }
+        // What the build has compiled, so that nobody waits for that twice.
+        tell(&run_cases(&bench, &built.compiled, &built.admission, &found, &mut recordings).await?, true)?;
     }
     note(&format!("edit to result: {:.1} s", seconds(edited)));
     Ok(())

@@ -5,13 +5,17 @@ mod author_cache;
 mod build;
 mod call;
 mod cases;
+mod chat;
 mod check;
+mod client;
+mod components;
 mod config;
 mod conformance;
 mod db;
 mod dev;
 mod doctor;
 mod engine;
+mod follow;
 mod inspect;
 mod keys;
 mod mcp;
@@ -21,6 +25,7 @@ mod push;
 mod recordings;
 mod rotate;
 mod serve;
+mod sessions;
 mod test;
 mod turns;
 mod workbench;
@@ -72,6 +77,12 @@ enum Command<E: EngineArgs> {
     Inspect(inspect::InspectArgs),
     /// Store a component on a server, and activate it with consent to what it asks for.
     Push(push::PushArgs),
+    /// Manage the components of a server: which version is used, by whom, and which is not kept.
+    Components(components::ComponentsArgs),
+    /// Talk to an agent of a server.
+    Chat(chat::ChatArgs),
+    /// List the sessions of a server, and watch what happens in one.
+    Sessions(sessions::SessionsArgs),
     /// List the turns of a server, and retry one that was given up.
     Turns(turns::TurnsArgs),
     /// Offer a component's tools to an MCP client, over stdin and stdout.
@@ -138,6 +149,9 @@ fn run<E: EngineArgs>(command: Command<E>, matches: &ArgMatches) -> Result<(), F
         Command::Test(args) => block_on(test::run(args)),
         Command::Inspect(args) => block_on(inspect::run(args)),
         Command::Push(args) => block_on(push::run(args)),
+        Command::Components(args) => block_on(components::run(args)),
+        Command::Chat(args) => block_on(chat::run(args)),
+        Command::Sessions(args) => block_on(sessions::run(args)),
         Command::Turns(args) => block_on(turns::run(args)),
         Command::Mcp(args) => block_on(mcp::run(args)),
         Command::Conformance(args) => block_on(conformance::run(args)),

@@ -1,7 +1,7 @@
 //! What commands print, and how they fail.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use crate::config::wants_no_colour;
@@ -67,17 +67,38 @@ impl From<everwit_runtime::store::StoreError> for Failure {
 /// # Errors
 /// If stdout is gone.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_piece(&format!("{text}{}", if text.ends_with('\n') { "" } else { "\n" }))
+}
+
+/// Prints data that goes on.
+///
+/// # Errors
+/// If stdout is gone.
+pub(crate) fn print_piece(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    let newline = if text.ends_with('\n') { "" } else { "\n" };
-    write!(stdout, "{text}{newline}")
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::failed(format!("cannot write to stdout: {error}")))
+    write!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(|error| Failure::failed(format!("cannot write to stdout: {error}")))
 }
 
 /// Tells the user something that is no data.
 pub(crate) fn note(text: &str) {
     // Nothing can be done if stderr is gone.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Asks somebody at a terminal; none if nobody is there. Whatever is not yes is no.
+///
+/// # Errors
+/// If the terminal is gone.
+pub(crate) fn confirmed(question: &str) -> Result<Option<bool>, Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(None);
+    }
+    let mut stderr = std::io::stderr().lock();
+    let asked = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let mut line = String::new();
+    let answered = asked.and_then(|()| std::io::stdin().lock().read_line(&mut line));
+    answered.map_err(|error| Failure::failed(format!("cannot ask: {error}")))?;
+    Ok(Some(["y", "yes"].contains(&line.trim().to_lowercase().as_str())))
 }
 
 /// Colours, if they are wanted.

@@ -2,6 +2,8 @@
 //!
 //! The file lies beside the cases, `NAME.http.json` for `NAME.toml`, and is made for reading and reviewing: for each case its exchanges in order.
 
+mod scrub;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -14,9 +16,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use everwit_runtime::egress::{ByteStream, CheckedRequest, Tape};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf};
 
+use self::scrub::Scrub;
+use super::cases::Case;
 use super::output::Failure;
 
 /// Bytes of one file of recordings.
@@ -25,8 +30,6 @@ const MAX_FILE_BYTES: u64 = 32 << 20;
 const MAX_RESPONSE_BYTES: usize = 4 << 20;
 /// Bytes of a played request's head.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// Fields of a response that belong to whoever recorded it, and say nothing to a component.
-const LEFT_OUT: [&str; 2] = ["set-cookie", "set-cookie2"];
 
 /// Exchanges of a case, in the order in which they began.
 type Exchanges = Vec<Exchange>;
@@ -49,21 +52,22 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn of(request: &CheckedRequest) -> Self {
+    fn of(request: &CheckedRequest, scrub: &Scrub) -> Self {
         let scheme = if request.is_https() { "https" } else { "http" };
         let query = request.query().map(|query| format!("?{query}")).unwrap_or_default();
         let digest = || Sha256::digest(request.body()).iter().map(|byte| format!("{byte:02x}")).collect();
         Self {
             method: request.method().to_string(),
-            url: format!("{scheme}://{}{}{query}", request.authority(), request.path()),
+            url: scrub.url(&format!("{scheme}://{}{}{query}", request.authority(), request.path())),
             body_sha256: (!request.body().is_empty()).then(digest),
             response: None,
             response_base64: None,
         }
     }
 
-    fn is_answer_to(&self, request: &Self) -> bool {
-        (&self.method, &self.url, &self.body_sha256) == (&request.method, &request.url, &request.body_sha256)
+    /// A URL that was written by hand may have what is never recorded.
+    fn is_answer_to(&self, request: &Self, scrub: &Scrub) -> bool {
+        (&self.method, scrub.url(&self.url), &self.body_sha256) == (&request.method, request.url.clone(), &request.body_sha256)
     }
 
     fn content(&self) -> Result<Vec<u8>, String> {
@@ -96,10 +100,11 @@ impl Recordings {
         Arc::new(self.deck.clone())
     }
 
-    /// Begins a case: its requests are recorded, or answered from its recording; without one they leave.
-    pub(super) fn begin(&mut self, file: &str, case: &str) -> Result<(), Failure> {
+    /// Begins a case: its requests are recorded, or answered from its recording; without one they leave. The schema tells the
+    /// secrets of its configuration.
+    pub(super) fn begin(&mut self, file: &str, case: &Case, config_schema: &Value) -> Result<(), Failure> {
         let mut state = self.deck.state();
-        *state = State::default();
+        *state = State { scrub: Scrub::of(config_schema, &case.config), ..State::default() };
         if self.recording {
             state.recording = true;
             return Ok(());
@@ -107,24 +112,24 @@ impl Recordings {
         if !self.files.contains_key(file) {
             self.files.insert(file.to_owned(), read(&self.path(file))?);
         }
-        state.left = self.files[file].get(case).cloned();
+        state.left = self.files[file].get(&case.name).cloned();
         Ok(())
     }
 
     /// Ends it.
     pub(super) fn end(&mut self, file: &str, case: &str) -> Result<(), Failure> {
-        let state = std::mem::take(&mut *self.deck.state());
-        if !state.recording || state.recorded.is_empty() {
+        let State { recording, recorded, scrub, .. } = std::mem::take(&mut *self.deck.state());
+        if !recording || recorded.is_empty() {
             return Ok(());
         }
-        let exchanges = state.recorded.into_iter().map(|(mut exchange, response)| {
+        let exchanges = recorded.into_iter().map(|(mut exchange, response)| {
             if response.len() > MAX_RESPONSE_BYTES {
                 return Err(Failure::failed(format!(
                     "case {case:?}: the response to {} {} is larger than the {MAX_RESPONSE_BYTES} bytes that are recorded\nto fix it: ask for less",
                     exchange.method, exchange.url
                 )));
             }
-            match String::from_utf8(without_fields(&response)) {
+            match String::from_utf8(scrub.response(&response)) {
                 Ok(text) => exchange.response = Some(text),
                 Err(error) => exchange.response_base64 = Some(STANDARD.encode(error.into_bytes())),
             }
@@ -171,23 +176,12 @@ fn read(path: &Path) -> Result<BTreeMap<String, Exchanges>, Failure> {
     serde_json::from_str(&text).map_err(|error| cannot(&error))
 }
 
-/// A response without the fields that are left out. What is no HTTP stays as it is.
-fn without_fields(response: &[u8]) -> Vec<u8> {
-    const END: &[u8] = b"\r\n\r\n";
-    let Some(end) = response.windows(END.len()).position(|window| window == END) else { return response.to_vec() };
-    let is_left_out = |line: &&[u8]| {
-        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-        LEFT_OUT.iter().any(|left_out| name.eq_ignore_ascii_case(left_out.as_bytes()))
-    };
-    let lines = response[..end].split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let kept: Vec<&[u8]> = lines.filter(|line| !is_left_out(line)).collect();
-    [kept.join(&b"\r\n"[..]), response[end..].to_vec()].concat()
-}
-
 /// What the running case has sent, and what it may be answered.
 #[derive(Default)]
 struct State {
     recording: bool,
+    /// What is not recorded.
+    scrub: Scrub,
     /// Requests with what has come of their responses.
     recorded: Vec<(Exchange, Vec<u8>)>,
     /// Recorded exchanges that were not asked for yet; none without a recording.
@@ -209,9 +203,9 @@ impl Deck {
 impl Tape for Deck {
     fn play(&self, request: &CheckedRequest) -> Result<Option<Box<dyn ByteStream>>, String> {
         let mut state = self.state();
-        let Some(left) = &mut state.left else { return Ok(None) };
-        let asked = Exchange::of(request);
-        let Some(found) = left.iter().position(|exchange| exchange.is_answer_to(&asked)) else {
+        let State { left: Some(left), scrub, .. } = &mut *state else { return Ok(None) };
+        let asked = Exchange::of(request, scrub);
+        let Some(found) = left.iter().position(|exchange| exchange.is_answer_to(&asked, scrub)) else {
             return Err(format!("{} {} is not recorded, or not so often; everwit test --record records it", asked.method, asked.url));
         };
         let response = left.remove(found).content()?;
@@ -226,7 +220,8 @@ impl Tape for Deck {
         if !state.recording {
             return connection;
         }
-        state.recorded.push((Exchange::of(request), Vec::new()));
+        let exchange = Exchange::of(request, &state.scrub);
+        state.recorded.push((exchange, Vec::new()));
         Box::new(Recorded { connection, index: state.recorded.len() - 1, deck: self.clone() })
     }
 }
@@ -277,17 +272,5 @@ impl AsyncWrite for Recorded {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.connection).poll_shutdown(context)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cookies_are_left_out_of_heads_and_nothing_else() {
-        let response = b"HTTP/1.1 200 OK\r\nSet-Cookie: id=1\r\nx: set-cookie\r\nset-cookie:2\r\n\r\nset-cookie: body\r\n\r\n\xff";
-        assert_eq!(without_fields(response), b"HTTP/1.1 200 OK\r\nx: set-cookie\r\n\r\nset-cookie: body\r\n\r\n\xff");
-        assert_eq!(without_fields(b"no HTTP"), b"no HTTP");
     }
 }

@@ -30,7 +30,8 @@ A file of cases:
 Each case runs in an instance, an org and a session of its own; buckets that the component asks for are granted and empty.
 
 --record lets requests leave and writes what comes back into cases/NAME.http.json, one file for each NAME.toml. Cases with a recording are answered
-from it afterwards, and nothing of them leaves; a request that it does not have fails. Commit the files: they hold responses without their cookies.
+from it afterwards, and nothing of them leaves; a request that it does not have fails. Commit the files: they hold whole responses, but for credentials: cookies, fields
+and parameters of that kind, and what the schema of the configuration marks as secret.
 
 Exit codes: 0 all passed, 1 some did not, 2 wrong usage.";
 
@@ -132,7 +133,7 @@ pub(super) async fn run_cases(
 ) -> Result<Vec<Outcome>, Failure> {
     let mut outcomes = Vec::with_capacity(cases.len());
     for (file, case) in cases {
-        recordings.begin(file, &case.name)?;
+        recordings.begin(file, case, &admission.description.config_schema)?;
         outcomes.push(run_case(bench, wasm, admission, (file, case)).await?);
         recordings.end(file, &case.name)?;
     }

@@ -4,8 +4,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use everwit_runtime::id::{SessionId, TurnId};
 use serde_json::Value;
 
+use super::client::{Server, ServerArgs};
 use super::output::{Failure, harmless, print};
-use super::push::{Server, ServerArgs};
 
 /// Options of `everwit turns`.
 #[derive(Debug, Args)]

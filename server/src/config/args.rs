@@ -132,7 +132,7 @@ pub(crate) struct ServeArgs {
     /// Bytes of all components of one org; more are refused.
     #[arg(long, env = "EVERWIT_ORG_COMPONENT_BYTES", default_value = "2147483648", value_name = "BYTES")]
     org_component_bytes: String,
-    /// Components of one org, archived ones included; more are refused.
+    /// Components of one org, archived ones included while their bytes are stored; more are refused.
     #[arg(long, env = "EVERWIT_ORG_COMPONENTS", default_value = "1000", value_name = "COUNT")]
     org_components: String,
     /// Connections that are open at once; others wait to be accepted.

@@ -51,10 +51,17 @@ fn print(bytes: usize, times: u32) -> Result<u64> {
     stream.check_write().map_err(|fault| Failure::internal("write", format!("{fault:?}")))
 }
 
+/// Writes each piece by itself.
+#[tool(read_only)]
+fn pieces(pieces: Vec<String>) -> Result<()> {
+    let stream = stdout::get_stdout();
+    pieces.iter().try_for_each(|piece| stream.write(piece.as_bytes()).map_err(|fault| Failure::internal("write", format!("{fault:?}"))))
+}
+
 /// Looks at the clock often, and says by how much its readings differ from whole milliseconds.
 #[tool(read_only)]
 fn look(times: u32) -> Result<u64> {
     Ok((0..times).map(|_| monotonic_clock::now() % 1_000_000).max().unwrap_or(0))
 }
 
-capability! { id: "wasi-greedy", title: "Greedy", summary: "Asks for much.", tools: [draw, print, look] }
+capability! { id: "wasi-greedy", title: "Greedy", summary: "Asks for much.", tools: [draw, print, pieces, look] }

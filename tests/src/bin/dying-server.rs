@@ -1,5 +1,6 @@
 //! A server that kills itself, as a power cut would, once the session's log has an event of a given
-//! number; with tools whose effects can be counted. The `EVERWIT_*` variables configure it.
+//! number, or at a place between two effects; with tools whose effects can be counted. The `EVERWIT_*`
+//! variables configure it.
 
 #[path = "../ledger.rs"]
 mod ledger;
@@ -9,12 +10,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use everwit_runtime::event::Event;
+use everwit_runtime::fail_point;
 use everwit_runtime::id::OrgId;
 use everwit_server::{EventListener, ServerAppBuilder, ServerConfig, oss_platform_definition, run_as_compile_child};
 use ledger::Ledger;
 
 /// Sequence of the event after which it dies; it lives on without.
 const DIE_AFTER: &str = "TEST_DIE_AFTER";
+/// Place between two effects at which it dies, and the how manieth time that it gets there, as in `StoreClaimed:2`.
+const DIE_AT: &str = "TEST_DIE_AT";
 /// File that each execution of a tool adds a line to: the tool's name and the call's key.
 const EFFECTS: &str = "TEST_EFFECTS";
 
@@ -39,6 +43,11 @@ async fn serve() -> anyhow::Result<()> {
     if let Some(after) = std::env::var_os(DIE_AFTER) {
         let after = after.into_string().ok().and_then(|number| number.parse().ok()).expect("a number");
         server = server.event_listener(Death { after });
+    }
+    if let Some(death) = std::env::var_os(DIE_AT) {
+        let death = death.into_string().expect("a place");
+        let (place, nth) = death.split_once(':').expect("a place and a number");
+        fail_point::arm(place, nth.parse().expect("a number"));
     }
     let server = server.start().await?;
     writeln!(std::io::stdout(), "http://{}", server.address)?;

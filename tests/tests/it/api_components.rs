@@ -1,5 +1,7 @@
 //! Components over HTTP: upload, refusal, activation, calls, and agents that use them.
 
+mod archive;
+mod channels;
 mod versions;
 
 use reqwest::Method;

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{ChildStderr, Command};
 
+use crate::api_components::patched;
 use crate::support::{everwit, guest, mode};
 
 fn folder() -> TempDir {
@@ -235,13 +236,21 @@ async fn until(lines: &mut Lines<BufReader<ChildStderr>>, text: &str) -> String 
 #[tokio::test]
 async fn a_change_of_a_source_is_built_and_tested_at_once() {
     let dir = project_of("echo");
+    // Without its section, so that the build writes one.
+    put(&dir, &patched("echo", "everwit:description", "everwit:not-made-ye"));
     let mut command: Command = everwit();
     command.arg("dev").current_dir(dir.path()).stdout(Stdio::null()).stderr(Stdio::piped());
     command.envs(["PATH", "HOME"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.env("XDG_CACHE_HOME", dir.path().join("target/cache"));
     let mut child = command.spawn().expect("it starts");
     let mut lines = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
     let first = until(&mut lines, "watching").await;
     assert!(first.contains("tools: echo") && first.contains("1 passed, 0 failed") && first.contains("edit to result: "), "{first}");
+
+    let kept = fs::read_dir(dir.path().join("target/cache/everwit/cache")).expect("compiled components are kept");
+    let compiled =
+        kept.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().extension().is_some_and(|end| end == "cwasm"))).count();
+    assert_eq!(compiled, 1, "what was built is compiled once");
 
     put(&dir, &guest("minimal"));
     let second = until(&mut lines, "watching").await;

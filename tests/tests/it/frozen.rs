@@ -1,8 +1,11 @@
 //! Components that were built when their contract was released: every later host accepts them and they work.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use everwit_runtime::component::Digest;
+use everwit_runtime::limits::MAX_COMPONENT_BYTES;
+use flate2::read::GzDecoder;
 use serde_json::Value;
 
 use crate::support::everwit;
@@ -17,7 +20,7 @@ fn folder() -> PathBuf {
 }
 
 fn components() -> Vec<PathBuf> {
-    files_below(&folder()).into_iter().filter(|path| path.extension().is_some_and(|end| end == "wasm")).collect()
+    files_below(&folder()).into_iter().filter(|path| path.extension().is_some_and(|end| end == "wasm" || end == "gz")).collect()
 }
 
 #[test]
@@ -34,6 +37,14 @@ fn they_are_what_they_were() {
     assert_eq!(found, sums, "frozen guests are never built again");
 }
 
+/// The repository stays small: nobody would clone twenty megabytes of CPython for each version of a contract.
+#[test]
+fn they_take_no_more_than_their_place() {
+    const MAX_BYTES: u64 = 20 << 20;
+    let taken: u64 = components().iter().map(|path| path.metadata().expect("a file of the checkout").len()).sum();
+    assert!(taken <= MAX_BYTES, "{taken} bytes of {MAX_BYTES}");
+}
+
 async fn conforms(component: &Path) {
     let mut command = everwit();
     command.args(["conformance", "--json"]).arg(component).env("XDG_CACHE_HOME", target().join("test-artifacts/authors"));
@@ -46,6 +57,20 @@ async fn conforms(component: &Path) {
 async fn capabilities_of_1_0_0_work() {
     for language in ["c", "js", "rust"] {
         conforms(&folder().join("capability-1.0.0").join(language).with_extension("wasm")).await;
+    }
+}
+
+#[tokio::test]
+async fn large_capabilities_of_1_0_0_work() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    for language in ["go", "python"] {
+        let packed = folder().join("capability-1.0.0").join(language).with_extension("wasm.gz");
+        let packed = std::fs::File::open(packed).expect("a file of the checkout");
+        let mut wasm = Vec::new();
+        GzDecoder::new(packed).take(MAX_COMPONENT_BYTES as u64).read_to_end(&mut wasm).expect("it is whole");
+        let component = place.path().join(language).with_extension("wasm");
+        std::fs::write(&component, wasm).expect("it is written");
+        conforms(&component).await;
     }
 }
 

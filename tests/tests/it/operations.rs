@@ -156,5 +156,5 @@ async fn readiness_names_each_check() {
     let server = Server::start().await;
     let readiness = server.api().get("/readyz").await.expect(200);
     let names: Vec<&str> = readiness["checks"].as_array().expect("a list").iter().filter_map(|check| check["name"].as_str()).collect();
-    assert_eq!(names, ["lifecycle", "store"]);
+    assert_eq!(names, ["lifecycle", "store", "turns"]);
 }

@@ -73,6 +73,49 @@ async fn a_turn_goes_on_after_postgres_was_killed() {
     cluster.begin().await;
     until_status(&api, "/readyz", 200).await;
     ends_whole(&api, &session).await;
+    // The right to run turns went with its connection, and is taken again.
+    let other = open(&cluster.url()).await;
+    while other.claim_turns(true).await.expect("an answer").is_some() {}
+}
+
+#[tokio::test]
+async fn a_server_without_the_right_to_run_turns_says_so_and_runs_none() {
+    let database = new_database().await;
+    let proxy = Proxy::before(&database).await;
+    let server = on(proxy.url()).await;
+    let api = server.api();
+    let session = session(&api).await;
+    // While its database cannot be reached, somebody else takes the right.
+    proxy.cut();
+    let other = open(&database).await;
+    let claim = loop {
+        if let Some(claim) = other.claim_turns(true).await.expect("an answer") {
+            break claim;
+        }
+    };
+    proxy.mend();
+    let turns = |readiness: &Value| {
+        let checks = readiness["checks"].as_array().expect("a list");
+        checks.iter().find(|check| check["name"] == "turns").expect("the check").clone()
+    };
+    loop {
+        let readiness = until_status(&api, "/readyz", 503).await;
+        // The store answers again.
+        if readiness["checks"][1]["ok"] == true {
+            let said = turns(&readiness);
+            assert_eq!((&said["ok"], said["detail"].as_str().is_some_and(|why| why.contains("right"))), (&json!(false), true), "{said}");
+            break;
+        }
+    }
+    api.say(&session, "go").await;
+    while !server.log().contains("nobody runs turns here") {
+        tokio::task::yield_now().await;
+    }
+    assert!(api.events(&session).await.iter().all(|event| event["type"] != "turn.started"));
+    drop(claim);
+    let readiness = until_status(&api, "/readyz", 200).await;
+    assert_eq!(turns(&readiness)["ok"], true);
+    ends_whole(&api, &session).await;
 }
 
 #[tokio::test]

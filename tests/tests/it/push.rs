@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::api_components::patched;
-use crate::support::{EVERWIT, Server, everwit, guest};
+use crate::support::terminal::at_a_terminal;
+use crate::support::{Server, everwit, guest};
 
 struct Outcome {
     code: Option<i32>,
@@ -49,33 +50,9 @@ async fn what_asks_for_something_is_active_only_with_consent() {
     assert!(again.code == Some(0) && again.stderr.contains("known already"), "nothing is new about it: {}", again.stderr);
 }
 
-/// Runs a command at a terminal of its own, answers the question that it asks, and prints what was on the screen.
-const TERMINAL: &str = r#"
-import os, pty, sys
-answer, command = sys.argv[1], sys.argv[2:]
-child, screen = pty.fork()
-if child == 0:
-    os.execv(command[0], command)
-shown = b""
-while True:
-    try:
-        piece = os.read(screen, 4096)
-    except OSError:
-        break
-    if not piece:
-        break
-    asked = b"[y/N]" in shown
-    shown += piece
-    if not asked and b"[y/N]" in shown:
-        os.write(screen, answer.encode() + b"\n")
-sys.stdout.buffer.write(shown)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"#;
-
 async fn push_at_a_terminal(server: &str, file: &Path, answer: &str) -> Outcome {
-    let mut python = tokio::process::Command::new("python3");
-    python.args(["-c", TERMINAL, answer, EVERWIT, "push"]).arg(file).args(["--server", server, "--activate"]).env("NO_COLOR", "1");
-    let output = python.stdin(std::process::Stdio::null()).kill_on_drop(true).output().await.expect("python3 runs");
+    let file = file.to_str().expect("a path of text");
+    let output = at_a_terminal(&["push", file, "--server", server, "--activate"], &[("[y/N]", &format!("{answer}\n"))]).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Outcome { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
@@ -150,4 +127,38 @@ async fn a_key_is_sent_and_never_shown() {
         assert!(refused.code == Some(1) && refused.stderr.contains("(401)"), "{}", refused.stderr);
         assert!(refused.stderr.contains("to fix it: give a key") && !refused.stderr.contains("wrong_key"), "{}", refused.stderr);
     }
+}
+
+#[tokio::test]
+async fn a_channel_is_pushed_to_and_versions_are_managed() {
+    let (server, home) = (Server::start().await, tempfile::tempdir().expect("a temporary directory"));
+    let version = |mark: u8| [guest("echo"), vec![0, 3, 1, b'x', mark]].concat();
+    let pushed = push(server.url(), &file_of(&home, "1.wasm", &version(1)), &["--activate"]).await;
+    assert_eq!(pushed.code, Some(0), "{}", pushed.stderr);
+    let pushed = push(server.url(), &file_of(&home, "2.wasm", &version(2)), &["--channel", "beta"]).await;
+    assert!(pushed.code == Some(0) && pushed.stderr.contains("in channel beta"), "{}", pushed.stderr);
+    assert_eq!(push(server.url(), &file_of(&home, "3.wasm", &version(3)), &[]).await.code, Some(0));
+
+    let components = async |args: &[&str]| {
+        let mut command = everwit();
+        let output = command.arg("components").args(args).args(["--server", server.url()]).output().await.expect("the command runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let listed = components(&["list"]).await.1;
+    assert!(listed.starts_with("echo ") && listed.ends_with("active=1  latest=3  beta=2"), "{listed}");
+    let versions = components(&["versions", "echo"]).await.1;
+    let ends: Vec<&str> = versions.lines().map(|line| line.rsplit("  ").next().unwrap_or_default()).collect();
+    assert_eq!(ends, ["not agreed to", "beta", "active"], "{versions}");
+    let (code, _, told) = components(&["use", "echo", "3"]).await;
+    assert!(code == Some(1) && told.contains("to fix it: push its file"), "{told}");
+    assert_eq!(components(&["use", "echo", "2"]).await.1, "version 2 is active");
+    assert_eq!(components(&["use", "echo", "1", "--channel", "beta"]).await.1, "channel beta points to version 1");
+    assert_eq!(components(&["rollback", "echo"]).await.1, "version 1 is active");
+    assert_eq!(components(&["remove-channel", "echo", "beta"]).await.1, "channel beta is removed");
+    assert_eq!(components(&["archive", "echo", "--version", "2"]).await.1, "version 2 of echo is archived");
+    let (code, _, told) = components(&["archive", "echo", "--version", "1"]).await;
+    assert!(code == Some(1) && told.contains("as the active version"), "{told}");
+    assert_eq!(components(&["archive", "echo", "--json"]).await.1, "null");
+    assert!(components(&["list"]).await.1.contains("archived"));
 }

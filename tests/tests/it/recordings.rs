@@ -48,12 +48,12 @@ impl Origin {
     }
 }
 
-/// Answers with the number of the request in pieces, or with bytes that are no text, and a cookie.
+/// Answers with the number of the request in pieces, or with bytes that are no text, and credentials.
 async fn answer(mut stream: TcpStream, number: usize) {
     let mut head = vec![0; 4096];
     let size = stream.read(&mut head).await.unwrap_or(0);
     let head = &head[..size];
-    let mut response = b"HTTP/1.1 200 OK\r\nSet-Cookie: session=canary\r\n".to_vec();
+    let mut response = b"HTTP/1.1 200 OK\r\nSet-Cookie: session=canary\r\nX-Access-Token: canary\r\n".to_vec();
     match head.starts_with(b"GET /binary") {
         true => response.extend_from_slice(b"content-length: 3\r\n\r\n\xff\x00\xfe"),
         false => response.extend_from_slice(format!("transfer-encoding: chunked\r\n\r\n1\r\n{number}\r\n0\r\n\r\n").as_bytes()),
@@ -82,7 +82,7 @@ fn write_cases(home: &Path, origin: &Origin, path: &str) {
     // The numbers of the requests as they were recorded.
     let cookie = !home.join("cases/all.http.json").exists();
     let cases = [
-        case("gets", format!("url = \"{base}{path}?q=1\""), cookie, "[49]"),
+        case("gets", format!("url = \"{base}{path}?q=1&token=canary\""), cookie, "[49]"),
         case("posts", format!("url = \"{base}/b\", text = \"größe\""), cookie, "[50]"),
         case("binary", format!("url = \"{base}/binary\""), cookie, "[255, 0, 254]"),
     ];
@@ -106,7 +106,10 @@ async fn what_was_recorded_needs_no_network() {
     assert_eq!((code, origin.asked()), (Some(0), 3), "{said:#}");
     let file = home.path().join("cases/all.http.json");
     let recorded = fs::read_to_string(&file).expect("it was written");
-    assert!(recorded.contains("?q=1") && recorded.contains("response_base64") && !recorded.contains("canary"), "{recorded}");
+    assert!(
+        recorded.contains("?q=1&token=redacted\"") && recorded.contains("response_base64") && !recorded.contains("canary"),
+        "{recorded}"
+    );
 
     origin.serving.abort();
     write_cases(home.path(), &origin, "/a");
@@ -118,7 +121,7 @@ async fn what_was_recorded_needs_no_network() {
     let (code, said) = test(home.path(), &["--allow-private-target", &private]).await;
     let problem = said["cases"][0]["problems"][0].as_str().unwrap_or_default();
     assert_eq!((code, &said["passed"], origin.asked()), (Some(1), &json!(2), 3), "{said:#}");
-    assert!(problem.contains("/other?q=1 is not recorded") && problem.contains("--record"), "{said:#}");
+    assert!(problem.contains("/other?q=1&token=redacted is not recorded") && problem.contains("--record"), "{said:#}");
     fs::write(&file, "[]").expect("it is written");
     let (code, said) = test(home.path(), &[]).await;
     assert!(code == Some(2) && said.as_str().is_some_and(|said| said.contains("all.http.json")), "{said:#}");

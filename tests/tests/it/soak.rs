@@ -1,7 +1,7 @@
 //! Turns on processes that are killed again and again at random moments: none is lost, doubled or stuck, and no
 //! tool that must not be repeated is. `cargo xtask soak --turns N --kill-every S` runs as many as wanted.
 
-mod effects;
+pub(crate) mod effects;
 mod judge;
 mod site;
 
@@ -220,7 +220,7 @@ async fn kill(site: &mut Site, plan: &Plan, mut seen: watch::Receiver<Seen>) -> 
 }
 
 /// A component whose tool acts on the world, with the right to do so.
-async fn activate(api: &Api, port: u16) {
+pub(crate) async fn activate(api: &Api, port: u16) {
     let uploaded = api.upload("?activate=false", at_port("fetcher", port)).await.expect(201);
     let path = uploaded["activate"]["path"].as_str().expect("the answer has the call");
     api.post(path, &uploaded["activate"]["body"]).await.expect(200);

@@ -58,6 +58,7 @@ impl Things {
             ("capability_id", (text(&component["component"], "name"), "nobodys-capability".to_owned())),
             ("org", (text(&org, "id"), absent("org"))),
             ("version", ("1".to_owned(), "1".to_owned())),
+            ("channel", ("beta".to_owned(), "beta".to_owned())),
             ("from", ("1".to_owned(), "1".to_owned())),
             ("to", ("1".to_owned(), "1".to_owned())),
         ]))

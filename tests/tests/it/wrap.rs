@@ -245,11 +245,12 @@ async fn what_cannot_be_wrapped_is_refused_with_the_reason() {
     }
 }
 
-/// The compiled adapter is checked in, because the command needs no compiler.
+/// The compiled adapter is checked in, because the command needs no compiler. It is made of the SDK and the contracts, too.
 #[test]
 fn the_adapter_is_that_of_its_source() {
     let mut sources = String::new();
-    for file in files_below(&root().join("guest-sdk/wrap")) {
+    let folders = ["guest-sdk/wrap", "guest-sdk/rust/src", "guest-sdk/rust/macros/src", "wit"];
+    for file in folders.iter().flat_map(|folder| files_below(&root().join(folder))) {
         let digest = Digest::of(&fs::read(&file).expect("a file of the checkout"));
         sources += &format!("{digest} {}\n", file.strip_prefix(root()).expect("it was found there").display());
     }

@@ -14,7 +14,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder};
 
-use super::log::LogCapture;
+use super::log::{LogCapture, Stream};
 use super::random::{self, MAX_RANDOM_BYTES};
 use crate::clock::Clock;
 use crate::sandbox::state::CallState;
@@ -34,8 +34,8 @@ pub(in crate::sandbox) fn context(clock: Arc<dyn Clock>, started: Instant, log: 
         .insecure_random(SystemRandom)
         .insecure_random_seed(0)
         .max_random_size(MAX_RANDOM_BYTES as u64)
-        .stdout(Output { log: log.clone(), level: "info" })
-        .stderr(Output { log: log.clone(), level: "warn" })
+        .stdout(Output { log: log.clone(), stream: Stream::Output })
+        .stderr(Output { log: log.clone(), stream: Stream::Error })
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
@@ -91,10 +91,10 @@ impl TryRng for SystemRandom {
     }
 }
 
-/// Standard output or error of a guest: each write is a line of its log.
+/// Standard output or error of a guest: each line is one of its log.
 struct Output {
     log: Arc<LogCapture>,
-    level: &'static str,
+    stream: Stream,
 }
 
 impl IsTerminal for Output {
@@ -110,7 +110,7 @@ impl StdoutStream for Output {
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(Self { log: self.log.clone(), level: self.level })
+        Box::new(Self { log: self.log.clone(), stream: self.stream })
     }
 }
 
@@ -121,11 +121,7 @@ impl Pollable for Output {
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.log.add_written(bytes.len() as u64);
-        let text = String::from_utf8_lossy(&bytes);
-        for line in text.lines().filter(|line| !line.is_empty()) {
-            self.log.push(self.level, line);
-        }
+        self.log.write(self.stream, &bytes);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::client_tool::{ClientTool, ClientToolType};
 use crate::clock::SystemClock;
 use crate::component::{ComponentDescription, Digest, Permissions};
 use crate::driver::DriverId;
-use crate::event::{EventContext, EventData, NewEvent};
+use crate::event::{EventContext, EventData, NewEvent, PinnedCapability};
 use crate::file::InitialFile;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
 use crate::id::{AgentId, ComponentId, EventId, HarnessId, IdSource, MessageId, ModelId, OrgId, ProviderId, RandomIds, SessionId, TurnId};
@@ -114,7 +114,11 @@ impl Case {
             system_prompt: Some("Line one\n\"line\" \\two\\ \u{1}".to_owned()),
             parent_harness_id: Some(self.id(HarnessId::from_uuid)),
             default_model_id: Some(self.id(ModelId::from_uuid)),
-            capabilities: vec![CapabilityConfig { id: "data-lens".to_owned(), config: Some(json!({"depth": {"max": 3}, "é": [null]})) }],
+            capabilities: vec![CapabilityConfig {
+                version: Some(3),
+                channel: Some("beta".to_owned()),
+                ..CapabilityConfig::with_config("data-lens", json!({"depth": {"max": 3}, "é": [null]}))
+            }],
             initial_files: vec![InitialFile::text(path("/notes/ü.md"), "Größe\n")],
             tags: vec!["a".to_owned(), "ü".to_owned()],
             is_built_in: true,
@@ -218,6 +222,13 @@ impl Case {
         self.event(EventData::ReasonStarted { harness_id: self.id(HarnessId::from_uuid), agent_id: None, iteration })
     }
 
+    /// A turn starts with these components.
+    pub(in crate::store) fn turn_started(&self, turn_id: TurnId, capabilities: Vec<PinnedCapability>) -> NewEvent {
+        let input_message_id = self.id(MessageId::from_uuid);
+        let context = EventContext { turn_id: Some(turn_id), input_message_id: Some(input_message_id) };
+        NewEvent { context, ..self.event(EventData::TurnStarted { turn_id, input_message_id, capabilities, driver: None }) }
+    }
+
     /// So many of them.
     pub(in crate::store) fn steps(&self, count: u32) -> Vec<NewEvent> {
         (1..=count).map(|iteration| self.step(iteration)).collect()
@@ -264,8 +275,8 @@ impl Case {
     /// A session whose one turn waits for somebody: its log ends at sequence 3.
     pub(in crate::store) async fn parked(&self) -> (SessionId, Claim) {
         let (session, claim) = self.claimed().await;
-        let append =
-            Append { expected_sequence: 2, fence: claim.fence, events: self.steps(1), ends_turn: None, parks_turn: Some(claim.turn_id) };
+        let events = vec![self.turn_started(claim.turn_id, Vec::new())];
+        let append = Append { expected_sequence: 2, fence: claim.fence, events, ends_turn: None, parks_turn: Some(claim.turn_id) };
         ok(self.stores.log.append(self.org, session, append).await);
         (session, claim)
     }

@@ -1,5 +1,7 @@
 //! Uploaded components.
 
+use std::collections::BTreeMap;
+
 use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, ok, some, time};
 use crate::component::{Component, ComponentKind, ComponentVersion, Digest, DriverDescription, FileAccess, Grant};
 use crate::id::ComponentId;
@@ -12,6 +14,7 @@ async fn upload(case: &Case, name: &str, wasm: &str) -> StoredVersion {
 
 fn activation() -> Activation {
     Activation {
+        channel: None,
         grant: Grant { files: FileAccess::Read, kv: vec!["main".to_owned()], ..Grant::default() },
         budget: Budget { fuel: 7, ..Budget::TOOL_CALL },
         now: time(90),
@@ -26,6 +29,7 @@ pub(super) async fn reads_back_a_first_version(case: &Case) {
         name: "lens".to_owned(),
         kind: ComponentKind::Capability,
         active_version: None,
+        channels: BTreeMap::new(),
         latest_version: 1,
         created_at: new.now,
         updated_at: new.now,
@@ -42,6 +46,9 @@ pub(super) async fn reads_back_a_first_version(case: &Case) {
         budget: Budget::default(),
         created_at: new.now,
         activated_at: None,
+        granted_at: None,
+        archived_at: None,
+        stored_at: Some(new.now),
     };
     assert_eq!(stored, StoredVersion { component: component.clone(), version: version.clone(), created: true });
     let store = &case.stores.component_store;
@@ -180,12 +187,12 @@ pub(super) async fn activation_sets_grant_and_budget_of_one_version(case: &Case)
     let first = upload(case, "lens", "1").await;
     let second = upload(case, "lens", "2").await;
     let id = first.component.id;
-    let Activation { grant, budget, now } = activation();
+    let Activation { grant, budget, now, .. } = activation();
     let active = ok(case.stores.component_store.activate(case.org, id, 1, activation()).await);
     assert_eq!(active, Component { active_version: Some(1), updated_at: now, ..second.component });
     assert_eq!(some(case.stores.component_store.get_component(case.org, id).await), active);
     let granted = some(case.stores.component_store.get_version(case.org, id, 1).await);
-    assert_eq!(granted, ComponentVersion { grant, budget, activated_at: Some(now), ..first.version });
+    assert_eq!(granted, ComponentVersion { grant, budget, activated_at: Some(now), granted_at: Some(now), ..first.version });
     assert_eq!(some(case.stores.component_store.get_version(case.org, id, 2).await), second.version);
     // Going on to another version keeps what was granted to the first.
     let other = Activation { grant: Grant::default(), ..activation() };

@@ -43,7 +43,7 @@ pub const READING_METHODS: &[&str] = &[
 #[rustfmt::skip]
 pub const CHANGING_METHODS: &[&str] = &[
     "claim_turn", "claim_turn_at", "request_cancel", "append", "answer_turn", "submit_turn", "update_harness", "update_agent", "update_session", "delete_session", "delete_unused", "activate",
-    "archive_component", "remove", "remove_key", "write_file_if_content_matches", "move_file", "delete_file", "record_messages",
+    "remove_channel", "archive_version", "archive_component", "collect", "remove", "remove_key", "write_file_if_content_matches", "move_file", "delete_file", "record_messages",
     "update_provider", "update_model", "remove_model", "remove_provider",
     "swap_session_secret", "update_connection", "remove_connection", "take_authorization",
     "update_budget", "settle", "settle_turn", "remove_budget",
@@ -125,7 +125,7 @@ impl Belongings {
             session,
             turn,
             input: case.input(turn, "hello"),
-            step: case.step(1),
+            step: case.turn_started(turn, Vec::new()),
             fence: Fence(0),
             digest: upload.digest,
             upload,
@@ -243,7 +243,7 @@ impl Belongings {
             parks_turn: None,
         };
         let answer = TurnAnswer { turn_id: self.parked.1, expected_sequence: 3, events: case.steps(1), wakes_turn: true };
-        let activation = Activation { grant: Grant::default(), budget: Budget::default(), now: time(30) };
+        let activation = Activation { channel: None, grant: Grant::default(), budget: Budget::default(), now: time(30) };
         let everything = Deletion { recursive: true, over_readonly: true };
         let late = TurnId::from_uuid(self.step.id.uuid());
         vec![
@@ -259,7 +259,10 @@ impl Belongings {
             outcome("delete_session", stores.session_store.delete_session(org, session, None).await),
             outcome("delete_unused", stores.setup_store.delete_unused(org, SeedKind::Agent, self.agent.id.uuid(), 1).await),
             outcome("activate", stores.component_store.activate(org, component, 1, activation).await),
+            outcome("remove_channel", stores.component_store.remove_channel(org, component, "beta").await),
+            outcome("archive_version", stores.component_store.archive_version(org, component, 1, time(30)).await),
             outcome("archive_component", stores.component_store.archive_component(org, component, time(30)).await),
+            outcome("collect", stores.component_store.collect(org, time(30), 100).await),
             outcome("remove", stores.kv.remove(&self.scope(org), "key", Some(1)).await),
             outcome("remove_key", stores.org_store.remove_key(org, self.key.id).await),
             outcome("write_file_if_content_matches", {

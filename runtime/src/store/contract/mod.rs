@@ -44,6 +44,7 @@ mod sessions;
 mod setup;
 mod turns;
 mod usage;
+mod versions;
 
 pub use isolation::{ADDING_METHODS, CHANGING_METHODS, READING_METHODS};
 
@@ -215,6 +216,17 @@ macro_rules! __store_contract_cases {
                 an_upload_activates_nothing
                 archives_and_brings_back
                 bytes_are_shared_and_found_by_their_uploaders_only
+            }
+            versions {
+                a_channel_points_beside_the_active_version
+                a_component_has_so_many_channels
+                a_version_that_turns_are_given_is_not_archived
+                bytes_of_archived_versions_are_deleted_and_come_back
+                so_many_versions_are_collected_at_once
+                bytes_that_another_version_has_stay
+                bytes_stay_while_an_open_turn_uses_them
+                what_is_archived_makes_room
+                one_that_came_back_is_not_taken_at_once
             }
             kv {
                 reads_what_was_written

@@ -1,12 +1,13 @@
 //! Sessions, each with its log and its queue of turns.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use async_trait::async_trait;
 
 use super::MemoryStore;
 use super::table::Table;
-use crate::event::{Event, NewEvent};
+use crate::component::Digest;
+use crate::event::{Event, EventData, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::session::Session;
 use crate::store::rules::{check_deletion, check_events, follows, status_after, whole_micros};
@@ -17,6 +18,25 @@ use crate::store::{Fence, KvScope, Listing, Page, RuntimeSessionStore, StoreErro
 pub(super) struct Sessions {
     pub(super) table: Table<SessionId, SessionRow>,
     pub(super) turns: HashMap<TurnId, SubmittedTurn>,
+}
+
+impl Sessions {
+    /// Components with which open turns started; none while one was claimed that has not said so yet.
+    pub(super) fn used_by_open_turns(&self) -> Option<HashSet<Digest>> {
+        let mut used = HashSet::new();
+        for row in self.table.iter() {
+            for turn in row.open.iter().filter(|turn| turn.attempt > 0) {
+                let started = row.events.iter().rev().find_map(|event| match &event.data {
+                    EventData::TurnStarted { turn_id, capabilities, driver, .. } if *turn_id == turn.id => {
+                        Some(capabilities.iter().chain(driver))
+                    }
+                    _ => None,
+                });
+                used.extend(started?.filter_map(|pin| pin.digest));
+            }
+        }
+        Some(used)
+    }
 }
 
 /// Where a turn came in; kept after it ended, so that a repeated submission finds it.

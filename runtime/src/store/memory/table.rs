@@ -53,6 +53,10 @@ impl<K: Copy + Eq + Hash, T> Table<K, T> {
         self.rows.iter()
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.rows.iter_mut()
+    }
+
     pub(super) fn list<U>(&self, page: Page, view: impl Fn(&T) -> U) -> Listing<U> {
         let items = self.rows.iter().skip(page.offset as usize).take(page_limit(page) as usize).map(view).collect();
         Listing { items, total: self.rows.len() as u64 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, Postgres};
+use sqlx::postgres::{PgListener, PgPool, PgPoolOptions, Postgres};
 use sqlx::{ConnectOptions as _, Connection as _, Transaction};
 
 use super::error::{is_connection_lost, store_error};
@@ -22,6 +22,9 @@ const LOCK_TIMEOUT: &str = "10s";
 const STATEMENT_TIMEOUT: &str = "30s";
 /// How long the database keeps the transaction of a process that stopped in the middle of it.
 const IDLE_TRANSACTION_TIMEOUT: &str = "30s";
+/// After how much silence the database asks whether a client's machine is still there, and how often: a right that such a
+/// machine holds is free within a minute of its death.
+const KEEPALIVE_SECONDS: &str = "10";
 /// Prepared statements of a connection; more than there are, so that each is prepared once.
 const STATEMENTS: usize = 512;
 
@@ -39,6 +42,9 @@ impl Db {
             ("lock_timeout", LOCK_TIMEOUT),
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("idle_in_transaction_session_timeout", IDLE_TRANSACTION_TIMEOUT),
+            ("tcp_keepalives_idle", KEEPALIVE_SECONDS),
+            ("tcp_keepalives_interval", KEEPALIVE_SECONDS),
+            ("tcp_keepalives_count", "3"),
         ]);
         let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
         let pool = pool.connect_with(options).await.map_err(store_error)?;
@@ -55,15 +61,16 @@ impl Db {
     }
 
     /// A connection that holds a lock for as long as it lives, alone or together with others; none if others have it.
-    pub(super) async fn holding(&self, lock: i64, alone: bool) -> StoreResult<Option<PgConnection>> {
-        let mut connection = self.reader().await?.detach();
+    pub(super) async fn holding(&self, lock: i64, alone: bool) -> StoreResult<Option<PgListener>> {
+        let options = (*self.pool.connect_options()).clone().disable_statement_logging();
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = pool.connect_with(options).await.map_err(store_error)?;
+        // It listens to nothing but its own end.
+        let mut connection = PgListener::connect_with(&pool).await.map_err(store_error)?;
+        connection.eager_reconnect(false);
         let query = if alone { "SELECT pg_try_advisory_lock($1)" } else { "SELECT pg_try_advisory_lock_shared($1)" };
         let held: bool = sqlx::query_scalar(query).bind(lock).fetch_one(&mut connection).await.map_err(store_error)?;
-        if held {
-            return Ok(Some(connection));
-        }
-        connection.close().await.map_err(store_error)?;
-        Ok(None)
+        Ok(held.then_some(connection))
     }
 
     /// Listens on a connection of its own.

@@ -45,6 +45,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0006_one_index_for_the_log.sql"),
         checksum: "05c3b489df25661bf9c40f9e0e0ec40fa43b86a54529aff543734df3b6fd291e",
     },
+    Migration {
+        version: 7,
+        name: "versions",
+        sql: include_str!("migrations/0007_versions.sql"),
+        checksum: "7a94b9946d2b7134acd0389e92a5604dd16103ddeac760ea979ee237b75f657d",
+    },
 ];
 
 /// Begins the transaction of a migration. Processes that start at once wait for each other: the

@@ -20,7 +20,10 @@ mod sql;
 pub mod testing;
 mod url;
 
-use sqlx::postgres::PgConnection;
+use std::time::Duration;
+
+use sqlx::postgres::PgListener;
+use tokio::time::timeout;
 
 use self::db::Db;
 use super::{SchemaStatus, StoreResult};
@@ -32,9 +35,32 @@ pub use self::url::PostgresUrl;
 /// Whoever has this lock runs the turns: "EVWR", and no lock of a write is that small.
 const TURNS_LOCK: i64 = 0x4556_5752;
 
+/// How long the connection of that lock may be silent before it is asked whether it is still there, and how long it may
+/// take to answer.
+const SILENCE: Duration = Duration::from_secs(20);
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// The right to run turns, see [`PostgresStore::claim_turns`].
 pub struct TurnsClaim {
-    _connection: PgConnection,
+    connection: PgListener,
+}
+
+impl TurnsClaim {
+    /// Returns once it is lost with its connection, because the database ends it or does not answer.
+    pub async fn lost(&mut self) {
+        loop {
+            match timeout(SILENCE, self.connection.try_recv()).await {
+                Ok(Ok(Some(_))) => {}
+                Ok(Ok(None) | Err(_)) => return,
+                Err(_) => {
+                    let asked = sqlx::query("SELECT 1").execute(&mut self.connection);
+                    if !matches!(timeout(ANSWER, asked).await, Ok(Ok(_))) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Keeps everything in a PostgreSQL database.
@@ -69,7 +95,7 @@ impl PostgresStore {
     /// # Errors
     /// `Unavailable` if the database does not answer.
     pub async fn claim_turns(&self, alone: bool) -> StoreResult<Option<TurnsClaim>> {
-        Ok(self.db.holding(TURNS_LOCK, alone).await?.map(|connection| TurnsClaim { _connection: connection }))
+        Ok(self.db.holding(TURNS_LOCK, alone).await?.map(|connection| TurnsClaim { connection }))
     }
 
     /// Listens to what any process appends, on a connection beside the others.

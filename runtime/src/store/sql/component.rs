@@ -7,24 +7,28 @@ use jiff::Timestamp;
 use super::error::{store_error, taken};
 use super::read::list;
 use super::row::{Stored, json, key};
-use super::{DbConnection, DbRow, Lock, Store};
+use super::{DbConnection, DbRow, Lock, Store, component_version as versions};
 use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant};
 use crate::id::{ComponentId, OrgId};
 use crate::limits::Budget;
-use crate::store::component::{check_count, check_kind, check_room};
+use crate::store::component::{check_channels, check_count, check_kind, check_room, check_unused};
 use crate::store::rules::{check_digest, page_limit, whole_micros};
-use crate::store::{Activation, ComponentStore, Listing, NewVersion, Page, StoreError, StoreResult, StoredVersion};
+use crate::store::{Activation, Collected, ComponentStore, Listing, NewVersion, Page, StoreError, StoreResult, StoredVersion};
 
 macro_rules! select_component {
     ($tail:literal) => {
-        concat!("SELECT id, name, kind, active_version, latest_version, created_at, updated_at, archived_at FROM components ", $tail)
+        concat!(
+            "SELECT id, name, kind, active_version, channels, latest_version, created_at, updated_at, archived_at FROM components ",
+            $tail
+        )
     };
 }
 
 macro_rules! select_version {
     ($tail:literal) => {
         concat!(
-            "SELECT component_id, version, digest, size, description, imports, granted, budget, created_at, activated_at FROM component_versions ",
+            "SELECT component_id, version, digest, size, description, imports, granted, budget, created_at, activated_at, ",
+            "granted_at, archived_at, stored_at FROM component_versions ",
             $tail
         )
     };
@@ -37,6 +41,7 @@ fn component(row: &DbRow) -> StoreResult<Component> {
         name: row.required("name")?,
         kind: row.word("kind")?,
         active_version: row.optional_number("active_version")?,
+        channels: row.json("channels")?,
         latest_version: row.number("latest_version")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
@@ -57,6 +62,9 @@ fn version(row: &DbRow) -> StoreResult<ComponentVersion> {
         budget: row.json("budget")?,
         created_at: row.time("created_at")?,
         activated_at: row.optional_time("activated_at")?,
+        granted_at: row.optional_time("granted_at")?,
+        archived_at: row.optional_time("archived_at")?,
+        stored_at: row.optional_time("stored_at")?,
     })
 }
 
@@ -64,6 +72,16 @@ async fn component_by_name(connection: &mut DbConnection, org: OrgId, name: &str
     let row = sqlx::query(select_component!("WHERE org_id = $1 AND name = $2"))
         .bind(key(org.uuid()))
         .bind(name)
+        .fetch_optional(connection)
+        .await
+        .map_err(store_error)?;
+    row.as_ref().map(component).transpose()
+}
+
+async fn component_by_id(connection: &mut DbConnection, org: OrgId, id: ComponentId) -> StoreResult<Option<Component>> {
+    let row = sqlx::query(select_component!("WHERE org_id = $1 AND id = $2"))
+        .bind(key(org.uuid()))
+        .bind(key(id.uuid()))
         .fetch_optional(connection)
         .await
         .map_err(store_error)?;
@@ -94,8 +112,8 @@ async fn insert_component(
     now: Timestamp,
 ) -> StoreResult<()> {
     sqlx::query(concat!(
-        "INSERT INTO components (org_id, id, name, kind, active_version, latest_version, created_at, updated_at, archived_at) ",
-        "VALUES ($1, $2, $3, $4, NULL, 0, $5, $5, NULL)"
+        "INSERT INTO components (org_id, id, name, kind, active_version, channels, latest_version, created_at, updated_at, archived_at) ",
+        "VALUES ($1, $2, $3, $4, NULL, '{}', 0, $5, $5, NULL)"
     ))
     .bind(key(org.uuid()))
     .bind(key(id.uuid()))
@@ -112,7 +130,7 @@ async fn insert_component(
 async fn next_version(connection: &mut DbConnection, org: OrgId, id: ComponentId, now: Timestamp) -> StoreResult<Component> {
     let row = sqlx::query(concat!(
         "UPDATE components SET latest_version = latest_version + 1, updated_at = $3 WHERE org_id = $1 AND id = $2 ",
-        "RETURNING id, name, kind, active_version, latest_version, created_at, updated_at, archived_at"
+        "RETURNING id, name, kind, active_version, channels, latest_version, created_at, updated_at, archived_at"
     ))
     .bind(key(org.uuid()))
     .bind(key(id.uuid()))
@@ -123,41 +141,51 @@ async fn next_version(connection: &mut DbConnection, org: OrgId, id: ComponentId
     component(&row)
 }
 
-/// Bytes of all versions of an org. The same bytes under two names count twice: whose they are first
-/// must make no difference.
+/// Bytes of all versions of an org; of those whose bytes were deleted, the description is left. The same
+/// bytes under two names count twice: whose they are first must make no difference.
 async fn stored_bytes(connection: &mut DbConnection, org: OrgId) -> StoreResult<u64> {
-    let row = sqlx::query("SELECT CAST(coalesce(sum(size), 0) AS BIGINT) AS bytes FROM component_versions WHERE org_id = $1")
-        .bind(key(org.uuid()))
-        .fetch_one(connection)
-        .await
-        .map_err(store_error)?;
+    let row = sqlx::query(concat!(
+        "SELECT CAST(coalesce(sum(CASE WHEN stored_at IS NULL THEN length(description) ELSE size END), 0) AS BIGINT) AS bytes ",
+        "FROM component_versions WHERE org_id = $1"
+    ))
+    .bind(key(org.uuid()))
+    .fetch_one(connection)
+    .await
+    .map_err(store_error)?;
     Stored::new(&row, "component_versions", &[]).number("bytes")
 }
 
 async fn stored_components(connection: &mut DbConnection, org: OrgId) -> StoreResult<u64> {
-    let row = sqlx::query("SELECT count(*) AS components FROM components WHERE org_id = $1")
-        .bind(key(org.uuid()))
-        .fetch_one(connection)
-        .await
-        .map_err(store_error)?;
+    let row = sqlx::query(concat!(
+        "SELECT count(*) AS components FROM components WHERE org_id = $1 AND (archived_at IS NULL OR EXISTS (",
+        "SELECT 1 FROM component_versions AS it WHERE it.org_id = $1 AND it.component_id = components.id AND it.stored_at IS NOT NULL))"
+    ))
+    .bind(key(org.uuid()))
+    .fetch_one(connection)
+    .await
+    .map_err(store_error)?;
     Stored::new(&row, "components", &[]).number("components")
 }
 
 async fn insert_blob(connection: &mut DbConnection, digest: Digest, bytes: Vec<u8>) -> StoreResult<()> {
-    // Another org, or another component of this one, may have brought the same bytes.
-    sqlx::query("INSERT INTO blobs (digest, bytes) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING")
-        .bind(digest.to_string())
-        .bind(bytes)
-        .execute(connection)
-        .await
-        .map_err(store_error)?;
+    // Another org, or another component of this one, may have brought the same bytes. If they were deleted
+    // since, the row is empty; and whether or not it is, nobody deletes them until this transaction ends.
+    sqlx::query(concat!(
+        "INSERT INTO blobs (digest, bytes) VALUES ($1, $2) ",
+        "ON CONFLICT (digest) DO UPDATE SET bytes = excluded.bytes WHERE length(blobs.bytes) = 0"
+    ))
+    .bind(digest.to_string())
+    .bind(bytes)
+    .execute(connection)
+    .await
+    .map_err(store_error)?;
     Ok(())
 }
 
 async fn insert_version(connection: &mut DbConnection, org: OrgId, version: &ComponentVersion) -> StoreResult<()> {
     sqlx::query(concat!(
-        "INSERT INTO component_versions (org_id, component_id, version, digest, size, description, imports, granted, budget, created_at) ",
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+        "INSERT INTO component_versions (org_id, component_id, version, digest, size, description, imports, granted, budget, created_at, stored_at) ",
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)"
     ))
     .bind(key(org.uuid()))
     .bind(key(version.component_id.uuid()))
@@ -197,7 +225,13 @@ impl ComponentStore for Store {
         let id = match component_by_name(&mut tx, org, &new.description.id).await? {
             Some(component) => {
                 check_kind(&component, &new.description)?;
-                if let Some(version) = version_by_digest(&mut tx, org, component.id, digest).await? {
+                if let Some(mut version) = version_by_digest(&mut tx, org, component.id, digest).await? {
+                    if version.stored_at.is_none() {
+                        check_room(stored_bytes(&mut tx, org).await?, size, new.quota_bytes)?;
+                        insert_blob(&mut tx, digest, wasm).await?;
+                    }
+                    versions::bring_back(&mut tx, org, &mut version, now).await?;
+                    tx.commit().await.map_err(store_error)?;
                     return Ok(StoredVersion { component, version, created: false });
                 }
                 component.id
@@ -224,6 +258,9 @@ impl ComponentStore for Store {
             budget: Budget::of(kind),
             created_at: now,
             activated_at: None,
+            granted_at: None,
+            archived_at: None,
+            stored_at: Some(now),
         };
         insert_version(&mut tx, org, &version).await?;
         tx.commit().await.map_err(store_error)?;
@@ -231,13 +268,7 @@ impl ComponentStore for Store {
     }
 
     async fn get_component(&self, org: OrgId, id: ComponentId) -> StoreResult<Option<Component>> {
-        let row = sqlx::query(select_component!("WHERE org_id = $1 AND id = $2"))
-            .bind(key(org.uuid()))
-            .bind(key(id.uuid()))
-            .fetch_optional(&mut *self.db.reader().await?)
-            .await
-            .map_err(store_error)?;
-        row.as_ref().map(component).transpose()
+        component_by_id(&mut *self.db.reader().await?, org, id).await
     }
 
     async fn find_component(&self, org: OrgId, name: &str) -> StoreResult<Option<Component>> {
@@ -282,7 +313,7 @@ impl ComponentStore for Store {
     async fn read_wasm(&self, org: OrgId, digest: Digest) -> StoreResult<Option<Vec<u8>>> {
         let row = sqlx::query(concat!(
             "SELECT digest, bytes FROM blobs WHERE digest = $2 ",
-            "AND EXISTS (SELECT 1 FROM component_versions WHERE org_id = $1 AND digest = $2)"
+            "AND EXISTS (SELECT 1 FROM component_versions WHERE org_id = $1 AND digest = $2 AND stored_at IS NOT NULL)"
         ))
         .bind(key(org.uuid()))
         .bind(digest.to_string())
@@ -299,36 +330,33 @@ impl ComponentStore for Store {
     async fn activate(&self, org: OrgId, id: ComponentId, number: u32, activation: Activation) -> StoreResult<Component> {
         let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
-        let row = sqlx::query(concat!(
-            "UPDATE components SET active_version = $3, archived_at = NULL, updated_at = $4 WHERE org_id = $1 AND id = $2 ",
-            "RETURNING id, name, kind, active_version, latest_version, created_at, updated_at, archived_at"
-        ))
-        .bind(key(org.uuid()))
-        .bind(key(id.uuid()))
-        .bind(i64::from(number))
-        .bind(activation.now.as_microsecond())
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(store_error)?
-        .ok_or_else(|| missing(id))?;
-        let granted = sqlx::query(concat!(
-            "UPDATE component_versions SET granted = $4, budget = $5, activated_at = $6 ",
-            "WHERE org_id = $1 AND component_id = $2 AND version = $3"
-        ))
-        .bind(key(org.uuid()))
-        .bind(key(id.uuid()))
-        .bind(i64::from(number))
-        .bind(json(&activation.grant)?)
-        .bind(json(&activation.budget)?)
-        .bind(activation.now.as_microsecond())
-        .execute(&mut *tx)
-        .await
-        .map_err(store_error)?;
-        if granted.rows_affected() == 0 {
-            return Err(StoreError::NotFound { what: "component version", id: format!("{id}/{number}") });
+        let now = whole_micros(activation.now);
+        let mut component = component_by_id(&mut tx, org, id).await?.ok_or_else(|| missing(id))?;
+        let is_pointed_to = activation.channel.is_some();
+        match &activation.channel {
+            Some(channel) => {
+                check_channels(&component, channel)?;
+                component.channels.insert(channel.clone(), number);
+            }
+            None => (component.active_version, component.archived_at) = (Some(number), None),
+        }
+        component.updated_at = now;
+        versions::grant(&mut tx, org, (id, number), &activation, is_pointed_to).await?;
+        versions::point(&mut tx, org, &component).await?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(component)
+    }
+
+    async fn remove_channel(&self, org: OrgId, id: ComponentId, channel: &str) -> StoreResult<bool> {
+        let mut writer = self.db.writer(Lock::Org(org)).await;
+        let mut tx = writer.begin().await?;
+        let mut component = component_by_id(&mut tx, org, id).await?.ok_or_else(|| missing(id))?;
+        let removed = component.channels.remove(channel).is_some();
+        if removed {
+            versions::point(&mut tx, org, &component).await?;
         }
         tx.commit().await.map_err(store_error)?;
-        component(&row)
+        Ok(removed)
     }
 
     async fn archive_component(&self, org: OrgId, id: ComponentId, now: Timestamp) -> StoreResult<Component> {
@@ -337,7 +365,7 @@ impl ComponentStore for Store {
         // One that is archived already keeps its time.
         let row = sqlx::query(concat!(
             "UPDATE components SET archived_at = coalesce(archived_at, $3) WHERE org_id = $1 AND id = $2 ",
-            "RETURNING id, name, kind, active_version, latest_version, created_at, updated_at, archived_at"
+            "RETURNING id, name, kind, active_version, channels, latest_version, created_at, updated_at, archived_at"
         ))
         .bind(key(org.uuid()))
         .bind(key(id.uuid()))
@@ -348,5 +376,24 @@ impl ComponentStore for Store {
         .ok_or_else(|| missing(id))?;
         tx.commit().await.map_err(store_error)?;
         component(&row)
+    }
+
+    async fn archive_version(&self, org: OrgId, id: ComponentId, number: u32, now: Timestamp) -> StoreResult<ComponentVersion> {
+        let mut writer = self.db.writer(Lock::Org(org)).await;
+        let mut tx = writer.begin().await?;
+        let component = component_by_id(&mut tx, org, id).await?.ok_or_else(|| missing(id))?;
+        let row = versions::archive(&mut tx, org, (id, number), whole_micros(now)).await?;
+        // What was written above is gone with the transaction.
+        check_unused(&component, number)?;
+        tx.commit().await.map_err(store_error)?;
+        version(&row)
+    }
+
+    async fn collect(&self, org: OrgId, before: Timestamp, limit: u32) -> StoreResult<Collected> {
+        let mut writer = self.db.writer(Lock::Org(org)).await;
+        let mut tx = writer.begin().await?;
+        let collected = versions::collect(&mut tx, org, before, limit).await?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(collected)
     }
 }

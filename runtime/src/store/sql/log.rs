@@ -8,6 +8,7 @@ use super::row::{Stored, Word, integer, key};
 use super::{DbConnection, DbRow, Lock, Store, turns};
 use crate::error::ErrorKind;
 use crate::event::{Event, NewEvent};
+use crate::fail_point::fail_point;
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::limits::MAX_EVENTS_PER_PAGE;
 use crate::store::rules::{check_end, check_events, check_queue, check_writer, not_parked, not_queued};
@@ -171,6 +172,9 @@ impl Store {
         .fetch_optional(&mut *writer.connection().await?)
         .await
         .map_err(store_error)?;
+        if oldest.is_some() {
+            fail_point!(StoreClaimed);
+        }
         oldest.as_ref().map(claimed).transpose()
     }
 
@@ -237,6 +241,7 @@ impl Store {
         {
             return Err(Some(StoreError::NotFound { what: "open turn", id: turn.to_string() }));
         }
+        fail_point!(StoreAppending);
         tx.commit().await.map_err(|error| Some(store_error(error)))
     }
 }
@@ -252,7 +257,9 @@ impl SessionLog for Store {
         if full.is_ok() {
             let event = insert_at_end(&mut tx, org, session, input).await?.ok_or_else(|| no_session(session))?;
             if insert_turn(&mut tx, org, turn, &event).await? {
+                fail_point!(StoreSubmitting);
                 tx.commit().await.map_err(store_error)?;
+                fail_point!(StoreSubmitted);
                 return Ok(Submitted { event, created: true });
             }
         }
@@ -290,6 +297,7 @@ impl SessionLog for Store {
         .execute(&mut *writer.connection().await?)
         .await
         .map_err(store_error)?;
+        fail_point!(StoreCancelling);
         Ok(marked.rows_affected() > 0)
     }
 
@@ -304,7 +312,9 @@ impl SessionLog for Store {
         }
         check_end(answer.expected_sequence, head.last_sequence)?;
         let stored = insert_events(&mut tx, org, session, head.last_sequence, answer.events).await?;
+        fail_point!(StoreAnswering);
         tx.commit().await.map_err(store_error)?;
+        fail_point!(StoreAnswered);
         Ok(stored)
     }
 
@@ -324,13 +334,16 @@ impl SessionLog for Store {
 
     async fn append(&self, org: OrgId, session: SessionId, append: Append) -> StoreResult<Vec<Event>> {
         check_events(&append.events)?;
-        if append.ends_turn.is_none() && append.parks_turn.is_none() && !append.events.is_empty() {
-            return self.append_events(org, session, append).await;
-        }
-        match self.append_and_change(org, session, &append).await {
-            Ok(()) => Ok(numbered(session, append.expected_sequence, append.events)),
-            Err(said) => Err(self.refusal(org, session, &append, said).await),
-        }
+        let stored = if append.ends_turn.is_none() && append.parks_turn.is_none() && !append.events.is_empty() {
+            self.append_events(org, session, append).await?
+        } else {
+            match self.append_and_change(org, session, &append).await {
+                Ok(()) => numbered(session, append.expected_sequence, append.events),
+                Err(said) => return Err(self.refusal(org, session, &append, said).await),
+            }
+        };
+        fail_point!(StoreAppended);
+        Ok(stored)
     }
 
     async fn read_events(&self, org: OrgId, session: SessionId, after: u64, limit: usize) -> StoreResult<Vec<Event>> {

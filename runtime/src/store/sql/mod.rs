@@ -22,6 +22,7 @@ macro_rules! latest_claim {
 mod agent;
 mod budget;
 mod component;
+mod component_version;
 mod connection;
 mod event;
 mod file;

@@ -8,6 +8,7 @@ use super::error::{store_error, taken};
 use super::read::snapshot;
 use super::row::{Stored, integer, key};
 use super::{DbConnection, DbRow, Lock, Store, budget};
+use crate::fail_point::fail_point;
 use crate::id::{AgentId, BudgetId, OrgId, ReservationId, SessionId, TurnId};
 use crate::store::rules::{check_charges, page_limit, wrong_amounts};
 use crate::store::{Listing, Page, StoreError, StoreResult, UsageStore};
@@ -189,6 +190,7 @@ impl UsageStore for Store {
         if outcome == Reserved::Held {
             hold(&mut tx, org, &reservation).await?;
             tx.commit().await.map_err(store_error)?;
+            fail_point!(StoreReserved);
         }
         Ok(outcome)
     }
@@ -218,6 +220,7 @@ impl UsageStore for Store {
             .await
             .map_err(store_error)?;
         tx.commit().await.map_err(store_error)?;
+        fail_point!(StoreSettled);
         Ok(true)
     }
 

@@ -101,6 +101,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0015_sessions_of_events.sql"),
         checksum: "abdc673ca5b3e5d12f00cbb602137c404a240776d11ad846f9376d118b33c368",
     },
+    Migration {
+        version: 16,
+        name: "versions",
+        sql: include_str!("migrations/0016_versions.sql"),
+        checksum: "135b2fa4d28e642908b892b4a96d9b68ef2fd056407967eb324e9e003f1fa107",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{TurnState, millis};
+use super::TurnState;
 use crate::event::{CompactionReason, Event, EventData, RequestKind, RequestedCall, TokenUsage, ToolCompleted};
 use crate::message::{Message, ToolCall};
 use crate::store::TurnEnd;
@@ -85,7 +85,6 @@ impl TurnState {
     /// asks for a connection says that it has done nothing.
     fn fold_request(&mut self, requested: &[RequestedCall]) {
         self.parked = true;
-        self.worked_until = None;
         for request in requested {
             if let Some(state) = self.call_mut(&request.tool_call.id) {
                 state.requested = Some(request.kind);
@@ -100,8 +99,7 @@ impl TurnState {
         }
     }
 
-    /// Nobody works on a turn between its last event and the activation that takes it up again,
-    /// nor while it waits for somebody outside.
+    /// Nobody works on a turn while it waits for somebody outside.
     fn fold_progress(&mut self, event: &Event) {
         if matches!(event.data, EventData::SessionActivated { .. }) {
             self.parked = false;
@@ -109,17 +107,28 @@ impl TurnState {
             self.fruitless_activations = 0;
             return;
         }
-        let since = self.worked_until.filter(|_| self.started.is_some());
         match &event.data {
             EventData::SessionActivated { .. } => self.fruitless_activations += 1,
-            data => {
-                self.worked_millis += since.map_or(0, |since| millis(since, event.ts));
-                if !matches!(data, EventData::ReasonRecovered { .. }) {
-                    self.fruitless_activations = 0;
-                }
-            }
+            EventData::ReasonRecovered { .. } => {}
+            _ => self.fruitless_activations = 0,
         }
-        self.worked_until = Some(event.ts);
+        self.fold_work(&event.data);
+    }
+
+    fn fold_work(&mut self, data: &EventData) {
+        match data {
+            EventData::ReasonCompleted { duration_ms, .. } | EventData::ContextCompacted { duration_ms, .. } => {
+                self.worked_millis = self.worked_millis.saturating_add(*duration_ms);
+            }
+            // These calls run at the same time, from here on.
+            EventData::ActStarted { .. } | EventData::SessionActivated { .. } => self.acted_millis = 0,
+            EventData::ToolCompleted(completed) => {
+                let acted = self.acted_millis.max(completed.duration_ms);
+                self.worked_millis = self.worked_millis.saturating_add(acted - self.acted_millis);
+                self.acted_millis = acted;
+            }
+            _ => {}
+        }
     }
 
     fn fold_answer(&mut self, message: &Message) {

@@ -29,8 +29,9 @@ pub struct TurnState {
     input_message_id: Option<MessageId>,
     started: Option<(Timestamp, Vec<PinnedCapability>)>,
     driver: Option<PinnedCapability>,
-    worked_until: Option<Timestamp>,
     worked_millis: u64,
+    /// Of the tool calls that run at the same time, since they were last taken up.
+    acted_millis: u64,
     iterations: u32,
     reason_started: Option<Timestamp>,
     calls: Vec<CallState>,
@@ -80,11 +81,11 @@ impl TurnState {
             message_sequence: history.conversation().last_sequence_until(turn_id),
             history,
             last_sequence,
-            input_message_id: waiting.map(|input| input.message_id),
+            input_message_id: waiting,
             started: None,
             driver: None,
-            worked_until: waiting.map(|input| input.ts),
             worked_millis: 0,
+            acted_millis: 0,
             iterations: 0,
             reason_started: None,
             calls: Vec::new(),
@@ -224,7 +225,8 @@ impl TurnState {
         self.started.as_ref().map(|(at, _)| *at)
     }
 
-    /// How long processes worked on the turn since it started, in milliseconds.
+    /// How long models and tools of the platform worked on the turn, in milliseconds: by the durations of the events,
+    /// because their times are those of clocks that may be set.
     pub fn worked_millis(&self) -> u64 {
         self.worked_millis
     }

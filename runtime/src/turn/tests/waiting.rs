@@ -88,9 +88,35 @@ fn time_in_which_the_turn_waits_is_not_work() {
     world.perform(&step).into_iter().for_each(|batch| world.add(OWN, batch));
     let before = state(&world).worked_millis();
     let call = state(&world).unsettled_calls().remove(0).call;
-    world.add(OWN, vec![result(&call, ToolStatus::Success)]);
-    world.log.last_mut().expect("an event").ts = Timestamp::from_second(86_400).expect("a time");
+    world.add(OWN, vec![took(result(&call, ToolStatus::Success), 86_400_000)]);
     world.add(OWN, vec![World::activated()]);
-    world.log.last_mut().expect("an event").ts = Timestamp::from_second(86_401).expect("a time");
     assert_eq!(state(&world).worked_millis(), before);
+}
+
+/// A result that came after so many milliseconds.
+fn took(result: EventData, duration_ms: u64) -> EventData {
+    let EventData::ToolCompleted(result) = result else { panic!("{result:?} is no result") };
+    EventData::ToolCompleted(ToolCompleted { duration_ms, ..result })
+}
+
+#[test]
+fn work_is_what_models_and_tools_took_and_not_what_clocks_say() {
+    let mut world = World::new(vec![2], true);
+    world.add(OWN, world.perform(&Step::Start).concat());
+    let mut answer = world.closing(1);
+    for event in &mut answer {
+        if let EventData::ReasonCompleted { duration_ms, .. } = event {
+            *duration_ms = 5_000;
+        }
+    }
+    world.add(OWN, answer);
+    world.log.last_mut().expect("an event").ts = Timestamp::from_second(86_400).expect("a time");
+    let calls = world.state().unsettled_calls();
+    world.add(OWN, vec![EventData::ActStarted { tool_calls: calls.iter().map(|planned| planned.call.clone()).collect() }]);
+    // Both began at the same time; the process died behind the first, and the other one began again.
+    world.add(OWN, vec![took(result(&calls[0].call, ToolStatus::Success), 3_000)]);
+    assert_eq!(world.state().worked_millis(), 8_000);
+    world.add(OWN, vec![World::activated()]);
+    world.add(OWN, vec![took(result(&calls[1].call, ToolStatus::Success), 2_000)]);
+    assert_eq!(world.state().worked_millis(), 10_000);
 }

@@ -3,13 +3,14 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use everwit_runtime::component::{ComponentKind, ComponentVersion, Grant, Permissions};
+use everwit_runtime::component::{Component, ComponentKind, ComponentVersion, Grant, Permissions};
+use everwit_runtime::id::OrgId;
 use everwit_runtime::limits::Budget;
 use everwit_runtime::store::{Activation, Note};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{VersionBody, active_version, version};
+use super::{VersionBody, replaced_version, require_bytes, version};
 use crate::api::check::Checks;
 use crate::api::extract::OptionalJsonBody;
 use crate::api::{App, resolve};
@@ -31,6 +32,11 @@ pub(crate) struct ActivateVersion {
     /// Limits of its calls. Absent: the defaults of its kind; absent fields: those of a tool call.
     #[serde(default)]
     limits: Option<Budget>,
+    /// Name of a channel that is to point to the version, in place of making it the active one: words of lower-case letters
+    /// and digits joined by hyphens, at most 64 bytes. Agents ask for it with `{"ref": …, "channel": …}`.
+    #[serde(default)]
+    #[schema(example = "beta")]
+    channel: Option<String>,
     /// Needed if models would read something else than from the active version, and this one was never
     /// active: its diff says what.
     #[serde(default)]
@@ -40,7 +46,8 @@ pub(crate) struct ActivateVersion {
 /// Activate a version
 ///
 /// New turns use it from now on; turns that run keep theirs. Activating an older version is a
-/// rollback. Activating the active version changes its grant and limits.
+/// rollback. Activating the active version changes its grant and limits. With a channel, only new turns of agents that
+/// ask for that channel, or for the version by its number, use it.
 #[utoipa::path(
     post,
     path = "/components/{component}/versions/{version}/activate",
@@ -52,7 +59,7 @@ pub(crate) struct ActivateVersion {
     request_body = Option<ActivateVersion>,
     responses(
         (status = 200, body = VersionBody),
-        (status = 409, description = "Models would read something else, and that is not accepted"),
+        (status = 409, description = "Models would read something else, and that is not accepted; or its bytes are deleted; or a channel of an archived component is meant"),
     ),
 )]
 pub(crate) async fn activate_version(
@@ -63,18 +70,35 @@ pub(crate) async fn activate_version(
 ) -> Result<Json<VersionBody>, Problem> {
     let request = request.unwrap_or_default();
     let component = resolve::component(&app, caller.org, &reference).await?;
-    let mut version = version(&app, caller.org, &component, &number).await?;
+    let version = version(&app, caller.org, &component, &number).await?;
     request.check(&version)?;
-    let active = active_version(&app, caller.org, &component).await?;
-    if !request.accept_changed_text && version.activated_at.is_none() {
-        require_same_text(&version, active.as_ref())?;
+    require_bytes(&component, &version)?;
+    if request.channel.is_some() && component.archived_at.is_some() {
+        let detail = format!("{:?} is archived; activate a version of it first", component.name);
+        return Err(Problem::conflict("archived", detail));
     }
-    Note::replaces(active.map(|active| active.digest), Some(version.digest));
-    let limits = request.limits.unwrap_or(Budget::of(component.kind));
-    let activation = Activation { grant: request.grant.clone(), budget: limits, now: app.moments.now() };
-    let component = app.stores.component_store.activate(caller.org, component.id, version.version, activation).await?;
-    (version.grant, version.budget, version.activated_at) = (request.grant, limits, Some(component.updated_at));
+    let before = replaced_version(&app, caller.org, &component, request.channel.as_deref()).await?;
+    if !request.accept_changed_text && version.granted_at.is_none() {
+        require_same_text(&version, before.as_ref())?;
+    }
+    Note::replaces(before.map(|before| before.digest), Some(version.digest));
+    let budget = request.limits.unwrap_or(Budget::of(component.kind));
+    let activation = Activation { channel: request.channel, grant: request.grant, budget, now: app.moments.now() };
+    let (component, version) = activate(&app, caller.org, &component, version.version, activation).await?;
     Ok(Json(VersionBody::new(&component, version)))
+}
+
+/// Activates a version and reads it again.
+pub(super) async fn activate(
+    app: &App,
+    org: OrgId,
+    component: &Component,
+    number: u32,
+    activation: Activation,
+) -> Result<(Component, ComponentVersion), Problem> {
+    let component = app.stores.component_store.activate(org, component.id, number, activation).await?;
+    let version = version(app, org, &component, &number.to_string()).await?;
+    Ok((component, version))
 }
 
 /// What a model reads can make it do anything that its tools allow, so a change of it is agreed to
@@ -99,6 +123,13 @@ fn require_same_text(version: &ComponentVersion, active: Option<&ComponentVersio
 impl ActivateVersion {
     fn check(&self, version: &ComponentVersion) -> Result<(), Problem> {
         let mut checks = Checks::default();
+        if let Some(channel) = &self.channel {
+            checks.name("/channel", channel);
+            if version.description.kind() != ComponentKind::Capability {
+                let reason = "only agents ask for versions of a component, and only capabilities are theirs";
+                checks.add(Finding::at("/channel", "not_a_capability", reason).fix("leave it out"));
+            }
+        }
         for beyond in self.grant.beyond(&version.description.permissions) {
             let (place, reason) = beyond.split_once(": ").unwrap_or(("", &beyond));
             checks.add(Finding::at(format!("/grant/{place}"), "beyond_permissions", reason).fix("grant only what the version asks for"));

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
+use super::require_bytes;
 use crate::api::check::{Checks, shown};
 use crate::api::extract::JsonBody;
 use crate::api::idempotency::key_of;
@@ -88,7 +89,7 @@ pub(crate) struct CallFailure {
     request_body = CallTool,
     responses(
         (status = 200, body = CallOutcome),
-        (status = 409, description = "No version is named, and none is active; or it is a driver"),
+        (status = 409, description = "No version is named, and none is active; or its bytes are deleted; or it is a driver"),
         (status = 429, description = "Too many calls run or wait, or the org has used what it may of fuel or HTTP; nothing was executed"),
     ),
 )]
@@ -132,7 +133,7 @@ async fn capability(app: &App, org: OrgId, component: &Component, version: Optio
             return Err(Problem::conflict("not_active", detail));
         }
     };
-    super::version(app, org, component, &number.to_string()).await?;
+    require_bytes(component, &super::version(app, org, component, &number.to_string()).await?)?;
     Ok(app.components.version(org, component, number).await?)
 }
 

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use everwit_runtime::component::{Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Grant, ReplayedExchange};
+use everwit_runtime::component::{ComponentDescription, ComponentKind, ComponentVersion, Digest, Grant, ReplayedExchange};
 use everwit_runtime::id::{ComponentId, OrgId};
 use everwit_runtime::limits::{Budget, MAX_COMPONENT_BYTES};
 use everwit_runtime::store::{Activation, NewVersion, Note, StoreError, StoredVersion};
@@ -16,9 +16,11 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
+use super::archive::{collect_old, make_room};
 use super::form::{FORM, MAX_FRAMING_BYTES, UploadForm, component_of};
-use super::{ComponentBody, VersionBody, active_version, is_active};
+use super::{ComponentBody, VersionBody, activate, is_active, replaced_version};
 use crate::api::App;
+use crate::api::check::Checks;
 use crate::api::extract::{FromParams, Params, Query, has_media_type, read_typed_body};
 use crate::auth::Caller;
 use crate::components::{Admission, AdmitError, CheckResult, ComponentFinding, asked_beyond, credentials_beyond, full_grant, text_beyond};
@@ -43,11 +45,27 @@ pub(crate) struct UploadParams {
     /// `false`: do not activate it, even if it asks for nothing new.
     #[param(default = true)]
     activate: Option<bool>,
+    /// Channel that is to point to it, in place of activating it.
+    channel: Option<String>,
 }
 
 impl FromParams for UploadParams {
     fn from_params(params: &mut Params) -> Self {
-        Self { dry_run: params.one("dry_run", "true or false"), activate: params.one("activate", "true or false") }
+        Self {
+            dry_run: params.one("dry_run", "true or false"),
+            activate: params.one("activate", "true or false"),
+            channel: params.one("channel", "a name"),
+        }
+    }
+}
+
+impl UploadParams {
+    fn check(&self) -> Result<(), Problem> {
+        let mut checks = Checks::default();
+        if let Some(channel) = &self.channel {
+            checks.name("", channel);
+        }
+        checks.finish()
     }
 }
 
@@ -71,7 +89,7 @@ pub(crate) struct Upload {
     /// What it asks for beyond what the active version was granted, and where models would read something
     /// else than from that.
     needs_review: Vec<String>,
-    /// The call that activates the version with all it asks for; absent if it is active.
+    /// The call that activates the version, or puts it into the channel, with all it asks for; absent if that is done.
     #[serde(skip_serializing_if = "Option::is_none")]
     activate: Option<ActivateCall>,
 }
@@ -114,6 +132,9 @@ pub(crate) struct ActivateCall {
 pub(crate) struct ActivateBody {
     /// All that the version asks for.
     grant: Grant,
+    /// The channel of the upload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<String>,
     /// Whether models would read something else than from the active version.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     accept_changed_text: bool,
@@ -123,7 +144,8 @@ pub(crate) struct ActivateBody {
 ///
 /// The body is the component itself, or a form with it as the part `component`. The same bytes are the same version. A version becomes
 /// active at once if it asks for nothing beyond what the active version was granted (the first
-/// one: if it asks for nothing), and models read the same of it; otherwise the answer has the call that activates it.
+/// one: if it asks for nothing), and models read the same of it; otherwise the answer has the call that activates it. With a
+/// channel, that points to it under the same conditions, held against the version that the channel pointed to.
 #[utoipa::path(
     post,
     path = "/components",
@@ -138,7 +160,7 @@ pub(crate) struct ActivateBody {
         (status = 200, description = "Stored before, or a dry run", body = Upload),
         (status = 409, description = "A built-in capability or driver has its id, or a component of the other kind"),
         (status = 422, description = "Rejected, with all findings; nothing was stored"),
-        (status = 507, description = "The org's components have as many bytes as they may have"),
+        (status = 507, description = "The org's components have as many bytes as they may have, without what is archived and not used"),
     ),
 )]
 pub(crate) async fn upload_component(
@@ -147,16 +169,17 @@ pub(crate) async fn upload_component(
     Query(params): Query<UploadParams>,
     request: Request,
 ) -> Result<(StatusCode, Json<Upload>), Problem> {
+    params.check()?;
     let _slot = app.uploads.try_acquire().map_err(|_| busy())?;
     let (parts, body) = request.into_parts();
     let admission = examine(&app, &parts.headers, body).await?;
     if params.dry_run == Some(true) {
-        return Ok((StatusCode::OK, Json(rehearse(&app, caller.org, admission.1).await?)));
+        return Ok((StatusCode::OK, Json(rehearse(&app, caller.org, admission.1, params.channel.as_deref()).await?)));
     }
     Note::replaces(None, Some(admission.1.digest));
     let stored = store(&app, caller.org, admission).await?;
     let status = if stored.stored.created { StatusCode::CREATED } else { StatusCode::OK };
-    let upload = stored.activate(&app, caller.org, params.activate != Some(false)).await?;
+    let upload = stored.activate(&app, caller.org, &params).await?;
     Ok((status, Json(upload)))
 }
 
@@ -212,10 +235,10 @@ fn no_room(error: StoreError) -> Problem {
     }
 }
 
-async fn rehearse(app: &App, org: OrgId, admission: Admission) -> Result<Upload, Problem> {
+async fn rehearse(app: &App, org: OrgId, admission: Admission, channel: Option<&str>) -> Result<Upload, Problem> {
     let component = app.stores.component_store.find_component(org, &admission.description.id).await?;
     let active = match &component {
-        Some(component) => active_version(app, org, component).await?,
+        Some(component) => replaced_version(app, org, component, channel).await?,
         None => None,
     };
     let known = match &component {
@@ -249,7 +272,7 @@ struct Stored {
 }
 
 async fn store(app: &App, org: OrgId, (wasm, admission): (Bytes, Admission)) -> Result<Stored, Problem> {
-    let new = NewVersion {
+    let new = |wasm: Bytes| NewVersion {
         component_id: ComponentId::from_uuid(app.moments.uuid()),
         digest: admission.digest,
         wasm: wasm.into(),
@@ -259,29 +282,41 @@ async fn store(app: &App, org: OrgId, (wasm, admission): (Bytes, Admission)) -> 
         quota_bytes: app.quotas.limits().component_bytes,
         quota_components: app.quotas.limits().components.into(),
     };
-    let stored = app.stores.component_store.add_version(org, new).await.map_err(no_room)?;
-    Ok(Stored { stored, inspection: admission.into() })
+    collect_old(app, org).await?;
+    loop {
+        match app.stores.component_store.add_version(org, new(wasm.clone())).await {
+            // Ends, because each round deletes bytes or is the last one.
+            Err(StoreError::Limit(_)) if make_room(app, org).await? => {}
+            stored => return Ok(Stored { stored: stored.map_err(no_room)?, inspection: admission.into() }),
+        }
+    }
 }
 
 impl Stored {
     /// Activates a new version that asks for nothing new, and tells how to activate any other.
-    async fn activate(self, app: &App, org: OrgId, wanted: bool) -> Result<Upload, Problem> {
+    async fn activate(self, app: &App, org: OrgId, params: &UploadParams) -> Result<Upload, Problem> {
         let Self { stored: StoredVersion { mut component, mut version, created }, inspection } = self;
-        let active = active_version(app, org, &component).await?;
-        let needs_review = beyond(&inspection.description, active.as_ref());
+        let channel = params.channel.as_deref();
+        let before = replaced_version(app, org, &component, channel).await?;
+        let needs_review = beyond(&inspection.description, before.as_ref());
         // The same bytes again finish an upload that broke off before its activation, but never
         // bring back a version in place of one that was chosen since.
-        let undecided = created || component.active_version.is_none();
-        if wanted && undecided && needs_review.is_empty() && component.archived_at.is_none() {
-            (component, version) = activate_as_before(app, org, component, version, active.as_ref()).await?;
+        let undecided = created || before.is_none();
+        if params.activate != Some(false) && undecided && needs_review.is_empty() && component.archived_at.is_none() {
+            let grant = full_grant(&version.description.permissions, before.as_ref());
+            let budget = before.as_ref().map_or(Budget::of(component.kind), |before| before.budget);
+            let activation = Activation { channel: params.channel.clone(), grant, budget, now: app.moments.now() };
+            (component, version) = activate(app, org, &component, version.version, activation).await?;
         }
         let is_active = is_active(&component, version.version);
+        let is_done = channel.map_or(is_active, |channel| component.channels.get(channel) == Some(&version.version));
         let call = ActivateCall {
             method: "POST",
             path: format!("/v1/components/{}/versions/{}/activate", component.id, version.version),
             body: ActivateBody {
-                grant: full_grant(&inspection.description.permissions, active.as_ref()),
-                accept_changed_text: !text_beyond(&inspection.description, active.as_ref()).is_empty(),
+                grant: full_grant(&inspection.description.permissions, before.as_ref()),
+                channel: params.channel.clone(),
+                accept_changed_text: !text_beyond(&inspection.description, before.as_ref()).is_empty(),
             },
         };
         Ok(Upload {
@@ -291,26 +326,10 @@ impl Stored {
             version: Some(VersionBody::new(&component, version)),
             component: Some(component.into()),
             inspection,
-            needs_review: if is_active { Vec::new() } else { needs_review },
-            activate: (!is_active).then_some(call),
+            needs_review: if is_done { Vec::new() } else { needs_review },
+            activate: (!is_done).then_some(call),
         })
     }
-}
-
-/// Activates a version with the grant and the limits of the active one.
-async fn activate_as_before(
-    app: &App,
-    org: OrgId,
-    component: Component,
-    mut version: ComponentVersion,
-    active: Option<&ComponentVersion>,
-) -> Result<(Component, ComponentVersion), Problem> {
-    let grant = full_grant(&version.description.permissions, active);
-    let budget = active.map_or(Budget::of(component.kind), |active| active.budget);
-    let activation = Activation { grant: grant.clone(), budget, now: app.moments.now() };
-    let component = app.stores.component_store.activate(org, component.id, version.version, activation).await?;
-    (version.grant, version.budget, version.activated_at) = (grant, budget, Some(component.updated_at));
-    Ok((component, version))
 }
 
 impl From<Admission> for Inspection {

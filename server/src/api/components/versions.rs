@@ -7,7 +7,7 @@ use everwit_runtime::id::OrgId;
 use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::store::{Activation, Note, Page};
 
-use super::{VersionBody, active_version, version};
+use super::{VersionBody, activate, active_version, version};
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::Problem;
@@ -40,7 +40,7 @@ pub(crate) async fn diff_versions(
 
 /// Roll back
 ///
-/// Activates the version that was active before the one that is active now, with the grant and
+/// Activates the version that was active before the one that is active now and is not archived, with the grant and
 /// the limits that it had. Turns that run keep their versions.
 #[utoipa::path(
     post,
@@ -54,15 +54,14 @@ pub(crate) async fn diff_versions(
 )]
 pub(crate) async fn roll_back(State(app): State<App>, caller: Caller, Path(reference): Path<String>) -> Result<Json<VersionBody>, Problem> {
     let component = resolve::component(&app, caller.org, &reference).await?;
-    let Some(mut earlier) = last_active(&app, caller.org, &component).await? else {
+    let Some(earlier) = last_active(&app, caller.org, &component).await? else {
         let detail = format!("no other version of {:?} was ever active; activate one by its number", component.name);
         return Err(Problem::conflict("no_earlier_version", detail));
     };
     let before = active_version(&app, caller.org, &component).await?.map(|active| active.digest);
     Note::replaces(before, Some(earlier.digest));
-    let activation = Activation { grant: earlier.grant.clone(), budget: earlier.budget, now: app.moments.now() };
-    let component = app.stores.component_store.activate(caller.org, component.id, earlier.version, activation).await?;
-    earlier.activated_at = Some(component.updated_at);
+    let activation = Activation { channel: None, grant: earlier.grant.clone(), budget: earlier.budget, now: app.moments.now() };
+    let (component, earlier) = activate(&app, caller.org, &component, earlier.version, activation).await?;
     Ok(Json(VersionBody::new(&component, earlier)))
 }
 
@@ -73,7 +72,10 @@ async fn last_active(app: &App, org: OrgId, component: &Component) -> Result<Opt
         let listing = app.stores.component_store.list_versions(org, component.id, Page { offset, limit: MAX_PAGE }).await?;
         let last_page = listing.items.len() < MAX_PAGE as usize;
         let others = listing.items.into_iter().filter(|version| Some(version.version) != component.active_version);
-        latest = others.chain(latest).filter(|version| version.activated_at.is_some()).max_by_key(|version| version.activated_at);
+        latest = others
+            .chain(latest)
+            .filter(|version| version.activated_at.is_some() && version.is_usable())
+            .max_by_key(|version| version.activated_at);
         if last_page {
             return Ok(latest);
         }

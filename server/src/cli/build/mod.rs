@@ -71,6 +71,8 @@ pub(crate) fn run(args: &BuildArgs) -> Result<(), Failure> {
 /// A component that was built from a project and that the sandbox accepts.
 pub(super) struct Built {
     pub(super) path: PathBuf,
+    /// What the sandbox has compiled: the same component, without the section if that was added afterwards.
+    pub(super) compiled: Vec<u8>,
     pub(super) admission: Admission,
 }
 
@@ -85,10 +87,10 @@ pub(super) async fn build(dir: &Path, output: Option<&Path>) -> Result<Built, Fa
         None => return Err(Failure::usage(no_project(dir))),
     };
     let component = encode(&made)?;
-    let Some((wasm, admission)) = describe(&made, component).await? else { return Err(Failure::silent()) };
+    let Some(Described { wasm, compiled, admission }) = describe(&made, component).await? else { return Err(Failure::silent()) };
     let path = output.map_or_else(|| format!("{}.wasm", admission.description.id).into(), Path::to_owned);
     write(&path, &wasm)?;
-    Ok(Built { path, admission })
+    Ok(Built { path, compiled, admission })
 }
 
 /// The language of the project in a directory, by its manifest; none if there is no project.
@@ -119,7 +121,7 @@ pub(super) fn no_project(dir: &Path) -> String {
 pub(crate) fn run_componentize(args: &ComponentizeArgs) -> Result<(), Failure> {
     let component = encode(&args.core)?;
     match block_on(describe(&args.core, component.clone()))? {
-        Some((wasm, _)) => write(&args.output, &wasm)?,
+        Some(described) => write(&args.output, &described.wasm)?,
         None => {
             note("warning: the component is written without its description; servers will reject it for the same reasons");
             write(&args.output, &component)?;
@@ -163,18 +165,29 @@ fn imports_preview1(wasm: &[u8]) -> bool {
     })
 }
 
+/// A component that says what it is.
+pub(super) struct Described {
+    pub(super) wasm: Vec<u8>,
+    /// What the sandbox has compiled of it.
+    compiled: Vec<u8>,
+    admission: Admission,
+}
+
 /// Asks the component what it is and writes that into it; none if the sandbox rejects it, which
 /// is told then. What says already what it is stays as it is.
-pub(super) async fn describe(path: &Path, component: Vec<u8>) -> Result<Option<(Vec<u8>, Admission)>, Failure> {
+pub(super) async fn describe(path: &Path, component: Vec<u8>) -> Result<Option<Described>, Failure> {
     let bare = section::without_description(&component).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
     let bench = Workbench::start(Vec::new())?;
     if bare.len() < component.len()
         && let Ok(admission) = bench.examine(component.clone()).await?
     {
-        return Ok(Some((component, admission)));
+        return Ok(Some(Described { wasm: component.clone(), compiled: component, admission }));
     }
     match bench.examine(bare.clone()).await? {
-        Ok(admission) => Ok(Some((section::with_description(bare, &admission.description), admission))),
+        Ok(admission) => {
+            let wasm = section::with_description(bare.clone(), &admission.description);
+            Ok(Some(Described { wasm, compiled: bare, admission }))
+        }
         Err(rejection) => {
             tell_rejection(path, &rejection);
             Ok(None)

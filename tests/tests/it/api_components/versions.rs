@@ -6,7 +6,7 @@ use super::{example, upload};
 use crate::support::{Server, guest};
 
 /// Another version of a component: the same but for a section that says nothing.
-fn another(name: &str, mark: u8) -> Vec<u8> {
+pub(super) fn another(name: &str, mark: u8) -> Vec<u8> {
     let mut wasm = guest(name);
     wasm.extend_from_slice(&[0, 3, 1, b'x', mark]);
     wasm

@@ -15,7 +15,7 @@ use crate::support::guests::guest;
 /// Where the host cuts the frames, every way of cutting gives the same ones, and the driver runs once.
 #[tokio::test]
 async fn shipped_drivers_answer_as_recorded_however_the_answer_is_cut() {
-    for (name, exchanges) in [("ollama-driver", 5), ("codex-gateway-driver", 3), ("openai-compatible-driver", 4)] {
+    for (name, exchanges) in [("ollama-driver", 5), ("codex-gateway-driver", 3), ("openai-compatible-driver", 4), ("driver-python", 4)] {
         let admission = admit(guest(name)).await.unwrap_or_else(|findings| panic!("{name}: {findings:#?}"));
         assert_eq!((admission.exchanges.len(), admission.warnings.len()), (exchanges, 0), "{name}: {:?}", admission.warnings);
         for replayed in &admission.exchanges {

@@ -17,11 +17,13 @@ use super::open_with;
 use crate::native_drivers::{config, context, gateway, question};
 
 const WIRE: Wire = Wire::OpenAiCompletions;
+/// Drivers of that wire: in JavaScript, as it is shipped, and in Python.
+const COMPONENTS: [&str; 2] = ["openai-compatible-driver", "driver-python"];
 /// Long enough for a closed connection to be noticed on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn component(vendor: &StubVendor) -> BoxedChatDriver {
-    let driver = open_with("openai-compatible-driver", everwit_runtime::limits::Budget::COMPLETION).await;
+async fn component(name: &str, vendor: &StubVendor) -> BoxedChatDriver {
+    let driver = open_with(name, everwit_runtime::limits::Budget::COMPLETION).await;
     Box::new(CodecDriver::new(Arc::new(driver), config(vendor)))
 }
 
@@ -50,15 +52,15 @@ async fn a_component_makes_of_an_answer_what_the_native_driver_makes() {
         Answer::new().then_thinking(&["Hm, ", "so."]).then_text(&["Yes."]).counting(counts),
         Answer::text(&["cut"]).stopping(Stop::Length),
     ];
-    for answer in answers {
+    for (answer, name) in answers.iter().flat_map(|answer| COMPONENTS.map(|name| (answer, name))) {
         for chunks in [Chunks::Events, Chunks::Bytes(1)] {
             let vendor = StubVendor::start(WIRE).await;
             vendor.play(Reply::answer(answer.clone()).chunks(chunks)).play(Reply::answer(answer.clone()).chunks(chunks));
             let expected = complete(native(&vendor), &vendor).await.expect("the native driver reads it");
-            let answer = complete(component(&vendor).await, &vendor).await.expect("the component reads it");
-            assert_eq!(answer.content(), expected.content());
-            assert_eq!(answer.usage(), expected.usage());
-            assert_eq!(answer.finish(), expected.finish());
+            let answer = complete(component(name, &vendor).await, &vendor).await.expect("the component reads it");
+            assert_eq!(answer.content(), expected.content(), "{name}");
+            assert_eq!(answer.usage(), expected.usage(), "{name}");
+            assert_eq!(answer.finish(), expected.finish(), "{name}");
         }
     }
 }
@@ -76,11 +78,13 @@ async fn refusals_mean_the_same_through_a_component() {
         (Failure::ServerError, DriverErrorKind::Unavailable),
         (Failure::Overloaded, DriverErrorKind::Unavailable),
     ] {
-        let vendor = StubVendor::start(WIRE).await;
-        vendor.play(Reply::failure(failure));
-        let error = complete(component(&vendor).await, &vendor).await.expect_err("it is refused");
-        assert_eq!(error.kind, kind, "{error:?}");
-        assert!(!format!("{error:?}").contains(vendor.wire().key()), "{error:?}");
+        for name in COMPONENTS {
+            let vendor = StubVendor::start(WIRE).await;
+            vendor.play(Reply::failure(failure.clone()));
+            let error = complete(component(name, &vendor).await, &vendor).await.expect_err("it is refused");
+            assert_eq!(error.kind, kind, "{name}: {error:?}");
+            assert!(!format!("{error:?}").contains(vendor.wire().key()), "{name}: {error:?}");
+        }
     }
 }
 
@@ -88,21 +92,27 @@ fn calling() -> Answer {
     Answer::text(&["Let me ", "look."]).then_calls(&[("call_1", "weather", json!({ "city": "Oslo" }))])
 }
 
-async fn component_error(reply: Reply) -> DriverError {
+async fn component_error(name: &str, reply: Reply) -> DriverError {
     let vendor = StubVendor::start(WIRE).await;
     vendor.play(reply);
-    complete(component(&vendor).await, &vendor).await.expect_err("it is no answer")
+    complete(component(name, &vendor).await, &vendor).await.expect_err("it is no answer")
 }
 
 #[tokio::test]
 async fn a_component_takes_no_cut_or_empty_answer_for_an_answer() {
+    for name in COMPONENTS {
+        takes_no_cut_or_empty_answer(name).await;
+    }
+}
+
+async fn takes_no_cut_or_empty_answer(name: &str) {
     let vendor = StubVendor::start(WIRE).await;
     vendor.play(Reply::answer(calling()));
-    let whole = complete(component(&vendor).await, &vendor).await.expect("it is an answer");
+    let whole = complete(component(name, &vendor).await, &vendor).await.expect("it is an answer");
     for end in [End::Orderly, End::Broken] {
         for events in 0..WIRE.event_count(&calling()) {
             vendor.play(Reply::answer(calling()).cut(events, end));
-            match (end, complete(component(&vendor).await, &vendor).await) {
+            match (end, complete(component(name, &vendor).await, &vendor).await) {
                 (_, Err(error)) => assert_eq!(error.kind, DriverErrorKind::InvalidResponse, "{end:?} after {events} events: {error}"),
                 // Not every server says that nothing comes any more, once it has said why it ends.
                 (End::Orderly, Ok(answer)) => assert_eq!(answer.content(), whole.content(), "after {events} events"),
@@ -118,14 +128,14 @@ async fn a_component_takes_no_cut_or_empty_answer_for_an_answer() {
     let mut context = context(gateway(&vendor));
     let once = DriverSettings { retry: RetryPolicy { attempts: 1, ..RetryPolicy::default() }, ..DriverSettings::default() };
     context.host = Arc::new(Arc::into_inner(context.host).expect("it is not shared yet").with_settings(once));
-    let started = driver::complete(&*component(&vendor).await, &model, question(WIRE), &context).await;
+    let started = driver::complete(&*component(name, &vendor).await, &model, question(WIRE), &context).await;
     let Err(error) = started.stream else { panic!("there is nothing in it") };
     assert_eq!(error.kind, DriverErrorKind::InvalidResponse, "{error}");
     for (reply, kind) in [
         (Reply::failing(calling(), 3, Failure::Overloaded), DriverErrorKind::Unavailable),
         (Reply::failing(calling(), 3, Failure::RateLimited(None)), DriverErrorKind::RateLimited),
     ] {
-        let error = component_error(reply.clone()).await;
+        let error = component_error(name, reply.clone()).await;
         assert_eq!(error.kind, kind, "{reply:?}: {error}");
     }
 }
@@ -134,19 +144,30 @@ async fn a_component_takes_no_cut_or_empty_answer_for_an_answer() {
 async fn an_answer_of_ten_mebibytes_arrives_through_a_component() {
     let piece = "x".repeat(64 << 10);
     let pieces = vec![piece.as_str(); 160];
-    let vendor = StubVendor::start(WIRE).await;
-    vendor.play(Reply::answer(Answer::text(&pieces)).chunks(Chunks::Bytes(100_000)));
-    let answer = complete(component(&vendor).await, &vendor).await.expect("it arrives");
-    assert!(matches!(answer.content(), [ContentPart::Text { text }] if text.len() == 10 << 20));
+    for name in COMPONENTS {
+        let vendor = StubVendor::start(WIRE).await;
+        vendor.play(Reply::answer(Answer::text(&pieces)).chunks(Chunks::Bytes(100_000)));
+        let answer = complete(component(name, &vendor).await, &vendor).await.expect("it arrives");
+        assert!(matches!(answer.content(), [ContentPart::Text { text }] if text.len() == 10 << 20), "{name}");
+    }
 }
 
 #[tokio::test]
 async fn silence_and_hanging_up_end_a_component_s_answer() {
+    silence_and_hanging_up_end_an_answer(COMPONENTS[0]).await;
+}
+
+#[tokio::test]
+async fn silence_and_hanging_up_end_an_answer_in_python() {
+    silence_and_hanging_up_end_an_answer(COMPONENTS[1]).await;
+}
+
+async fn silence_and_hanging_up_end_an_answer(name: &str) {
     // Paused time is ahead of the machine's afterwards, so that comes last.
     for hangs_up in [true, false] {
         let vendor = StubVendor::start(WIRE).await;
         vendor.play(Reply::answer(calling()).cut(WIRE.event_count(&calling()) - 1, End::Silent));
-        let driver = component(&vendor).await;
+        let driver = component(name, &vendor).await;
         let mut stream = driver.complete(question(WIRE), context(gateway(&vendor))).await.expect("the answer begins");
         let first = stream.next().await.expect("there is an event").expect("it is one");
         if hangs_up {

@@ -111,15 +111,25 @@ async fn output_through_wasi_is_a_log_that_costs_fuel() {
     let print = async |bytes: usize, times: u32, budget: Budget| {
         call(&open("wasi-greedy", budget).await, "print", json!({ "bytes": bytes, "times": times })).await
     };
-    let budget = Budget { log_bytes: 1_000, ..SMALL };
-    let printed = print(400, 3, budget).await;
+    let budget = Budget { log_bytes: 4_500, ..SMALL };
+    let printed = print(400, 30, budget).await;
     assert_eq!(printed.result.expect("it may write").structured, Some(json!(4_096)), "so much may be written at once");
-    assert_eq!(printed.logs.len(), 3, "two lines fit, and one says what was dropped: {:?}", printed.logs);
+    assert_eq!(printed.logs.len(), 2, "one line fits, cut where it is too long, and one says what was dropped: {:?}", printed.logs);
+    assert_eq!(printed.logs[0].message.len(), 4_096);
     let usage = printed.receipt.expect("a receipt").usage;
-    assert!((1_200..1_300).contains(&usage.bytes_out) && usage.host_calls >= 7, "{usage:?}");
+    assert!((12_000..12_100).contains(&usage.bytes_out) && usage.host_calls >= 61, "{usage:?}");
     let (short, long) = (print(8, 100, SMALL).await, print(4_096, 100, SMALL).await);
     let fuel = |outcome: ToolOutcome| outcome.receipt.expect("a receipt").usage.fuel;
     assert!(fuel(long) > fuel(short) + 100 * 4_000 / 8, "what is written is paid for");
+}
+
+#[tokio::test]
+async fn lines_that_are_written_in_pieces_are_lines_of_the_log() {
+    let written =
+        call(&open("wasi-greedy", SMALL).await, "pieces", json!({ "pieces": ["two", " words", "\nnext ", "line\n", "open"] })).await;
+    written.result.expect("it may write");
+    let lines: Vec<_> = written.logs.iter().map(|line| (line.level.as_str(), line.message.as_str())).collect();
+    assert_eq!(lines, [("info", "two words"), ("info", "next line"), ("info", "open")]);
 }
 
 /// Keeps the notes that it is told.

@@ -12,6 +12,7 @@ pub(crate) mod proxy;
 pub(crate) mod random;
 mod server;
 mod sse;
+pub(crate) mod terminal;
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A connection between a server and its database that the test can cut.
+//! A connection that the test can cut: of a server to its database, or of a client to a server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use url::Url;
 /// Bytes that are passed on at once.
 const PIECE: usize = 64 << 10;
 
-/// Whether the way to the database is there, and who did not find it.
+/// Whether the way is there, and who did not find it.
 struct Way {
     target: SocketAddr,
     is_open: watch::Sender<bool>,
@@ -27,9 +27,9 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// A way to a database.
-    pub(crate) async fn before(database: &str) -> Self {
-        let mut url = Url::parse(database).expect("the URL of a database");
+    /// A way to what has this URL.
+    pub(crate) async fn before(target: &str) -> Self {
+        let mut url = Url::parse(target).expect("a URL");
         let host = url.host_str().expect("it has a host").parse().expect("the address of the tests' server");
         let target = SocketAddr::new(host, url.port().expect("it has a port"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -39,7 +39,7 @@ impl Proxy {
         Self { way, url: url.into(), task }
     }
 
-    /// The same database behind it.
+    /// URL of the same behind it.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -80,14 +80,14 @@ async fn accept(listener: TcpListener, way: Arc<Way>) {
 
 /// Passes everything on until one side ends or the way is cut.
 async fn pass(client: TcpStream, way: Arc<Way>) {
-    let Ok(database) = TcpStream::connect(way.target).await else { return };
+    let Ok(server) = TcpStream::connect(way.target).await else { return };
     // Small answers must not wait for each other.
-    let _ = (client.set_nodelay(true), database.set_nodelay(true));
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let mut is_open = way.is_open.subscribe();
-    let ((from_client, to_client), (from_database, to_database)) = (client.into_split(), database.into_split());
+    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     tokio::select! {
-        () = copy(from_client, to_database) => {}
-        () = copy(from_database, to_client) => {}
+        () = copy(from_client, to_server) => {}
+        () = copy(from_server, to_client) => {}
         _ = is_open.wait_for(|open| !open) => {}
     }
 }

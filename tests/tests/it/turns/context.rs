@@ -137,7 +137,7 @@ pub(super) fn agent(harness_id: HarnessId) -> Agent {
         system_prompt: "Prompt of the agent.".to_owned(),
         harness_id,
         default_model_id: None,
-        capabilities: vec![CapabilityConfig { id: "Notes".to_owned(), config: Some(json!({"size": 2})) }],
+        capabilities: vec![CapabilityConfig::with_config("Notes", json!({"size": 2}))],
         tools: Vec::new(),
         max_iterations: Some(7),
         initial_files: Vec::new(),
@@ -156,7 +156,7 @@ async fn layers_merge_from_the_root_to_the_session() {
     let root = rig.platform.backends.harness_store.find_harness(rig.org, "base").await.unwrap().unwrap();
     let leaf = Harness {
         parent_harness_id: Some(root.id),
-        capabilities: vec![CapabilityConfig { id: "notes".to_owned(), config: Some(json!({"size": 1})) }],
+        capabilities: vec![CapabilityConfig::with_config("notes", json!({"size": 1}))],
         ..harness(0xd, "leaf")
     };
     rig.platform.backends.harness_store.add_harness(rig.org, leaf.clone()).await.unwrap();

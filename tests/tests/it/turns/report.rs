@@ -31,7 +31,7 @@ async fn layered() -> Rig {
     rig.platform.capabilities = Arc::new(registry);
     let stores = &rig.platform.backends;
     let root = stores.harness_store.find_harness(rig.org, "base").await.unwrap().unwrap();
-    let notes = CapabilityConfig { id: "notes".to_owned(), config: Some(json!({"size": 1})) };
+    let notes = CapabilityConfig::with_config("notes", json!({"size": 1}));
     let root = Harness { capabilities: vec![notes], version: 2, ..root };
     stores.harness_store.update_harness(rig.org, root.clone()).await.unwrap();
     let leaf = Harness { parent_harness_id: Some(root.id), ..harness(0xd, "leaf") };

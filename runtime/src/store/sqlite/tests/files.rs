@@ -43,6 +43,20 @@ async fn a_transaction_that_sqlite_ended_is_recovered_from() {
     ok(bench.case.append(session, claim.fence, bench.case.steps(1), None).await);
 }
 
+/// BEGIN waits for a while, and what fails then leaves nothing behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_waits_too_long_for_another_process_fails_and_the_next_does_not() {
+    let mut bench = Bench::new().await;
+    let (session, claim) = bench.case.claimed().await;
+    bench.execute("BEGIN IMMEDIATE").await.expect("the right to write");
+    let mut writer = bench.store.db.writer(Lock::Installation).await;
+    assert_refused!(writer.begin().await, StoreError::Unavailable(_));
+    drop(writer);
+    bench.execute("COMMIT").await.expect("the end of it");
+    assert_eq!(bench.case.last_sequence(session).await, 2);
+    ok(bench.case.append(session, claim.fence, bench.case.steps(1), None).await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_write_is_undone_and_blocks_nobody() {
     let bench = Bench::new().await;

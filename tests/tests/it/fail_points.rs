@@ -1,0 +1,153 @@
+//! Servers that die at each place between two effects of stores, engine, tools and gateway, on both databases: the
+//! turn becomes what it is without a death, and no tool that must not be repeated is.
+
+use std::collections::BTreeSet;
+
+use everwit_runtime::fail_point;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::boundaries::{Death, NewDatabase, Place, assert_whole, dies, log_of, postgres, sqlite};
+use crate::soak::activate;
+use crate::soak::effects::Effects;
+use crate::support::interrupted::{attempt, essence};
+
+/// Places that the interrupted turn gets to, and how often each of them is died at: there is one message, one wait.
+const STORE: [(&str, u64); 9] = [
+    ("StoreSubmitting", 1),
+    ("StoreSubmitted", 1),
+    ("StoreClaimed", 2),
+    ("StoreAppending", 1),
+    ("StoreAppended", 2),
+    ("StoreAnswering", 2),
+    ("StoreAnswered", 2),
+    ("StoreReserved", 2),
+    ("StoreSettled", 2),
+];
+const ENGINE: [(&str, u64); 5] = [("EngineWoken", 2), ("EngineBegins", 2), ("EngineEnded", 2), ("EngineWaits", 1), ("ToolReturned", 3)];
+/// Those of a turn that is cancelled.
+const CANCEL: [&str; 1] = ["StoreCancelling"];
+/// Those of a request that leaves, and how often it may have been executed: nobody can know whether one that was about
+/// to leave did.
+const GATEWAY: [(&str, u64); 3] = [("GatewayLeaves", 0), ("GatewayAnswered", 1), ("GatewayEnded", 1)];
+
+#[test]
+fn every_fail_point_is_died_at() {
+    let counted = STORE.iter().chain(&ENGINE).chain(&GATEWAY).map(|(place, _)| *place);
+    let covered: BTreeSet<String> = counted.chain(CANCEL).map(str::to_owned).collect();
+    assert_eq!(covered, fail_point::names().collect());
+}
+
+/// Deaths of the interrupted turn, the first time at each place, and so on.
+async fn die_at(database: fn() -> NewDatabase, places: &[(&'static str, u64)]) {
+    let (uninterrupted, effects) = log_of(database().await, None).await;
+    let expected = essence(&uninterrupted);
+    assert_whole(&uninterrupted, &effects, &expected, "uninterrupted");
+    for &(place, times) in places {
+        for nth in 1..=times {
+            let (events, effects) = log_of(database().await, Some(Death::At(place, nth))).await;
+            assert_whole(&events, &effects, &expected, &format!("a death at {place}, time {nth}"));
+        }
+    }
+}
+
+/// A turn that waits for a client and is cancelled, by a request that nobody sends again if the server dies of it.
+async fn cancelled(database: Option<String>, death: Option<Death>) -> Vec<String> {
+    let tab = json!({ "type": "client_side", "name": "open_tab", "description": "Opens one.", "parameters": { "type": "object" } });
+    let place = Place::new(database, Vec::new());
+    let (mut child, api) = place.server(death).await;
+    let session = api.session_with(&json!({ "tools": [tab] })).await;
+    let mut stream = api.stream(&session, "").await;
+    api.say(&session, "/call open_tab {}").await;
+    stream.until("tool.call_requested").await;
+    let cancel = format!("/v1/sessions/{session}/cancel");
+    let answer = attempt(api.request(Method::POST, &cancel).json(&json!({}))).await;
+    let (_alive, api) = match death {
+        None => (child, api),
+        Some(death) => {
+            assert_eq!(answer, None, "nobody answers after {death:?}");
+            dies(&mut child, &format!("{death:?}")).await;
+            place.server(None).await
+        }
+    };
+    api.stream(&session, "?after_sequence=0").await.until("session.idled").await;
+    essence(&api.events(&session).await)
+}
+
+async fn die_cancelling(database: fn() -> NewDatabase) {
+    let expected = cancelled(database().await, None).await;
+    assert!(expected.iter().any(|line| line.starts_with("turn.cancelled")), "{expected:#?}");
+    for place in CANCEL {
+        assert_eq!(cancelled(database().await, Some(Death::At(place, 1))).await, expected, "a death at {place}");
+    }
+}
+
+/// A turn whose tool sends a request, and may not be repeated: the types of its events, what it was told of the tool,
+/// and how often the request came.
+async fn sending(database: Option<String>, death: Option<Death>) -> (Vec<String>, Value, u64) {
+    let effects = Effects::listen().await;
+    let place = Place::new(database, vec![("EVERWIT_ALLOW_PRIVATE_TARGETS", format!("127.0.0.1:{}", effects.port))]);
+    let (mut child, api) = place.server(death).await;
+    activate(&api, effects.port).await;
+    let session = api.session_with(&json!({ "capabilities": [{ "ref": "fetcher" }] })).await;
+    let url = format!("http://127.0.0.1:{}/charge/1", effects.port);
+    api.say(&session, &format!("/call fetcher__fetch {}", json!({ "url": url }))).await;
+    let (_alive, api) = match death {
+        None => (child, api),
+        Some(death) => {
+            dies(&mut child, &format!("{death:?}")).await;
+            place.server(None).await
+        }
+    };
+    api.stream(&session, "?after_sequence=0").await.until("session.idled").await;
+    let events = api.events(&session).await;
+    let told = events.iter().find(|event| event["type"] == "tool.completed").expect("a result")["data"].clone();
+    let types = essence(&events).iter().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+    (types, told, effects.counts().values().sum())
+}
+
+async fn die_at_the_gateway(database: fn() -> NewDatabase) {
+    let (expected, told, sent) = sending(database().await, None).await;
+    assert_eq!((&told["success"], sent), (&json!(true), 1), "{told}");
+    for (place, most) in GATEWAY {
+        let (types, told, sent) = sending(database().await, Some(Death::At(place, 1))).await;
+        assert_eq!(types, expected, "a death at {place}");
+        assert_eq!((&told["success"], &told["status"]), (&json!(false), &json!("interrupted")), "{place}: {told}");
+        assert_eq!(sent, most, "a death at {place}");
+    }
+}
+
+macro_rules! deaths {
+    ($($database:ident)*) => {
+        $(mod $database {
+            use super::*;
+
+            #[tokio::test]
+            async fn at_the_store() {
+                die_at($database, &STORE[..5]).await;
+            }
+
+            #[tokio::test]
+            async fn at_answers_and_budgets() {
+                die_at($database, &STORE[5..]).await;
+            }
+
+            #[tokio::test]
+            async fn at_the_engine() {
+                die_at($database, &ENGINE).await;
+            }
+
+            #[tokio::test]
+            async fn while_a_turn_is_cancelled() {
+                die_cancelling($database).await;
+            }
+
+            #[tokio::test]
+            async fn at_the_gateway() {
+                die_at_the_gateway($database).await;
+            }
+        })*
+    };
+}
+
+deaths! { sqlite postgres }
