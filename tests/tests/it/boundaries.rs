@@ -121,13 +121,16 @@ pub(crate) async fn log_of(database: Option<String>, death: Option<Death>) -> (V
         let request = api.request(Method::POST, &format!("/v1/sessions/{session}/messages"));
         interrupted::attempt(request.header("idempotency-key", "go").json(&message))
     };
-    tokio::join!(interrupted::follow(&api, &session, stream), say(&api));
+    let (_, said) = tokio::join!(interrupted::follow(&api, &session, stream), say(&api));
     let api = if let Some(death) = death {
         dies(&mut child, &format!("{death:?}")).await;
         let (alive, api) = place.server(None).await;
         child = alive;
-        // Whoever does not know what became of a message sends it again.
-        say(&api).await.expect("the message is known, or accepted");
+        // Whoever does not know what became of a message sends it again. Nobody else says anything, so that it is the
+        // start that takes the turn up.
+        if said.is_none() {
+            say(&api).await.expect("the message is known, or accepted");
+        }
         let stream = api.stream(&session, "?after_sequence=0").await;
         assert!(interrupted::follow(&api, &session, stream).await, "the turn ends");
         api

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use everwit_runtime::id::OrgId;
 use everwit_runtime::id::ProviderId;
 use everwit_runtime::provider::{Provider, ProviderStatus};
-use everwit_runtime::store::postgres::testing::{execute, query};
+use everwit_runtime::store::postgres::testing::{Other, execute, query};
 use everwit_runtime::store::postgres::{PostgresStore, PostgresUrl};
 use everwit_runtime::store::{KvScope, KvStore, OrgStore, RuntimeBackends, RuntimeProviderStore, StoreError, contract};
 use jiff::Timestamp;
@@ -216,6 +216,34 @@ async fn a_text_with_a_nul_is_refused_as_the_callers_fault() {
     };
     let error = store.add_provider(org(), provider).await.expect_err("PostgreSQL has no such character");
     assert!(matches!(&error, StoreError::Invalid(text) if text.contains("U+0000")), "{error:?}");
+}
+
+/// A transaction whose lock somebody else keeps fails after a while, and leaves the only connection as good as before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_waits_too_long_for_its_lock_fails_and_the_next_does_not() {
+    let database = new_database().await;
+    let url: PostgresUrl = database.parse().expect("a URL");
+    let store = PostgresStore::open(&url, 1).await.expect("a store");
+    store.add_org(org(), "tests", Timestamp::UNIX_EPOCH).await.expect("an org");
+    let mut other = Other::connect(&database).await;
+    // Which lock it is shows while the write waits for the table behind it.
+    other.execute("BEGIN; LOCK TABLE kv IN ACCESS EXCLUSIVE MODE").await;
+    let (_, lock) = tokio::join!(put(&store, "early"), async {
+        let held = "SELECT ((classid::bigint << 32) | objid::bigint)::text FROM pg_locks JOIN pg_database d ON d.oid = database \
+                    WHERE locktype = 'advisory' AND granted AND datname = current_database()";
+        let lock = loop {
+            if let Some(lock) = query(&database, held).await.pop() {
+                break lock;
+            }
+        };
+        other.execute("COMMIT").await;
+        lock
+    });
+    other.execute(&format!("SELECT pg_advisory_lock({lock})")).await;
+    let late = store.put(&scope(), "late", b"value".to_vec(), None).await.expect_err("nobody gives the lock back");
+    assert!(matches!(&late, StoreError::Unavailable(why) if why.contains("lock timeout")), "{late:?}");
+    other.execute("SELECT pg_advisory_unlock_all()").await;
+    assert!(put(&store, "after").await > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

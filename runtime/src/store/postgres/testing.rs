@@ -44,6 +44,29 @@ pub async fn query(database: &str, sql: &str) -> Vec<String> {
     sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.expect("the rows")
 }
 
+/// A connection that stays open, and what it holds with it.
+pub struct Other {
+    connection: PgConnection,
+}
+
+impl Other {
+    /// Connects.
+    ///
+    /// # Panics
+    /// If the database refuses.
+    pub async fn connect(database: &str) -> Self {
+        Self { connection: connect(database).await }
+    }
+
+    /// Runs statements.
+    ///
+    /// # Panics
+    /// If the database refuses.
+    pub async fn execute(&mut self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.expect("the statements are run");
+    }
+}
+
 async fn connect(database: &str) -> PgConnection {
     let url: PostgresUrl = database.parse().expect("the URL of a database");
     url.options().connect().await.expect("a connection to PostgreSQL")
