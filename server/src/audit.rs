@@ -5,9 +5,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
-use everwit_runtime::component::Digest;
 use everwit_runtime::id::AuditEntryId;
-use everwit_runtime::store::AuditEntry;
+use everwit_runtime::store::{AuditEntry, Note};
 
 use crate::api::App;
 use crate::auth::Caller;
@@ -15,22 +14,15 @@ use crate::problem::Problem;
 
 /// Longest path of a request that is kept, in bytes.
 const MAX_TARGET_BYTES: usize = 512;
+/// The status of an entry about something that was done.
+const DONE: u16 = 200;
 
 /// The path of a request as it was sent, whatever router handles it.
 #[derive(Debug, Clone)]
 pub(crate) struct Target(pub(crate) String);
 
-/// Which content took the place of which; a handler leaves it in its response.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Replaced {
-    /// What was in force.
-    pub(crate) before: Option<Digest>,
-    /// What is in force now.
-    pub(crate) after: Option<Digest>,
-}
-
-/// Route layer: notes what was done, and by whom. A change that cannot be noted is told as a failure,
-/// although it was made: nothing goes unseen.
+/// Route layer: notes what is done, and by whom. The entry is written with the change, or the change
+/// is not made; of what was refused, or changed nothing that is stored, it is written afterwards.
 pub(crate) async fn record(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return Ok(next.run(request).await);
@@ -44,11 +36,18 @@ pub(crate) async fn record(State(app): State<App>, request: Request, next: Next)
     let route = route.as_str();
     let action = format!("{} {}", request.method(), route.strip_prefix("/api").unwrap_or(route));
     target.truncate(target.floor_char_boundary(MAX_TARGET_BYTES));
-    let response = next.run(request).await;
-    let Replaced { before, after } = response.extensions().get().copied().unwrap_or_default();
-    let (actor, status) = (caller.subject.to_string(), response.status().as_u16());
-    let id = AuditEntryId::from_uuid(app.moments.uuid());
-    let entry = AuditEntry { id, at: app.moments.now(), actor, action, target, status, before, after };
+    let (id, at, actor, status) = (app.moments.uuid(), app.moments.now(), caller.subject.to_string(), DONE);
+    let entry = AuditEntry { id: AuditEntryId::from_uuid(id), at, actor, action, target, status, before: None, after: None };
+    let note = Note::new(caller.org, entry.clone());
+    let response = note.with(next.run(request)).await;
+    let refused = (!response.status().is_success()).then(|| response.status().as_u16());
+    let entry = match (note.unwritten(), refused) {
+        (None, None) => return Ok(response),
+        (Some(entry), None) => entry,
+        // A part of it was done, and that is noted.
+        (None, Some(status)) => AuditEntry { id: AuditEntryId::from_uuid(app.moments.uuid()), status, ..entry },
+        (Some(_), Some(status)) => AuditEntry { status, ..entry },
+    };
     app.stores.org_store.add_audit_entry(caller.org, entry).await?;
     Ok(response)
 }

@@ -9,9 +9,10 @@ use crate::pages::Page;
 use crate::process::{Error, Result, at};
 use crate::project::Project;
 
-/// What all languages have in common; its files belong into the project of each of them.
+/// What all languages have in common; its files belong into the projects that have the folder of cases.
 const COMMON: &str = "docs/authoring.md";
-/// The pages of languages.
+const CASES: &str = "cases";
+/// The pages of languages, and what else is followed.
 const PAGES: &str = "docs/authoring";
 /// What the author's shell has; nothing of this checkout is in it.
 const ENVIRONMENT: [&str; 5] = ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "PATH"];
@@ -54,7 +55,8 @@ fn follow_all(project: &Project, folder: &Path, language: Option<&str>) -> Resul
         let home = folder.join(&name);
         at(&home, fs::create_dir(&home))?;
         let page = Page::read(&pages.join(&name).with_extension("md"))?;
-        let led_to = page.follow(&home, &shell, &|place| common.write_files(place))?;
+        let prepare = |place: &Path| if place.join(CASES).is_dir() { common.write_files(place) } else { Ok(()) };
+        let led_to = page.follow(&home, &shell, &prepare)?;
         leaves_nothing_behind(&led_to, project)?;
     }
     Ok(())

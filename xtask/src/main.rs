@@ -7,6 +7,7 @@ mod authoring;
 mod bench;
 mod components;
 mod demo;
+mod fuzz;
 mod mutations;
 mod pages;
 mod postgres;
@@ -34,8 +35,9 @@ cargo xtask COMMAND
   test                             build everything and run all tests, lints included
   test mutations                   switch each control of the sandbox off in turn and expect a test to fail
   soak NAME [ROUNDS]               10,000 mutated uploads (`uploads`), a million mutations of each fuzz target (`fuzz`), 100,000 mixed calls
-                                   (`calls`), or 1,000 calls of one org beside another's 200 spinning guests (`fairness`)
+                                   (`calls`, or `calls --minutes N`, whose result is written down), or 1,000 calls of one org beside another's 200 spinning guests (`fairness`)
   soak --turns N --kill-every S    turns on processes that are killed every S seconds or so; --site sqlite, postgres or temporal; --seed
+  fuzz TARGET [--seconds N]        a fuzz target under a fuzzer that is guided by what it covers: upload, description, event, codec, sse
   components                       build the shipped components and the test guests
   bench [NAME]                     run the benchmarks, or one of them; `everruns` runs by name only
   ci                               dependency checks, then `test`; installs cargo-deny if it is missing
@@ -75,8 +77,11 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["ci"] => test::ci(),
         ["soak", "turns", options @ ..] => soak::Turns::parse(options)?.run(),
         ["soak", option, ..] if option.starts_with("--") => soak::Turns::parse(&arguments[1..])?.run(),
+        ["soak", "calls", "--minutes", minutes] => soak::run_calls(minutes),
         ["soak", name] => soak::run_command(name, None),
         ["soak", name, rounds] => soak::run_command(name, Some(rounds)),
+        ["fuzz", target] => fuzz::run_command(target, None),
+        ["fuzz", target, "--seconds", seconds] => fuzz::run_command(target, Some(seconds)),
         ["components"] => components::run_command(),
         ["bench", names @ ..] if names.len() < 2 => bench::run_command(names.first().copied()),
         ["bless", filters @ ..] if filters.len() < 2 => test::bless(filters.first().copied()),

@@ -10,7 +10,7 @@ use crate::process::{Error, Result, not_started, run};
 use crate::project::Project;
 use crate::temporal;
 
-/// Where the result of a soak of turns is written down, and from how many turns on.
+/// Where the results of soaks are written down, and that of a soak of turns from how many turns on.
 const REPORT: &str = "docs/benchmarks-soak.md";
 const REPORTED_TURNS: u64 = 1_000;
 /// Where turns can be had.
@@ -42,6 +42,16 @@ pub(crate) fn run_command(name: &str, rounds: Option<&str>) -> Result<()> {
     let status = command.status().map_err(|error| not_started(&command, &error))?;
     eprintln!("{rounds} rounds of {name} took {:.0} s", started.elapsed().as_secs_f64());
     if status.success() { Ok(()) } else { Err(Error::new(format!("{name} failed: {status}"))) }
+}
+
+/// `soak calls --minutes N`: mixed calls for so long; the result is written down.
+pub(crate) fn run_calls(minutes: &str) -> Result<()> {
+    let minutes = minutes.parse::<u64>().ok().filter(|minutes| (1..=10_000).contains(minutes));
+    let minutes = minutes.ok_or_else(|| Error::new("--minutes must be a whole number of 1 to 10000"))?;
+    let project = Project::find()?;
+    let mut command = Command::new(test_program(&project)?);
+    command.args(["load::mixed_", "--nocapture"]).env("EVERWIT_SOAK_SECONDS", (minutes * 60).to_string());
+    run(command.env("EVERWIT_SOAK_REPORT", project.root.join(REPORT)))
 }
 
 /// `soak turns`: how many turns, on which sites, and how their processes die.

@@ -1,6 +1,6 @@
 //! One guest call: a fresh store and instance under a whole budget, and what became of it.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,7 +18,7 @@ use super::bindings::exports::everwit::capability::describe::Description;
 use super::bindings::exports::everwit::capability::tools::Context;
 use super::bindings::exports::everwit::connection::meta as connection;
 use super::bindings::exports::everwit::driver::meta;
-use super::fair::{Fair, Full, Permit};
+use super::fair::{Full, Permit};
 use super::imports::http::HttpAccess;
 use super::imports::log::LogCapture;
 use super::imports::wasi;
@@ -81,78 +81,88 @@ pub(super) enum Described {
 pub(super) async fn describe(
     services: &Arc<Services>,
     shares: &Shares,
-    loaded: &Loaded,
+    loaded: &Arc<Loaded>,
     circumstances: Circumstances<'_>,
 ) -> Finished<Described> {
     let started = Instant::now();
-    let mut call = match Call::begin(services, shares, loaded, circumstances, started).await {
+    let call = match Call::begin(services, shares, loaded, circumstances, started).await {
         Ok(call) => call,
         Err(refused) => return refused,
     };
-    let store = &mut call.store;
-    let work = async {
-        let instance = loaded.pre.instantiate_async(&mut *store).await?;
-        Ok(match &loaded.exports {
-            Exports::Capability { describe, .. } => {
-                Described::Capability(describe.load(&mut *store, &instance)?.call_describe(&mut *store).await?)
-            }
-            Exports::Driver(exports) => Described::Driver(exports.meta.load(&mut *store, &instance)?.call_describe(&mut *store).await?),
-            Exports::ConnectionProvider { meta, .. } => {
-                Described::ConnectionProvider(meta.load(&mut *store, &instance)?.call_describe(&mut *store).await?)
-            }
-        })
+    let (org, loaded) = (circumstances.org, loaded.clone());
+    let work = async move {
+        let mut call = call;
+        let store = &mut call.store;
+        let described = async {
+            let instance = loaded.pre.instantiate_async(&mut *store).await?;
+            Ok(match &loaded.exports {
+                Exports::Capability { describe, .. } => {
+                    Described::Capability(describe.load(&mut *store, &instance)?.call_describe(&mut *store).await?)
+                }
+                Exports::Driver(exports) => Described::Driver(exports.meta.load(&mut *store, &instance)?.call_describe(&mut *store).await?),
+                Exports::ConnectionProvider { meta, .. } => {
+                    Described::ConnectionProvider(meta.load(&mut *store, &instance)?.call_describe(&mut *store).await?)
+                }
+            })
+        };
+        let result = supervise(described, call.deadline, &call.cancel).await;
+        call.finish(result)
     };
-    let result = supervise(work, call.deadline, call.cancel, (&shares.turns, circumstances.org)).await;
-    call.finish(result)
+    shares.turns.run(org, work).await
 }
 
 /// Runs `tools.call`.
 pub(super) async fn call_tool(
     services: &Arc<Services>,
     shares: &Shares,
-    loaded: &Loaded,
+    loaded: &Arc<Loaded>,
     circumstances: Circumstances<'_>,
-    request: (&Context, &str, &String),
+    (context, tool, arguments): (Context, String, String),
 ) -> Finished<Result<CallOutput, WitFailure>> {
     let started = Instant::now();
-    let Exports::Capability { tools, .. } = &loaded.exports else {
+    if !matches!(loaded.exports, Exports::Capability { .. }) {
         return refused(StopKind::Internal, "only capabilities have tools", circumstances.budget);
-    };
-    let (context, tool, arguments) = request;
+    }
     let mut call = match Call::begin(services, shares, loaded, circumstances, started).await {
         Ok(call) => call,
         Err(refused) => return refused,
     };
     call.store.data_mut().ledger.bytes_in += (tool.len() + arguments.len() + context.config.len()) as u64;
-    let store = &mut call.store;
-    let work = async {
-        let instance = loaded.pre.instantiate_async(&mut *store).await?;
-        let guest = tools.load(&mut *store, &instance)?;
-        guest.call_call(&mut *store, context, tool, arguments).await
+    let (org, loaded) = (circumstances.org, loaded.clone());
+    let work = async move {
+        let mut call = call;
+        let store = &mut call.store;
+        let called = async {
+            let Exports::Capability { tools, .. } = &loaded.exports else { wasmtime::bail!("only capabilities have tools") };
+            let instance = loaded.pre.instantiate_async(&mut *store).await?;
+            let guest = tools.load(&mut *store, &instance)?;
+            guest.call_call(&mut *store, &context, &tool, &arguments).await
+        };
+        let result = supervise(called, call.deadline, &call.cancel).await;
+        call.finish(result)
     };
-    let result = supervise(work, call.deadline, call.cancel, (&shares.turns, circumstances.org)).await;
-    call.finish(result)
+    shares.turns.run(org, work).await
 }
 
 /// A call that has its slot and its armed store.
-struct Call<'a> {
+struct Call {
     store: Store<CallState>,
     budget: Budget,
     started: Instant,
     deadline: Instant,
-    cancel: &'a CancellationToken,
+    cancel: CancellationToken,
     _place: Permit,
 }
 
-impl<'a> Call<'a> {
+impl Call {
     async fn begin<T>(
         services: &Arc<Services>,
         shares: &Shares,
         loaded: &Loaded,
-        circumstances: Circumstances<'a>,
+        circumstances: Circumstances<'_>,
         started: Instant,
     ) -> Result<Self, Finished<T>> {
-        let (budget, cancel) = (circumstances.budget.in_force(), circumstances.cancel);
+        let (budget, cancel) = (circumstances.budget.in_force(), circumstances.cancel.clone());
         let deadline = started + Duration::from_millis(budget.wall_ms);
         let place = place(shares, circumstances.org, deadline).await.map_err(|busy| refused(busy.kind, &busy.message, &budget))?;
         let store = armed(services, loaded, circumstances, started, deadline)
@@ -267,21 +277,22 @@ pub(super) enum End {
     Error(wasmtime::Error),
 }
 
-/// Drives the guest, slice by slice in its org's turn, until it ends, the deadline passes, or a
-/// cancel has had its grace. Dropping the work unwinds the guest's fiber.
+/// Drives the guest until it ends, the deadline passes, or a cancel has had its grace. Dropping the
+/// work unwinds the guest's fiber.
 pub(super) async fn supervise<T>(
     work: impl Future<Output = wasmtime::Result<T>>,
     deadline: Instant,
     cancel: &CancellationToken,
-    (turns, org): (&Fair, OrgId),
 ) -> Result<T, End> {
-    let work = pin!(work);
-    let mut work = pin!(turns.slices(org, work));
+    let mut work = pin!(work);
     // Most calls end without waiting for anything, and then timers cost more than they guard: a
     // guest cannot be stopped within one poll, and yields after a bounded amount of fuel.
     if let Poll::Ready(result) = futures::poll!(work.as_mut()) {
         return result.map_err(End::Error);
     }
+    // It has just been polled by this very task; a second time at once would be a second slice.
+    let mut polled = true;
+    let work = poll_fn(|context| if std::mem::take(&mut polled) { Poll::Pending } else { work.as_mut().poll(context) });
     let cancelled = async {
         cancel.cancelled().await;
         tokio::time::sleep(CANCEL_GRACE).await;

@@ -151,7 +151,7 @@ impl Capability for ComponentCapability {
             }
         };
         let (services, shares) = (self.sandbox.services(), self.sandbox.shares());
-        let finished = call::call_tool(services, shares, &self.loaded, circumstances, (&context, tool, &arguments)).await;
+        let finished = call::call_tool(services, shares, &self.loaded, circumstances, (context, tool.to_owned(), arguments)).await;
         let Finished { result, emitted, output_left, mut usage, http_bytes, logs, mut outlets, missing } = finished;
         if let Some(held) = held {
             held.settle(usage.fuel, http_bytes).await;

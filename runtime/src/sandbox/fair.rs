@@ -1,21 +1,13 @@
 //! Fair shares among orgs: a bounded number of permits, queues of those who wait, one an org, that
-//! are served in turn, and a bound on how many of one org have a permit at once.
-//!
-//! The sandbox has two of them. Places bound the calls that exist, because each takes memory.
-//! Turns bound the guests whose code is ready to run: a guest gives its turn back whenever it
-//! yields, so an org with a hundred spinning guests delays another one's by one slice of fuel.
+//! are served in turn, and a bound on how many of one org have a permit at once. Calls need one to
+//! exist, because each takes memory, and one to begin where they are called, see `turns`.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
 
-use futures::task::AtomicWaker;
 use tokio::sync::oneshot;
 
 use crate::id::OrgId;
@@ -191,114 +183,10 @@ impl Fair {
         }
         None
     }
-
-    /// Runs a guest's code, one slice of fuel at a time, each in its org's turn.
-    pub(super) fn slices<F: Future + Unpin>(&self, org: OrgId, work: F) -> Slices<F> {
-        Slices { fair: self.clone(), org, turn: Turn::None, woken: None, work }
-    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.fair.give_back(self.org);
-    }
-}
-
-/// See [`Fair::slices`]. Whoever is ready to go on but has no turn is not woken until it has, so
-/// that the executor's own queue, which knows no orgs, is never longer than there are turns.
-pub(super) struct Slices<F> {
-    fair: Fair,
-    org: OrgId,
-    turn: Turn,
-    /// Made once the work has not ended at once.
-    woken: Option<Arc<Woken>>,
-    work: F,
-}
-
-enum Turn {
-    None,
-    Waiting(Pin<Box<dyn Future<Output = Result<Permit, Full>> + Send>>),
-    Held(Permit),
-}
-
-/// Notes that the work can go on, and wakes the task.
-#[derive(Default)]
-struct Woken {
-    is: AtomicBool,
-    task: AtomicWaker,
-}
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.is.store(true, Ordering::Release);
-        self.task.wake();
-    }
-}
-
-impl<F> Slices<F> {
-    /// Waits for a turn. More cannot wait than have places, so that one always comes.
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Option<Permit>> {
-        loop {
-            match std::mem::replace(&mut self.turn, Turn::None) {
-                Turn::Held(permit) => return Poll::Ready(Some(permit)),
-                Turn::Waiting(mut waiting) => match waiting.as_mut().poll(context) {
-                    Poll::Ready(turn) => return Poll::Ready(turn.ok()),
-                    Poll::Pending => {
-                        self.turn = Turn::Waiting(waiting);
-                        return Poll::Pending;
-                    }
-                },
-                Turn::None => self.ask(),
-            }
-        }
-    }
-
-    fn ask(&mut self) {
-        self.turn = match self.fair.try_take(self.org) {
-            Some(permit) => Turn::Held(permit),
-            None => {
-                let (fair, org) = (self.fair.clone(), self.org);
-                Turn::Waiting(Box::pin(async move { fair.take(org).await }))
-            }
-        };
-    }
-}
-
-impl<F: Future + Unpin> Future for Slices<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = &mut *self;
-        if off("fair.turns") {
-            return Pin::new(&mut this.work).poll(context);
-        }
-        let Poll::Ready(turn) = this.poll_turn(context) else { return Poll::Pending };
-        let Some(woken) = &this.woken else {
-            // Most work ends within its first slice, and needs no waker of its own.
-            this.woken = Some(Arc::default());
-            let result = Pin::new(&mut this.work).poll(context);
-            drop(turn);
-            return result;
-        };
-        woken.task.register(context.waker());
-        woken.is.store(false, Ordering::Release);
-        let waker = Waker::from(woken.clone());
-        let result = Pin::new(&mut this.work).poll(&mut Context::from_waker(&waker));
-        drop(turn);
-        if result.is_pending() && woken.is.load(Ordering::Acquire) {
-            // It has yielded: its next turn comes after those who wait already.
-            this.ask();
-            if let Turn::Waiting(waiting) = &mut this.turn
-                && let Poll::Ready(turn) = waiting.as_mut().poll(context)
-            {
-                this.turn = turn.map_or(Turn::None, Turn::Held);
-                context.waker().wake_by_ref();
-            }
-        }
-        result
     }
 }

@@ -32,6 +32,7 @@ mod signing;
 mod state;
 mod text;
 mod trap;
+mod turns;
 mod verdict;
 mod verify;
 
@@ -69,6 +70,7 @@ use fair::{Fair, Limits};
 use loaded::{Linkers, Loaded};
 use pseudonym::Pseudonyms;
 use state::{Services, Subject};
+use turns::Turns;
 
 /// Linked components that are kept in memory. Each takes three maps and about 35 KiB beside its
 /// file-backed code; the kernel allows 65,530 maps.
@@ -155,7 +157,7 @@ impl Sandbox {
             linkers: Linkers::default(),
             loaded: Cache::new(MAX_LOADED),
             services: Arc::new(Services { clock, gateway, kv }),
-            shares: Shares::new(config.max_concurrent_calls),
+            shares: Shares::new(config.max_concurrent_calls)?,
             id_salt: config.id_salt,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -321,7 +323,7 @@ impl Sandbox {
     }
 
     /// Asks a component what it is. That is nobody's call: no org, no grant, no listener.
-    async fn describe(&self, loaded: &Loaded) -> Finished<Described> {
+    async fn describe(&self, loaded: &Arc<Loaded>) -> Finished<Described> {
         let subject = Arc::new(Subject { component: String::new(), grant: Grant::default(), secrets: Vec::new() });
         let (cancel, sink): (_, Arc<dyn ToolSink>) = (CancellationToken::new(), Arc::new(NoSink));
         let circumstances = Circumstances {
@@ -350,20 +352,21 @@ impl Sandbox {
 }
 
 /// What calls share among orgs.
+#[derive(Clone)]
 struct Shares {
     /// Calls that exist: each takes memory.
     places: Fair,
-    /// Guests that are ready to run: each takes a processor.
-    turns: Fair,
+    /// Guests that compute: each takes a processor.
+    turns: Arc<Turns>,
 }
 
 impl Shares {
-    fn new(calls: usize) -> Self {
+    fn new(calls: usize) -> Result<Self, Error> {
         let (waiting, waiting_per_org) = (MAX_WAITING_CALLS, MAX_WAITING_CALLS_PER_ORG);
         let places = Limits { permits: calls, per_org: (calls - calls / 4).max(1), waiting, waiting_per_org };
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let turns = Limits { permits: processors, per_org: processors, waiting: calls, waiting_per_org: calls };
-        Self { places: Fair::new(places), turns: Fair::new(turns) }
+        let turns = Turns::start(processors).map_err(|error| Error::Sandbox(format!("the threads of guests cannot start: {error}")))?;
+        Ok(Self { places: Fair::new(places), turns: Arc::new(turns) })
     }
 }
 

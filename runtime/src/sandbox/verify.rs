@@ -226,6 +226,10 @@ impl Check {
             self.text(&pointer("title"), &secret.title, 0, MAX_TITLE_BYTES);
             self.host(&pointer("host"), &secret.host);
             self.text(&pointer("place"), &secret.place, 1, MAX_ENTRY_BYTES);
+            self.rule(&pointer("place"), Place::parse(&secret.place).is_some(), "invalid_place", || {
+                let shown: String = secret.place.chars().take(MAX_ENTRY_BYTES).collect();
+                (format!("{shown:?} is no place in a request"), "use header:<name>, query:<name> or body".to_owned())
+            });
         }
         for (at, tool) in permissions.tools.iter().take(MAX_ENTRIES).enumerate() {
             self.text(&format!("/permissions/tools/{at}"), tool, 1, MAX_ENTRY_BYTES);

@@ -23,6 +23,7 @@ mod log;
 mod message;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod migration;
+mod note;
 mod org;
 mod provider;
 mod request;
@@ -47,6 +48,7 @@ pub use log::{Append, Claim, Fence, SessionLog, Submitted, TurnAnswer, TurnEnd, 
 pub use message::{LogMessages, MessageBatch, RuntimeMessageStore, SessionMessages, StoredMessage};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use migration::SchemaStatus;
+pub use note::Note;
 pub use org::{ApiKey, AuditEntry, OrgStore, Scope};
 pub use provider::{RuntimeProviderStore, Seeded};
 pub use request::{NewRequest, RememberedRequest, RequestStore};

@@ -53,7 +53,7 @@ pub struct AuditEntry {
     pub action: String,
     /// To what: the path of the request.
     pub target: String,
-    /// HTTP status of the answer.
+    /// 200 for what was done, and the HTTP status of the answer to what was refused.
     pub status: u16,
     /// Digest of what was in force before, of a component's version.
     pub before: Option<Digest>,
@@ -80,7 +80,8 @@ pub trait OrgStore: Send + Sync {
     async fn list_keys(&self, org: OrgId) -> StoreResult<Vec<ApiKey>>;
     /// Removes a key; false if absent.
     async fn remove_key(&self, org: OrgId, id: KeyId) -> StoreResult<bool>;
-    /// Adds an entry to the audit log of an org, which has no way to change or remove one. `NotFound`
+    /// Adds an entry to the audit log of an org, which has no way to change or remove one: of something
+    /// that changes nothing in this store, for a change has its entry with it, see [`super::Note`]. `NotFound`
     /// if the org does not exist, `Duplicate` if the id is taken.
     async fn add_audit_entry(&self, org: OrgId, entry: AuditEntry) -> StoreResult<()>;
     /// Lists the audit log of an org, newest first.

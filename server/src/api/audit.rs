@@ -31,7 +31,7 @@ pub(crate) struct AuditBody {
     action: String,
     /// To what: the path of the request; or which secret, and to which host.
     target: String,
-    /// HTTP status of the answer, 403 for what a component tried; what was refused is noted, too.
+    /// 200 for what was done, the HTTP status of the answer to what was refused, 403 for what a component tried.
     status: u16,
     /// Digest of the component's version that was active before.
     #[serde(skip_serializing_if = "Option::is_none")]

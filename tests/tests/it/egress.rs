@@ -1,6 +1,7 @@
 //! The egress gateway. No test here opens a connection beyond the loopback interface: most run over
 //! pipes inside this process, and where nothing may be dialled, dialling fails the test.
 
+mod hostile;
 mod limits;
 pub(crate) mod support;
 pub(crate) mod tls;

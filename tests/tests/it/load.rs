@@ -1,6 +1,8 @@
 //! The real server under load: what calls leave behind, and what one org notices of another.
 //! `cargo xtask soak calls` and `cargo xtask soak fairness` do more of it.
 
+use std::cell::Cell;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use everwit_runtime::id::OrgId;
@@ -13,6 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::fuzzing::rounds;
+use crate::soak::run::write_down;
 use crate::support::{Api, Server, ServerOptions, guest};
 
 /// Mixed calls of a test run.
@@ -60,27 +63,53 @@ async fn mixed_call(api: &Api, number: u64) {
     }
 }
 
+/// How long a long run goes on, if it is told a time instead of a number of calls, and where its result is written down.
+#[expect(clippy::disallowed_methods, reason = "it is how a long run is told how long it is")]
+fn timed() -> Option<(Duration, PathBuf)> {
+    let seconds = std::env::var("EVERWIT_SOAK_SECONDS").ok()?.parse().expect("a number of seconds");
+    Some((Duration::from_secs(seconds), std::env::var("EVERWIT_SOAK_REPORT").expect("a path").into()))
+}
+
+/// Makes mixed calls from a number on: so many, or as long as it is told; the number of the next one.
+async fn mixed_calls(api: &Api, from: u64, count: u64, time: Option<Duration>) -> u64 {
+    let until = time.map(|time| Instant::now() + time);
+    let next = Cell::new(from);
+    let numbers = stream::iter(from..).take_while(|&number| {
+        let goes_on = until.map_or(number < from + count, |until| Instant::now() < until);
+        next.set(if goes_on { number + 1 } else { number });
+        std::future::ready(goes_on)
+    });
+    numbers.for_each_concurrent(AT_ONCE, |number| mixed_call(api, number)).await;
+    next.get()
+}
+
 #[tokio::test]
 async fn mixed_calls_leave_nothing_behind() {
     let server = server(&["--org-fuel-per-day", "1000000000000000"]).await;
     let api = server.api();
     upload(&api, &["echo", "panics", "spin"]).await;
     let org: OrgId = api.get("/v1/orgs/default").await.expect(200)["id"].as_str().expect("an id").parse().expect("an id");
-    let (began, count) = (Timestamp::now(), rounds(CALLS));
-    let run = async |from: u64, to: u64| stream::iter(from..to).for_each_concurrent(AT_ONCE, |number| mixed_call(&api, number)).await;
-    let warm = count / 4;
-    run(0, warm).await;
+    let (began, started, timed) = (Timestamp::now(), Instant::now(), timed());
+    let (count, time) = (rounds(CALLS), timed.as_ref().map(|(time, _)| *time));
+    // Its pools and caches are full after the first quarter.
+    let warm = mixed_calls(&api, 0, count / 4, time.map(|time| time / 4)).await;
     let before = server.resident_kib();
-    run(warm, count).await;
+    let made = mixed_calls(&api, warm, count - count / 4, time.map(|time| time * 3 / 4)).await;
     // Sixteen places are all there are, and an org has three quarters of them: a lost one would be missed.
     run_all_good(&api).await;
     let after = server.resident_kib();
-    let percent = if count > CALLS { MAX_GROWTH_PERCENT.0 } else { MAX_GROWTH_PERCENT.1 };
-    eprintln!("{count} calls; {before} KiB became {after} KiB");
+    let percent = if made > CALLS { MAX_GROWTH_PERCENT.0 } else { MAX_GROWTH_PERCENT.1 };
+    eprintln!("{made} calls; {before} KiB became {after} KiB");
     assert!(after <= before + before * percent / 100, "{before} KiB became {after} KiB");
     let ledger = SqliteStore::open(&server.data_dir().join("everwit.db")).await.expect("the server's database");
     let settled = tokio::time::timeout(Duration::from_secs(60), until_settled(&ledger, org, began)).await;
     assert!(settled.expect("nothing stays reserved") > 0, "calls are counted");
+    if let Some((time, report)) = timed {
+        let (what, rate) = (format!("{} minutes", time.as_secs() / 60), made as f64 / started.elapsed().as_secs_f64());
+        let growth = (after as f64 / before as f64 - 1.0) * 100.0;
+        let row = format!("| {what} | {made} | {rate:.0} | {before} KiB | {after} KiB | {growth:+.1} % | 0 | all |");
+        write_down(&report, &row).expect("the result is written down");
+    }
 }
 
 async fn run_all_good(api: &Api) {

@@ -4,7 +4,7 @@
 
 pub(crate) mod effects;
 mod judge;
-mod run;
+pub(crate) mod run;
 mod site;
 
 use self::effects::Effects;

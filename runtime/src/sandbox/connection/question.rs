@@ -71,9 +71,9 @@ impl<'a> Question<'a> {
     /// # Errors
     /// What the guest says, or did wrong.
     pub(super) async fn request(&mut self) -> Result<EgressRequest, ValidationError> {
-        let (guest, given) = (&self.guest, &self.given);
+        let (guest, given) = (self.guest.clone(), self.given.clone());
         let bytes = given.token.len() + given.fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        let result = step!(self.running, bytes, |store| guest.call_begin(store, given));
+        let result = step!(self.running, bytes, |store| guest.call_begin(store, &given));
         let request = http_request(self.answer(result)?);
         self.running.returned(request.body.len());
         let completed = self.placeholders.complete(&self.provider.origin, request);
@@ -87,8 +87,8 @@ impl<'a> Question<'a> {
     /// # Errors
     /// `Refused` if the guest says so; whatever else it says, or did wrong.
     pub(super) async fn account(&mut self, status: u16, body: &[u8]) -> Result<ConnectionValidation, ValidationError> {
-        let guest = &self.guest;
-        let result = step!(self.running, body.len(), |store| guest.call_decode(store, status, body));
+        let (guest, body) = (self.guest.clone(), body.to_vec());
+        let result = step!(self.running, body.len(), |store| guest.call_decode(store, status, &body));
         let account = self.answer(result)?;
         self.checked(account).map_err(|problem| fault(self.provider, &self.scrub(&problem)))
     }

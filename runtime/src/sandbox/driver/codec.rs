@@ -57,7 +57,7 @@ impl Codec for ComponentCodec {
         let config = self.session.configure(config)?;
         self.spoken = self.session.spoken();
         let request = convert::request(request, &self.session.driver.id);
-        let guest = &self.guest;
+        let guest = self.guest.clone();
         let result = step!(self.session.running, convert::request_bytes(&request), |store| guest.call_begin(store, &config, &request));
         let request = self.session.answer(result)?;
         self.session.complete(convert::http_request(request))
@@ -65,13 +65,13 @@ impl Codec for ComponentCodec {
 
     async fn on_head(&mut self, head: &ResponseHead) -> Result<Framing, DriverError> {
         let head = convert::head(head);
-        let guest = &self.guest;
+        let guest = self.guest.clone();
         let result = step!(self.session.running, 0, |store| guest.call_on_head(store, &head));
         self.session.answer(result).map(convert::framing)
     }
 
     async fn on_frame(&mut self, frame: Frame) -> Result<Vec<ChatEvent>, DriverError> {
-        let guest = &self.guest;
+        let guest = self.guest.clone();
         let result = match frame {
             Frame::Sse(event) => {
                 let event = convert::sse(event);
@@ -83,7 +83,7 @@ impl Codec for ComponentCodec {
     }
 
     async fn on_end(&mut self) -> Result<Vec<ChatEvent>, DriverError> {
-        let guest = &self.guest;
+        let guest = self.guest.clone();
         let result = step!(self.session.running, 0, |store| guest.call_on_end(store));
         let mut events = self.events(result)?;
         self.spoken.iter_mut().for_each(|spoken| spoken.finish(&mut events));

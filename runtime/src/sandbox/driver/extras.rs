@@ -42,6 +42,7 @@ impl Discovery for ComponentDiscovery {
     async fn begin(&mut self, config: &DriverConfig) -> Result<CodecRequest, DriverError> {
         let Self { session, guest } = self;
         let config = session.configure(config)?;
+        let guest = guest.clone();
         let result = step!(session.running, 0, |store| guest.call_begin(store, &config));
         let request = session.answer(result)?;
         session.complete(convert::http_request(request))
@@ -49,7 +50,8 @@ impl Discovery for ComponentDiscovery {
 
     async fn decode(&mut self, status: u16, body: &[u8]) -> Result<Vec<ModelInfo>, DriverError> {
         let Self { session, guest } = self;
-        let result = step!(session.running, body.len(), |store| guest.call_decode(store, status, body));
+        let (guest, body) = (guest.clone(), body.to_vec());
+        let result = step!(session.running, body.len(), |store| guest.call_decode(store, status, &body));
         let models = session.answer(result)?;
         if models.len() > MAX_MODELS {
             return Err(fault(format!("it lists {} models; {MAX_MODELS} are the most", models.len())));
@@ -75,6 +77,7 @@ impl TokenExchange for ComponentExchange {
     async fn begin(&mut self, config: &DriverConfig) -> Result<CodecRequest, DriverError> {
         let Self { session, guest } = self;
         let config = session.configure(config)?;
+        let guest = guest.clone();
         let result = step!(session.running, 0, |store| guest.call_begin(store, &config));
         let request = session.answer(result)?;
         session.complete(convert::http_request(request))
@@ -82,7 +85,8 @@ impl TokenExchange for ComponentExchange {
 
     async fn decode(&mut self, status: u16, body: &[u8]) -> Result<Access, DriverError> {
         let Self { session, guest } = self;
-        let result = step!(session.running, body.len(), |store| guest.call_decode(store, status, body));
+        let (guest, body) = (guest.clone(), body.to_vec());
+        let result = step!(session.running, body.len(), |store| guest.call_decode(store, status, &body));
         // The answer holds a token that nobody knows yet, so that it cannot be taken out of the guest's
         // words: none of them are told.
         session.running.take_logs();

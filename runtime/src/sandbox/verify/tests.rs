@@ -90,7 +90,7 @@ fn every_length_has_its_limit() {
             it.permissions.secrets = vec![SecretPermission { title: "x".repeat(n), ..secret() }];
         }),
         ("invalid_length", "/permissions/secrets/0/place", 512, |it, n| {
-            it.permissions.secrets = vec![SecretPermission { place: "x".repeat(n), ..secret() }];
+            it.permissions.secrets = vec![SecretPermission { place: format!("query:{}", "x".repeat(n - 6)), ..secret() }];
         }),
         ("invalid_length", "/permissions/http/0/reason", 512, |it, n| {
             it.permissions.http = vec![HttpPermission { reason: "x".repeat(n), ..http() }];
@@ -125,6 +125,11 @@ fn what_misleads_is_refused() {
     check("invalid_host", "/permissions/http/0/host", |it| {
         it.permissions.http = vec![HttpPermission { host: "user@api.example.com".to_owned(), ..http() }];
     });
+    for place in ["headers:x", "header:", "header:a b", "query:", "path", "Body", "bodies", "header:x\r\ny: z"] {
+        let secrets = vec![SecretPermission { place: place.to_owned(), ..secret() }];
+        let found = findings(|it| it.permissions.secrets = secrets);
+        assert!(found.contains(&("invalid_place".to_owned(), "/permissions/secrets/0/place".to_owned())), "{place:?}: {found:?}");
+    }
     check("invalid_host", "/permissions/secrets/0/host", |it| {
         it.permissions.secrets = vec![SecretPermission { host: "API.example.com".to_owned(), ..secret() }];
     });

@@ -12,6 +12,7 @@ use super::error::{is_connection_lost, store_error};
 use super::live::RelayingBus;
 use super::migrate::{migrate, status};
 use super::notices::Notices;
+use super::sql::Tx;
 use super::url::PostgresUrl;
 use crate::bus::EventBus;
 use crate::store::lock::Lock;
@@ -113,13 +114,13 @@ impl Writer<'_> {
     /// Begins a transaction that holds the lock from its start. Each later statement sees what
     /// was committed before it, so what it reads under the lock stays true until the commit.
     /// Dropping it without a commit undoes it.
-    pub(super) async fn begin(&mut self) -> StoreResult<Transaction<'static, Postgres>> {
-        self.insist(Some(self.lock)).await
+    pub(super) async fn begin(&mut self) -> StoreResult<Tx<'static>> {
+        Tx::new(self.insist(Some(self.lock)).await?).await
     }
 
     /// Begins a transaction without the lock, for statements that lock the rows that they depend on.
-    pub(super) async fn begin_unlocked(&mut self) -> StoreResult<Transaction<'static, Postgres>> {
-        self.insist(None).await
+    pub(super) async fn begin_unlocked(&mut self) -> StoreResult<Tx<'static>> {
+        Tx::new(self.insist(None).await?).await
     }
 
     async fn insist(&self, lock: Option<i64>) -> StoreResult<Transaction<'static, Postgres>> {

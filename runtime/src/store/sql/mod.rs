@@ -39,12 +39,15 @@ mod session;
 mod session_secret;
 mod setup;
 mod turns;
+mod tx;
 mod usage;
 
 use super::db::Db;
 use super::dialect::Database;
 use super::{Store, dialect, error};
 use crate::store::lock::Lock;
+
+pub(super) use tx::Tx;
 
 type DbRow = <Database as sqlx::Database>::Row;
 type DbConnection = <Database as sqlx::Database>::Connection;

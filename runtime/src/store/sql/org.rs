@@ -67,6 +67,29 @@ async fn insert_org(connection: &mut DbConnection, id: OrgId, name: &str, now: T
     Ok(())
 }
 
+pub(super) async fn insert_audit_entry(connection: &mut DbConnection, org: OrgId, entry: &AuditEntry) -> StoreResult<()> {
+    let inserted = sqlx::query(concat!(
+        "INSERT INTO audit_entries (org_id, id, at, actor, action, target, status, before, after) ",
+        "SELECT id, $2, $3, $4, $5, $6, $7, $8, $9 FROM orgs WHERE id = $1"
+    ))
+    .bind(key(org.uuid()))
+    .bind(key(entry.id.uuid()))
+    .bind(entry.at.as_microsecond())
+    .bind(&entry.actor)
+    .bind(&entry.action)
+    .bind(&entry.target)
+    .bind(i64::from(entry.status))
+    .bind(entry.before.map(|digest| digest.to_string()))
+    .bind(entry.after.map(|digest| digest.to_string()))
+    .execute(connection)
+    .await
+    .map_err(|error| taken(error, "audit entry", &[("audit_entries.id", &entry.id)]))?;
+    if inserted.rows_affected() == 0 {
+        return Err(StoreError::NotFound { what: "org", id: org.to_string() });
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl OrgStore for Store {
     async fn default_org(&self, id: OrgId, now: Timestamp) -> StoreResult<OrgId> {
@@ -150,25 +173,7 @@ impl OrgStore for Store {
     async fn add_audit_entry(&self, org: OrgId, entry: AuditEntry) -> StoreResult<()> {
         let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
-        let inserted = sqlx::query(concat!(
-            "INSERT INTO audit_entries (org_id, id, at, actor, action, target, status, before, after) ",
-            "SELECT id, $2, $3, $4, $5, $6, $7, $8, $9 FROM orgs WHERE id = $1"
-        ))
-        .bind(key(org.uuid()))
-        .bind(key(entry.id.uuid()))
-        .bind(entry.at.as_microsecond())
-        .bind(&entry.actor)
-        .bind(&entry.action)
-        .bind(&entry.target)
-        .bind(i64::from(entry.status))
-        .bind(entry.before.map(|digest| digest.to_string()))
-        .bind(entry.after.map(|digest| digest.to_string()))
-        .execute(&mut *tx)
-        .await
-        .map_err(|error| taken(error, "audit entry", &[("audit_entries.id", &entry.id)]))?;
-        if inserted.rows_affected() == 0 {
-            return Err(StoreError::NotFound { what: "org", id: org.to_string() });
-        }
+        insert_audit_entry(&mut tx, org, &entry).await?;
         tx.commit().await.map_err(store_error)
     }
 

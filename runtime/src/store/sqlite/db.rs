@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Transaction};
+use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::error::{is_busy, store_error};
 use super::migrate::migrate;
+use super::sql::Tx;
 use crate::store::lock::Lock;
 use crate::store::{StoreError, StoreResult};
 
@@ -85,15 +86,15 @@ pub(super) struct Writer<'a> {
 impl Writer<'_> {
     /// Begins a transaction that holds the write lock from its start, so that what it reads
     /// stays true until it commits. Dropping it without a commit undoes it.
-    pub(super) async fn begin(&mut self) -> StoreResult<Transaction<'_, Sqlite>> {
+    pub(super) async fn begin(&mut self) -> StoreResult<Tx<'_>> {
         let connection = self.connection().await?;
         // BEGIN and COMMIT, of which the driver does not tell.
         tracing::trace!(statements = 2, "a transaction begins");
-        connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)
+        Tx::new(connection.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)?).await
     }
 
     /// The same: whoever writes is alone.
-    pub(super) async fn begin_unlocked(&mut self) -> StoreResult<Transaction<'_, Sqlite>> {
+    pub(super) async fn begin_unlocked(&mut self) -> StoreResult<Tx<'_>> {
         self.begin().await
     }
 

@@ -1,12 +1,12 @@
 //! Activation: what the tenant allows a version, and that new turns use it.
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
 use everwit_runtime::component::{Component, ComponentKind, ComponentVersion, Grant, Permissions};
 use everwit_runtime::id::OrgId;
 use everwit_runtime::limits::Budget;
-use everwit_runtime::store::Activation;
+use everwit_runtime::store::{Activation, Note};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -14,7 +14,6 @@ use super::{VersionBody, replaced_version, require_bytes, version};
 use crate::api::check::Checks;
 use crate::api::extract::OptionalJsonBody;
 use crate::api::{App, resolve};
-use crate::audit::Replaced;
 use crate::auth::Caller;
 use crate::components::text_beyond;
 use crate::problem::{Finding, Problem};
@@ -68,7 +67,7 @@ pub(crate) async fn activate_version(
     caller: Caller,
     Path((reference, number)): Path<(String, String)>,
     OptionalJsonBody(request): OptionalJsonBody<ActivateVersion>,
-) -> Result<(Extension<Replaced>, Json<VersionBody>), Problem> {
+) -> Result<Json<VersionBody>, Problem> {
     let request = request.unwrap_or_default();
     let component = resolve::component(&app, caller.org, &reference).await?;
     let version = version(&app, caller.org, &component, &number).await?;
@@ -82,11 +81,11 @@ pub(crate) async fn activate_version(
     if !request.accept_changed_text && version.granted_at.is_none() {
         require_same_text(&version, before.as_ref())?;
     }
-    let replaced = Replaced { before: before.map(|before| before.digest), after: Some(version.digest) };
+    Note::replaces(before.map(|before| before.digest), Some(version.digest));
     let budget = request.limits.unwrap_or(Budget::of(component.kind));
     let activation = Activation { channel: request.channel, grant: request.grant, budget, now: app.moments.now() };
     let (component, version) = activate(&app, caller.org, &component, version.version, activation).await?;
-    Ok((Extension(replaced), Json(VersionBody::new(&component, version))))
+    Ok(Json(VersionBody::new(&component, version)))
 }
 
 /// Activates a version and reads it again.

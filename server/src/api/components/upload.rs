@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use everwit_runtime::component::{ComponentDescription, ComponentKind, ComponentVersion, Digest, Grant, ReplayedExchange};
 use everwit_runtime::id::{ComponentId, OrgId};
 use everwit_runtime::limits::{Budget, MAX_COMPONENT_BYTES};
-use everwit_runtime::store::{Activation, NewVersion, StoreError, StoredVersion};
+use everwit_runtime::store::{Activation, NewVersion, Note, StoreError, StoredVersion};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use utoipa::{IntoParams, ToSchema};
@@ -22,7 +22,6 @@ use super::{ComponentBody, VersionBody, activate, is_active, replaced_version};
 use crate::api::App;
 use crate::api::check::Checks;
 use crate::api::extract::{FromParams, Params, Query, has_media_type, read_typed_body};
-use crate::audit::Replaced;
 use crate::auth::Caller;
 use crate::components::{Admission, AdmitError, CheckResult, ComponentFinding, asked_beyond, credentials_beyond, full_grant, text_beyond};
 use crate::problem::{Finding, Problem};
@@ -169,23 +168,19 @@ pub(crate) async fn upload_component(
     caller: Caller,
     Query(params): Query<UploadParams>,
     request: Request,
-) -> Result<(StatusCode, Extension<Replaced>, Json<Upload>), Problem> {
+) -> Result<(StatusCode, Json<Upload>), Problem> {
     params.check()?;
     let _slot = app.uploads.try_acquire().map_err(|_| busy())?;
     let (parts, body) = request.into_parts();
     let admission = examine(&app, &parts.headers, body).await?;
     if params.dry_run == Some(true) {
-        return Ok((
-            StatusCode::OK,
-            Extension(Replaced::default()),
-            Json(rehearse(&app, caller.org, admission.1, params.channel.as_deref()).await?),
-        ));
+        return Ok((StatusCode::OK, Json(rehearse(&app, caller.org, admission.1, params.channel.as_deref()).await?)));
     }
+    Note::replaces(None, Some(admission.1.digest));
     let stored = store(&app, caller.org, admission).await?;
     let status = if stored.stored.created { StatusCode::CREATED } else { StatusCode::OK };
-    let replaced = Replaced { before: None, after: Some(stored.inspection.digest) };
     let upload = stored.activate(&app, caller.org, &params).await?;
-    Ok((status, Extension(replaced), Json(upload)))
+    Ok((status, Json(upload)))
 }
 
 fn too_slow() -> Problem {

@@ -1,15 +1,14 @@
 //! What changes between versions, and the way back to an earlier one.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::{Extension, Json};
 use everwit_runtime::component::{Component, ComponentVersion, VersionDiff};
 use everwit_runtime::id::OrgId;
 use everwit_runtime::limits::MAX_PAGE;
-use everwit_runtime::store::{Activation, Page};
+use everwit_runtime::store::{Activation, Note, Page};
 
 use super::{VersionBody, activate, active_version, version};
 use crate::api::{App, resolve};
-use crate::audit::Replaced;
 use crate::auth::Caller;
 use crate::problem::Problem;
 
@@ -53,21 +52,17 @@ pub(crate) async fn diff_versions(
         (status = 409, description = "No other version was ever active"),
     ),
 )]
-pub(crate) async fn roll_back(
-    State(app): State<App>,
-    caller: Caller,
-    Path(reference): Path<String>,
-) -> Result<(Extension<Replaced>, Json<VersionBody>), Problem> {
+pub(crate) async fn roll_back(State(app): State<App>, caller: Caller, Path(reference): Path<String>) -> Result<Json<VersionBody>, Problem> {
     let component = resolve::component(&app, caller.org, &reference).await?;
     let Some(earlier) = last_active(&app, caller.org, &component).await? else {
         let detail = format!("no other version of {:?} was ever active; activate one by its number", component.name);
         return Err(Problem::conflict("no_earlier_version", detail));
     };
     let before = active_version(&app, caller.org, &component).await?.map(|active| active.digest);
-    let replaced = Replaced { before, after: Some(earlier.digest) };
+    Note::replaces(before, Some(earlier.digest));
     let activation = Activation { channel: None, grant: earlier.grant.clone(), budget: earlier.budget, now: app.moments.now() };
     let (component, earlier) = activate(&app, caller.org, &component, earlier.version, activation).await?;
-    Ok((Extension(replaced), Json(VersionBody::new(&component, earlier))))
+    Ok(Json(VersionBody::new(&component, earlier)))
 }
 
 /// The version that was activated last, the active one aside.

@@ -96,16 +96,18 @@ async fn guests_of_a_noisy_org_do_not_go_before_those_of_a_quiet_one() {
     // More than there are turns, which are as many as processors.
     let count = 30 * std::thread::available_parallelism().expect("it is known").get();
     let sandbox = guests::sandbox_of(2 * count);
-    // A slice is a million units of fuel: eight for each of the noisy calls, 24 for the quiet one.
-    let short = in_sandbox(&sandbox, "spin", Budget { fuel: 7_500_000, ..SMALL }).await;
-    let long = in_sandbox(&sandbox, "spin", Budget { fuel: 23_500_000, ..SMALL }).await;
-    let noisy: Vec<_> = (0..count)
-        .map(|_| {
-            let short = short.clone();
-            tokio::spawn(async move { short.call_tool(&context_of(1), "spin", json!({})).await })
-        })
-        .collect();
-    let quiet = tokio::spawn(async move { long.call_tool(&context_of(2), "spin", json!({})).await });
+    // A slice is a million units of fuel: eighty for each of the noisy calls, 240 for the quiet one, so that it would
+    // be the last to end if each guest had the same share.
+    let budget = |fuel| Budget { fuel, wall_ms: 600_000, ..SMALL };
+    let short = in_sandbox(&sandbox, "spin", budget(79_500_000)).await;
+    let long = in_sandbox(&sandbox, "spin", budget(239_500_000)).await;
+    let start = |guest: &Arc<ComponentCapability>, org| {
+        let (guest, context) = (guest.clone(), context_of(org));
+        async move { guest.call_tool(&context, "spin", json!({})).await }
+    };
+    let (quiet, noisy) = (start(&long, 2), (0..count).map(|_| start(&short, 1)).collect::<Vec<_>>());
+    let quiet = tokio::spawn(quiet);
+    let noisy: Vec<_> = noisy.into_iter().map(tokio::spawn).collect();
     assert_eq!(stop_kind(&quiet.await.expect("no panic")), StopKind::Fuel);
     let ended = noisy.iter().filter(|call| call.is_finished()).count();
     assert!(ended < count / 2, "{ended} of {count} calls of the noisy org ended before the one of the quiet org");

@@ -273,15 +273,16 @@ fn tell(what: &str, plan: &Plan, kills: u64, took: Duration, verdict: &Verdict) 
     }
 }
 
-/// Puts a row in the place of the one with the same first cell, or behind the last one.
-fn write_down(path: &Path, row: &str) -> std::io::Result<()> {
+/// Puts a row in the place of the one with the same first cell, or behind the last one of a table with as many columns.
+pub(crate) fn write_down(path: &Path, row: &str) -> std::io::Result<()> {
     let first = |line: &str| line.split('|').nth(1).map(|cell| cell.trim().to_owned());
+    let columns = |line: &str| line.matches('|').count();
     let mut lines: Vec<String> = std::fs::read_to_string(path)?.lines().map(str::to_owned).collect();
     match lines.iter().position(|line| line.starts_with('|') && first(line) == first(row)) {
         Some(at) => row.clone_into(&mut lines[at]),
         None => {
-            let last = lines.iter().rposition(|line| line.starts_with('|')).map_or(lines.len(), |at| at + 1);
-            lines.insert(last, row.to_owned());
+            let last = lines.iter().rposition(|line| line.starts_with('|') && columns(line) == columns(row));
+            lines.insert(last.map_or(lines.len(), |at| at + 1), row.to_owned());
         }
     }
     std::fs::write(path, lines.join("\n") + "\n")
