@@ -2,9 +2,8 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::ConnectOptions as _;
-use sqlx::sqlite::SqliteConnectOptions;
 
+use crate::support::sqlite::run_sql;
 use crate::support::{Answer, Api, Server, guest};
 
 async fn entries(api: &Api) -> Vec<Value> {
@@ -72,10 +71,7 @@ async fn a_change_that_cannot_be_noted_is_not_made() {
         state
     };
     let before = state().await;
-    let options = SqliteConnectOptions::new().filename(server.data_dir().join("everwit.db"));
-    let mut database = options.connect().await.expect("the server's database");
-    let fails = "CREATE TRIGGER full BEFORE INSERT ON audit_entries BEGIN SELECT RAISE(ABORT, 'the log is full'); END";
-    sqlx::query(fails).execute(&mut database).await.expect("a trigger");
+    run_sql(&server, "CREATE TRIGGER full BEFORE INSERT ON audit_entries BEGIN SELECT RAISE(ABORT, 'the log is full'); END").await;
     for (method, path, body) in changes(&uploaded) {
         let answer = change(&admin, &method, &path, &body).await;
         assert_eq!(answer.status, 500, "{method} {path}: {}", answer.text());
@@ -84,7 +80,7 @@ async fn a_change_that_cannot_be_noted_is_not_made() {
     assert_eq!(state().await, before, "nothing of it was made");
     assert_eq!(entries(&admin).await.len(), noted);
 
-    sqlx::query("DROP TRIGGER full").execute(&mut database).await.expect("the log has room again");
+    run_sql(&server, "DROP TRIGGER full").await;
     for (method, path, body) in changes(&uploaded) {
         let answer = change(&admin, &method, &path, &body).await;
         assert!((200..300).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());

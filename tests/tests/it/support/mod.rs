@@ -13,6 +13,7 @@ pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod random;
 mod server;
+pub(crate) mod sqlite;
 mod sse;
 pub(crate) mod terminal;
 
