@@ -7,7 +7,7 @@ use crate::component::Digest;
 use crate::id::OrgId;
 
 tokio::task_local! {
-    static CURRENT: Note;
+    static CURRENT: Option<Note>;
 }
 
 /// An entry of the audit log that is part of what it is about: every transaction that a store in a
@@ -33,13 +33,19 @@ impl Note {
 
     /// Does something that the entry is about. What it spawns is not part of it.
     pub async fn with<F: Future>(&self, work: F) -> F::Output {
-        CURRENT.scope(self.clone(), work).await
+        CURRENT.scope(Some(self.clone()), work).await
+    }
+
+    /// Does something within the work that is no part of what the entry is about, and may stay although the rest fails.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(super) async fn apart<F: Future>(work: F) -> F::Output {
+        CURRENT.scope(None, work).await
     }
 
     /// Says, within the work, which content takes the place of which.
     pub fn replaces(before: Option<Digest>, after: Option<Digest>) {
         // Whoever calls a handler without a note has none to complete.
-        if let Ok(note) = CURRENT.try_with(Clone::clone) {
+        if let Ok(Some(note)) = CURRENT.try_with(Clone::clone) {
             let entry = &mut note.inner().entry;
             (entry.before, entry.after) = (before, after);
         }
@@ -54,7 +60,7 @@ impl Note {
     /// The note of the work under way, if it is to be written still.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(super) fn current() -> Option<Self> {
-        CURRENT.try_with(Clone::clone).ok().filter(|note| !note.inner().written)
+        CURRENT.try_with(Clone::clone).ok().flatten().filter(|note| !note.inner().written)
     }
 
     /// What is to be written, and whose log it is.

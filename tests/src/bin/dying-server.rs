@@ -41,8 +41,9 @@ async fn serve() -> anyhow::Result<()> {
     let mut platform = oss_platform_definition();
     let effects = std::env::var_os(EFFECTS).map(PathBuf::from).expect("a file for effects");
     let mut config = ServerConfig::from_env();
-    let script = config.llmsim.take().expect("a script");
-    busy::register(&mut platform, script, effects.parent().expect("a folder").to_owned());
+    if let Some(script) = config.llmsim.take() {
+        busy::register(&mut platform, script, effects.parent().expect("a folder").to_owned());
+    }
     platform.capability_registry_mut().register(Ledger { effects });
     let mut server = ServerAppBuilder::new(config).platform_definition(platform);
     if let Some(after) = std::env::var_os(DIE_AFTER) {

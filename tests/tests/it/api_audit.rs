@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::sqlite::run_sql;
-use crate::support::{Answer, Api, Server, guest};
+use crate::support::{Answer, Api, Server, guest, send};
 
 async fn entries(api: &Api) -> Vec<Value> {
     let list = api.get("/v1/audit?limit=100").await.expect(200);
@@ -86,6 +86,18 @@ async fn a_change_that_cannot_be_noted_is_not_made() {
         assert!((200..300).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());
     }
     assert_eq!(entries(&admin).await.len(), noted + changes(&uploaded).len(), "each has one entry");
+}
+
+#[tokio::test]
+async fn a_refused_change_is_not_noted_as_done_because_its_key_is_remembered() {
+    let server = Server::start().await;
+    let admin = server.api_with_key("admin", None).await;
+    let provider = json!({ "name": "Sim", "provider_type": "llmsim" });
+    admin.post("/v1/providers", &provider).await.expect(201);
+    let again = admin.request(Method::POST, "/v1/providers").header("idempotency-key", "one").json(&provider);
+    send(again).await.expect(409);
+    let statuses: Vec<Value> = entries(&admin).await.into_iter().map(|entry| entry["status"].clone()).collect();
+    assert_eq!(statuses, [409, 200], "newest first");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::id::{ComponentId, OrgId};
 use crate::limits::Budget;
 use crate::store::component::{check_channels, check_count, check_kind, check_room, check_unused};
 use crate::store::rules::{check_digest, page_limit, whole_micros};
-use crate::store::{Activation, Collected, ComponentStore, Listing, NewVersion, Page, StoreError, StoreResult, StoredVersion};
+use crate::store::{Activation, Collected, ComponentStore, Listing, NewVersion, Note, Page, StoreError, StoreResult, StoredVersion};
 
 macro_rules! select_component {
     ($tail:literal) => {
@@ -352,10 +352,11 @@ impl ComponentStore for Store {
         let mut tx = writer.begin().await?;
         let mut component = component_by_id(&mut tx, org, id).await?.ok_or_else(|| missing(id))?;
         let removed = component.channels.remove(channel).is_some();
+        // What changes nothing is not committed, so that the audit log does not say that it was done.
         if removed {
             versions::point(&mut tx, org, &component).await?;
+            tx.commit().await.map_err(store_error)?;
         }
-        tx.commit().await.map_err(store_error)?;
         Ok(removed)
     }
 
@@ -391,7 +392,7 @@ impl ComponentStore for Store {
 
     async fn collect(&self, org: OrgId, before: Timestamp, limit: u32) -> StoreResult<Collected> {
         let mut writer = self.db.writer(Lock::Org(org)).await;
-        let mut tx = writer.begin().await?;
+        let mut tx = Note::apart(writer.begin()).await?;
         let collected = versions::collect(&mut tx, org, before, limit).await?;
         tx.commit().await.map_err(store_error)?;
         Ok(collected)

@@ -7,13 +7,13 @@ use super::error::store_error;
 use super::row::{Stored, key};
 use super::{Lock, Store};
 use crate::id::OrgId;
-use crate::store::{NewRequest, RememberedRequest, RequestStore, StoreError, StoreResult};
+use crate::store::{NewRequest, Note, RememberedRequest, RequestStore, StoreError, StoreResult};
 
 #[async_trait]
 impl RequestStore for Store {
     async fn remember_request(&self, org: OrgId, request: NewRequest) -> StoreResult<RememberedRequest> {
         let mut writer = self.db.writer(Lock::Request(org, &request.route, &request.key)).await;
-        let mut tx = writer.begin().await?;
+        let mut tx = Note::apart(writer.begin()).await?;
         sqlx::query("DELETE FROM requests WHERE org_id = $1 AND arrived_at < $2")
             .bind(key(org.uuid()))
             .bind(request.forget_before.as_microsecond())

@@ -50,7 +50,7 @@ async fn a_write_that_waits_too_long_for_another_process_fails_and_the_next_does
     let (session, claim) = bench.case.claimed().await;
     bench.execute("BEGIN IMMEDIATE").await.expect("the right to write");
     let mut writer = bench.store.db.writer(Lock::Installation).await;
-    assert_refused!(writer.begin().await, StoreError::Unavailable(_));
+    assert_refused!(writer.begin().await.map(drop), StoreError::Unavailable(_));
     drop(writer);
     bench.execute("COMMIT").await.expect("the end of it");
     assert_eq!(bench.case.last_sequence(session).await, 2);
