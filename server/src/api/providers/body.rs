@@ -6,7 +6,7 @@ use everwit_runtime::provider::{Provider, ProviderStatus};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::api::check::Unsupported;
@@ -54,12 +54,12 @@ pub(crate) struct MetadataInput {
     account_id: Option<String>,
     /// Vendor-specific values.
     #[schema(value_type = Option<Object>)]
-    extra: Option<Value>,
+    extra: Option<Map<String, Value>>,
 }
 
 impl From<MetadataInput> for ProviderMetadata {
     fn from(input: MetadataInput) -> Self {
-        Self { refresh_token: input.refresh_token, account_id: input.account_id, extra: input.extra }
+        Self { refresh_token: input.refresh_token, account_id: input.account_id, extra: input.extra.map(Value::Object) }
     }
 }
 
