@@ -150,6 +150,9 @@ impl Queue {
         }
         while let Some(guest) = self.next() {
             guest.run();
+            // A kernel that preempts lazily lets a thread that was woken meanwhile wait for this one's next
+            // system call, or for the tick of its clock, which comes every few milliseconds.
+            std::thread::yield_now();
         }
     }
 }
