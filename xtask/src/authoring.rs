@@ -24,7 +24,7 @@ pub(crate) fn run_command(language: Option<&str>) -> Result<()> {
     check(&project, language)
 }
 
-/// Follows the page of one language or of all, each in a folder outside of the checkout, beside a server.
+/// Follows the page of one language or of all, each in a folder outside of the checkout, beside a server of its own.
 pub(crate) fn check(project: &Project, language: Option<&str>) -> Result<()> {
     let folder = std::env::temp_dir().join(format!("everwit-authoring-{}", std::process::id()));
     at(&folder, fs::create_dir_all(&folder))?;
@@ -34,8 +34,6 @@ pub(crate) fn check(project: &Project, language: Option<&str>) -> Result<()> {
 }
 
 fn follow_all(project: &Project, folder: &Path, language: Option<&str>) -> Result<()> {
-    let server = Server::start(&project.everwit(), &folder.join("server"))?;
-    let shell = || shell(project, &server);
     let common = Page::read(&project.root.join(COMMON))?;
     let pages = project.root.join(PAGES);
     let mut names = Vec::new();
@@ -54,6 +52,9 @@ fn follow_all(project: &Project, folder: &Path, language: Option<&str>) -> Resul
         eprintln!("  {name}");
         let home = folder.join(&name);
         at(&home, fs::create_dir(&home))?;
+        // One of its own: all pages make a component of the same name.
+        let server = Server::start(&project.everwit(), &folder.join(format!("{name}-server")))?;
+        let shell = || shell(project, &server);
         let page = Page::read(&pages.join(&name).with_extension("md"))?;
         let prepare = |place: &Path| if place.join(CASES).is_dir() { common.write_files(place) } else { Ok(()) };
         let led_to = page.follow(&home, &shell, &prepare)?;
