@@ -55,7 +55,9 @@ fn print(bytes: usize, times: u32) -> Result<u64> {
 #[tool(read_only)]
 fn pieces(pieces: Vec<String>) -> Result<()> {
     let stream = stdout::get_stdout();
-    pieces.iter().try_for_each(|piece| stream.write(piece.as_bytes()).map_err(|fault| Failure::internal("write", format!("{fault:?}"))))
+    pieces.iter().try_for_each(|piece| {
+        stream.write(piece.as_bytes()).map_err(|fault| Failure::internal("write", format!("{fault:?}")))
+    })
 }
 
 /// Looks at the clock often, and says by how much its readings differ from whole milliseconds.
