@@ -110,9 +110,11 @@ impl Talk<'_> {
             let after = request["sequence"].as_u64();
             let events = Follower::open(self.server, self.session, after).await?;
             let turn = text(&request["data"]["turn_id"]);
-            self.answer(&request["data"]).await?;
-            let outcome = self.follow(events, turn).await;
-            told(outcome);
+            // What nobody can settle here does not keep anybody from saying something else.
+            told(match self.answer(&request["data"]).await {
+                Ok(()) => self.follow(events, turn).await,
+                Err(elsewhere) => Err(elsewhere),
+            });
         }
         while let Some(line) = ask::line("> ").await? {
             if !line.trim().is_empty() {

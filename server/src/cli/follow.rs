@@ -23,13 +23,15 @@ pub(super) struct Follower<'a> {
     /// Sequence of the last stored event that was seen.
     at: u64,
     stream: Option<EgressResponse>,
+    /// Tries since the last event, and what went wrong with the last one of them.
     tries: u32,
+    loss: Option<Failure>,
 }
 
 impl<'a> Follower<'a> {
     /// Begins after the event with this sequence, or with what happens next.
     pub(super) async fn open(server: &'a Server, session: SessionId, after: Option<u64>) -> Result<Self, Failure> {
-        let mut follower = Self { server, session, at: 0, stream: None, tries: 0 };
+        let mut follower = Self { server, session, at: 0, stream: None, tries: 0, loss: None };
         let mut stream = follower.connect(after).await?;
         let greeting = stream.next_event().await.map_err(|error| server.lost(&error))?;
         let position = greeting.and_then(|greeting| parsed(&greeting)?["sequence"].as_u64());
@@ -58,21 +60,27 @@ impl<'a> Follower<'a> {
                     self.tries = 0;
                     return Ok(event);
                 }
-                Ok(None) | Err(_) => self.stream = None,
+                Ok(None) => self.stream = None,
+                Err(error) => (self.stream, self.loss) = (None, Some(self.server.lost(&error))),
             }
         }
     }
 
     async fn reconnect(&mut self) -> Result<(), Failure> {
         self.tries += 1;
+        if self.tries > MAX_TRIES {
+            return Err(self.loss.take().unwrap_or_else(|| Failure::failed("the server ends each stream of events before the first one")));
+        }
+        if self.tries > 1 {
+            tokio::time::sleep(PAUSE).await;
+        }
         match self.connect(Some(self.at)).await {
             Ok(stream) => self.stream = Some(stream),
-            Err(failure) if self.tries >= MAX_TRIES => return Err(failure),
             Err(failure) => {
                 if self.tries == 1 {
                     note(&format!("{failure}; trying again"));
                 }
-                tokio::time::sleep(PAUSE).await;
+                self.loss = Some(failure);
             }
         }
         Ok(())
