@@ -4,7 +4,7 @@
 //! itself is in the table as well.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -51,6 +51,8 @@ pub(crate) struct Report {
     slots: u32,
     running: u32,
     state: WorkerState,
+    /// Whether it was told to drain, last.
+    told: bool,
     started_at: Timestamp,
     /// It ends, and is to be forgotten.
     ends: bool,
@@ -110,10 +112,10 @@ impl WorkerTable {
             self.store.remove_worker(report.worker_id).await.map_err(Refusal::Store)?;
             return Ok(Instruction { drain: true });
         }
-        let Report { worker_id: id, version, definition, slots, running, state, started_at, ends: _ } = report;
+        let Report { worker_id: id, version, definition, slots, running, state, told, started_at, ends: _ } = report;
         let report = WorkerReport { id, version, definition: definition.whole(), slots, running, state, started_at };
         let now = self.moments.now();
-        let drain = self.store.report_worker(report, now, before(now, SHOWN_FOR)).await.map_err(Refusal::Store)?;
+        let drain = self.store.report_worker(report, told, now, before(now, SHOWN_FOR)).await.map_err(Refusal::Store)?;
         Ok(Instruction { drain })
     }
 
@@ -156,6 +158,8 @@ pub(crate) struct Entry {
     running: Arc<AtomicU32>,
     state: watch::Sender<WorkerState>,
     drain: watch::Sender<bool>,
+    /// What it was told last; who is refused drains without being told.
+    told: AtomicBool,
 }
 
 impl Entry {
@@ -173,6 +177,7 @@ impl Entry {
             slots: u32::try_from(slots).unwrap_or(u32::MAX),
             running: 0,
             state: WorkerState::Active,
+            told: false,
             started_at: moments.now(),
             ends: false,
         };
@@ -181,7 +186,7 @@ impl Entry {
             None => Desk::Table(WorkerTable { store, definition, moments }),
         };
         let (state, drain) = (watch::Sender::new(WorkerState::Active), watch::Sender::new(false));
-        let entry = Self { desk, fixed, running: Arc::default(), state, drain };
+        let entry = Self { desk, fixed, running: Arc::default(), state, drain, told: AtomicBool::new(false) };
         let deadline = Instant::now() + REGISTER_PATIENCE;
         loop {
             match entry.tell(false).await {
@@ -198,7 +203,8 @@ impl Entry {
 
     async fn tell(&self, ends: bool) -> Result<(), NoAnswer> {
         let (running, state) = (self.running.load(Ordering::Relaxed), *self.state.borrow());
-        let report = Report { running, state, ends, ..self.fixed.clone() };
+        let told = self.told.load(Ordering::Relaxed);
+        let report = Report { running, state, told, ends, ..self.fixed.clone() };
         let answer = match &self.desk {
             Desk::Table(table) => table.note(report).await.map_err(|refusal| match refusal {
                 Refusal::Mismatch(difference) => NoAnswer::Refused(difference),
@@ -210,6 +216,7 @@ impl Entry {
             }),
         };
         let Instruction { drain } = answer?;
+        self.told.store(drain, Ordering::Relaxed);
         self.drain.send_if_modified(|known| std::mem::replace(known, drain) != drain);
         Ok(())
     }

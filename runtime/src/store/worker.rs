@@ -58,9 +58,10 @@ pub struct WorkerRecord {
 /// Processes that run turns.
 #[async_trait]
 pub trait WorkerStore: Send + Sync {
-    /// Notes what a worker tells. Returns whether it is to drain, which reports do not change. With a new worker, those
-    /// are forgotten that were seen last before `forget`; `Limit` if there are [`MAX_WORKERS`] even so.
-    async fn report_worker(&self, report: WorkerReport, now: Timestamp, forget: Timestamp) -> StoreResult<bool>;
+    /// Notes what a worker tells. Returns whether it is to drain, which reports do not change: `told` is what the worker was told
+    /// last, and counts if it was forgotten since. With a new worker, those are forgotten that were seen last before `forget`;
+    /// `Limit` if there are [`MAX_WORKERS`] even so.
+    async fn report_worker(&self, report: WorkerReport, told: bool, now: Timestamp, forget: Timestamp) -> StoreResult<bool>;
     /// Lists those that were seen at this time or later, in order of their start.
     async fn list_workers(&self, seen_since: Timestamp, page: Page) -> StoreResult<Listing<WorkerRecord>>;
     /// Has a worker drain, or work again; none if absent.
@@ -83,7 +84,7 @@ impl InMemoryWorkers {
 
 #[async_trait]
 impl WorkerStore for InMemoryWorkers {
-    async fn report_worker(&self, report: WorkerReport, now: Timestamp, forget: Timestamp) -> StoreResult<bool> {
+    async fn report_worker(&self, report: WorkerReport, told: bool, now: Timestamp, forget: Timestamp) -> StoreResult<bool> {
         let (report, now) = (WorkerReport { started_at: whole_micros(report.started_at), ..report }, whole_micros(now));
         let mut workers = self.lock();
         if let Some(known) = workers.get_mut(&report.id) {
@@ -94,8 +95,8 @@ impl WorkerStore for InMemoryWorkers {
         if workers.len() >= MAX_WORKERS {
             return Err(too_many());
         }
-        workers.insert(report.id, WorkerRecord { report, drain: false, seen_at: now });
-        Ok(false)
+        workers.insert(report.id, WorkerRecord { report, drain: told, seen_at: now });
+        Ok(told)
     }
 
     async fn list_workers(&self, seen_since: Timestamp, page: Page) -> StoreResult<Listing<WorkerRecord>> {

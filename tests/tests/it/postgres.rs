@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use everwit_runtime::id::OrgId;
-use everwit_runtime::id::ProviderId;
+use everwit_runtime::component::Digest;
+use everwit_runtime::id::{AuditEntryId, OrgId, ProviderId, WorkerId};
 use everwit_runtime::provider::{Provider, ProviderStatus};
 use everwit_runtime::store::postgres::testing::{Other, execute, query};
 use everwit_runtime::store::postgres::{PostgresStore, PostgresUrl};
-use everwit_runtime::store::{KvScope, KvStore, OrgStore, RuntimeBackends, RuntimeProviderStore, StoreError, contract};
+use everwit_runtime::store::{
+    AuditEntry, KvScope, KvStore, Note, OrgStore, RuntimeBackends, RuntimeProviderStore, StoreError, WorkerReport, WorkerState,
+    WorkerStore, contract,
+};
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -15,7 +18,7 @@ use uuid::Uuid;
 use crate::support::postgres::{CONNECTIONS, new_database, open};
 
 /// Tables that belong to the installation; every other table has an org first.
-const TABLES_WITHOUT_ORG: &str = "'blobs', 'installation_secrets', 'everwit_migrations', 'orgs', 'workers'";
+const TABLES_WITHOUT_ORG: &str = "'blobs', 'installation_secrets', 'loose_objects', 'everwit_migrations', 'orgs', 'workers'";
 /// Ends the connections of all others.
 const CUT: &str =
     "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
@@ -292,4 +295,48 @@ async fn a_closed_store_is_unavailable() {
     for error in [read, written] {
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_drained_a_worker_is_noted_with_it_or_it_is_not_drained() {
+    let database = new_database().await;
+    let store = open(&database).await;
+    let org = store.default_org(org(), Timestamp::UNIX_EPOCH).await.expect("an org");
+    let report = WorkerReport {
+        id: WorkerId::from_uuid(Uuid::from_u128(2)),
+        version: "1".to_owned(),
+        definition: Digest::of(b"definition"),
+        slots: 1,
+        running: 0,
+        state: WorkerState::Active,
+        started_at: Timestamp::UNIX_EPOCH,
+    };
+    let (id, times) = (report.id, (Timestamp::UNIX_EPOCH, Timestamp::MIN));
+    store.report_worker(report.clone(), false, times.0, times.1).await.expect("it is known");
+    let note = || {
+        let entry = AuditEntry {
+            id: AuditEntryId::from_uuid(Uuid::from_u128(3)),
+            at: Timestamp::UNIX_EPOCH,
+            actor: "somebody".to_owned(),
+            action: "POST /v1/workers/{worker_id}/drain".to_owned(),
+            target: format!("/v1/workers/{id}/drain"),
+            status: 200,
+            before: None,
+            after: None,
+        };
+        Note::new(org, entry)
+    };
+    let count = "SELECT count(*)::text FROM audit_entries";
+    let absent = note();
+    let nobody = absent.with(store.drain_worker(WorkerId::from_uuid(Uuid::from_u128(9)), true)).await;
+    assert!(nobody.expect("an answer").is_none() && absent.unwritten().is_some());
+    assert_eq!(query(&database, count).await, ["0"], "nothing was done");
+    execute(&database, "ALTER TABLE audit_entries ADD CONSTRAINT refuses CHECK (actor <> 'somebody')").await.expect("the log refuses");
+    note().with(store.drain_worker(id, true)).await.expect_err("what cannot be noted is not done");
+    execute(&database, "ALTER TABLE audit_entries DROP CONSTRAINT refuses").await.expect("the log takes entries again");
+    assert!(!store.report_worker(report, false, times.0, times.1).await.expect("it is known"));
+    let noted = note();
+    assert!(noted.with(store.drain_worker(id, true)).await.expect("it is drained").is_some_and(|worker| worker.drain));
+    assert!(noted.unwritten().is_none());
+    assert_eq!(query(&database, count).await, ["1"]);
 }

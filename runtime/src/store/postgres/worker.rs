@@ -52,14 +52,14 @@ fn record(row: &PgRow) -> StoreResult<WorkerRecord> {
 
 #[async_trait]
 impl WorkerStore for Store {
-    async fn report_worker(&self, report: WorkerReport, now: Timestamp, forget: Timestamp) -> StoreResult<bool> {
+    async fn report_worker(&self, report: WorkerReport, told: bool, now: Timestamp, forget: Timestamp) -> StoreResult<bool> {
         let mut writer = self.db.writer(Lock::Installation).await;
         let update = concat!(
             "UPDATE workers SET version = $2, definition = $3, slots = $4, running = $5, state = $6, started_at = $7, seen_at = $8 ",
             "WHERE id = $1 RETURNING drain"
         );
-        let insert = concat!("INSERT INTO workers (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, FALSE, $7, $8) RETURNING drain");
-        let told = |query| {
+        let insert = concat!("INSERT INTO workers (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $9, $7, $8) RETURNING drain");
+        let tell = |query| {
             sqlx::query_scalar::<_, bool>(query)
                 .bind(report.id.uuid())
                 .bind(report.version.clone())
@@ -70,7 +70,7 @@ impl WorkerStore for Store {
                 .bind(report.started_at.as_microsecond())
                 .bind(now.as_microsecond())
         };
-        if let Some(drain) = told(update).fetch_optional(&mut *writer.connection().await?).await.map_err(store_error)? {
+        if let Some(drain) = tell(update).fetch_optional(&mut *writer.connection().await?).await.map_err(store_error)? {
             return Ok(drain);
         }
         let mut tx = writer.begin().await?;
@@ -80,7 +80,7 @@ impl WorkerStore for Store {
         if usize::try_from(count).is_ok_and(|count| count >= MAX_WORKERS) {
             return Err(too_many());
         }
-        let drain = told(insert).fetch_one(&mut *tx).await.map_err(store_error)?;
+        let drain = tell(insert).bind(told).fetch_one(&mut *tx).await.map_err(store_error)?;
         tx.commit().await.map_err(store_error)?;
         Ok(drain)
     }
@@ -96,8 +96,11 @@ impl WorkerStore for Store {
     async fn drain_worker(&self, id: WorkerId, drain: bool) -> StoreResult<Option<WorkerRecord>> {
         let mut writer = self.db.writer(Lock::Installation).await;
         let row = sqlx::query(concat!("UPDATE workers SET drain = $2 WHERE id = $1 RETURNING ", columns!())).bind(id.uuid()).bind(drain);
-        let row = row.fetch_optional(&mut *writer.connection().await?).await.map_err(store_error)?;
-        row.as_ref().map(record).transpose()
+        // With its entry of the audit log, which a transaction begins with.
+        let mut tx = writer.begin().await?;
+        let Some(row) = row.fetch_optional(&mut *tx).await.map_err(store_error)? else { return Ok(None) };
+        tx.commit().await.map_err(store_error)?;
+        record(&row).map(Some)
     }
 
     async fn remove_worker(&self, id: WorkerId) -> StoreResult<bool> {
