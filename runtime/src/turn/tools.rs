@@ -179,7 +179,7 @@ impl Run<'_> {
             if tool_calls.is_empty() {
                 goes_on = self.journal.state().reasons_after(count_results(&events), result_bytes(&events));
             } else {
-                events.push(self.requested(tool_calls));
+                events.push(self.requested(tool_calls, self.platform.wait_limit));
             }
         }
         match events.is_empty() {

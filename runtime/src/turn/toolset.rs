@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jsonschema::{PatternOptions, Validator};
@@ -60,6 +61,8 @@ impl fmt::Debug for BoundTool {
 pub struct Toolset {
     tools: BTreeMap<String, BoundTool>,
     outside: BTreeMap<String, RequestKind>,
+    /// How long results of clients are waited for, where the tool says so.
+    timeouts: BTreeMap<String, Duration>,
 }
 
 /// The client-side tools of an agent or session, as a capability of the turn. Nothing of it can
@@ -120,6 +123,8 @@ impl Toolset {
         let mut client: BTreeMap<&str, &ClientTool> = BTreeMap::new();
         client.extend(agent.iter().chain(session).map(|tool| (tool.name.as_str(), tool)));
         if !client.is_empty() {
+            let timeout = |tool: &&ClientTool| Some((tool.name.clone(), Duration::from_secs(tool.timeout_seconds?.into())));
+            toolset.timeouts = client.values().filter_map(timeout).collect();
             let tools = client.into_values().map(client_tool).collect();
             let capability: Arc<dyn Capability> = Arc::new(ClientTools { tools });
             toolset.add(&capability, &Value::Null)?;
@@ -164,6 +169,11 @@ impl Toolset {
     /// The tools whose calls wait for somebody outside, by the name under which models know them.
     pub fn outside(&self) -> &BTreeMap<String, RequestKind> {
         &self.outside
+    }
+
+    /// How long a call of a tool waits for its client; none if the tool does not say.
+    pub(super) fn timeout(&self, name: &str) -> Option<Duration> {
+        self.timeouts.get(name).copied()
     }
 
     /// Looks a tool up.

@@ -1,6 +1,6 @@
-//! A turn with a rest before its model answers, parallel tools, a component's tool, an approval and a client's tool, on a server
-//! that dies at each of its events, on both databases: the log becomes the one of a turn that was
-//! never interrupted, and no tool that must not be repeated is.
+//! A turn with a rest before its model answers, parallel tools, a component's tool, an approval, a client's tool and a timer that
+//! ends the wait for another one, on a server that dies at each of its events, on both databases: the log becomes the one of a turn
+//! that was never interrupted, and no tool that must not be repeated is.
 
 use std::collections::BTreeMap;
 use std::fs::File;

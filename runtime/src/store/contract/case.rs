@@ -86,6 +86,7 @@ fn client_tool(name: &str) -> ClientTool {
         display_name: Some("Größe".to_owned()),
         description: "Does \u{0} it".to_owned(),
         parameters: json!({"type": "object", "properties": {"é": {"enum": [null, 1.5]}}}),
+        timeout_seconds: Some(60),
     }
 }
 

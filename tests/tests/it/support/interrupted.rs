@@ -1,6 +1,6 @@
 //! The turn that is interrupted after each of its events, for every engine and database: a model that has no time at
-//! first, parallel tools, a component's tool, an approval and a client's tool; and what of it must be as if nothing had
-//! happened.
+//! first, parallel tools, a component's tool, an approval, a client's tool and one whose client never answers; and what of it
+//! must be as if nothing had happened.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ pub(crate) fn script() -> Value {
         "response": { "scripted": { "turns": [
             { "tool_calls": parallel },
             { "tool_calls": [call("get_current_time"), call("open_tab")] },
+            { "tool_calls": [call("wait_in_vain")] },
             { "assistant": "All of it is done now." },
         ] } },
         "response_delay_ms": 5,
@@ -26,7 +27,9 @@ pub(crate) fn session() -> Value {
     let parameters = json!({ "type": "object", "properties": {} });
     let tab = json!({ "type": "client_side", "name": "open_tab", "description": "Opens one.", "parameters": parameters });
     let gate = json!({ "ref": "tool_approval", "config": { "mode": "off", "ask": ["get_current_time"] } });
-    json!({ "capabilities": [{ "ref": "ledger" }, { "ref": "echo" }, { "ref": "current_time" }, gate], "tools": [tab] })
+    let mut vain = tab.clone();
+    (vain["name"], vain["timeout_seconds"]) = (json!("wait_in_vain"), json!(1));
+    json!({ "capabilities": [{ "ref": "ledger" }, { "ref": "echo" }, { "ref": "current_time" }, gate], "tools": [tab, vain] })
 }
 
 /// What comes back, unless the server dies meanwhile.
@@ -48,6 +51,8 @@ pub(crate) async fn follow(api: &Api, session: &str, mut stream: EventStream) ->
                         Some("approval") => {
                             ("tool-approvals", json!({ "decisions": [{ "tool_call_id": call["id"], "decision": "allow" }] }))
                         }
+                        // The engine's timer settles it.
+                        _ if call["name"] == "wait_in_vain" => continue,
                         _ => ("tool-results", json!({ "tool_results": [{ "tool_call_id": call["id"], "result": "opened" }] })),
                     };
                     attempt(api.request(Method::POST, &format!("/v1/sessions/{session}/{path}")).json(&body)).await;
