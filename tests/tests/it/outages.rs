@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everwit_runtime::clock::{Clock as _, SystemClock};
+use everwit_runtime::engine::conformance::until;
 use everwit_runtime::event::{EventContext, EventData, NewEvent};
 use everwit_runtime::id::{EventId, IdSource as _, OrgId, RandomIds, SessionId};
 use everwit_runtime::store::{Append, OrgStore as _, SessionLog as _, StoreError, TurnEnd};
@@ -44,6 +45,11 @@ async fn until_status(api: &Api, path: &str, status: u16) -> Value {
             return answer.json();
         }
     }
+}
+
+/// Waits until the turn has given its step up, after all the tries that one has: it is the engine that takes it up again.
+async fn outlasts_the_patience_of_its_turn(server: &Server) {
+    until("the turn is interrupted", async || server.log().contains("a session's turn is interrupted; it is taken up again")).await;
 }
 
 /// Waits for the end of a session's turn, and expects that it was a whole one.
@@ -131,8 +137,7 @@ async fn a_turn_goes_on_after_its_database_could_not_be_reached() {
     proxy.cut();
     let refused = api.post(&format!("/v1/sessions/{session}/messages"), &message("meanwhile")).await;
     assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("unavailable")), "{}", refused.text());
-    // The turn has tried more than once by now, and waits between its tries.
-    proxy.refused(20).await;
+    outlasts_the_patience_of_its_turn(&server).await;
     proxy.mend();
     until_status(&api, "/readyz", 200).await;
     ends_whole(&api, &session).await;
@@ -155,6 +160,7 @@ async fn a_turn_goes_on_after_the_disk_was_full() {
     let refused = api.post(&format!("/v1/sessions/{session}/messages"), &message("no place")).await;
     assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("unavailable")), "{}", refused.text());
     api.get(&format!("/v1/sessions/{session}")).await.expect(200);
+    outlasts_the_patience_of_its_turn(&server).await;
     prlimit(Some(process), Resource::Fsize, limits).expect("the limit is lifted");
     ends_whole(&api, &session).await;
 }
