@@ -3,7 +3,6 @@
 
 mod api;
 pub(crate) mod cluster;
-pub(crate) mod deltas;
 pub(crate) mod embedded;
 pub(crate) mod guests;
 pub(crate) mod interrupted;
@@ -12,6 +11,7 @@ pub(crate) mod port;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod random;
+pub(crate) mod s3;
 mod server;
 pub(crate) mod sqlite;
 mod sse;
