@@ -36,6 +36,10 @@ failspot::failspot_name! {
         StoreReserved,
         /// What a call used is counted, and what it gave is not stored.
         StoreSettled,
+        /// The bytes of a component are in an object, and no row names it.
+        StoreObjectWritten,
+        /// No row names an object any more, and it is still there.
+        StoreObjectLoose,
         /// The engine knows of a turn, and has not looked for it.
         EngineWoken,
         /// A step is about to begin.

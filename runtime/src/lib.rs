@@ -57,6 +57,7 @@
 //! | `builtins` | the native capabilities that ship with the runtime |
 //! | `oauth` | connections of users over OAuth 2 |
 //! | `sqlite`, `postgres` | stores in an SQLite file, in a PostgreSQL database |
+//! | `s3` | bytes of components in an S3 bucket beside those databases |
 //! | `openapi` | `utoipa::ToSchema` for the types of an HTTP API |
 //! | `testing` | the contract suite of the stores, and other doubles |
 

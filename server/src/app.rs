@@ -137,6 +137,7 @@ impl ServerAppBuilder {
             data_dir: &self.config.data_dir,
             database: &self.config.database,
             connections: self.config.database_connections,
+            bucket: self.config.component_bucket.as_ref(),
             keys: SiteKeys::Master(&self.config.encryption),
             engine: self.engine.as_deref(),
         };
@@ -194,6 +195,7 @@ impl ServerAppBuilder {
             definition: assembled.platform.digest(),
             worker_token: config.worker_token,
             right: site.right.clone(),
+            bucket: site.bucket.clone(),
         };
         let router = api::service(Arc::new(app), &without, &custom)?;
         let listening = listeners.into_iter().map(|listener| site.listeners.add(listener)).collect();

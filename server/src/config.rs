@@ -18,6 +18,7 @@ use everwit_runtime::driver::DriverSettings;
 use everwit_runtime::driver::llmsim::LlmSimConfig;
 use everwit_runtime::egress::PrivateTarget;
 use everwit_runtime::limits::DEFAULT_WAIT_SECONDS;
+use everwit_runtime::store::S3Config;
 use everwit_runtime::usage::OrgAllowance;
 use url::Url;
 
@@ -56,6 +57,9 @@ pub struct ServerConfig {
     pub database: DatabaseConfig,
     /// Connections to a PostgreSQL database, 2 to 1,000; calls wait for a free one. Default: 20.
     pub database_connections: u32,
+    /// Bucket for the bytes of components; those that are in the database already stay there. Default: none, and they are in
+    /// the database.
+    pub component_bucket: Option<S3Config>,
     /// What the simulated model says, in place of what the platform definition lets it say.
     /// Default: none.
     pub llmsim: Option<LlmSimConfig>,
@@ -108,6 +112,8 @@ pub struct DurableWorkerConfig {
     pub database: DatabaseConfig,
     /// Connections to a PostgreSQL database: as for the server.
     pub database_connections: u32,
+    /// Bucket for the bytes of components: as for the server.
+    pub component_bucket: Option<S3Config>,
     /// What the simulated model says, in place of what the platform definition lets it say.
     pub llmsim: Option<LlmSimConfig>,
     /// Private targets that requests may go to.
@@ -169,6 +175,7 @@ impl Default for ServerConfig {
             data_dir: PathBuf::from("./everwit-data"),
             database: DatabaseConfig::Sqlite,
             database_connections: 20,
+            component_bucket: None,
             llmsim: None,
             private_targets: Vec::new(),
             max_turns: 64,
@@ -294,6 +301,7 @@ impl From<ServerConfig> for DurableWorkerConfig {
             data_dir: server.data_dir,
             database: server.database,
             database_connections: server.database_connections,
+            component_bucket: server.component_bucket,
             llmsim: server.llmsim,
             private_targets: server.private_targets,
             max_turns: server.max_turns,

@@ -10,7 +10,7 @@ use clap::Args;
 use everwit_runtime::bus::EventBus;
 use everwit_runtime::store::postgres::{Notice, PostgresStore, PostgresUrl, TurnsClaim};
 use everwit_runtime::store::sqlite::SqliteStore;
-use everwit_runtime::store::{RuntimeBackends, SchemaStatus, StoreResult};
+use everwit_runtime::store::{BlobStore, RuntimeBackends, SchemaStatus, StoreResult};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
@@ -94,10 +94,46 @@ impl Database {
     /// # Errors
     /// If it cannot be used.
     pub(crate) async fn open(dir: &DataDir, config: &DatabaseConfig, connections: u32) -> StoreResult<Self> {
+        Self::open_with(dir, config, connections, None).await
+    }
+
+    /// The same, for whoever uses components; their bytes may be in a bucket.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub(crate) async fn open_with(
+        dir: &DataDir,
+        config: &DatabaseConfig,
+        connections: u32,
+        blobs: Option<Arc<dyn BlobStore>>,
+    ) -> StoreResult<Self> {
         Ok(match config {
-            DatabaseConfig::Sqlite => Self::Sqlite(Arc::new(SqliteStore::open(&dir.database()).await?)),
-            DatabaseConfig::Postgres(url) => Self::Postgres(Arc::new(PostgresStore::open(url, connections).await?)),
+            DatabaseConfig::Sqlite => {
+                let store = SqliteStore::open(&dir.database()).await?;
+                Self::Sqlite(Arc::new(match blobs {
+                    Some(blobs) => store.with_blobs(blobs),
+                    None => store,
+                }))
+            }
+            DatabaseConfig::Postgres(url) => {
+                let store = PostgresStore::open(url, connections).await?;
+                Self::Postgres(Arc::new(match blobs {
+                    Some(blobs) => store.with_blobs(blobs),
+                    None => store,
+                }))
+            }
         })
+    }
+
+    /// Whether bytes of components are in a bucket, so that it is of no use without.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn needs_bucket(&self) -> StoreResult<bool> {
+        match self {
+            Self::Sqlite(store) => store.needs_blobs().await,
+            Self::Postgres(store) => store.needs_blobs().await,
+        }
     }
 
     /// All its stores.

@@ -51,6 +51,9 @@ pub enum AppError {
     /// The store failed.
     #[error("the database: {0}")]
     Store(#[from] StoreError),
+    /// The bucket for bytes of components cannot be used; says why and how to fix it.
+    #[error("{0}")]
+    Bucket(String),
     /// Another process runs the turns of this database.
     #[error(
         "another server runs the turns of this database, by itself or with another engine\n\

@@ -16,11 +16,12 @@ use everwit_runtime::connection::Refreshes;
 use everwit_runtime::engine::{DistributedEngine, EmbeddedEngine, Engine, EngineConnector};
 use everwit_runtime::platform::DefinitionDigest;
 use everwit_runtime::secret::Cipher;
-use everwit_runtime::store::{OrgStore, RuntimeBackends};
+use everwit_runtime::store::{OrgStore, RuntimeBackends, S3Config};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::bucket::{Bucket, NEEDS_BUCKET};
 use crate::components::{SandboxSettings, start_gateway, start_sandbox};
 use crate::config::EngineConfig;
 use crate::control_plane::{ControlPlane, HeldTurns, PlaneClient, RemoteKeys};
@@ -61,6 +62,8 @@ pub(crate) struct Site {
     definition: std::sync::Mutex<Option<DefinitionDigest>>,
     config: DatabaseConfig,
     database: Database,
+    /// Where bytes of components are, if not in the database.
+    pub(crate) bucket: Option<Arc<Bucket>>,
     /// To run the turns of the database.
     pub(crate) right: TurnsRight,
     _following: Option<AbortOnDropHandle<()>>,
@@ -82,6 +85,8 @@ pub(crate) struct SiteOptions<'a> {
     pub(crate) database: &'a DatabaseConfig,
     /// Connections to a PostgreSQL database.
     pub(crate) connections: u32,
+    /// A bucket for bytes of components.
+    pub(crate) bucket: Option<&'a S3Config>,
     pub(crate) keys: SiteKeys<'a>,
     /// A distributed engine in place of the embedded one.
     pub(crate) engine: Option<&'a dyn EngineConnector>,
@@ -105,6 +110,13 @@ impl Site {
                     "{problem}\nto fix it: give servers and workers of one data directory one database"
                 )));
             }
+            let bucket = options.bucket.map(ToString::to_string);
+            if site.bucket.as_ref().map(|bucket| bucket.shown()) != bucket.as_deref() {
+                return Err(AppError::DataDir(format!(
+                    "{} is used with another bucket, or with none\nto fix it: give servers and workers of one data directory one bucket",
+                    path.display()
+                )));
+            }
             if site.distributed.is_some() != engine.is_some() {
                 return Err(AppError::DataDir(format!(
                     "{} is used with another engine\nto fix it: give servers and workers of one data directory one engine",
@@ -120,12 +132,20 @@ impl Site {
     }
 
     async fn open(dir: DataDir, options: SiteOptions<'_>) -> Result<Self, AppError> {
-        let SiteOptions { data_dir: _, database: config, connections, keys, engine } = options;
+        let SiteOptions { data_dir: _, database: config, connections, bucket, keys, engine } = options;
         if let (Some(_), DatabaseConfig::Sqlite) = (engine, config) {
             return Err(AppError::NeedsPostgres);
         }
         let lock = dir.lock().map_err(AppError::data_dir)?;
-        let database = Database::open(&dir, config, connections).await?;
+        let bucket = match bucket {
+            Some(bucket) => Some(Arc::new(Bucket::open(bucket).await?)),
+            None => None,
+        };
+        let blobs = bucket.as_ref().map(|bucket| bucket.blobs.clone());
+        let database = Database::open_with(&dir, config, connections, blobs).await?;
+        if bucket.is_none() && database.needs_bucket().await? {
+            return Err(AppError::Bucket(NEEDS_BUCKET.to_owned()));
+        }
         let (cipher, held, plane) = match keys {
             SiteKeys::Master(encryption) => {
                 (MasterKeys::load(encryption, &dir).and_then(|keys| keys.cipher()).map_err(AppError::data_dir)?, None, None)
@@ -169,6 +189,7 @@ impl Site {
             definition: std::sync::Mutex::default(),
             config: config.clone(),
             database,
+            bucket,
             right: TurnsRight::new(),
             _following: following,
             _lock: lock,

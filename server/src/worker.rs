@@ -76,6 +76,7 @@ impl WorkerAppBuilder {
             data_dir: &self.config.data_dir,
             database: &self.config.database,
             connections: self.config.database_connections,
+            bucket: self.config.component_bucket.as_ref(),
             keys: match (&self.config.control_plane, &self.engine) {
                 (Some(control_plane), _) => SiteKeys::ControlPlane(control_plane),
                 (None, Some(_)) => return Err(AppError::NeedsControlPlane),

@@ -14,6 +14,7 @@ mod postgres;
 mod process;
 mod project;
 mod python;
+mod s3;
 mod schemathesis;
 mod soak;
 mod steps;
@@ -45,6 +46,7 @@ cargo xtask COMMAND
   postgres COMMAND…                run a command, such as `cargo nextest run`, beside a PostgreSQL server for the tests
   temporal [FILTER]                run the tests of the engine for many machines, beside the servers that they need
   authoring [LANGUAGE]             do what the pages of docs/authoring say, all or one of them; `test` does it by itself
+  s3-server                        install the S3 service that the tests start; `test` does it by itself
   schemathesis                     try the API of a real server by its OpenAPI document; `test` does it by itself
   vendor-clients                   install the vendors' own clients, which the tests run; `test` does it by itself
   wrap-adapter                     compile the adapter that `everwit wrap` carries; needed once its source changes
@@ -88,6 +90,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["postgres", command @ ..] => postgres::run_command(command),
         ["temporal", filters @ ..] if filters.len() < 2 => temporal::run_command(filters.first().copied()),
         ["authoring", languages @ ..] if languages.len() < 2 => authoring::run_command(languages.first().copied()),
+        ["s3-server"] => s3::run_command(),
         ["schemathesis"] => schemathesis::run_command(),
         ["vendor-clients"] => vendor_clients::run_command(),
         ["wrap-adapter"] => components::wrap_adapter(),

@@ -8,13 +8,14 @@ use crate::postgres::{Cluster, VARIABLE};
 use crate::process::{Result, run};
 use crate::project::{Project, cargo};
 use crate::python;
+use crate::s3;
 use crate::schemathesis;
 use crate::steps::Steps;
 use crate::temporal;
 use crate::tools::has_cargo_command;
 use crate::vendor_clients;
 
-const TEST_STEPS: usize = 20 + components::STEPS;
+const TEST_STEPS: usize = 21 + components::STEPS;
 
 /// Examples of the runtime, by their targets.
 const RUNTIME_EXAMPLES: [&str; 3] = ["in_process_runtime", "inspect_context", "external_driver"];
@@ -61,6 +62,7 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     })?;
     components::build(&project, steps)?;
     steps.run("installing the clients of model vendors", || vendor_clients::install(&project))?;
+    steps.run("installing the S3 service of the tests", || s3::install(&project))?;
     let cluster = steps.run("starting PostgreSQL", || Cluster::start(&project))?;
     steps.run("running tests", || host_tests(&project, &cluster))?;
     steps.run("trying the API by its document", || schemathesis::check(&project))?;

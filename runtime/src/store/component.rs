@@ -12,7 +12,7 @@ use crate::mutation::off;
 /// A new version of a component.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewVersion {
-    /// Id for the component if its name is new.
+    /// Id for the component if its name is new, and for its bytes if they are kept outside of the database: nobody else's.
     pub component_id: ComponentId,
     /// Digest of the bytes.
     pub digest: Digest,

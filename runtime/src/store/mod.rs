@@ -12,6 +12,7 @@ pub mod sqlite;
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
 
+mod blob;
 mod component;
 mod connection;
 mod error;
@@ -39,6 +40,9 @@ use std::sync::Arc;
 use crate::bus::{EventBus, InMemoryEventBus};
 use crate::connection::UserConnectionResolver;
 use crate::secret::Cipher;
+pub use blob::BlobStore;
+#[cfg(feature = "s3")]
+pub use blob::{S3Bucket, S3Config};
 pub use component::{Activation, Collected, ComponentStore, MAX_CHANNELS, NewVersion, StoredVersion};
 pub use connection::{ConnectionStore, SecretChanges};
 pub use error::{FileProblem, StoreError, StoreResult};

@@ -67,7 +67,7 @@ pub(crate) async fn get_readiness(State(app): State<App>) -> (StatusCode, Json<R
         tracing::warn!(%error, "the store failed the readiness check");
     }
     let lost = app.right.is_lost();
-    let checks = vec![
+    let mut checks = vec![
         Check { name: "lifecycle", ok: running, detail: (!running).then_some("the server is shutting down") },
         Check { name: "store", ok: store.is_ok(), detail: store.is_err().then_some("the store does not answer") },
         Check {
@@ -76,6 +76,14 @@ pub(crate) async fn get_readiness(State(app): State<App>) -> (StatusCode, Json<R
             detail: lost.then_some("the right to run turns is lost with its connection; it is being taken again"),
         },
     ];
+    if let Some(bucket) = &app.bucket {
+        let ok = bucket.is_there().await;
+        checks.push(Check {
+            name: "bucket",
+            ok,
+            detail: (!ok).then_some("the bucket with the bytes of components does not answer, or not as it should"),
+        });
+    }
     let ready = checks.iter().all(|check| check.ok);
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(Readiness { ready, checks }))
 }

@@ -60,6 +60,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::Auth;
+use crate::bucket::Bucket;
 use crate::components::Components;
 use crate::control_plane::{DATA_KEYS, WorkerToken};
 use crate::error::AppError;
@@ -117,6 +118,8 @@ pub(crate) struct AppState {
     pub(crate) worker_token: Option<WorkerToken>,
     /// To run the turns of the database.
     pub(crate) right: TurnsRight,
+    /// Where bytes of components are, if not in the database.
+    pub(crate) bucket: Option<Arc<Bucket>>,
 }
 
 /// Does what must not be cut off in the middle: a caller who goes away ends the request, and with it

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::output::{Failure, Style, harmless, print};
 use crate::app::require_keys;
+use crate::bucket::{Bucket, NEEDS_BUCKET};
 use crate::components::start_gateway;
 use crate::config::ServerConfig;
 use crate::data_dir::DataDir;
@@ -54,6 +55,7 @@ async fn checks(config: &ServerConfig) -> Vec<Check> {
         (Some(schema), Some(dir)) if schema.applied == schema.known => checks.push(check("API keys", api_keys(config, dir).await)),
         _ => {}
     }
+    checks.push(check("components", components(config, dir.as_ref(), used).await));
     checks.push(check("compiled code", cache(dir.as_ref())));
     let roots = start_gateway(config.private_targets.clone()).map(|_| "certificates of other servers can be judged".to_owned());
     checks.push(check("requests", roots));
@@ -135,6 +137,23 @@ async fn api_keys(config: &ServerConfig, dir: &DataDir) -> anyhow::Result<String
 fn reachable(config: &ServerConfig, has_keys: bool) -> anyhow::Result<String> {
     require_keys(config.listen, has_keys, &config.data_dir)?;
     Ok(if has_keys { "there are some".to_owned() } else { format!("there is none, and others cannot reach {}", config.listen) })
+}
+
+async fn components(config: &ServerConfig, dir: Option<&DataDir>, schema: Option<SchemaStatus>) -> anyhow::Result<String> {
+    if let Some(bucket) = &config.component_bucket {
+        Bucket::open(bucket).await?;
+        return Ok(format!("their bytes are in {bucket}, which can be listed"));
+    }
+    // An older schema knows of no bucket.
+    if let (Some(dir), Some(SchemaStatus { applied, known })) = (dir, schema)
+        && applied == known
+    {
+        let database = Database::open(dir, &config.database, COMMAND_CONNECTIONS).await?;
+        let needs_bucket = database.needs_bucket().await;
+        database.close().await?;
+        anyhow::ensure!(!needs_bucket?, NEEDS_BUCKET);
+    }
+    Ok("their bytes are in the database".to_owned())
 }
 
 fn cache(dir: Option<&DataDir>) -> anyhow::Result<String> {

@@ -14,6 +14,7 @@ use super::{
     CALLS, CONNECTIONS, ConfigError, DATABASE_CONNECTIONS, DRAIN_SECONDS, DurableWorkerConfig, ORG_AMOUNT, ORG_TURNS, ServerConfig,
     ServerRole, TURNS, WAIT_HOURS, hours,
 };
+use crate::bucket::BucketArgs;
 use crate::control_plane::{ControlPlane, WorkerToken};
 use crate::database::{DatabaseArgs, DatabaseConfig};
 use crate::encryption::EncryptionArgs;
@@ -58,6 +59,8 @@ pub(crate) struct RunArgs {
     /// Connections to a PostgreSQL database; calls wait for a free one.
     #[arg(long, env = "EVERWIT_DATABASE_CONNECTIONS", default_value = "20", value_name = "COUNT")]
     database_connections: String,
+    #[command(flatten)]
+    bucket: BucketArgs,
     /// What to log, as a tracing filter.
     #[arg(long, env = "EVERWIT_LOG", default_value = "info", value_name = "FILTER")]
     pub(crate) log: String,
@@ -95,6 +98,7 @@ impl RunArgs {
                 Err(error) => problems.push(format!("--allow-private-target: {error}")),
             }
         }
+        config.component_bucket = self.bucket.validate(problems, &config.private_targets);
     }
 }
 

@@ -11,6 +11,8 @@ use crate::boundaries::{Death, NewDatabase, Place, assert_whole, dies, log_of, p
 use crate::soak::activate;
 use crate::soak::effects::Effects;
 use crate::support::interrupted::{attempt, essence};
+use crate::support::s3::S3;
+use crate::support::{Api, guest};
 
 /// Places that the interrupted turn gets to, and how often each of them is died at: there is one message, one wait.
 const STORE: [(&str, u64); 9] = [
@@ -31,9 +33,14 @@ const CANCEL: [&str; 1] = ["StoreCancelling"];
 /// to leave did.
 const GATEWAY: [(&str, u64); 3] = [("GatewayLeaves", 0), ("GatewayAnswered", 1), ("GatewayEnded", 1)];
 
+/// Bytes of what is left of components without bytes.
+const ROOM_FOR_DESCRIPTIONS: usize = 8 << 10;
+/// Those of uploads whose bytes go into a bucket: one that has no room, and the next one, which takes that of an archived version.
+const BUCKET: [(&str, u64); 2] = [("StoreObjectWritten", 2), ("StoreObjectLoose", 2)];
+
 #[test]
 fn every_fail_point_is_died_at() {
-    let counted = STORE.iter().chain(&ENGINE).chain(&GATEWAY).map(|(place, _)| *place);
+    let counted = STORE.iter().chain(&ENGINE).chain(&GATEWAY).chain(&BUCKET).map(|(place, _)| *place);
     let covered: BTreeSet<String> = counted.chain(CANCEL).map(str::to_owned).collect();
     assert_eq!(covered, fail_point::names().collect());
 }
@@ -117,6 +124,45 @@ async fn die_at_the_gateway(database: fn() -> NewDatabase) {
     }
 }
 
+/// Two uploads where there is room for one: what is in the bucket at the end.
+async fn uploading(database: Option<String>, death: Option<Death>) -> Vec<String> {
+    let mut s3 = S3::start().await;
+    let (minimal, echo) = (guest("minimal"), guest("echo"));
+    let room = minimal.len().max(echo.len()) + ROOM_FOR_DESCRIPTIONS;
+    let settings = [s3.settings(), vec![("EVERWIT_ORG_COMPONENT_BYTES", room.to_string())]].concat();
+    let place = Place::new(database, settings);
+    let (mut first, api) = place.server(None).await;
+    api.upload("", minimal).await.expect(201);
+    assert_eq!(api.delete("/v1/components/minimal").await.status, 204);
+    first.kill().await.expect("the server is ended");
+    let (mut child, api) = place.server(death).await;
+    let request = |api: &Api| api.request(Method::POST, "/v1/components").header("content-type", "application/wasm").body(echo.clone());
+    let answer = attempt(request(&api)).await;
+    let (_alive, api) = match death {
+        None => (child, api),
+        Some(death) => {
+            assert_eq!(answer, None, "nobody answers after {death:?}");
+            dies(&mut child, &format!("{death:?}")).await;
+            place.server(None).await
+        }
+    };
+    assert!(attempt(request(&api)).await.is_some(), "the upload is taken");
+    assert_eq!(api.get("/v1/components/echo/versions/1/wasm").await.bytes, echo);
+    s3.list().await
+}
+
+async fn die_uploading(database: fn() -> NewDatabase) {
+    assert_eq!(uploading(database().await, None).await.len(), 1);
+    for (place, times) in BUCKET {
+        for nth in 1..=times {
+            let left = uploading(database().await, Some(Death::At(place, nth))).await;
+            // What was written and not named goes later, because somebody could be about to name it.
+            let expected = if place == "StoreObjectWritten" { 2 } else { 1 };
+            assert_eq!(left.len(), expected, "a death at {place}, time {nth}: {left:?}");
+        }
+    }
+}
+
 macro_rules! deaths {
     ($($database:ident)*) => {
         $(mod $database {
@@ -140,6 +186,11 @@ macro_rules! deaths {
             #[tokio::test]
             async fn while_a_turn_is_cancelled() {
                 die_cancelling($database).await;
+            }
+
+            #[tokio::test]
+            async fn while_bytes_go_into_a_bucket() {
+                die_uploading($database).await;
             }
 
             #[tokio::test]

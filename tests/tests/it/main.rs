@@ -18,6 +18,7 @@ mod api_tool_approvals;
 mod api_tool_results;
 mod author;
 mod boundaries;
+mod buckets;
 mod build;
 mod builtins;
 mod chat;

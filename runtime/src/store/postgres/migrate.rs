@@ -57,6 +57,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0008_workers.sql"),
         checksum: "61e803ad9d52d91e8763b18e95eab9d688e4a120a3e8ad6d7a999eb59b987f5d",
     },
+    Migration {
+        version: 9,
+        name: "objects",
+        sql: include_str!("migrations/0009_objects.sql"),
+        checksum: "fae1131464607c391b633bbeb3288ea791a6afa2b96d3659e6cc86d7a93d0314",
+    },
 ];
 
 /// Begins the transaction of a migration. Processes that start at once wait for each other: the

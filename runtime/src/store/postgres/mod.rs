@@ -30,7 +30,7 @@ use sqlx::postgres::PgListener;
 use tokio::time::timeout;
 
 use self::db::Db;
-use super::{SchemaStatus, StoreResult};
+use super::{BlobStore, SchemaStatus, StoreResult};
 use crate::bus::EventBus;
 use PostgresStore as Store;
 
@@ -71,6 +71,7 @@ impl TurnsClaim {
 /// Keeps everything in a PostgreSQL database.
 pub struct PostgresStore {
     db: Db,
+    blobs: Option<Arc<dyn BlobStore>>,
 }
 
 impl PostgresStore {
@@ -82,7 +83,7 @@ impl PostgresStore {
     /// `Unavailable` if the database cannot be reached or does not let the user in,
     /// `Incompatible` if it was written by a newer version or by another program.
     pub async fn open(url: &PostgresUrl, max_connections: u32) -> StoreResult<Self> {
-        Ok(Self { db: Db::open(url, max_connections).await? })
+        Ok(Self { db: Db::open(url, max_connections).await?, blobs: None })
     }
 
     /// How far the schema of the database is; changes nothing.

@@ -1,13 +1,14 @@
-//! Uploaded components. Their bytes are stored once for all orgs; an org finds them only by a
+//! Uploaded components. Their bytes are stored once for all orgs, see [`blob`]; an org finds them only by a
 //! version of its own.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::blob::{Arriving, checked};
 use super::error::{store_error, taken};
 use super::read::list;
 use super::row::{Stored, json, key};
-use super::{DbConnection, DbRow, Lock, Store, component_version as versions};
+use super::{DbConnection, DbRow, Lock, Store, blob, component_version as versions};
 use crate::component::{Component, ComponentDescription, ComponentVersion, Digest, Grant};
 use crate::id::{ComponentId, OrgId};
 use crate::limits::Budget;
@@ -167,21 +168,6 @@ async fn stored_components(connection: &mut DbConnection, org: OrgId) -> StoreRe
     Stored::new(&row, "components", &[]).number("components")
 }
 
-async fn insert_blob(connection: &mut DbConnection, digest: Digest, bytes: Vec<u8>) -> StoreResult<()> {
-    // Another org, or another component of this one, may have brought the same bytes. If they were deleted
-    // since, the row is empty; and whether or not it is, nobody deletes them until this transaction ends.
-    sqlx::query(concat!(
-        "INSERT INTO blobs (digest, bytes) VALUES ($1, $2) ",
-        "ON CONFLICT (digest) DO UPDATE SET bytes = excluded.bytes WHERE length(blobs.bytes) = 0"
-    ))
-    .bind(digest.to_string())
-    .bind(bytes)
-    .execute(connection)
-    .await
-    .map_err(store_error)?;
-    Ok(())
-}
-
 async fn insert_version(connection: &mut DbConnection, org: OrgId, version: &ComponentVersion) -> StoreResult<()> {
     sqlx::query(concat!(
         "INSERT INTO component_versions (org_id, component_id, version, digest, size, description, imports, granted, budget, created_at, stored_at) ",
@@ -207,19 +193,10 @@ fn missing(id: ComponentId) -> StoreError {
     StoreError::NotFound { what: "component", id: id.to_string() }
 }
 
-/// Runs `check` on bytes off the asynchronous threads: hashing a large component takes long.
-async fn checked(bytes: Vec<u8>, check: impl FnOnce(&[u8]) -> StoreResult<()> + Send + 'static) -> StoreResult<Vec<u8>> {
-    let checked = tokio::task::spawn_blocking(move || check(&bytes).map(|()| bytes)).await;
-    checked.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("a digest was not computed: {error}"))))
-}
-
-#[async_trait]
-impl ComponentStore for Store {
-    async fn add_version(&self, org: OrgId, new: NewVersion) -> StoreResult<StoredVersion> {
-        let digest = new.digest;
-        let size = new.wasm.len() as u64;
-        let wasm = checked(new.wasm, move |bytes| check_digest(bytes, digest)).await?;
-        let now = whole_micros(new.now);
+impl Store {
+    /// Adds a version, and tells whether it needed the bytes.
+    async fn add(&self, org: OrgId, new: NewVersion, arriving: &Arriving) -> StoreResult<(StoredVersion, bool)> {
+        let (digest, size, now) = (new.digest, arriving.size(), whole_micros(new.now));
         let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;
         let id = match component_by_name(&mut tx, org, &new.description.id).await? {
@@ -228,11 +205,11 @@ impl ComponentStore for Store {
                 if let Some(mut version) = version_by_digest(&mut tx, org, component.id, digest).await? {
                     if version.stored_at.is_none() {
                         check_room(stored_bytes(&mut tx, org).await?, size, new.quota_bytes)?;
-                        insert_blob(&mut tx, digest, wasm).await?;
                     }
+                    let is_needed = (version.stored_at.is_none() || arriving.mends()) && blob::insert(&mut tx, arriving).await?;
                     versions::bring_back(&mut tx, org, &mut version, now).await?;
                     tx.commit().await.map_err(store_error)?;
-                    return Ok(StoredVersion { component, version, created: false });
+                    return Ok((StoredVersion { component, version, created: false }, is_needed));
                 }
                 component.id
             }
@@ -244,7 +221,7 @@ impl ComponentStore for Store {
             }
         };
         check_room(stored_bytes(&mut tx, org).await?, size, new.quota_bytes)?;
-        insert_blob(&mut tx, digest, wasm).await?;
+        let is_needed = blob::insert(&mut tx, arriving).await?;
         let component = next_version(&mut tx, org, id, now).await?;
         let kind = new.description.kind();
         let version = ComponentVersion {
@@ -264,7 +241,21 @@ impl ComponentStore for Store {
         };
         insert_version(&mut tx, org, &version).await?;
         tx.commit().await.map_err(store_error)?;
-        Ok(StoredVersion { component, version, created: true })
+        Ok((StoredVersion { component, version, created: true }, is_needed))
+    }
+}
+
+#[async_trait]
+impl ComponentStore for Store {
+    async fn add_version(&self, org: OrgId, mut new: NewVersion) -> StoreResult<StoredVersion> {
+        let digest = new.digest;
+        let bytes = checked(std::mem::take(&mut new.wasm).into(), move |bytes| check_digest(bytes, digest)).await?;
+        let arriving = self.arrive(org, bytes, digest, (new.component_id.uuid(), whole_micros(new.now))).await?;
+        let stored = self.add(org, new, &arriving).await;
+        if !matches!(stored, Ok((_, true))) {
+            self.turn_away(&arriving).await;
+        }
+        stored.map(|(stored, _)| stored)
     }
 
     async fn get_component(&self, org: OrgId, id: ComponentId) -> StoreResult<Option<Component>> {
@@ -312,7 +303,7 @@ impl ComponentStore for Store {
 
     async fn read_wasm(&self, org: OrgId, digest: Digest) -> StoreResult<Option<Vec<u8>>> {
         let row = sqlx::query(concat!(
-            "SELECT digest, bytes FROM blobs WHERE digest = $2 ",
+            "SELECT digest, bytes, object FROM blobs WHERE digest = $2 ",
             "AND EXISTS (SELECT 1 FROM component_versions WHERE org_id = $1 AND digest = $2 AND stored_at IS NOT NULL)"
         ))
         .bind(key(org.uuid()))
@@ -321,10 +312,7 @@ impl ComponentStore for Store {
         .await
         .map_err(store_error)?;
         let Some(row) = row else { return Ok(None) };
-        let stored = Stored::new(&row, "blobs", &["digest"]);
-        let bytes = stored.required("bytes")?;
-        let broken = stored.corrupt("bytes", "they do not have this digest");
-        checked(bytes, move |bytes| check_digest(bytes, digest).map_err(|_| broken)).await.map(Some)
+        self.fetch(&Stored::new(&row, "blobs", &["digest"]), digest).await.map(|bytes| Some(bytes.into()))
     }
 
     async fn activate(&self, org: OrgId, id: ComponentId, number: u32, activation: Activation) -> StoreResult<Component> {
@@ -395,6 +383,10 @@ impl ComponentStore for Store {
         let mut tx = Note::apart(writer.begin()).await?;
         let collected = versions::collect(&mut tx, org, before, limit).await?;
         tx.commit().await.map_err(store_error)?;
+        drop(writer);
+        if let Some(blobs) = &self.blobs {
+            self.sweep(&**blobs, before).await;
+        }
         Ok(collected)
     }
 }

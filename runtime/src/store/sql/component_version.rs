@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::error::store_error;
 use super::row::{Stored, json, key};
-use super::{DbConnection, DbRow};
+use super::{DbConnection, DbRow, blob};
 use crate::component::{Component, ComponentVersion, Digest};
 use crate::id::{ComponentId, OrgId};
 use crate::store::{Activation, Collected, StoreError, StoreResult};
@@ -177,21 +177,5 @@ async fn delete_bytes(connection: &mut DbConnection, org: OrgId, due: &Due) -> S
         .execute(&mut *connection)
         .await
         .map_err(store_error)?;
-    // An upload of the same bytes by another org waits here, or is waited for: the next statement sees it.
-    sqlx::query(concat!("SELECT 1 FROM blobs WHERE digest = $1", for_update!()))
-        .bind(due.digest.to_string())
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(store_error)?;
-    // The row stays, empty, because versions refer to it.
-    sqlx::query(concat!(
-        "UPDATE blobs SET bytes = $2 WHERE digest = $1 ",
-        "AND NOT EXISTS (SELECT 1 FROM component_versions WHERE digest = $1 AND stored_at IS NOT NULL)"
-    ))
-    .bind(due.digest.to_string())
-    .bind(Vec::<u8>::new())
-    .execute(&mut *connection)
-    .await
-    .map_err(store_error)?;
-    Ok(())
+    blob::delete(connection, due.digest).await
 }

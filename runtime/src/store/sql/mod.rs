@@ -20,6 +20,7 @@ macro_rules! latest_claim {
 }
 
 mod agent;
+mod blob;
 mod budget;
 mod component;
 mod component_version;

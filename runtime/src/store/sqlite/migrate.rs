@@ -107,6 +107,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0016_versions.sql"),
         checksum: "135b2fa4d28e642908b892b4a96d9b68ef2fd056407967eb324e9e003f1fa107",
     },
+    Migration {
+        version: 17,
+        name: "objects",
+        sql: include_str!("migrations/0017_objects.sql"),
+        checksum: "54291516bde47c65a1dffed2e10344bcbd12440964b9e9d0b217b1e74ace922e",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

@@ -17,15 +17,17 @@ mod sql;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use self::db::Db;
-use super::{SchemaStatus, StoreResult};
+use super::{BlobStore, SchemaStatus, StoreResult};
 
 use SqliteStore as Store;
 
 /// Keeps everything in a SQLite file.
 pub struct SqliteStore {
     db: Db,
+    blobs: Option<Arc<dyn BlobStore>>,
 }
 
 impl SqliteStore {
@@ -38,7 +40,7 @@ impl SqliteStore {
     /// `Incompatible` if it was written by a newer version or by another program, `Corrupt` if
     /// it is no database.
     pub async fn open(path: &Path) -> StoreResult<Self> {
-        Ok(Self { db: Db::open(path).await? })
+        Ok(Self { db: Db::open(path).await?, blobs: None })
     }
 
     /// How far the schema of a database file is; changes nothing.

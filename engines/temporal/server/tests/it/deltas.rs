@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Frame;
+use crate::support::Frame;
 
 /// Words of the answer.
 const WORDS: usize = 40;

@@ -3,6 +3,7 @@
 
 mod boundaries;
 mod command;
+mod deltas;
 mod faults;
 mod keys;
 mod site;

@@ -3,8 +3,6 @@
 #[expect(dead_code, reason = "it is shared with tests that need more of it")]
 #[path = "../../../../../tests/tests/it/support/api.rs"]
 mod api;
-#[path = "../../../../../tests/tests/it/support/deltas.rs"]
-pub(crate) mod deltas;
 #[path = "../../../../../tests/tests/it/support/interrupted.rs"]
 pub(crate) mod interrupted;
 #[path = "../../../../../tests/tests/it/support/port.rs"]

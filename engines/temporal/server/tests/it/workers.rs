@@ -3,9 +3,9 @@
 use everwit_runtime::engine::conformance::until;
 use serde_json::{Value, json};
 
+use crate::deltas::{assert_deltas, slow_answer};
 use crate::site::{LEASE, Site, shared_temporal};
 use crate::support::Api;
-use crate::support::deltas::{assert_deltas, slow_answer};
 
 /// Turns that are enough for two workers to have some each, if both take any.
 const TURNS: usize = 8;

@@ -8,7 +8,7 @@ use crate::store::contract::case::{assert_refused, ok, refusal};
 use crate::store::migration::assert_unedited;
 
 /// Tables that belong to the installation; every other table has an org first.
-const TABLES_WITHOUT_ORG: [&str; 4] = ["blobs", "installation_secrets", "migrations", "orgs"];
+const TABLES_WITHOUT_ORG: [&str; 5] = ["blobs", "installation_secrets", "loose_objects", "migrations", "orgs"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_cannot_be_changed_deleted_replaced_or_numbered_with_gaps() {
