@@ -10,6 +10,16 @@ wit_bindgen::generate!({
     generate_all,
 });
 
+/// The files of the session, which the world of capabilities of 1.0.0 does not have.
+pub mod files {
+    wit_bindgen::generate!({
+        path: "wit",
+        inline: "package everwit:guest-files; world files { import everwit:files/store@1.0.0; }",
+        world: "everwit:guest-files/files",
+        generate_all,
+    });
+}
+
 /// What only drivers have. Contents and tools are the types of above.
 pub mod driver {
     wit_bindgen::generate!({

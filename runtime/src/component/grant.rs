@@ -104,6 +104,21 @@ impl Grant {
         Err(GrantError { what: format!("the key-value bucket {bucket:?}"), fix: format!("{{\"kv\":[{bucket:?}]}}") })
     }
 
+    /// Whether the session's files may be looked at, or changed.
+    ///
+    /// # Errors
+    /// A denial that says which of the two.
+    pub fn allows_files(&self, access: FileAccess) -> Result<(), GrantError> {
+        if self.files >= access || off("grant.files") {
+            return Ok(());
+        }
+        let (what, needed) = match access {
+            FileAccess::Write => ("changing the session's files", "write"),
+            FileAccess::Read | FileAccess::None => ("reading the session's files", "read"),
+        };
+        Err(GrantError { what: what.to_owned(), fix: format!("{{\"files\":{needed:?}}}") })
+    }
+
     /// Whether a request may leave, before any address is looked at.
     ///
     /// # Errors

@@ -40,6 +40,8 @@ const MAX_OPENED_BYTES: usize = 32 << 10;
 #[derive(Clone)]
 pub(super) struct Account {
     pub(super) session: SessionId,
+    /// Whether there is such a session, so that something can be kept for it.
+    pub(super) has_session: bool,
     pub(super) services: Arc<ToolServices>,
 }
 
@@ -129,6 +131,11 @@ impl SecretAccess {
     /// The secrets of a call; without an account nothing can be opened.
     pub(super) fn new(account: Option<Account>) -> Self {
         Self { account, ..Self::default() }
+    }
+
+    /// For whom the call acts; none if it is nobody's call.
+    pub(super) fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
     }
 
     /// Opens the secret that the tenant bound to a name.

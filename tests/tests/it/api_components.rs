@@ -2,6 +2,7 @@
 
 mod archive;
 mod channels;
+mod files;
 mod versions;
 
 use reqwest::Method;

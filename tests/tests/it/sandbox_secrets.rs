@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use everwit_runtime::Error;
 use everwit_runtime::capability::{CallError, Capability, ToolCallContext, ToolOutcome, ToolServices};
-use everwit_runtime::component::{Grant, HttpPermission};
+use everwit_runtime::component::{FileAccess, Grant, HttpPermission};
 use everwit_runtime::connection::{ConnectionCredential, UserConnectionResolver};
 use everwit_runtime::id::{OrgId, SessionId};
 use everwit_runtime::limits::Budget;
@@ -84,7 +84,8 @@ impl World {
         });
         let secrets = ["plain-key", "query-key", "unbound-key"].iter().zip(bindings);
         let secrets = secrets.map(|(name, bound)| ((*name).to_owned(), bound.to_owned())).collect();
-        let grant = Grant { http: http.to_vec(), secrets, kv: vec![name.to_owned()], ..Grant::default() };
+        let (kv, files) = (vec![name.to_owned()], FileAccess::Write);
+        let grant = Grant { http: http.to_vec(), secrets, kv, files, ..Grant::default() };
         let terms = Terms { version: Some(1), grant, budget: Budget::TOOL_CALL };
         let capability = sandbox_over(public(pipe)).open(guest(name), terms).await.expect("admitted");
         let services = tool_services();
