@@ -4,7 +4,7 @@
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 44] = [
+pub const CONTROLS: [&str; 49] = [
     "budget.deadline",
     "budget.fuel",
     "budget.handles",
@@ -29,6 +29,7 @@ pub const CONTROLS: [&str; 44] = [
     "gate.shapes",
     "grant.http",
     "grant.kv",
+    "grant.reveal",
     "guest.backtrace_frames",
     "guest.failure_bytes",
     "guest.json_bytes",
@@ -39,10 +40,14 @@ pub const CONTROLS: [&str; 44] = [
     "guest.panic_bytes",
     "guest.random_bytes",
     "guest.table_entries",
+    "reveal.count",
+    "reveal.note",
     "scrub.leaving",
     "scrub.responses",
     "secret.host",
     "secret.place",
+    "signature.policy",
+    "signature.verification",
     "usage.calls",
     "usage.limit",
     "usage.recovery",

@@ -134,7 +134,7 @@ impl Capability for ComponentCapability {
     async fn call_tool(&self, call: &ToolCallContext, tool: &str, arguments: Value) -> ToolOutcome {
         let context = self.context(call);
         let arguments = arguments.to_string();
-        let account = Account { session: call.session_id, services: call.services.clone() };
+        let account = Account { session: call.session_id, call: call.idempotency_key.clone(), services: call.services.clone() };
         let circumstances = Circumstances {
             org: call.org_id,
             subject: &self.subject,
