@@ -33,6 +33,7 @@ cargo xtask COMMAND
 
   demo [--once] [--data-dir DIR]   start the server, upload components, run an agent that uses them
   test                             build everything and run all tests, lints included
+  test components                  build every guest from source; run the tests of SDKs, templates and components, the conformance suite among them
   test mutations                   switch each control of the sandbox off in turn and expect a test to fail
   soak NAME [ROUNDS]               10,000 mutated uploads (`uploads`), a million mutations of each fuzz target (`fuzz`), 100,000 mixed calls
                                    (`calls`, or `calls --minutes N`, whose result is written down), or 1,000 calls of one org beside another's 200 spinning guests (`fairness`)
@@ -73,6 +74,7 @@ fn run(arguments: &[&str]) -> Result<()> {
     match arguments.as_slice() {
         ["demo", options @ ..] => demo::run(&demo::Options::parse(options)?),
         ["test"] => test::test(),
+        ["test", "components"] => test::of_components(),
         ["test", "mutations"] => mutations::run_command(),
         ["ci"] => test::ci(),
         ["soak", "turns", options @ ..] => soak::Turns::parse(options)?.run(),

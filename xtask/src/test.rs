@@ -16,6 +16,22 @@ use crate::vendor_clients;
 
 const TEST_STEPS: usize = 20 + components::STEPS;
 
+/// Steps of [`of_components`].
+const COMPONENT_STEPS: usize = 8 + components::STEPS;
+/// Tests of what authors make and use, by their modules.
+const AUTHORS_TESTS: [&str; 10] = [
+    "author::",
+    "build::",
+    "conformance::",
+    "contracts::",
+    "driver_components::",
+    "frozen::",
+    "http_probe::",
+    "mcp::",
+    "recordings::",
+    "wrap::",
+];
+
 /// Examples of the runtime, by their targets.
 const RUNTIME_EXAMPLES: [&str; 3] = ["in_process_runtime", "inspect_context", "external_driver"];
 
@@ -38,6 +54,27 @@ pub(crate) fn ci() -> Result<()> {
     })?;
     all_tests(&mut steps)?;
     steps.finish("all checks passed");
+    Ok(())
+}
+
+/// What [`test`] runs for authors of components, and nothing else: every guest is built from source, and every SDK passes its
+/// tests and the conformance suite.
+pub(crate) fn of_components() -> Result<()> {
+    let mut steps = Steps::new(COMPONENT_STEPS);
+    steps.run("checking tools", components::require_tools)?;
+    let project = Project::find()?;
+    let tests = |command: &str| {
+        let mut tests = project.cargo(&command.split(' ').collect::<Vec<_>>());
+        tests.args(["--package", "everwit-tests", "--test", "it"]);
+        tests
+    };
+    let runner = if has_cargo_command("nextest") { "nextest run" } else { "test" };
+    steps.run("building everwit and the tests", || run(tests(runner).arg("--no-run")))?;
+    components::build(&project, &mut steps)?;
+    steps.run("installing the clients of model vendors", || vendor_clients::install(&project))?;
+    steps.run("running the tests of components", || run(tests(runner).arg("--").args(AUTHORS_TESTS)))?;
+    guest_tests(&project, &mut steps)?;
+    steps.finish("all tests of components passed");
     Ok(())
 }
 
@@ -71,10 +108,7 @@ fn all_tests(steps: &mut Steps) -> Result<()> {
     drop((temporal, cluster));
     steps.run("checking a program that embeds the runtime alone", || embedder(&project))?;
     steps.run("running documentation tests", || run(project.cargo(&["test"]).args(["--workspace", "--doc", "--quiet"])))?;
-    steps.run("testing the Rust guest SDK", || rust_guest_tests(&project, &["--lib", "--bins", "--tests"]))?;
-    steps.run("running its documentation tests", || rust_guest_tests(&project, &["--doc"]))?;
-    steps.run("testing the JavaScript guest SDK and guests", || javascript_tests(&project))?;
-    steps.run("testing the Python guest SDK and guests", || python::tests(&project))?;
+    guest_tests(&project, steps)?;
     steps.run("following the page of each language", || authoring::check(&project, None))?;
     steps.run("checking the format", || everywhere(&project, format))?;
     steps.run("running clippy", || everywhere(&project, clippy))
@@ -124,6 +158,14 @@ fn host_tests(project: &Project, postgres: &Cluster) -> Result<()> {
     }
     eprintln!("cargo-nextest is not installed, so cargo's own runner is used");
     run(postgres.tell(project.cargo(&["test"]).args(["--workspace", "--lib", "--bins", "--tests"])))
+}
+
+/// The SDKs' and components' tests in their own languages.
+fn guest_tests(project: &Project, steps: &mut Steps) -> Result<()> {
+    steps.run("testing the Rust guest SDK", || rust_guest_tests(project, &["--lib", "--bins", "--tests"]))?;
+    steps.run("running its documentation tests", || rust_guest_tests(project, &["--doc"]))?;
+    steps.run("testing the JavaScript guest SDK and guests", || javascript_tests(project))?;
+    steps.run("testing the Python guest SDK and guests", || python::tests(project))
 }
 
 /// On this machine's own target, where the SDK has doubles for the host.

@@ -60,6 +60,19 @@ pub mod connection {
     });
 }
 
+/// The import `everwit:secrets/reveal`, which is in no world: a component that uses it asks for more.
+pub mod reveal {
+    wit_bindgen::generate!({
+        path: "wit",
+        inline: "package everwit:guest-reveal; world reveal { import everwit:secrets/reveal@1.0.0; }",
+        world: "everwit:guest-reveal/reveal",
+        with: {
+            "everwit:secrets/handles@1.0.0": crate::bindings::everwit::secrets::handles,
+        },
+        generate_all,
+    });
+}
+
 /// The optional export `discovery`.
 pub mod discovery {
     wit_bindgen::generate!({

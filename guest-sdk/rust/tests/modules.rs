@@ -190,6 +190,7 @@ fn secrets_are_tokens() {
     let secret = secrets::open("key").unwrap();
     assert_eq!(secret.token(), "token-of-key");
     assert_eq!(secret.audience(), "example.com header:x-key");
+    assert_eq!(secret.reveal().unwrap(), b"token-of-key");
 }
 
 #[test]

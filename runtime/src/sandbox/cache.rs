@@ -22,7 +22,7 @@ use tempfile::NamedTempFile;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::engine::{self, Compatibility};
+use super::engine::Compatibility;
 use super::gate::Inspection;
 use crate::component::Digest;
 
@@ -71,16 +71,25 @@ impl ArtifactCache {
     ///
     /// # Errors
     /// The directory cannot be read, or the engine refuses an artifact that is authentic.
-    pub(super) fn load(&self, engine: &Engine, digest: &Digest) -> io::Result<Option<Component>> {
-        let compatibility = engine::compatibility(engine);
-        if self.inspection(digest, compatibility)?.is_none() {
+    pub(super) fn load(&self, engine: &Engine, digest: &Digest, compatibilities: &[Compatibility]) -> io::Result<Option<Component>> {
+        let Some((_, compatibility)) = self.found(digest, compatibilities)? else {
             return Ok(None);
-        }
+        };
         map(engine, &self.path(digest, compatibility, "cwasm")).map(Some).map_err(|error| io::Error::other(format!("{error:#}")))
     }
 
-    /// What is known about a component whose artifact is here and authentic. Blocks likewise.
-    pub(super) fn inspection(&self, digest: &Digest, compatibility: Compatibility) -> io::Result<Option<Inspection>> {
+    /// What is known about a component of which an artifact is here and authentic, and the first settings of those
+    /// given for which one is. Blocks likewise.
+    pub(super) fn found(&self, digest: &Digest, compatibilities: &[Compatibility]) -> io::Result<Option<(Inspection, Compatibility)>> {
+        for &compatibility in compatibilities {
+            if let Some(inspection) = self.inspection(digest, compatibility)? {
+                return Ok(Some((inspection, compatibility)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn inspection(&self, digest: &Digest, compatibility: Compatibility) -> io::Result<Option<Inspection>> {
         let (artifact, mac) = (self.path(digest, compatibility, "cwasm"), self.path(digest, compatibility, "mac"));
         let (Some(code), Some(sealed)) = (open_if_there(&artifact)?, open_if_there(&mac)?) else {
             return Ok(None);
@@ -101,13 +110,7 @@ impl ArtifactCache {
             return Ok(None);
         };
         let mut mac = self.mac(digest, compatibility, json);
-        let mut piece = vec![0; PIECE_BYTES];
-        loop {
-            match code.read(&mut piece)? {
-                0 => break,
-                read => mac.update(&piece[..read]),
-            }
-        }
+        for_each_piece(&mut code, |piece| mac.update(piece))?;
         // Parsed only after the check: until then it is nobody's text.
         let authentic = mac.verify_slice(tag).is_ok() || crate::mutation::off("cache.mac");
         Ok(authentic.then(|| serde_json::from_slice(json).ok()).flatten())
@@ -127,6 +130,17 @@ impl ArtifactCache {
             artifact_path: self.path(digest, compatibility, "cwasm"),
             mac_path: self.path(digest, compatibility, "mac"),
         })
+    }
+
+    /// Lets a component have the artifact of another one, by a link. Blocks. The caller has just had it from [`Self::found`].
+    pub(super) fn share(&self, from: &Digest, to: &Digest, compatibility: Compatibility, inspection: &Inspection) -> io::Result<()> {
+        let json = serde_json::to_vec(inspection)?;
+        let artifact = self.path(from, compatibility, "cwasm");
+        let link = tempfile::Builder::new().prefix(TEMPORARY).make_in(&self.directory, |path| fs::hard_link(&artifact, path))?;
+        let mut mac = self.mac(to, compatibility, &json);
+        for_each_piece(&mut File::open(link.path())?, |piece| mac.update(piece))?;
+        link.into_temp_path().persist(self.path(to, compatibility, "cwasm"))?;
+        seal(&self.path(to, compatibility, "mac"), mac, &json)
     }
 
     fn mac(&self, digest: &Digest, compatibility: Compatibility, json: &[u8]) -> Hmac<Sha256> {
@@ -187,16 +201,31 @@ impl PendingArtifact {
         let keep = move || {
             file.sync_all()?;
             self.temporary.persist(&self.artifact_path)?;
-            let directory = self.mac_path.parent().unwrap_or(Path::new("."));
-            let mut seal = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(directory)?;
-            seal.as_file().try_lock()?;
-            seal.write_all(&self.mac.finalize().into_bytes())?;
-            seal.write_all(&self.json)?;
-            seal.as_file().sync_all()?;
-            seal.persist(&self.mac_path)?;
-            File::open(directory)?.sync_all()
+            seal(&self.mac_path, self.mac, &self.json)
         };
         tokio::task::spawn_blocking(keep).await.map_err(io::Error::other)?
+    }
+}
+
+/// Writes the MAC of an artifact that is in its place, and what it covers beside it.
+fn seal(path: &Path, mac: Hmac<Sha256>, json: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut seal = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(directory)?;
+    seal.as_file().try_lock()?;
+    seal.write_all(&mac.finalize().into_bytes())?;
+    seal.write_all(json)?;
+    seal.as_file().sync_all()?;
+    seal.persist(path)?;
+    File::open(directory)?.sync_all()
+}
+
+fn for_each_piece(file: &mut File, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(()),
+            read => take(&piece[..read]),
+        }
     }
 }
 
@@ -206,9 +235,9 @@ fn map(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     // SAFETY: `deserialize_file` demands that the file holds what `precompile_component` made,
     // and that it is not changed while it is mapped.
     // - The only caller has just verified the file's MAC. The key is known to this host alone, and
-    //   it makes MACs only in `PendingArtifact`, over bytes that came from the compiler's process:
-    //   the same binary with the same settings, which the compatibility value in the file's name
-    //   and in the MAC ties to this engine.
+    //   it makes MACs only in `PendingArtifact`, over bytes that came from the compiler's process,
+    //   and in `share`, over bytes whose MAC it has just checked: the same binary with the same settings,
+    //   which the compatibility value in the file's name and in the MAC ties to this build.
     // - Between the check and the mapping, and afterwards, only this user can reach the file: the
     //   directory is 0700 and owned by it, which `open` ensures. No code of this crate writes to
     //   an existing file in it; a concurrent compile replaces it by rename, with a file of which

@@ -73,7 +73,7 @@ async fn round(dir: &Path, edited: Instant) -> Result<(), Failure> {
         let mut recordings = Recordings::beside(&dir.join(cases::FOLDER), false);
         let bench = Workbench::taped(Vec::new(), recordings.tape())?;
         // What the build has compiled, so that nobody waits for that twice.
-        tell(&run_cases(&bench, &built.compiled, &built.admission, &found, &mut recordings).await?, true)?;
+        tell(&run_cases(&bench, &built.wasm, &built.admission, &found, &mut recordings).await?, true)?;
     }
     note(&format!("edit to result: {:.1} s", seconds(edited)));
     Ok(())

@@ -1,6 +1,8 @@
 //! What an author does without a server: begin, test, call, watch.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
@@ -247,10 +249,16 @@ async fn a_change_of_a_source_is_built_and_tested_at_once() {
     let first = until(&mut lines, "watching").await;
     assert!(first.contains("tools: echo") && first.contains("1 passed, 0 failed") && first.contains("edit to result: "), "{first}");
 
+    let mut call = everwit();
+    call.args(["call", "echo.wasm", "echo", r#"{"value":7}"#])
+        .current_dir(dir.path())
+        .env("XDG_CACHE_HOME", dir.path().join("target/cache"));
+    let (code, stdout, stderr) = shown(&call.output().await.expect("it runs"));
+    assert!(code == Some(0) && stdout.contains(r#""value":7"#), "{stdout}{stderr}");
     let kept = fs::read_dir(dir.path().join("target/cache/everwit/cache")).expect("compiled components are kept");
-    let compiled =
-        kept.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().extension().is_some_and(|end| end == "cwasm"))).count();
-    assert_eq!(compiled, 1, "what was built is compiled once");
+    let kept = kept.map(|entry| entry.expect("an entry")).filter(|entry| entry.path().extension().is_some_and(|end| end == "cwasm"));
+    let compiled: BTreeSet<u64> = kept.map(|entry| entry.metadata().expect("a file").ino()).collect();
+    assert_eq!(compiled.len(), 1, "what was built, and then had its section written, is compiled once");
 
     put(&dir, &guest("minimal"));
     let second = until(&mut lines, "watching").await;

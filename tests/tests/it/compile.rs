@@ -3,5 +3,6 @@
 mod admission;
 mod bombs;
 mod cache;
+mod effort;
 mod gate;
 pub(crate) mod inputs;

@@ -165,6 +165,19 @@ fn every_package_inherits_the_lints() {
     assert_none(&found, "add `[lints]` with `workspace = true`");
 }
 
+/// What a component may do is part of it, so the page says it: what a capability asks for, where a driver's credential goes.
+#[test]
+fn every_shipped_component_says_what_it_needs() {
+    let folders = fs::read_dir(root().join("components")).expect("a folder of the checkout").map(|entry| entry.expect("an entry").path());
+    let folders: Vec<PathBuf> = folders.filter(|path| path.is_dir()).collect();
+    assert!(folders.len() > 5, "{folders:?}");
+    for folder in folders {
+        let page = fs::read_to_string(folder.join("README.md")).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let needs = if folder.to_string_lossy().ends_with("-driver") { "credential" } else { "Permissions" };
+        assert!(page.contains(needs), "{} does not say {needs:?}", folder.display());
+    }
+}
+
 #[test]
 fn dependencies_stay_few() {
     let read = |name: &str| fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));

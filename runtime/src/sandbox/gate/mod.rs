@@ -15,7 +15,7 @@ mod structure;
 mod world;
 
 use serde::{Deserialize, Serialize};
-use wasmparser::{CustomSectionReader, Encoding, KnownCustom, Parser, Payload, Result};
+use wasmparser::{BinaryReader, CustomSectionReader, Encoding, KnownCustom, Parser, Payload, Result};
 
 pub use finding::Finding;
 #[cfg(feature = "testing")]
@@ -129,6 +129,22 @@ fn keep(data: &[u8], kept: &mut Option<String>, fault: &mut Option<&'static str>
         (Some(_), Some(_)) => {}
         (Some(text), None) => *kept = Some(text.to_owned()),
     }
+}
+
+/// The text of a section `everwit:description`, if these bytes are one such section and nothing else.
+pub(crate) fn only_description(bytes: &[u8]) -> Option<&str> {
+    /// Id of custom sections, in components as in modules.
+    const CUSTOM: u8 = 0;
+
+    let mut section = BinaryReader::new(bytes, 0);
+    if section.read_u8().ok()? != CUSTOM {
+        return None;
+    }
+    let size = section.read_var_u32().ok()?;
+    let mut content = BinaryReader::new(section.read_bytes(size as usize).ok()?, 0);
+    let named = section.eof() && content.read_string().ok()? == DESCRIPTION_SECTION;
+    let text = str::from_utf8(content.read_bytes(content.bytes_remaining()).ok()?).ok()?;
+    (named && text.len() <= MAX_JSON_BYTES).then_some(text)
 }
 
 /// State of the pass.

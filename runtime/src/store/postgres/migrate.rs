@@ -57,6 +57,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0008_workers.sql"),
         checksum: "61e803ad9d52d91e8763b18e95eab9d688e4a120a3e8ad6d7a999eb59b987f5d",
     },
+    Migration {
+        version: 9,
+        name: "signatures",
+        sql: include_str!("migrations/0009_signatures.sql"),
+        checksum: "5aed3c8c64896b3e16479cd52b9285b3f759e9bfd244c702ce390e92e6e98a18",
+    },
 ];
 
 /// Begins the transaction of a migration. Processes that start at once wait for each other: the

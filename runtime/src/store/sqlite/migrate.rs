@@ -107,6 +107,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0016_versions.sql"),
         checksum: "135b2fa4d28e642908b892b4a96d9b68ef2fd056407967eb324e9e003f1fa107",
     },
+    Migration {
+        version: 17,
+        name: "signatures",
+        sql: include_str!("migrations/0017_signatures.sql"),
+        checksum: "5aed3c8c64896b3e16479cd52b9285b3f759e9bfd244c702ce390e92e6e98a18",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

@@ -21,8 +21,8 @@ use wit_component::ComponentEncoder;
 use super::block_on;
 use super::new::Language;
 use super::output::{Failure, note, print};
-use super::workbench::{Workbench, read_wasm, tell_rejection};
-use crate::components::Admission;
+use super::workbench::{Workbench, judged, read_wasm, tell_rejection};
+use crate::components::{Admission, Effort};
 
 const BUILD_HELP: &str = "\
 Cargo.toml: cargo build --release --target wasm32-unknown-unknown, with the toolchain \"wasm\" if only that one has the target.
@@ -71,8 +71,7 @@ pub(crate) fn run(args: &BuildArgs) -> Result<(), Failure> {
 /// A component that was built from a project and that the sandbox accepts.
 pub(super) struct Built {
     pub(super) path: PathBuf,
-    /// What the sandbox has compiled: the same component, without the section if that was added afterwards.
-    pub(super) compiled: Vec<u8>,
+    pub(super) wasm: Vec<u8>,
     pub(super) admission: Admission,
 }
 
@@ -87,10 +86,10 @@ pub(super) async fn build(dir: &Path, output: Option<&Path>) -> Result<Built, Fa
         None => return Err(Failure::usage(no_project(dir))),
     };
     let component = encode(&made)?;
-    let Some(Described { wasm, compiled, admission }) = describe(&made, component).await? else { return Err(Failure::silent()) };
+    let Some(Described { wasm, admission }) = describe(&made, component, Effort::Quick).await? else { return Err(Failure::silent()) };
     let path = output.map_or_else(|| format!("{}.wasm", admission.description.id).into(), Path::to_owned);
     write(&path, &wasm)?;
-    Ok(Built { path, compiled, admission })
+    Ok(Built { path, wasm, admission })
 }
 
 /// The language of the project in a directory, by its manifest; none if there is no project.
@@ -120,7 +119,7 @@ pub(super) fn no_project(dir: &Path) -> String {
 
 pub(crate) fn run_componentize(args: &ComponentizeArgs) -> Result<(), Failure> {
     let component = encode(&args.core)?;
-    match block_on(describe(&args.core, component.clone()))? {
+    match block_on(describe(&args.core, component.clone(), Effort::Full))? {
         Some(described) => write(&args.output, &described.wasm)?,
         None => {
             note("warning: the component is written without its description; servers will reject it for the same reasons");
@@ -168,31 +167,31 @@ fn imports_preview1(wasm: &[u8]) -> bool {
 /// A component that says what it is.
 pub(super) struct Described {
     pub(super) wasm: Vec<u8>,
-    /// What the sandbox has compiled of it.
-    compiled: Vec<u8>,
     admission: Admission,
 }
 
 /// Asks the component what it is and writes that into it; none if the sandbox rejects it, which
-/// is told then. What says already what it is stays as it is.
-pub(super) async fn describe(path: &Path, component: Vec<u8>) -> Result<Option<Described>, Failure> {
+/// is told then. What says already what it is stays as it is. Other commands find its code in the author's cache.
+pub(super) async fn describe(path: &Path, component: Vec<u8>, effort: Effort) -> Result<Option<Described>, Failure> {
     let bare = section::without_description(&component).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
     let bench = Workbench::start(Vec::new())?;
     if bare.len() < component.len()
-        && let Ok(admission) = bench.examine(component.clone()).await?
+        && let Ok(admission) = bench.examine_with(component.clone(), effort).await?
     {
-        return Ok(Some(Described { wasm: component.clone(), compiled: component, admission }));
+        return Ok(Some(Described { wasm: component, admission }));
     }
-    match bench.examine(bare.clone()).await? {
+    let described = match bench.examine_with(bare.clone(), effort).await? {
         Ok(admission) => {
-            let wasm = section::with_description(bare.clone(), &admission.description);
-            Ok(Some(Described { wasm, compiled: bare, admission }))
+            let wasm = section::with_description(bare, &admission.description);
+            let admission = judged(bench.sandbox.admit_described(admission, wasm.clone()).await)?;
+            admission.map(|admission| Described { wasm, admission })
         }
-        Err(rejection) => {
-            tell_rejection(path, &rejection);
-            Ok(None)
-        }
+        Err(rejection) => Err(rejection),
+    };
+    if let Err(rejection) = &described {
+        tell_rejection(path, rejection);
     }
+    Ok(described.ok())
 }
 
 /// The only component in a folder that a build has written to.

@@ -22,6 +22,7 @@ use super::build;
 use super::new::name;
 use super::output::{Failure, harmless, note, print};
 use super::workbench::read_wasm;
+use crate::components::Effort;
 use reflect::Function;
 
 const HELP: &str = "\
@@ -82,7 +83,9 @@ pub(crate) fn run(args: &WrapArgs) -> Result<(), Failure> {
     let description = describe(args, &resolve, world, &functions)?;
     let wrapped = wrap(resolve, world, &foreign, &functions, &description)
         .map_err(|error| Failure::failed(format!("{} cannot be wrapped: {error:#}", args.file.display())))?;
-    let Some(build::Described { wasm, .. }) = block_on(build::describe(&args.output, wrapped))? else { return Err(Failure::silent()) };
+    let Some(build::Described { wasm, .. }) = block_on(build::describe(&args.output, wrapped, Effort::Full))? else {
+        return Err(Failure::silent());
+    };
     build::write(&args.output, &wasm)?;
     note(&format!("tools: {}", functions.iter().map(|function| function.tool.as_str()).collect::<Vec<_>>().join(", ")));
     print(&args.output.display().to_string())

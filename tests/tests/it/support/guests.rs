@@ -85,15 +85,13 @@ fn make(gateway: Gateway) -> Sandbox {
 }
 
 fn make_for(gateway: Gateway, max_concurrent_calls: usize) -> Sandbox {
-    super::mutation::apply();
     // One cache for all test processes: its entries are keyed by content and authenticated.
-    let config = SandboxConfig {
-        cache_dir: root().join("target/test-artifacts"),
-        cache_key: [7; 32],
-        id_salt: [9; 32],
-        compiler: compiler(),
-        max_concurrent_calls,
-    };
+    make_in(root().join("target/test-artifacts"), compiler(), gateway, max_concurrent_calls)
+}
+
+fn make_in(cache_dir: PathBuf, compiler: CompilerCommand, gateway: Gateway, max_concurrent_calls: usize) -> Sandbox {
+    super::mutation::apply();
+    let config = SandboxConfig { cache_dir, cache_key: [7; 32], id_salt: [9; 32], compiler, max_concurrent_calls };
     Sandbox::new(config, Arc::new(gateway), Arc::new(MemoryStore::default()), Arc::new(SystemClock)).expect("a sandbox")
 }
 
@@ -105,6 +103,12 @@ pub(crate) fn sandbox_over(gateway: Gateway) -> Sandbox {
 /// A sandbox from which nothing can leave.
 pub(crate) fn sandbox() -> Sandbox {
     make(Gateway::with_transport(GatewayConfig::default(), Arc::new(Names), Arc::new(NoWay)).expect("a gateway"))
+}
+
+/// A sandbox from which nothing can leave, with a cache of its own that this command fills.
+pub(crate) fn sandbox_with(cache: &Path, compiler: CompilerCommand) -> Sandbox {
+    let gateway = Gateway::with_transport(GatewayConfig::default(), Arc::new(Names), Arc::new(NoWay));
+    make_in(cache.to_owned(), compiler, gateway.expect("a gateway"), 1)
 }
 
 /// A sandbox from which nothing can leave, and that runs so many calls at once.
