@@ -4,7 +4,7 @@
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 44] = [
+pub const CONTROLS: [&str; 49] = [
     "budget.deadline",
     "budget.fuel",
     "budget.handles",
@@ -27,10 +27,15 @@ pub const CONTROLS: [&str; 44] = [
     "fuel.yield_of_host_work",
     "gate.rules",
     "gate.shapes",
+    "grant.files",
     "grant.http",
     "grant.kv",
+    "grant.reveal",
     "guest.backtrace_frames",
     "guest.failure_bytes",
+    "guest.file_bytes",
+    "guest.file_entries",
+    "guest.file_operations",
     "guest.json_bytes",
     "guest.json_depth",
     "guest.kv_bytes",
@@ -38,11 +43,16 @@ pub const CONTROLS: [&str; 44] = [
     "guest.note_bytes",
     "guest.panic_bytes",
     "guest.random_bytes",
+    "guest.read_only",
     "guest.table_entries",
+    "reveal.count",
+    "reveal.note",
     "scrub.leaving",
     "scrub.responses",
     "secret.host",
     "secret.place",
+    "signature.policy",
+    "signature.verification",
     "usage.calls",
     "usage.limit",
     "usage.recovery",

@@ -24,7 +24,7 @@ use everwit_runtime::sandbox::{
 use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
 
 pub(crate) use everwit_runtime::sandbox::{
-    Admission, AdmitError, CheckResult, CompilerCommand, Effort, Finding as ComponentFinding, Rejection, Terms,
+    Admission, AdmitError, Check, CheckOutcome, CheckResult, CompilerCommand, Effort, Finding as ComponentFinding, Rejection, Terms,
 };
 
 /// Compiles a component if this process was started for that, and tells the exit code; none if it
@@ -265,6 +265,7 @@ pub(crate) fn full_grant(asked: &Permissions, active: Option<&ComponentVersion>)
             .filter(|(name, _)| asked.secrets.iter().any(|secret| &secret.name == *name))
             .map(|(name, secret)| (name.clone(), secret.clone()))
             .collect();
+        grant.reveal = active.grant.reveal.iter().filter(|name| grant.secrets.contains_key(*name)).cloned().collect();
     }
     grant
 }
@@ -297,6 +298,7 @@ mod tests {
             budget: Budget::TOOL_CALL,
             created_at: jiff::Timestamp::UNIX_EPOCH,
             activated_at: None,
+            signature: None,
             granted_at: None,
             archived_at: None,
             stored_at: None,

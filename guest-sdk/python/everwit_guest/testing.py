@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import hashlib
 import json
 from typing import Any
 
@@ -64,6 +65,38 @@ class KvEntry:
     version: int
 
 
+@dataclasses.dataclass
+class FileContent:
+    """`everwit:files/store.content`."""
+
+    bytes: bytes
+    size: int
+    revision: str
+
+
+@dataclasses.dataclass
+class FileEntry:
+    """`everwit:files/store.entry`."""
+
+    path: str
+    directory: bool
+    read_only: bool
+    size: int
+    revision: str | None
+    modified_ms: int | None
+
+
+@dataclasses.dataclass
+class FilePage:
+    """`everwit:files/store.page`."""
+
+    entries: list[FileEntry]
+    more: bool
+
+
+Fault_NotFound = type("Fault_NotFound", (), {})
+Fault_InvalidPath = dataclasses.make_dataclass("Fault_InvalidPath", ["value"])
+Fault_Unfit = dataclasses.make_dataclass("Fault_Unfit", ["value"])
 Fault_Conflict = type("Fault_Conflict", (), {})
 Fault_Denied = dataclasses.make_dataclass("Fault_Denied", ["value"])
 
@@ -78,6 +111,8 @@ class Host:
         """Forgets everything."""
         self.logs: list[tuple[str, str, dict[str, str]]] = []
         self.buckets: dict[str, dict[str, KvEntry]] = {}
+        self.file_access = "none"
+        self.files: dict[str, bytes] = {}
         self.replies: dict[str, Reply | HttpFault] = {}
         self.requests: list[Request] = []
         self.secrets: dict[str, str] = {}
@@ -147,6 +182,80 @@ class _Kv:
         return keys[:limit]
 
 
+class _Files:
+    """Directories are those of the files that there are."""
+
+    @staticmethod
+    def _path(path: str, needs: str) -> str:
+        if host.file_access not in ("write", needs):
+            raise Err(Fault_Denied(f"grant files {needs!r}"))
+        names = [name for name in path.split("/") if name not in ("", ".")]
+        if ".." in names or "\\" in path or "\0" in path:
+            raise Err(Fault_InvalidPath(f"{path!r} is no path of a session file"))
+        return "/" + "/".join(names[1:] if names[:1] == ["workspace"] else names)
+
+    @staticmethod
+    def _all() -> dict[str, FileEntry]:
+        found = {"/": FileEntry("/", True, False, 0, None, None)}
+        for path, content in host.files.items():
+            above = path.rpartition("/")[0]
+            while above:
+                found[above] = FileEntry(above, True, False, 0, None, None)
+                above = above.rpartition("/")[0]
+            found[path] = FileEntry(path, False, False, len(content), _Files._revision(content), None)
+        return dict(sorted(found.items()))
+
+    @staticmethod
+    def _revision(content: bytes) -> str:
+        return hashlib.sha256(content).hexdigest()
+
+    @staticmethod
+    def _no_directory(path: str) -> None:
+        found = _Files._all().get(path)
+        if found is not None and found.directory:
+            raise Err(Fault_Unfit(f"{path} is a directory"))
+
+    @staticmethod
+    def read(path: str, offset: int, length: int | None) -> FileContent:
+        path = _Files._path(path, "read")
+        _Files._no_directory(path)
+        if path not in host.files:
+            raise Err(Fault_NotFound())
+        content = host.files[path]
+        piece = content[offset : len(content) if length is None else offset + length]
+        return FileContent(piece, len(content), _Files._revision(content))
+
+    @staticmethod
+    def stat(path: str) -> FileEntry | None:
+        return _Files._all().get(_Files._path(path, "read"))
+
+    @staticmethod
+    def entries(directory: str, recursive: bool, after: str | None, limit: int) -> FilePage:
+        directory = _Files._path(directory, "read")
+        found = _Files._all()
+        if directory not in found:
+            raise Err(Fault_NotFound())
+        below = directory.rstrip("/") + "/"
+        names = [path for path in found if path.startswith(below) and path != below and (recursive or "/" not in path[len(below) :])]
+        names = [path for path in names if after is None or path > after]
+        return FilePage([found[path] for path in names[:limit]], len(names) > limit)
+
+    @staticmethod
+    def write(path: str, content: bytes, expected: str | None) -> str:
+        path = _Files._path(path, "write")
+        _Files._no_directory(path)
+        if expected is not None and expected != (_Files._revision(host.files[path]) if path in host.files else ""):
+            raise Err(Fault_Conflict())
+        host.files[path] = bytes(content)
+        return _Files._revision(content)
+
+    @staticmethod
+    def remove(path: str) -> bool:
+        path = _Files._path(path, "write")
+        _Files._no_directory(path)
+        return host.files.pop(path, None) is not None
+
+
 class _Secret:
     def __init__(self, value: str) -> None:
         self._value = value
@@ -194,6 +303,7 @@ STAND_INS: dict[tuple[str, str], Any] = {
     ("host", "log"): _Log,
     ("host", "call"): _HostCall,
     ("kv", "store"): _Kv,
+    ("files", "store"): _Files,
     ("secrets", "store"): _Secrets,
     ("http", "client"): _Http,
     ("http", "types"): _Http,

@@ -8,7 +8,7 @@ import unittest
 from typing import Annotated, Any, Literal, TypedDict
 
 from everwit_guest import Blob, Context, Data, Failure, Link, Output, Text, _definition, _documentation, _failure, _log, _schema, capability, tool
-from everwit_guest import call, http, kv, secrets
+from everwit_guest import call, files, http, kv, secrets
 from everwit_guest.build import canonical, entry, leb128, with_section
 from everwit_guest.testing import HttpFault, Reply, host, invoke
 
@@ -216,6 +216,30 @@ class Calls(unittest.TestCase):
         self.assertEqual((raised.exception.kind, raised.exception.retryable), ("conflict", True))
         with self.assertRaisesRegex(Failure, "grant kv 'other'"):
             kv.Bucket("other").get("a")
+
+    def test_files(self) -> None:
+        host.files["/notes/a.txt"] = b"abc"
+        with self.assertRaisesRegex(Failure, "grant files 'read'"):
+            files.read("notes/a.txt")
+        host.file_access = "read"
+        self.assertEqual(files.read_text("/workspace/notes/a.txt"), "abc")
+        piece = files.read("notes/a.txt", 1, 1)
+        self.assertEqual((piece.value, piece.size), (b"b", 3))
+        for path, code in [("none", "file_not_found"), ("notes", "file_unfit"), ("notes/../a", "invalid_path")]:
+            with self.assertRaises(Failure) as raised:
+                files.read(path)
+            self.assertEqual(raised.exception.code, code)
+        with self.assertRaisesRegex(Failure, "grant files 'write'"):
+            files.write("b", "")
+        host.file_access = "write"
+        revision = files.write("notes/b.txt", "one", files.ABSENT)
+        self.assertEqual(files.stat("notes/b.txt").revision, revision)
+        with self.assertRaises(Failure) as raised:
+            files.write("notes/b.txt", "two", "another")
+        self.assertEqual((raised.exception.kind, raised.exception.retryable), ("conflict", True))
+        self.assertEqual([entry.path for entry in files.entries()], ["/notes"])
+        self.assertEqual([entry.path for entry in files.entries(recursive=True)], ["/notes", "/notes/a.txt", "/notes/b.txt"])
+        self.assertEqual((files.remove("notes/b.txt"), files.remove("notes/b.txt"), files.stat("notes/b.txt")), (True, False, None))
 
     def test_requests(self) -> None:
         host.replies = {

@@ -10,6 +10,16 @@ wit_bindgen::generate!({
     generate_all,
 });
 
+/// The files of the session, which the world of capabilities of 1.0.0 does not have.
+pub mod files {
+    wit_bindgen::generate!({
+        path: "wit",
+        inline: "package everwit:guest-files; world files { import everwit:files/store@1.0.0; }",
+        world: "everwit:guest-files/files",
+        generate_all,
+    });
+}
+
 /// What only drivers have. Contents and tools are the types of above.
 pub mod driver {
     wit_bindgen::generate!({
@@ -45,6 +55,19 @@ pub mod connection {
             "everwit:host/clock@1.0.0": crate::bindings::everwit::host::clock,
             "everwit:host/random@1.0.0": crate::bindings::everwit::host::random,
             "everwit:http/types@1.0.0": crate::bindings::everwit::http::types,
+        },
+        generate_all,
+    });
+}
+
+/// The import `everwit:secrets/reveal`, which is in no world: a component that uses it asks for more.
+pub mod reveal {
+    wit_bindgen::generate!({
+        path: "wit",
+        inline: "package everwit:guest-reveal; world reveal { import everwit:secrets/reveal@1.0.0; }",
+        world: "everwit:guest-reveal/reveal",
+        with: {
+            "everwit:secrets/handles@1.0.0": crate::bindings::everwit::secrets::handles,
         },
         generate_all,
     });

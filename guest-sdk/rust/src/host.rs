@@ -8,6 +8,15 @@ pub(crate) use crate::bindings::everwit::{
     kv::store as kv,
     secrets::store as secrets,
 };
+#[cfg(target_family = "wasm")]
+pub(crate) use crate::bindings::reveal::everwit::secrets::reveal;
+
+#[cfg(target_family = "wasm")]
+pub(crate) use crate::bindings::files::everwit::files::store as files;
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::imports::{call, clock, http, kv, log, random, secrets};
+<<<<<<< HEAD
+pub(crate) use crate::testing::imports::{call, clock, files, http, kv, log, random, secrets};
+=======
+pub(crate) use crate::testing::imports::{call, clock, http, kv, log, random, reveal, secrets};
+>>>>>>> main

@@ -21,13 +21,13 @@
 //!
 //! Build it as a `cdylib` for `wasm32-unknown-unknown`. What the component can reach is what
 //! it imports, and it imports only the modules it uses: [`log`], [`clock`] and [`random`] are
-//! there for every capability; [`call`], [`kv`], [`http`] and [`secrets`] are grants.
+//! there for every capability; [`call`], [`kv`], [`files`], [`http`] and [`secrets`] are grants.
 //!
 //! One instance serves one call. Statics are fresh in each, so whatever has to last goes to
 //! [`kv`]. A panic ends the call and its message becomes the failure's message; what can be
 //! expected to go wrong is returned as a [`Failure`].
 //!
-//! Not here: reading the environment, files or sockets (the target has none), and threads.
+//! Not here: reading the environment, a machine's files or sockets (the target has none), and threads.
 
 #[cfg(all(feature = "allocator", target_arch = "wasm32", not(target_feature = "atomics")))]
 mod arena;
@@ -46,6 +46,7 @@ pub mod call;
 pub mod clock;
 pub mod connection;
 pub mod driver;
+pub mod files;
 pub mod http;
 pub mod kv;
 pub mod log;

@@ -1,4 +1,4 @@
-//! Secrets as handles: a guest can use a secret, it cannot read it.
+//! Secrets as handles: a guest can use a secret, and reads it only with a grant of its own.
 //!
 //! A secret must be asked for in [`crate::capability!`] under `permissions: { secrets: [..] }`
 //! with the host and the place where it may be used.
@@ -42,6 +42,15 @@ impl Secret {
     /// it anywhere else.
     pub fn token(&self) -> String {
         self.handle.token()
+    }
+
+    /// The value itself, which the tenant has to grant beside the secret: `{"reveal": ["name"]}`. Each use is in
+    /// the audit log of the org. What leaves the call does not have the value all the same.
+    ///
+    /// # Errors
+    /// A denial that says what to grant.
+    pub fn reveal(&self) -> Result<Vec<u8>> {
+        host::reveal::reveal(&self.handle).map_err(|text| Failure::denied("reveal_denied", text))
     }
 
     /// Granted host and place, for error messages: "api.example.com header:authorization".

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use everwit_guest::kv::{Expect, Fault};
 use everwit_guest::testing::{self, HttpAnswer};
-use everwit_guest::{Failure, call, clock, http, kv, log, random, secrets};
+use everwit_guest::{Failure, call, clock, files, http, kv, log, random, secrets};
 use serde_json::json;
 
 #[test]
@@ -51,6 +51,40 @@ fn keys_are_listed_over_pages() {
     assert_eq!((&*keys[0], &*keys[599]), ("x000", "x599"));
     let denied: Vec<_> = kv::bucket("c").keys("").collect();
     assert!(matches!(denied[..], [Err(Fault::Denied(_))]));
+}
+
+#[test]
+fn files_are_read_listed_and_written_as_granted() {
+    testing::put_file("/notes/a.txt", "abc");
+    assert!(matches!(files::read("notes/a.txt"), Err(files::Fault::Denied(_))));
+    testing::grant_files(false);
+    assert_eq!(files::read_text("/workspace/notes/a.txt").unwrap(), "abc");
+    let piece = files::read_at("notes/a.txt", 1, 1).unwrap();
+    assert_eq!((&*piece.bytes, piece.size), (&b"b"[..], 3));
+    assert_eq!(files::read("nothing"), Err(files::Fault::NotFound));
+    assert!(matches!(files::read("notes"), Err(files::Fault::Unfit(_))));
+    assert!(matches!(files::read("notes/../a.txt"), Err(files::Fault::InvalidPath(_))));
+    assert!(matches!(files::write("b", "", files::Expect::Any), Err(files::Fault::Denied(_))));
+    testing::grant_files(true);
+    let revision = files::write("notes/b.txt", "one", files::Expect::Absent).unwrap();
+    assert_eq!(files::write("notes/b.txt", "two", files::Expect::Absent), Err(files::Fault::Conflict));
+    files::write("notes/b.txt", "two", files::Expect::Revision(&revision)).unwrap();
+    assert_eq!(files::write("notes/b.txt", "three", files::Expect::Revision(&revision)), Err(files::Fault::Conflict));
+    assert_eq!(testing::file("/notes/b.txt").unwrap(), b"two");
+    let paths = |entries: files::Entries| entries.map(|entry| entry.unwrap().path).collect::<Vec<_>>();
+    assert_eq!(paths(files::list("/")), ["/notes"]);
+    assert_eq!(paths(files::list_all("/")), ["/notes", "/notes/a.txt", "/notes/b.txt"]);
+    assert!(files::stat("notes").unwrap().unwrap().directory);
+    assert_eq!((files::remove("notes/b.txt"), files::remove("notes/b.txt")), (Ok(true), Ok(false)));
+    assert_eq!(Failure::from(files::Fault::Conflict).kind(), "conflict");
+}
+
+#[test]
+fn files_are_listed_over_pages() {
+    testing::grant_files(false);
+    (0..600).for_each(|index| testing::put_file(format!("/x/{index:03}"), ""));
+    let paths: Vec<_> = files::list("x").map(|entry| entry.unwrap().path).collect();
+    assert_eq!((paths.len(), &*paths[0], &*paths[599]), (600, "/x/000", "/x/599"));
 }
 
 #[test]
@@ -156,6 +190,7 @@ fn secrets_are_tokens() {
     let secret = secrets::open("key").unwrap();
     assert_eq!(secret.token(), "token-of-key");
     assert_eq!(secret.audience(), "example.com header:x-key");
+    assert_eq!(secret.reveal().unwrap(), b"token-of-key");
 }
 
 #[test]

@@ -287,6 +287,8 @@ pub struct ToolCallContext {
     pub org_id: OrgId,
     /// Session.
     pub session_id: SessionId,
+    /// Whether there is such a session. A call outside of any has an id of its own, and nothing is kept under it.
+    pub has_session: bool,
     /// Turn.
     pub turn_id: TurnId,
     /// Same for every execution of the same tool call, also after a crash.

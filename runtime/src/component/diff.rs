@@ -183,6 +183,7 @@ mod tests {
             budget: Budget::TOOL_CALL,
             created_at: jiff::Timestamp::UNIX_EPOCH,
             activated_at: None,
+            signature: None,
             granted_at: None,
             archived_at: None,
             stored_at: None,

@@ -17,6 +17,10 @@ pub struct Grant {
     pub http: Vec<HttpPermission>,
     /// Secret name of the component → name of the org's secret.
     pub secrets: BTreeMap<String, String>,
+    /// Secrets, by the component's names for them, whose values it may read. Nothing that it asks for is granted
+    /// so by default, and each use is in the audit log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reveal: Vec<String>,
     /// Access to session files.
     pub files: FileAccess,
     /// Key-value buckets.
@@ -53,11 +57,12 @@ pub struct GrantError {
 }
 
 impl Grant {
-    /// Everything that `permissions` asks for except secrets, which need a binding.
+    /// Everything that `permissions` asks for except secrets, which need a binding, and reading them.
     pub fn everything_asked(permissions: &Permissions) -> Self {
         Self {
             http: permissions.http.clone(),
             secrets: BTreeMap::new(),
+            reveal: Vec::new(),
             files: permissions.files,
             kv: permissions.kv.clone(),
             tools: permissions.tools.clone(),
@@ -78,6 +83,11 @@ impl Grant {
         for name in self.secrets.keys() {
             if !permissions.secrets.iter().any(|asked| &asked.name == name) {
                 beyond.push(format!("secrets/{name}: the component asks for no secret of this name"));
+            }
+        }
+        for (at, name) in self.reveal.iter().enumerate() {
+            if !self.secrets.contains_key(name) {
+                beyond.push(format!("reveal/{at}: no secret is bound to {name:?}"));
             }
         }
         if self.files > permissions.files {
@@ -102,6 +112,33 @@ impl Grant {
             return Ok(());
         }
         Err(GrantError { what: format!("the key-value bucket {bucket:?}"), fix: format!("{{\"kv\":[{bucket:?}]}}") })
+    }
+
+<<<<<<< HEAD
+    /// Whether the session's files may be looked at, or changed.
+    ///
+    /// # Errors
+    /// A denial that says which of the two.
+    pub fn allows_files(&self, access: FileAccess) -> Result<(), GrantError> {
+        if self.files >= access || off("grant.files") {
+            return Ok(());
+        }
+        let (what, needed) = match access {
+            FileAccess::Write => ("changing the session's files", "write"),
+            FileAccess::Read | FileAccess::None => ("reading the session's files", "read"),
+        };
+        Err(GrantError { what: what.to_owned(), fix: format!("{{\"files\":{needed:?}}}") })
+=======
+    /// Whether the value of a secret may be read.
+    ///
+    /// # Errors
+    /// A denial that names the secret.
+    pub fn allows_reveal(&self, secret: &str) -> Result<(), GrantError> {
+        if self.reveal.iter().any(|granted| granted == secret) || off("grant.reveal") {
+            return Ok(());
+        }
+        Err(GrantError { what: format!("the value of the secret {secret:?}"), fix: format!("{{\"reveal\":[{secret:?}]}}") })
+>>>>>>> main
     }
 
     /// Whether a request may leave, before any address is looked at.

@@ -7,6 +7,7 @@ mod digest;
 mod exchange;
 mod grant;
 mod receipt;
+mod signature;
 mod version;
 
 pub use description::{
@@ -21,4 +22,5 @@ pub use exchange::{
 };
 pub use grant::{Grant, GrantError, HttpRequestParts};
 pub use receipt::{CallUsage, Receipt};
+pub use signature::{Judgement, MAX_TRUSTED_KEYS, SignaturePolicy, SignatureSettings, SigningKey, TrustedKey, Unsigned, is_signature};
 pub use version::{Component, ComponentVersion};

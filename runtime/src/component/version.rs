@@ -48,6 +48,8 @@ pub struct ComponentVersion {
     pub description: ComponentDescription,
     /// WIT names of its imports.
     pub imports: Vec<String>,
+    /// The signature that came with it, in base64; see [`SignatureSettings`](super::SignatureSettings).
+    pub signature: Option<String>,
     /// What the tenant allowed; empty until it was agreed to.
     pub grant: Grant,
     /// Limits of its calls.

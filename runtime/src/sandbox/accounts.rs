@@ -26,6 +26,8 @@ use crate::store::AuditEntry;
 const CONNECTION: &str = "connection:";
 /// The action under which the audit log has a misplaced placeholder.
 const MISPLACED: &str = "placeholder of a secret misplaced";
+/// The action under which it has that a component read a value.
+const REVEALED: &str = "value of a secret revealed";
 /// What placeholders begin with.
 const PREFIX: &str = "everwit_secret_";
 /// Random bytes of a placeholder: nobody guesses one.
@@ -36,10 +38,20 @@ const MAX_OPENED: usize = 32;
 /// some hundred times as much memory.
 const MAX_OPENED_BYTES: usize = 32 << 10;
 
+/// Times that one call may read a value. Each is an entry of the audit log, so that a guest in a loop would fill it.
+const MAX_REVEALED: u32 = 32;
+
 /// For whom a call acts, and where that user's credentials are.
 #[derive(Clone)]
 pub(super) struct Account {
     pub(super) session: SessionId,
+<<<<<<< HEAD
+    /// Whether there is such a session, so that something can be kept for it.
+    pub(super) has_session: bool,
+=======
+    /// Idempotency key of the call.
+    pub(super) call: String,
+>>>>>>> main
     pub(super) services: Arc<ToolServices>,
 }
 
@@ -54,6 +66,8 @@ pub(super) struct SecretAccess {
     missing: Option<String>,
     /// Whether a misplaced placeholder is in the audit log: one entry a call says it.
     reported: bool,
+    /// How often a value was read.
+    revealed: u32,
 }
 
 struct Opened {
@@ -100,13 +114,29 @@ impl Unsent {
 }
 
 /// What the guest learns of a secret that it opened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Handle {
+    /// The component's name for it.
+    pub(super) name: String,
     pub(super) token: String,
     pub(super) audience: String,
 }
 
 impl Account {
+    /// That a component did something, for the audit log.
+    fn entry(&self, component: &str, action: &str, target: String) -> AuditEntry {
+        AuditEntry {
+            id: AuditEntryId::from_uuid(self.services.ids.next()),
+            at: self.services.clock.now(),
+            actor: format!("component:{component}"),
+            action: action.to_owned(),
+            target,
+            status: 200,
+            before: None,
+            after: None,
+        }
+    }
+
     /// The value of a secret of the org.
     async fn stored(&self, org: OrgId, name: &str) -> Result<SecretString, String> {
         let backends = &self.services.backends;
@@ -129,6 +159,11 @@ impl SecretAccess {
     /// The secrets of a call; without an account nothing can be opened.
     pub(super) fn new(account: Option<Account>) -> Self {
         Self { account, ..Self::default() }
+    }
+
+    /// For whom the call acts; none if it is nobody's call.
+    pub(super) fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
     }
 
     /// Opens the secret that the tenant bound to a name.
@@ -173,7 +208,7 @@ impl SecretAccess {
         let mut bytes = [0; PLACEHOLDER_BYTES];
         getrandom::fill(&mut bytes).map_err(|_| "the system gives no randomness".to_owned())?;
         let placeholder = format!("{PREFIX}{:032x}", u128::from_be_bytes(bytes));
-        let handle = Handle { token: placeholder.clone(), audience: format!("{} {}", asked.host, asked.place) };
+        let handle = Handle { name: asked.name.clone(), token: placeholder.clone(), audience: format!("{} {}", asked.host, asked.place) };
         self.opened.push(Opened { name: asked.name.clone(), placeholder, value, used, host: asked.host.clone(), place });
         self.scrubber = Scrubber::new(self.opened.iter().flat_map(Opened::untold)).map(Arc::new);
         Ok(handle)
@@ -190,22 +225,34 @@ impl SecretAccess {
         plain.into_iter().chain(signing).try_for_each(|opened| opened.put(request, url, now))
     }
 
+    /// The value of a secret that the call has opened, once the org's audit log says that it was read.
+    ///
+    /// # Errors
+    /// Why it is not told.
+    pub(super) async fn reveal(&mut self, (org, component): (OrgId, &str), secret: &Handle) -> Result<SecretString, String> {
+        let opened = self.opened.iter().find(|opened| opened.placeholder == secret.token);
+        let (Some(opened), Some(account)) = (opened, &self.account) else { return Err("the secret is not open".to_owned()) };
+        if self.revealed >= MAX_REVEALED && !off("reveal.count") {
+            return Err(format!("one call reads values of secrets at most {MAX_REVEALED} times; keep what was read"));
+        }
+        self.revealed += 1;
+        let entry = account.entry(component, REVEALED, format!("{} in {}, call {}", secret.name, account.session, account.call));
+        match account.services.backends.org_store.add_audit_entry(org, entry).await {
+            Err(error) if !off("reveal.note") => {
+                tracing::error!(%error, component, secret = secret.name, "the reading of a secret could not be noted in the audit log");
+                Err("its reading cannot be noted right now, and so it is not told".to_owned())
+            }
+            _ => Ok(opened.value.clone()),
+        }
+    }
+
     /// Notes in the org's audit log that a component tried to send a secret's placeholder where it does not
     /// belong. Nothing was sent, so a log that cannot be written changes nothing for the guest.
     pub(super) async fn report(&mut self, (org, component): (OrgId, &str), (secret, host): (&str, &str)) {
-        let Some(Account { services, .. }) = self.account.as_ref().filter(|_| !self.reported) else { return };
+        let Some(account) = self.account.as_ref().filter(|_| !self.reported) else { return };
         self.reported = true;
-        let entry = AuditEntry {
-            id: AuditEntryId::from_uuid(services.ids.next()),
-            at: services.clock.now(),
-            actor: format!("component:{component}"),
-            action: MISPLACED.to_owned(),
-            target: format!("{secret} to {host}"),
-            status: 403,
-            before: None,
-            after: None,
-        };
-        if let Err(error) = services.backends.org_store.add_audit_entry(org, entry).await {
+        let entry = AuditEntry { status: 403, ..account.entry(component, MISPLACED, format!("{secret} to {host}")) };
+        if let Err(error) = account.services.backends.org_store.add_audit_entry(org, entry).await {
             tracing::error!(%error, component, secret, "a misplaced placeholder could not be noted in the audit log");
         }
     }

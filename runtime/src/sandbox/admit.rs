@@ -77,6 +77,7 @@ pub struct Compiled {
 
 type Outcome = Result<Arc<Compiled>, AdmitError>;
 type InFlight = Shared<BoxFuture<'static, Outcome>>;
+type WeakInFlight = WeakShared<BoxFuture<'static, Outcome>>;
 
 /// Admits uploads. Cheap to clone; all clones share queue and cache.
 #[derive(Debug, Clone)]
@@ -94,7 +95,7 @@ struct Inner {
     places: Semaphore,
     /// Running.
     slots: Semaphore,
-    in_flight: Mutex<HashMap<(Digest, Effort), WeakShared<BoxFuture<'static, Outcome>>>>,
+    in_flight: Mutex<HashMap<(Digest, Effort), WeakInFlight>>,
     testing: Testing,
 }
 

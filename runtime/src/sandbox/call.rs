@@ -19,6 +19,7 @@ use super::bindings::exports::everwit::capability::tools::Context;
 use super::bindings::exports::everwit::connection::meta as connection;
 use super::bindings::exports::everwit::driver::meta;
 use super::fair::{Full, Permit};
+use super::imports::files::FileUse;
 use super::imports::http::HttpAccess;
 use super::imports::log::LogCapture;
 use super::imports::wasi;
@@ -29,7 +30,7 @@ use super::outlet::Outlets;
 use super::state::{CallState, RunningCall, Services, Subject};
 use super::trap::{Stop, classify};
 use crate::capability::{LogLine, StopKind, Stopped, ToolSink};
-use crate::component::CallUsage;
+use crate::component::{CallUsage, Effects};
 use crate::id::OrgId;
 use crate::limits::Budget;
 use crate::message::ContentPart;
@@ -50,7 +51,9 @@ pub(super) struct Circumstances<'a> {
     pub(super) budget: &'a Budget,
     pub(super) cancel: &'a CancellationToken,
     pub(super) sink: &'a Arc<dyn ToolSink>,
-    /// Whose secrets it may open; none if it is nobody's call.
+    /// What the tool that is called says it does.
+    pub(super) effects: Effects,
+    /// Whose secrets and files it may open; none if it is nobody's call.
     pub(super) account: Option<&'a Account>,
 }
 
@@ -240,7 +243,9 @@ pub(super) fn armed(
         services: services.clone(),
         subject: circumstances.subject.clone(),
         org: circumstances.org,
+        effects: circumstances.effects,
         http: HttpAccess::default(),
+        files: FileUse::default(),
         secrets: SecretAccess::new(circumstances.account.cloned()),
         outlets: Outlets::default(),
         table,

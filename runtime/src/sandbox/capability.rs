@@ -134,13 +134,18 @@ impl Capability for ComponentCapability {
     async fn call_tool(&self, call: &ToolCallContext, tool: &str, arguments: Value) -> ToolOutcome {
         let context = self.context(call);
         let arguments = arguments.to_string();
-        let account = Account { session: call.session_id, services: call.services.clone() };
+<<<<<<< HEAD
+        let account = Account { session: call.session_id, has_session: call.has_session, services: call.services.clone() };
+=======
+        let account = Account { session: call.session_id, call: call.idempotency_key.clone(), services: call.services.clone() };
+>>>>>>> main
         let circumstances = Circumstances {
             org: call.org_id,
             subject: &self.subject,
             budget: &self.budget,
             cancel: &call.cancel,
             sink: &call.sink,
+            effects: self.tools.iter().find(|known| known.name == tool).map_or_else(Effects::default, |known| known.effects),
             account: Some(&account),
         };
         let held = match HeldCall::hold(call, &self.budget, !self.subject.grant.http.is_empty()).await {

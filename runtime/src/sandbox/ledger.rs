@@ -81,6 +81,11 @@ impl Ledger {
         self.charge(bytes / BYTES_PER_FUEL)
     }
 
+    /// Charges `bytes` that the host works on for the guest without handing them on.
+    pub(super) fn charge_work(&mut self, bytes: u64) -> Result<(), Stop> {
+        self.charge(bytes / BYTES_PER_FUEL)
+    }
+
     fn charge(&mut self, fuel: u64) -> Result<(), Stop> {
         if off("fuel.host_work") {
             return Ok(());

@@ -59,7 +59,7 @@ pub use verdict::{Check, CheckOutcome, CheckResult};
 
 use crate::capability::{NoSink, ToolSink};
 use crate::clock::Clock;
-use crate::component::{ComponentDescription, ComponentKind, Digest, Grant, ReplayedExchange};
+use crate::component::{ComponentDescription, ComponentKind, Digest, Effects, Grant, ReplayedExchange};
 use crate::egress::Gateway;
 use crate::error::Error;
 use crate::id::OrgId;
@@ -356,6 +356,7 @@ impl Sandbox {
             budget: &Budget::DESCRIBE,
             cancel: &cancel,
             sink: &sink,
+            effects: Effects::default(),
             account: None,
         };
         call::describe(&self.inner.services, &self.inner.shares, loaded, circumstances).await

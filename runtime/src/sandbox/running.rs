@@ -9,7 +9,7 @@ use wasmtime::Store;
 use wasmtime::component::Instance;
 
 use crate::capability::{LogLine, NoSink, StopKind, Stopped, ToolSink};
-use crate::component::CallUsage;
+use crate::component::{CallUsage, Effects};
 use crate::id::OrgId;
 use crate::limits::Budget;
 use crate::sandbox::Shares;
@@ -99,7 +99,8 @@ impl Running {
         let deadline = began + Duration::from_millis(budget.wall_ms);
         let place = Arc::new(place(shares, org, deadline).await?);
         let (cancel, sink): (_, Arc<dyn ToolSink>) = (CancellationToken::new(), Arc::new(NoSink));
-        let circumstances = Circumstances { org, subject, budget, cancel: &cancel, sink: &sink, account: None };
+        let circumstances =
+            Circumstances { org, subject, budget, cancel: &cancel, sink: &sink, effects: Effects::default(), account: None };
         let store = armed(services, loaded, circumstances, began, deadline)
             .map_err(|error| stopped(StopKind::Internal, format!("the call could not be prepared: {error:#}")))?;
         let budget = budget.in_force();

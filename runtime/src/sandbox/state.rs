@@ -8,14 +8,14 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::accounts::SecretAccess;
-use super::imports::{http::HttpAccess, log::LogCapture};
+use super::imports::{files::FileUse, http::HttpAccess, log::LogCapture};
 use super::ledger::Ledger;
 use super::limiter::Limiter;
 use super::outlet::Outlets;
 use super::trap::Stop;
 use crate::capability::{StopKind, ToolSink};
 use crate::clock::Clock;
-use crate::component::{Grant, SecretPermission};
+use crate::component::{Effects, Grant, SecretPermission};
 use crate::id::OrgId;
 use crate::limits::Budget;
 use crate::message::ContentPart;
@@ -36,7 +36,10 @@ pub(super) struct CallState {
     pub(super) subject: Arc<Subject>,
     /// For whom.
     pub(super) org: OrgId,
+    /// What the tool that is called says it does.
+    pub(super) effects: Effects,
     pub(super) http: HttpAccess,
+    pub(super) files: FileUse,
     pub(super) secrets: SecretAccess,
     pub(super) outlets: Outlets,
     pub(super) table: ResourceTable,

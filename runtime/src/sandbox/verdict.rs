@@ -47,6 +47,8 @@ pub enum Check {
     Compile,
     /// A driver repeats its recorded exchanges, however their answers are cut.
     Conformance,
+    /// It is signed with a key that the org trusts, if the org asks for that.
+    Signature,
     /// Whatever belongs to none of the others.
     Other,
 }
@@ -87,7 +89,7 @@ pub struct CheckResult {
 
 impl Check {
     /// In the order of a report.
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Size,
         Self::Digest,
         Self::Format,
@@ -101,6 +103,7 @@ impl Check {
         Self::Text,
         Self::Compile,
         Self::Conformance,
+        Self::Signature,
         Self::Other,
     ];
 
@@ -136,7 +139,8 @@ impl Check {
             Self::Describe => 3,
             Self::Powers | Self::Schemas | Self::Names | Self::Text => 4,
             Self::Conformance => 5,
-            Self::Other => 6,
+            Self::Signature => 6,
+            Self::Other => 7,
         }
     }
 }
@@ -144,7 +148,12 @@ impl Check {
 impl Admission {
     /// All checks; none of them failed.
     pub fn checks(&self) -> Vec<CheckResult> {
-        let applies = |check| check != Check::Conformance || self.description.kind() == ComponentKind::Driver;
+        // Signatures are judged by whoever knows the org.
+        let applies = |check| match check {
+            Check::Conformance => self.description.kind() == ComponentKind::Driver,
+            Check::Signature => false,
+            _ => true,
+        };
         let outcome = |check| if applies(check) { CheckOutcome::Passed } else { CheckOutcome::NotApplicable };
         report(&self.warnings, outcome)
     }
@@ -202,6 +211,7 @@ mod tests {
             (Check::Text, NotRun),
             (Check::Compile, NotRun),
             (Check::Conformance, NotRun),
+            (Check::Signature, NotRun),
         ];
         assert_eq!(checks, expected);
     }

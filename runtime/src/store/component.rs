@@ -22,6 +22,8 @@ pub struct NewVersion {
     pub description: ComponentDescription,
     /// WIT names of its imports.
     pub imports: Vec<String>,
+    /// The signature that came with it, in base64. Of bytes that are known it takes the place of an earlier one.
+    pub signature: Option<String>,
     /// When.
     pub now: Timestamp,
     /// Most bytes that all versions of the org may have, this one included; of those whose bytes were

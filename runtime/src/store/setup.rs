@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Listing, Page, StoreResult};
-use crate::component::Digest;
+use crate::component::{Digest, SignatureSettings};
 use crate::id::{HarnessId, OrgId, SessionId};
 
 /// An org with its settings.
@@ -23,6 +23,8 @@ pub struct Org {
     /// Whether seeding chose the default harness. It follows the platform then; a choice of the
     /// org is never changed.
     pub default_is_seeded: bool,
+    /// Who has to sign its components.
+    pub signatures: SignatureSettings,
     /// Grows by one with each change; the resource's ETag.
     pub version: u64,
     /// When it was created.

@@ -121,6 +121,7 @@ impl Run<'_> {
         ToolCallContext {
             org_id: self.key.org,
             session_id: self.key.session,
+            has_session: true,
             turn_id: self.key.turn,
             idempotency_key: call.id.clone(),
             config: tool.config.clone(),

@@ -2,8 +2,10 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use everwit_runtime::component::{MAX_TRUSTED_KEYS, SignaturePolicy, SignatureSettings};
 use everwit_runtime::harness::ResourceStatus;
 use everwit_runtime::id::{HarnessId, OrgId};
+use everwit_runtime::limits::MAX_NAME_BYTES;
 use everwit_runtime::store::Org;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,8 @@ pub(crate) struct OrgBody {
     /// The harness that clients suggest.
     #[serde(skip_serializing_if = "Option::is_none")]
     default_harness_id: Option<HarnessId>,
+    /// Who has to sign its components.
+    component_signatures: SignatureSettings,
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -44,6 +48,7 @@ impl From<Org> for OrgBody {
             name: org.name,
             base_harness_id: org.base_harness_id,
             default_harness_id: org.default_harness_id,
+            component_signatures: org.signatures,
             created_at: org.created_at,
             updated_at: org.updated_at,
         }
@@ -63,6 +68,10 @@ pub(crate) struct UpdateOrg {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
     default_harness_id: Option<Option<String>>,
+    /// Who has to sign its components, in place of what was said before; null for nobody.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<SignatureSettings>)]
+    component_signatures: Option<Option<SignatureSettings>>,
 }
 
 /// Read an org
@@ -115,11 +124,40 @@ pub(crate) async fn update_org(
         org.default_harness_id = harness(&app, org.id, &mut checks, "/default_harness_id", default).await?;
         org.default_is_seeded = false;
     }
+    if let Some(signatures) = request.component_signatures {
+        let signatures = signatures.unwrap_or_default();
+        check_signatures(&mut checks, &signatures);
+        org.signatures = signatures;
+    }
     checks.finish()?;
     org.version += 1;
     org.updated_at = app.moments.now();
     app.stores.setup_store.update_org(org.clone()).await.map_err(|error| if_match.lost(error))?;
     Ok(Tagged(org.version, Json(org.into())))
+}
+
+fn check_signatures(checks: &mut Checks, settings: &SignatureSettings) {
+    const AT: &str = "/component_signatures/keys";
+    if settings.keys.len() > MAX_TRUSTED_KEYS {
+        return checks.add(Finding::at(AT, "too_many", format!("{} keys; at most {MAX_TRUSTED_KEYS} are allowed", settings.keys.len())));
+    }
+    if settings.policy == SignaturePolicy::Require && settings.keys.is_empty() {
+        let detail = "without a key nothing could be uploaded or activated any more";
+        checks.add(Finding::at(AT, "missing", detail).fix("name a key: everwit signing-key FILE makes one"));
+    }
+    for (at, key) in settings.keys.iter().enumerate() {
+        if key.name.is_empty() || key.name.len() > MAX_NAME_BYTES || key.name.chars().any(char::is_control) {
+            let detail = format!("a name has 1 to {MAX_NAME_BYTES} bytes, and no control characters");
+            checks.add(Finding::at(format!("{AT}/{at}/name"), "invalid_name", detail));
+        }
+        if settings.keys[..at].iter().any(|earlier| earlier.name == key.name) {
+            checks.add(Finding::at(format!("{AT}/{at}/name"), "duplicate", format!("key {:?} is in the list already", shown(&key.name))));
+        }
+        if !key.is_well_formed() {
+            let detail = "it is not the 32 bytes of an Ed25519 public key in base64";
+            checks.add(Finding::at(format!("{AT}/{at}/public_key"), "invalid_key", detail).fix("everwit signing-key FILE prints it"));
+        }
+    }
 }
 
 /// The caller's org; every other one does not exist.

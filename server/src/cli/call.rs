@@ -68,6 +68,7 @@ pub(crate) async fn run(args: CallArgs) -> Result<(), Failure> {
         return Err(Failure::usage(objection));
     }
     let context = bench.context(args.config, None);
+    args.grants.put_files(&bench, &context).await?;
     let outcome = capability.call_tool(&context, &call.tool, Value::Object(call.arguments)).await;
     report(outcome, args.json)
 }

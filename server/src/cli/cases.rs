@@ -1,5 +1,6 @@
 //! Test cases of a component: what a tool is called with, and what must come back.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -39,9 +40,12 @@ pub(super) struct Case {
     pub(super) config: Map<String, Value>,
     /// BCP 47 tag of the user's language.
     pub(super) locale: Option<String>,
-    /// Hosts that are granted, out of those that the component asks for. Buckets that it asks for are there, and empty.
+    /// Hosts that are granted, out of those that the component asks for. Buckets and files that it asks for are granted.
     #[serde(default)]
     pub(super) allow_http: Vec<String>,
+    /// Text files that the session has, by their paths.
+    #[serde(default)]
+    pub(super) files: BTreeMap<String, String>,
     /// The result as text, exactly.
     text: Option<String>,
     /// The structured result, exactly; whole numbers equal those with a fraction of zero.

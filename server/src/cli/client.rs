@@ -85,8 +85,20 @@ impl Server {
     }
 
     pub(super) async fn post(&self, path: &str, media_type: &str, body: Vec<u8>) -> Result<Value, Failure> {
+        self.post_with(path, media_type, None, body).await
+    }
+
+    /// With one more header field.
+    pub(super) async fn post_with(
+        &self,
+        path: &str,
+        media_type: &str,
+        header: Option<(String, String)>,
+        body: Vec<u8>,
+    ) -> Result<Value, Failure> {
         let digest = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&body)));
-        let headers = vec![("content-type".to_owned(), media_type.to_owned()), ("content-digest".to_owned(), digest)];
+        let mut headers = vec![("content-type".to_owned(), media_type.to_owned()), ("content-digest".to_owned(), digest)];
+        headers.extend(header);
         self.ask("POST", path, headers, body).await
     }
 

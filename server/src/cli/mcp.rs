@@ -63,6 +63,7 @@ pub(crate) async fn run(args: McpArgs) -> Result<(), Failure> {
     let Opened { bench, capability, description: about } = open(&args.file, &args.grants).await?;
     // One org for the process, so that what a call stores is there for the next one.
     let first = bench.context(args.config.clone(), None);
+    args.grants.put_files(&bench, &first).await?;
     let server = Server { bench, capability, about, config: args.config, first };
     server.serve(BufReader::new(tokio::io::stdin())).await
 }

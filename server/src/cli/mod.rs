@@ -26,6 +26,7 @@ mod recordings;
 mod rotate;
 mod serve;
 mod sessions;
+mod signing_key;
 mod test;
 mod turns;
 mod workbench;
@@ -78,6 +79,8 @@ enum Command<E: EngineArgs> {
     Inspect(inspect::InspectArgs),
     /// Store a component on a server, and activate it with consent to what it asks for.
     Push(push::PushArgs),
+    /// Make a key to sign components with, and print its public key.
+    SigningKey(signing_key::SigningKeyArgs),
     /// Manage the components of a server: which version is used, by whom, and which is not kept.
     Components(components::ComponentsArgs),
     /// Talk to an agent of a server.
@@ -152,6 +155,7 @@ fn run<E: EngineArgs>(command: Command<E>, matches: &ArgMatches) -> Result<(), F
         Command::Test(args) => block_on(test::run(args)),
         Command::Inspect(args) => block_on(inspect::run(args)),
         Command::Push(args) => block_on(push::run(args)),
+        Command::SigningKey(args) => signing_key::run(&args),
         Command::Components(args) => block_on(components::run(args)),
         Command::Chat(args) => block_on(chat::run(args)),
         Command::Sessions(args) => block_on(sessions::run(args)),

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use everwit_runtime::component::Digest;
 use serde_json::{Value, json};
 
 use super::client::{Server, ServerArgs};
 use super::output::{Failure, Style, confirmed, harmless, note, print};
+use super::signing_key::read_key;
 use super::workbench::{only_component, read_wasm};
 use crate::api::components::CHANGED_TEXT;
 
@@ -27,6 +29,9 @@ pub(crate) struct PushArgs {
     file: Option<PathBuf>,
     #[command(flatten)]
     server: ServerArgs,
+    /// Sign it with the private key in this file: Ed25519, PKCS8, PEM. `everwit signing-key` makes one.
+    #[arg(long, value_name = "FILE")]
+    sign: Option<PathBuf>,
     /// Let new turns use it.
     #[arg(long, group = "use")]
     activate: bool,
@@ -52,7 +57,9 @@ pub(crate) async fn run(args: PushArgs) -> Result<(), Failure> {
     if let Some(channel) = &args.channel {
         path.push_str(&format!("&channel={}", encoded(channel)));
     }
-    let uploaded = server.post(&path, "application/wasm", wasm).await?;
+    let signature = args.sign.as_deref().map(|file| Ok::<_, Failure>(read_key(file)?.sign(Digest::of(&wasm)))).transpose()?;
+    let signature = signature.map(|signature| ("component-signature".to_owned(), signature));
+    let uploaded = server.post_with(&path, "application/wasm", signature, wasm).await?;
     tell(&uploaded);
     let answer = match (args.activate || args.channel.is_some(), &uploaded["activate"]) {
         // It was in use before, or nobody asked for that.

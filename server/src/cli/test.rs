@@ -25,9 +25,9 @@ A file of cases:
   tool = \"count\"
   arguments = { text = \"one two\" }
   result = { words = 2 }                     # or: text = \"…\", schema = { … }, failure = { kind = \"…\", code = \"…\", message = \"part of it\" }
-  max_fuel = 500_000                         # optional, as are config = { … }, locale = \"de\", allow_http = [\"host\"]
+  max_fuel = 500_000                         # optional, as are config = { … }, locale = \"de\", allow_http = [\"host\"], files = { \"/a.txt\" = \"text\" }
 
-Each case runs in an instance, an org and a session of its own; buckets that the component asks for are granted and empty.
+Each case runs in an instance, an org and a session of its own; buckets and files that the component asks for are granted, and empty but for what the case puts there.
 
 --record lets requests leave and writes what comes back into cases/NAME.http.json, one file for each NAME.toml. Cases with a recording are answered
 from it afterwards, and nothing of them leaves; a request that it does not have fails. Commit the files: they hold whole responses, but for credentials: cookies, fields
@@ -151,7 +151,7 @@ async fn run_case(bench: &Workbench, wasm: &[u8], admission: &Admission, (file, 
         logs: Vec::new(),
     };
     let asked = &admission.description.permissions;
-    let grant = match grant(asked, &case.allow_http, &asked.kv) {
+    let grant = match grant(asked, &case.allow_http, &asked.kv, asked.files) {
         Ok(grant) => grant,
         Err(problem) => {
             outcome.problems.push(problem);
@@ -164,6 +164,12 @@ async fn run_case(bench: &Workbench, wasm: &[u8], admission: &Admission, (file, 
         return Ok(outcome);
     }
     let context = bench.context(case.config.clone(), case.locale.clone());
+    for (path, text) in &case.files {
+        if let Err(problem) = bench.put_file(&context, path, text.clone().into_bytes()).await {
+            outcome.problems.push(format!("file {path:?}: {problem}"));
+            return Ok(outcome);
+        }
+    }
     let called = capability.call_tool(&context, &case.tool, Value::Object(case.arguments.clone())).await;
     outcome.problems = case.judge(&called);
     outcome.logs = called.logs;

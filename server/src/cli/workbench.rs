@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use clap::Args;
 use everwit_runtime::capability::{Capability, NoSink, ToolCallContext, ToolServices};
-use everwit_runtime::component::{ComponentDescription, ComponentKind, Digest, Grant, HttpPermission, Permissions};
+use everwit_runtime::component::{ComponentDescription, ComponentKind, Digest, FileAccess, Grant, HttpPermission, Permissions};
 use everwit_runtime::egress::{Gateway, GatewayConfig, PrivateTarget, Tape};
+use everwit_runtime::file::{FilePath, FileWrite};
 use everwit_runtime::id::{OrgId, SessionId, TurnId};
-use everwit_runtime::limits::{Budget, MAX_COMPONENT_BYTES};
+use everwit_runtime::limits::{Budget, MAX_COMPONENT_BYTES, MAX_FILE_BYTES};
 use everwit_runtime::sandbox::Sandbox;
 use everwit_runtime::store::RuntimeBackends;
 use everwit_runtime::usage::OrgAllowance;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::author_cache::AuthorCache;
@@ -38,6 +39,12 @@ pub(crate) struct GrantArgs {
     /// Allow a key-value bucket that the component asks for; it begins empty and goes with the command. Repeatable.
     #[arg(long, value_name = "BUCKET")]
     allow_kv: Vec<String>,
+    /// Allow the session's files, which begin empty and go with the command: to read, or to write as well.
+    #[arg(long, value_name = "read|write", value_parser = file_access)]
+    allow_files: Option<FileAccess>,
+    /// Put a copy of a file into the session's files, under its own name. Repeatable.
+    #[arg(long = "file", value_name = "FILE")]
+    session_file: Vec<PathBuf>,
     /// Private address or name that requests may go to although it is private. Repeatable.
     #[arg(long, value_name = "HOST:PORT")]
     allow_private_target: Vec<PrivateTarget>,
@@ -55,7 +62,8 @@ pub(crate) async fn open(file: &Path, args: &GrantArgs) -> Result<Opened, Failur
     let wasm = read_wasm(file)?;
     let bench = Workbench::start(args.allow_private_target.clone())?;
     let admission = bench.accept(file, wasm.clone()).await?;
-    let grant = grant(&admission.description.permissions, &args.allow_http, &args.allow_kv);
+    let files = args.allow_files.unwrap_or_default();
+    let grant = grant(&admission.description.permissions, &args.allow_http, &args.allow_kv, files);
     let grant = grant.map_err(|error| Failure::usage(format!("--allow-{error}")))?;
     let capability = bench.capability(wasm, &admission, grant, Budget::TOOL_CALL).await?;
     Ok(Opened { bench, capability, description: admission.description })
@@ -150,11 +158,23 @@ impl Workbench {
         Ok(Arc::new(self.sandbox.component(digest, description, terms, || async { Ok(wasm) }).await?))
     }
 
+    /// Puts a file into the session of a call.
+    ///
+    /// # Errors
+    /// It has no such path, or is too large.
+    pub(crate) async fn put_file(&self, context: &ToolCallContext, path: &str, content: Vec<u8>) -> Result<(), String> {
+        let path = FilePath::parse(path).map_err(|error| error.to_string())?;
+        let write = FileWrite::new(content, self.moments.clock.now());
+        let put = self.services.backends.file_store.write_file(context.org_id, context.session_id, &path, write).await;
+        put.map(drop).map_err(|error| error.to_string())
+    }
+
     /// Circumstances of one call, in an org and a session of its own.
     pub(crate) fn context(&self, config: Map<String, Value>, locale: Option<String>) -> ToolCallContext {
         ToolCallContext {
             org_id: OrgId::from_uuid(self.moments.uuid()),
             session_id: SessionId::from_uuid(self.moments.uuid()),
+            has_session: true,
             turn_id: TurnId::from_uuid(self.moments.uuid()),
             idempotency_key: format!("call_{}", self.moments.uuid().simple()),
             config: Value::Object(config),
@@ -166,12 +186,37 @@ impl Workbench {
     }
 }
 
+impl GrantArgs {
+    /// Copies the named files into the session of a call.
+    pub(crate) async fn put_files(&self, bench: &Workbench, context: &ToolCallContext) -> Result<(), Failure> {
+        for file in &self.session_file {
+            let failed = |problem: String| Failure::usage(format!("--file {}: {problem}", file.display()));
+            let content = read_up_to(file, MAX_FILE_BYTES).map_err(|error| failed(error.to_string()))?;
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            bench.put_file(context, &name, content).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn file_access(text: &str) -> Result<FileAccess, String> {
+    match text {
+        "read" => Ok(FileAccess::Read),
+        "write" => Ok(FileAccess::Write),
+        _ => Err("it is read or write".to_owned()),
+    }
+}
+
 /// What is granted of what a component asks for.
 ///
 /// # Errors
-/// A host or bucket that it does not ask for, with those that it does.
-pub(crate) fn grant(asked: &Permissions, hosts: &[String], buckets: &[String]) -> Result<Grant, String> {
-    let mut grant = Grant::default();
+/// A host, a bucket or an access to files that it does not ask for, with what it does.
+pub(crate) fn grant(asked: &Permissions, hosts: &[String], buckets: &[String], files: FileAccess) -> Result<Grant, String> {
+    if files > asked.files {
+        let (wanted, asked) = (json!(files), json!(asked.files));
+        return Err(format!("files {wanted}: the component does not ask for it; it asks for {asked}"));
+    }
+    let mut grant = Grant { files, ..Grant::default() };
     for host in hosts {
         let permissions: Vec<HttpPermission> = asked.http.iter().filter(|permission| permission.host == *host).cloned().collect();
         if permissions.is_empty() {
@@ -264,11 +309,7 @@ pub(crate) fn read_wasm(path: &Path) -> Result<Vec<u8>, Failure> {
             "{shown} is a directory\nto fix it: everwit build {shown} -o component.wasm, and name that file"
         )));
     }
-    let mut wasm = Vec::new();
-    // A file can be endless, so no more is read than tells that it is too large.
-    let most = MAX_COMPONENT_BYTES as u64 + 1;
-    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut wasm));
-    read.map_err(|error| {
+    let wasm = read_up_to(path, MAX_COMPONENT_BYTES).map_err(|error| {
         let fix = if error.kind() == ErrorKind::NotFound { "\nto fix it: make one with everwit build" } else { "" };
         Failure::failed(format!("cannot read {shown}: {error}{fix}"))
     })?;
@@ -277,6 +318,13 @@ pub(crate) fn read_wasm(path: &Path) -> Result<Vec<u8>, Failure> {
         return Err(Failure::failed(format!("{shown} is larger than the {MAX_COMPONENT_BYTES} bytes of a component\nto fix it: {fix}")));
     }
     Ok(wasm)
+}
+
+/// Reads a file. It can be endless, so no more is read than tells that it has more than `most` bytes.
+fn read_up_to(path: &Path, most: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Tells on stderr why a component is rejected.

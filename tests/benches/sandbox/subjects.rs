@@ -147,6 +147,7 @@ fn context() -> ToolCallContext {
     ToolCallContext {
         org_id: OrgId::from_uuid(Uuid::from_u128(1)),
         session_id: SessionId::from_uuid(Uuid::from_u128(2)),
+        has_session: false,
         turn_id: TurnId::from_uuid(Uuid::from_u128(3)),
         idempotency_key: "call_1".to_owned(),
         config: json!({}),

@@ -10,13 +10,14 @@ mod bindings {
             world imports {
                 import everwit:host/random@1.0.0;
                 import everwit:kv/store@1.0.0;
+                import everwit:files/store@1.0.0;
             }
         "#,
         generate_all,
     });
 }
 
-use bindings::everwit::{host::random, kv::store};
+use bindings::everwit::{files::store as files, host::random, kv::store};
 
 /// Takes random bytes, and says how many it got.
 #[tool(read_only)]
@@ -32,4 +33,12 @@ fn list(limit: u32) -> Result<usize> {
         .map_err(|fault| Failure::internal("kv", format!("{fault:?}")))
 }
 
-capability! { id: "greedy", title: "Greedy", summary: "Asks for much.", tools: [draw, list], permissions: { kv: ["greedy"] } }
+/// Lists files, and says how many there are.
+#[tool(read_only)]
+fn entries(limit: u32) -> Result<usize> {
+    files::entries("/", false, None, limit)
+        .map(|page| page.entries.len())
+        .map_err(|fault| Failure::internal("files", format!("{fault:?}")))
+}
+
+capability! { id: "greedy", title: "Greedy", summary: "Asks for much.", tools: [draw, list, entries], permissions: { kv: ["greedy"], files: "read" } }

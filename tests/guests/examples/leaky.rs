@@ -1,7 +1,7 @@
 //! Says what it is told to, piece by piece, through every way out, once it has opened a secret.
 
 use everwit_guest::prelude::*;
-use everwit_guest::{call, http, kv, log, secrets};
+use everwit_guest::{call, files, http, kv, log, secrets};
 use serde_json::{Value, json};
 
 /// Says pieces through one way out.
@@ -21,6 +21,11 @@ fn tell(
             kv::bucket("leaky").put(&format!("{at:03}"), piece, kv::Expect::Any).map(drop)
         })?,
         "key" => kv::bucket("leaky").put(&pieces.concat(), "", kv::Expect::Any).map(drop)?,
+        "file" => pieces
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, piece)| files::write(&format!("{at:03}"), piece, files::Expect::Any).map(drop))?,
+        "path" => files::write(&pieces.concat(), "", files::Expect::Any).map(drop)?,
         "result" => {
             return Ok(pieces.iter().fold(Output::empty(), |output, piece| output.part(Part::Text(piece.clone()))));
         }
@@ -51,6 +56,6 @@ fn stored() -> Result<Value> {
     Ok(json!({ "values": values.collect::<Result<Vec<_>, Failure>>()?, "keys": keys }))
 }
 
-capability! { id: "leaky", title: "Leaky", summary: "Tells everything.", tools: [tell, look, stored], permissions: { kv: ["leaky"],
+capability! { id: "leaky", title: "Leaky", summary: "Tells everything.", tools: [tell, look, stored], permissions: { kv: ["leaky"], files: "write",
 http: [{ host: "upstream.test:80", reason: "Tests" }],
 secrets: [{ name: "plain-key", host: "upstream.test:80", place: "header:authorization", required: false }] } }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod channels;
+mod files;
 mod versions;
 
 use reqwest::Method;
@@ -196,14 +197,15 @@ async fn a_report_has_every_check_in_order_whatever_becomes_of_the_upload() {
         "text",
         "compile",
         "conformance",
+        "signature",
     ];
     let sheet = api.upload("?dry_run=true", guest("minimal")).await.expect(200);
-    let passed = order.map(|check| (check, if check == "conformance" { "not_applicable" } else { "passed" }));
+    let passed = order.map(|check| (check, if ["conformance", "signature"].contains(&check) { "not_applicable" } else { "passed" }));
     assert_eq!(checks(&sheet["inspection"]), passed);
     for (wasm, failed, not_run) in [
         (b"not wasm at all".to_vec(), "format", &order[6..]),
-        (guest("startup"), "describe", &["powers", "schemas", "names", "text", "conformance"][..]),
-        (patched("counter", "Reads a key.", "Reads\u{200b}key."), "text", &["conformance"][..]),
+        (guest("startup"), "describe", &["powers", "schemas", "names", "text", "conformance", "signature"][..]),
+        (patched("counter", "Reads a key.", "Reads\u{200b}key."), "text", &["conformance", "signature"][..]),
     ] {
         let refused = api.upload("?dry_run=true", wasm).await.expect(422);
         for (check, outcome) in checks(&refused) {

@@ -273,7 +273,7 @@ async fn a_server_loads_components_from_the_bucket() {
     assert_eq!(refusal(&server, &check(s3.args())).await.0, Some(0));
     for (flag, wrong, expected) in [
         ("--s3-secret-access-key", "canary-secret", "SignatureDoesNotMatch"),
-        ("--s3-bucket", "another", "NoSuchBucket"),
+        ("--s3-bucket", "another", "AccessDenied"),
         ("--s3-endpoint", "http://127.0.0.1:9", "connect"),
     ] {
         let at = s3.args().iter().position(|arg| arg == flag).expect("the flag") + 1;

@@ -185,6 +185,27 @@ async fn a_tool_is_called_without_a_server() {
 }
 
 #[tokio::test]
+async fn a_tool_is_given_files_without_a_server() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let (file, table) = (home.path().join("filer.wasm"), home.path().join("table.csv"));
+    std::fs::write(&file, guest("filer")).expect("it is written");
+    std::fs::write(&table, "a,b").expect("it is written");
+    let (file, table) = (text(&file), text(&table));
+    let sheet = run(&["inspect", file]).await;
+    assert!(stdout(&sheet).contains("files of the session, reading and writing"), "{}", stdout(&sheet));
+    let read = ["call", file, "read", r#"{"path":"/table.csv"}"#, "--file", table];
+    let allowed = run(&[&read[..], &["--allow-files", "read"]].concat()).await;
+    assert!(stdout(&allowed).contains("a,b"), "{} {}", stdout(&allowed), stderr(&allowed));
+    let denied = run(&read).await;
+    assert!(code(&denied) == 1 && stderr(&denied).contains(r#"{"files":"read"}"#), "{}", stderr(&denied));
+    let write = ["call", file, "write", r#"{"path":"/table.csv","text":""}"#, "--allow-files", "read", "--file", table];
+    assert!(stderr(&run(&write).await).contains(r#"{"files":"write"}"#));
+    for wrong in [&[&read[..], &["--allow-files", "some"]].concat()[..], &[&read[..], &["--file", "/nonexistent"]].concat()] {
+        assert_eq!(code(&run(wrong).await), 2, "{wrong:?}");
+    }
+}
+
+#[tokio::test]
 async fn componentizing_writes_the_description_once() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let (first, second) = (home.path().join("first.wasm"), home.path().join("second.wasm"));

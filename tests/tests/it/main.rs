@@ -61,6 +61,7 @@ mod sandbox_secrets;
 mod security_page;
 mod seed_page;
 mod seeding;
+mod signatures;
 mod soak;
 mod sse;
 mod statements;

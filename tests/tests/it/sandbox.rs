@@ -1,6 +1,7 @@
 //! What a guest call may use, and what becomes of one that wants more. Every limit has a guest
 //! that runs into it, and that guest alone ends.
 
+mod files;
 mod imports;
 mod places;
 mod quotas;

@@ -2,6 +2,7 @@
 //! says, and nowhere else.
 
 mod leaks;
+mod reveal;
 mod stored;
 
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use everwit_runtime::Error;
 use everwit_runtime::capability::{CallError, Capability, ToolCallContext, ToolOutcome, ToolServices};
-use everwit_runtime::component::{Grant, HttpPermission};
+use everwit_runtime::component::{FileAccess, Grant, HttpPermission};
 use everwit_runtime::connection::{ConnectionCredential, UserConnectionResolver};
 use everwit_runtime::id::{OrgId, SessionId};
 use everwit_runtime::limits::Budget;
@@ -64,6 +65,11 @@ impl World {
 
     /// A guest in it, with what its three secrets are bound to.
     async fn bound(name: &str, accounts: Accounts, bindings: [&str; 3]) -> Self {
+        Self::granted(name, accounts, bindings, &[]).await
+    }
+
+    /// A guest in it that may also read some of its secrets.
+    async fn granted(name: &str, accounts: Accounts, bindings: [&str; 3], reveal: &[&str]) -> Self {
         let arrived: Arc<Mutex<Vec<String>>> = Arc::default();
         let inbox = arrived.clone();
         // Repeats what it was sent, as a careless server does.
@@ -84,7 +90,13 @@ impl World {
         });
         let secrets = ["plain-key", "query-key", "unbound-key"].iter().zip(bindings);
         let secrets = secrets.map(|(name, bound)| ((*name).to_owned(), bound.to_owned())).collect();
-        let grant = Grant { http: http.to_vec(), secrets, kv: vec![name.to_owned()], ..Grant::default() };
+<<<<<<< HEAD
+        let (kv, files) = (vec![name.to_owned()], FileAccess::Write);
+        let grant = Grant { http: http.to_vec(), secrets, kv, files, ..Grant::default() };
+=======
+        let reveal = reveal.iter().map(|&name| name.to_owned()).collect();
+        let grant = Grant { http: http.to_vec(), secrets, reveal, kv: vec![name.to_owned()], ..Grant::default() };
+>>>>>>> main
         let terms = Terms { version: Some(1), grant, budget: Budget::TOOL_CALL };
         let capability = sandbox_over(public(pipe)).open(guest(name), terms).await.expect("admitted");
         let services = tool_services();

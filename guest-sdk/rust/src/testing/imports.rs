@@ -164,6 +164,128 @@ pub(crate) mod kv {
     }
 }
 
+/// Directories are those of the files that there are.
+pub(crate) mod files {
+    use std::collections::BTreeMap;
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+    use super::with;
+    use crate::bindings::files::everwit::files::store::{Content, Entry, Fault, Page};
+    use crate::testing::Host;
+
+    /// Largest file in bytes.
+    const FILE_BYTES: usize = 16 * 1024 * 1024;
+
+    pub(crate) fn read(path: &str, offset: u64, length: Option<u64>) -> Result<Content, Fault> {
+        with(|host| {
+            let path = check(host, path, false)?;
+            let Some(content) = host.files.get(&path) else {
+                return Err(unless_directory(host, &path).unwrap_or(Fault::NotFound));
+            };
+            let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
+            let wanted = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
+            let end = start.saturating_add(wanted).min(content.len());
+            Ok(Content { bytes: content[start..end].to_vec(), size: content.len() as u64, revision: revision(content) })
+        })
+    }
+
+    pub(crate) fn stat(path: &str) -> Result<Option<Entry>, Fault> {
+        with(|host| {
+            let path = check(host, path, false)?;
+            Ok(all(host).remove(&path))
+        })
+    }
+
+    pub(crate) fn entries(directory: &str, recursive: bool, after: Option<&str>, limit: u32) -> Result<Page, Fault> {
+        with(|host| {
+            let directory = check(host, directory, false)?;
+            let all = all(host);
+            match all.get(&directory) {
+                None => return Err(Fault::NotFound),
+                Some(entry) if !entry.directory => return Err(Fault::Unfit(format!("{directory} is no directory"))),
+                Some(_) => {}
+            }
+            let below = format!("{}/", directory.trim_end_matches('/'));
+            let mut rest = all.into_values().filter(|entry| {
+                let name = entry.path.strip_prefix(&below).filter(|name| !name.is_empty());
+                let inside = name.is_some_and(|name| recursive || !name.contains('/'));
+                inside && after.is_none_or(|after| entry.path.as_str() > after)
+            });
+            let entries = rest.by_ref().take(limit as usize).collect();
+            Ok(Page { entries, more: rest.next().is_some() })
+        })
+    }
+
+    pub(crate) fn write(path: &str, content: &[u8], expected: Option<&str>) -> Result<String, Fault> {
+        with(|host| {
+            let path = check(host, path, true)?;
+            if content.len() > FILE_BYTES {
+                return Err(Fault::TooLarge(format!("a file has at most {FILE_BYTES} bytes")));
+            }
+            if let Some(fault) = unless_directory(host, &path) {
+                return Err(fault);
+            }
+            let old = host.files.get(&path).map(|content| revision(content)).unwrap_or_default();
+            if expected.is_some_and(|expected| expected != old) {
+                return Err(Fault::Conflict);
+            }
+            host.files.insert(path, content.to_vec());
+            Ok(revision(content))
+        })
+    }
+
+    pub(crate) fn remove(path: &str) -> Result<bool, Fault> {
+        with(|host| {
+            let path = check(host, path, true)?;
+            match unless_directory(host, &path) {
+                Some(fault) => Err(fault),
+                None => Ok(host.files.remove(&path).is_some()),
+            }
+        })
+    }
+
+    /// The path from the root, if it is one and access to it is granted.
+    fn check(host: &Host, path: &str, write: bool) -> Result<String, Fault> {
+        if host.file_access.is_none_or(|may_write| write && !may_write) {
+            let what = if write { "changing" } else { "reading" };
+            return Err(Fault::Denied(format!("{what} the session's files is not granted")));
+        }
+        if path.split('/').any(|name| name == "..") || path.contains(['\\', '\0']) {
+            return Err(Fault::InvalidPath(format!("`{path}` is no path of a session file")));
+        }
+        let mut names: Vec<&str> = path.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
+        if names.first() == Some(&"workspace") {
+            names.remove(0);
+        }
+        Ok(format!("/{}", names.join("/")))
+    }
+
+    fn unless_directory(host: &Host, path: &str) -> Option<Fault> {
+        let is_directory = all(host).get(path).is_some_and(|entry| entry.directory);
+        is_directory.then(|| Fault::Unfit(format!("{path} is a directory")))
+    }
+
+    /// Files and the directories above them, and the root.
+    fn all(host: &Host) -> BTreeMap<String, Entry> {
+        let entry = |path: &str, directory, size, revision| {
+            let entry = Entry { path: path.to_owned(), directory, read_only: false, size, revision, modified_ms: None };
+            (path.to_owned(), entry)
+        };
+        let mut all = BTreeMap::from([entry("/", true, 0, None)]);
+        for (path, content) in &host.files {
+            all.extend(path.match_indices('/').skip(1).map(|(at, _)| entry(&path[..at], true, 0, None)));
+            all.extend([entry(path, false, content.len() as u64, Some(revision(content)))]);
+        }
+        all
+    }
+
+    fn revision(content: &[u8]) -> String {
+        let mut hasher = DefaultHasher::new();
+        content.hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+}
+
 pub(crate) mod http {
     use super::with;
     use crate::bindings::everwit::http::types::{Fault, Head, Request, Sse};
@@ -206,6 +328,13 @@ pub(crate) mod http {
             let event = self.events.borrow_mut().pop_front();
             Ok(event.map(|event| Sse { event: event.event, data: event.data, id: event.id }))
         }
+    }
+}
+
+pub(crate) mod reveal {
+    /// The value of a secret in tests: the token is as good as any.
+    pub(crate) fn reveal(secret: &super::secrets::Secret) -> Result<Vec<u8>, String> {
+        Ok(secret.token().into_bytes())
     }
 }
 

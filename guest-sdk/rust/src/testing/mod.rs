@@ -1,7 +1,7 @@
 //! A stand-in for the host, for native tests of a capability.
 //!
 //! Each thread has its own, and so has each test. Like the real host it denies what was not
-//! granted: buckets, secrets and HTTP have to be set up first. Clock and random numbers are
+//! granted: buckets, files, secrets and HTTP have to be set up first. Clock and random numbers are
 //! the same in every run.
 //!
 //! ```
@@ -136,6 +136,21 @@ pub fn grant_bucket(name: impl Into<String>) {
     with(|host| host.buckets.insert(name.into()));
 }
 
+/// Grants the session's files: for reading, or for writing too.
+pub fn grant_files(write: bool) {
+    with(|host| host.file_access = Some(write));
+}
+
+/// Puts a file into the session; the path from the root, `/a/b`.
+pub fn put_file(path: impl Into<String>, content: impl Into<Vec<u8>>) {
+    with(|host| host.files.insert(path.into(), content.into()));
+}
+
+/// The content of a file of the session; `None` if there is none.
+pub fn file(path: &str) -> Option<Vec<u8>> {
+    with(|host| host.files.get(path).cloned())
+}
+
 /// Binds a secret; the audience reads like "api.example.com header:authorization".
 pub fn bind_secret(name: impl Into<String>, audience: impl Into<String>) {
     with(|host| host.secrets.insert(name.into(), audience.into()));
@@ -169,6 +184,9 @@ struct Host {
     stop: Option<call::Stop>,
     buckets: BTreeSet<String>,
     entries: BTreeMap<(String, String), kv_wit::Entry>,
+    /// Whether files may be written; none if they may not even be read.
+    file_access: Option<bool>,
+    files: BTreeMap<String, Vec<u8>>,
     secrets: BTreeMap<String, String>,
     answer: Option<Answer>,
     logged: Vec<LogLine>,
@@ -184,6 +202,8 @@ impl Host {
             stop: None,
             buckets: BTreeSet::new(),
             entries: BTreeMap::new(),
+            file_access: None,
+            files: BTreeMap::new(),
             secrets: BTreeMap::new(),
             answer: None,
             logged: Vec::new(),

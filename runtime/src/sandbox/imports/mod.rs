@@ -4,6 +4,7 @@
 
 pub(super) mod call;
 pub(super) mod clock;
+pub(super) mod files;
 pub(super) mod http;
 pub(super) mod kv;
 pub(super) mod log;

@@ -344,6 +344,7 @@ impl Case {
                 extra: vec![("k".to_owned(), "v".to_owned())],
             },
             imports: vec!["everwit:kv/store@1.0.0".to_owned()],
+            signature: None,
             now: time(20),
             quota_bytes: 1 << 20,
             quota_components: 1 << 20,

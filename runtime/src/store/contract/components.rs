@@ -46,6 +46,7 @@ pub(super) async fn reads_back_a_first_version(case: &Case) {
         budget: Budget::default(),
         created_at: new.now,
         activated_at: None,
+        signature: None,
         granted_at: None,
         archived_at: None,
         stored_at: Some(new.now),

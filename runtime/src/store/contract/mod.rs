@@ -228,6 +228,7 @@ macro_rules! __store_contract_cases {
                 bytes_stay_while_an_open_turn_uses_them
                 what_is_archived_makes_room
                 one_that_came_back_is_not_taken_at_once
+                a_signature_is_kept_and_can_come_later
             }
             kv {
                 reads_what_was_written

@@ -1,7 +1,7 @@
 //! What orgs are set up with.
 
 use super::case::{Case, assert_none, assert_refused, assert_same, ok, some, time};
-use crate::component::Digest;
+use crate::component::{Digest, SignaturePolicy, SignatureSettings, TrustedKey};
 use crate::harness::{Harness, ResourceStatus};
 use crate::id::{AgentId, HarnessId, OrgId, SessionId};
 use crate::session::Session;
@@ -24,6 +24,7 @@ pub(super) async fn a_new_org_has_no_settings(case: &Case) {
         base_harness_id: None,
         default_harness_id: None,
         default_is_seeded: false,
+        signatures: SignatureSettings::default(),
         version: 1,
         created_at: time(0),
         updated_at: time(0),
@@ -56,6 +57,10 @@ pub(super) async fn settings_are_replaced_by_version(case: &Case) {
         base_harness_id: base,
         default_harness_id: default,
         default_is_seeded: true,
+        signatures: SignatureSettings {
+            policy: SignaturePolicy::Warn,
+            keys: vec![TrustedKey { name: "ci".to_owned(), public_key: "AA==".to_owned() }],
+        },
         version: 2,
         updated_at: time(9),
         created_at: time(8),

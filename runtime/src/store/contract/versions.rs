@@ -194,3 +194,19 @@ pub(super) async fn one_that_came_back_is_not_taken_at_once(case: &Case) {
     assert_eq!(collect(case, 69).await, Collected::default());
     assert_eq!(collect(case, 70).await, collected(1, 1));
 }
+
+pub(super) async fn a_signature_is_kept_and_can_come_later(case: &Case) {
+    let store = &case.stores.component_store;
+    let with = |wasm: &str, signature: Option<&str>| NewVersion {
+        signature: signature.map(str::to_owned),
+        ..case.upload("lens", wasm.as_bytes())
+    };
+    let mut signatures = Vec::new();
+    for (wasm, signature) in [("1", Some("first")), ("2", None), ("2", Some("late")), ("1", None), ("1", Some("new"))] {
+        let stored = ok(store.add_version(case.org, with(wasm, signature)).await);
+        assert_eq!(stored.version, version(case, stored.component.id, stored.version.version).await);
+        signatures.push(stored.version.signature);
+    }
+    let expected = [Some("first"), None, Some("late"), Some("first"), Some("new")];
+    assert_eq!(signatures.iter().map(Option::as_deref).collect::<Vec<_>>(), expected);
+}

@@ -37,6 +37,9 @@ impl ComponentRow {
         if let Some(earlier) = self.versions.iter_mut().find(|version| version.digest == new.digest) {
             earlier.stored_at.get_or_insert(now);
             earlier.archived_at = None;
+            if new.signature.is_some() {
+                earlier.signature = new.signature;
+            }
             return StoredVersion { component: self.component.clone(), version: earlier.clone(), created: false };
         }
         self.component.latest_version += 1;
@@ -49,6 +52,7 @@ impl ComponentRow {
             size,
             description: new.description,
             imports: new.imports,
+            signature: new.signature,
             grant: Grant::default(),
             budget: Budget::of(new_kind),
             created_at: now,

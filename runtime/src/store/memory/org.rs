@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::MemoryStore;
+use crate::component::SignatureSettings;
 use crate::id::{KeyId, OrgId};
 use crate::store::rules::{DEFAULT_ORG_NAME, page_limit, whole_micros};
 use crate::store::{ApiKey, AuditEntry, Listing, Org, OrgStore, Page, StoreError, StoreResult};
@@ -59,6 +60,7 @@ impl Orgs {
             base_harness_id: None,
             default_harness_id: None,
             default_is_seeded: false,
+            signatures: SignatureSettings::default(),
             version: 1,
             created_at: now,
             updated_at: now,

@@ -59,8 +59,14 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 9,
+        name: "signatures",
+        sql: include_str!("migrations/0009_signatures.sql"),
+        checksum: "5aed3c8c64896b3e16479cd52b9285b3f759e9bfd244c702ce390e92e6e98a18",
+    },
+    Migration {
+        version: 10,
         name: "objects",
-        sql: include_str!("migrations/0009_objects.sql"),
+        sql: include_str!("migrations/0010_objects.sql"),
         checksum: "fae1131464607c391b633bbeb3288ea791a6afa2b96d3659e6cc86d7a93d0314",
     },
 ];

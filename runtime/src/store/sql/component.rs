@@ -28,7 +28,7 @@ macro_rules! select_component {
 macro_rules! select_version {
     ($tail:literal) => {
         concat!(
-            "SELECT component_id, version, digest, size, description, imports, granted, budget, created_at, activated_at, ",
+            "SELECT component_id, version, digest, size, description, imports, signature, granted, budget, created_at, activated_at, ",
             "granted_at, archived_at, stored_at FROM component_versions ",
             $tail
         )
@@ -59,6 +59,7 @@ fn version(row: &DbRow) -> StoreResult<ComponentVersion> {
         size: row.number("size")?,
         description: row.json("description")?,
         imports: row.json("imports")?,
+        signature: row.optional("signature")?,
         grant: row.json("granted")?,
         budget: row.json("budget")?,
         created_at: row.time("created_at")?,
@@ -170,8 +171,8 @@ async fn stored_components(connection: &mut DbConnection, org: OrgId) -> StoreRe
 
 async fn insert_version(connection: &mut DbConnection, org: OrgId, version: &ComponentVersion) -> StoreResult<()> {
     sqlx::query(concat!(
-        "INSERT INTO component_versions (org_id, component_id, version, digest, size, description, imports, granted, budget, created_at, stored_at) ",
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)"
+        "INSERT INTO component_versions (org_id, component_id, version, digest, size, description, imports, granted, budget, created_at, stored_at, ",
+        "signature) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)"
     ))
     .bind(key(org.uuid()))
     .bind(key(version.component_id.uuid()))
@@ -183,6 +184,7 @@ async fn insert_version(connection: &mut DbConnection, org: OrgId, version: &Com
     .bind(json(&version.grant)?)
     .bind(json(&version.budget)?)
     .bind(version.created_at.as_microsecond())
+    .bind(&version.signature)
     .execute(connection)
     .await
     .map_err(store_error)?;
@@ -207,7 +209,7 @@ impl Store {
                         check_room(stored_bytes(&mut tx, org).await?, size, new.quota_bytes)?;
                     }
                     let is_needed = (version.stored_at.is_none() || arriving.mends()) && blob::insert(&mut tx, arriving).await?;
-                    versions::bring_back(&mut tx, org, &mut version, now).await?;
+                    versions::bring_back(&mut tx, org, &mut version, (new.signature, now)).await?;
                     tx.commit().await.map_err(store_error)?;
                     return Ok((StoredVersion { component, version, created: false }, is_needed));
                 }
@@ -231,6 +233,7 @@ impl Store {
             size,
             description: new.description,
             imports: new.imports,
+            signature: new.signature,
             grant: Grant::default(),
             budget: Budget::of(kind),
             created_at: now,

@@ -79,7 +79,7 @@ pub(super) async fn archive(
 ) -> StoreResult<DbRow> {
     let row = sqlx::query(concat!(
         "UPDATE component_versions SET archived_at = coalesce(archived_at, $4) WHERE org_id = $1 AND component_id = $2 AND version = $3 ",
-        "RETURNING component_id, version, digest, size, description, imports, granted, budget, created_at, activated_at, ",
+        "RETURNING component_id, version, digest, size, description, imports, signature, granted, budget, created_at, activated_at, ",
         "granted_at, archived_at, stored_at"
     ))
     .bind(key(org.uuid()))
@@ -97,18 +97,20 @@ pub(super) async fn bring_back(
     connection: &mut DbConnection,
     org: OrgId,
     version: &mut ComponentVersion,
-    now: Timestamp,
+    (signature, now): (Option<String>, Timestamp),
 ) -> StoreResult<()> {
     version.archived_at = None;
+    version.signature = signature.or_else(|| version.signature.take());
     let stored_at = *version.stored_at.get_or_insert(now);
     sqlx::query(concat!(
-        "UPDATE component_versions SET archived_at = NULL, stored_at = $4 ",
+        "UPDATE component_versions SET archived_at = NULL, stored_at = $4, signature = $5 ",
         "WHERE org_id = $1 AND component_id = $2 AND version = $3"
     ))
     .bind(key(org.uuid()))
     .bind(key(version.component_id.uuid()))
     .bind(i64::from(version.version))
     .bind(stored_at.as_microsecond())
+    .bind(&version.signature)
     .execute(connection)
     .await
     .map_err(store_error)?;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::error::store_error;
 use super::read::unmet;
-use super::row::{Stored, Word, integer, key};
+use super::row::{Stored, Word, integer, json, key};
 use super::{DbConnection, DbRow, Lock, Store};
 use crate::id::{AgentId, HarnessId, OrgId, SessionId};
 use crate::store::rules::page_limit;
@@ -14,7 +14,7 @@ use crate::store::{Listing, Org, OrgSetupStore, Page, Seed, SeedKind, StoreError
 macro_rules! select_org {
     ($($tail:tt)*) => {
         concat!(
-            "SELECT id, name, base_harness_id, default_harness_id, default_is_seeded, version, created_at, updated_at FROM orgs ",
+            "SELECT id, name, base_harness_id, default_harness_id, default_is_seeded, signatures, version, created_at, updated_at FROM orgs ",
             $($tail)*
         )
     };
@@ -61,6 +61,7 @@ fn read_org(row: &DbRow) -> StoreResult<Org> {
         base_harness_id: row.optional_id("base_harness_id", HarnessId::from_uuid)?,
         default_harness_id: row.optional_id("default_harness_id", HarnessId::from_uuid)?,
         default_is_seeded: row.flag("default_is_seeded")?,
+        signatures: row.json("signatures")?,
         version: row.number("version")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
@@ -128,8 +129,8 @@ impl OrgSetupStore for Store {
         let mut writer = self.db.writer(Lock::Org(changed.id)).await;
         let mut tx = writer.begin().await?;
         let updated = sqlx::query(concat!(
-            "UPDATE orgs SET base_harness_id = $2, default_harness_id = $3, default_is_seeded = $4, version = $5, updated_at = $6 ",
-            "WHERE id = $1 AND version = $5 - 1"
+            "UPDATE orgs SET base_harness_id = $2, default_harness_id = $3, default_is_seeded = $4, version = $5, updated_at = $6, ",
+            "signatures = $7 WHERE id = $1 AND version = $5 - 1"
         ))
         .bind(key(changed.id.uuid()))
         .bind(changed.base_harness_id.map(|id| key(id.uuid())))
@@ -137,6 +138,7 @@ impl OrgSetupStore for Store {
         .bind(changed.default_is_seeded)
         .bind(integer(changed.version)?)
         .bind(changed.updated_at.as_microsecond())
+        .bind(json(&changed.signatures)?)
         .execute(&mut *tx)
         .await
         .map_err(store_error)?;

@@ -109,8 +109,14 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 17,
+        name: "signatures",
+        sql: include_str!("migrations/0017_signatures.sql"),
+        checksum: "5aed3c8c64896b3e16479cd52b9285b3f759e9bfd244c702ce390e92e6e98a18",
+    },
+    Migration {
+        version: 18,
         name: "objects",
-        sql: include_str!("migrations/0017_objects.sql"),
+        sql: include_str!("migrations/0018_objects.sql"),
         checksum: "54291516bde47c65a1dffed2e10344bcbd12440964b9e9d0b217b1e74ace922e",
     },
 ];

@@ -10,7 +10,7 @@ use everwit_runtime::store::{Activation, Note};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{VersionBody, replaced_version, require_bytes, version};
+use super::{VersionBody, replaced_version, require_bytes, signature, version};
 use crate::api::check::Checks;
 use crate::api::extract::OptionalJsonBody;
 use crate::api::{App, resolve};
@@ -59,7 +59,7 @@ pub(crate) struct ActivateVersion {
     request_body = Option<ActivateVersion>,
     responses(
         (status = 200, body = VersionBody),
-        (status = 409, description = "Models would read something else, and that is not accepted; or its bytes are deleted; or a channel of an archived component is meant"),
+        (status = 409, description = "Models would read something else, and that is not accepted; or its bytes are deleted, or it is not signed as the org requires; or a channel of an archived component is meant"),
     ),
 )]
 pub(crate) async fn activate_version(
@@ -88,7 +88,7 @@ pub(crate) async fn activate_version(
     Ok(Json(VersionBody::new(&component, version)))
 }
 
-/// Activates a version and reads it again.
+/// Activates a version and reads it again, if it is signed as its org wants.
 pub(super) async fn activate(
     app: &App,
     org: OrgId,
@@ -96,6 +96,8 @@ pub(super) async fn activate(
     number: u32,
     activation: Activation,
 ) -> Result<(Component, ComponentVersion), Problem> {
+    let signed = version(app, org, component, &number.to_string()).await?;
+    signature::require(app, org, signed.digest, signed.signature.as_deref()).await?;
     let component = app.stores.component_store.activate(org, component.id, number, activation).await?;
     let version = version(app, org, &component, &number.to_string()).await?;
     Ok((component, version))

@@ -141,6 +141,7 @@ fn context(app: &App, org_id: OrgId, config: Map<String, Value>, key: Option<Str
     ToolCallContext {
         org_id,
         session_id: SessionId::from_uuid(app.moments.uuid()),
+        has_session: false,
         turn_id: TurnId::from_uuid(app.moments.uuid()),
         idempotency_key: key.unwrap_or_else(|| format!("call_{}", app.moments.uuid().simple())),
         config: Value::Object(config),

@@ -6,6 +6,7 @@ mod call;
 mod channels;
 mod form;
 mod read;
+mod signature;
 mod upload;
 mod versions;
 
@@ -91,6 +92,9 @@ pub(crate) struct VersionBody {
     description: ComponentDescription,
     /// WIT names of its imports.
     imports: Vec<String>,
+    /// The signature that came with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
     /// Channels that point to it.
     channels: Vec<String>,
     /// What the tenant allowed; empty until somebody agreed to it.
@@ -127,6 +131,7 @@ impl VersionBody {
             size: version.size,
             description: version.description,
             imports: version.imports,
+            signature: version.signature,
             grant: version.grant,
             limits: version.budget,
             created_at: version.created_at,

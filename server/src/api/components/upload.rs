@@ -18,12 +18,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::archive::{collect_old, make_room};
 use super::form::{FORM, MAX_FRAMING_BYTES, UploadForm, component_of};
-use super::{ComponentBody, VersionBody, activate, is_active, replaced_version};
+use super::{ComponentBody, VersionBody, activate, is_active, replaced_version, signature};
 use crate::api::App;
 use crate::api::check::Checks;
 use crate::api::extract::{FromParams, Params, Query, has_media_type, read_typed_body};
 use crate::auth::Caller;
-use crate::components::{Admission, AdmitError, CheckResult, ComponentFinding, asked_beyond, credentials_beyond, full_grant, text_beyond};
+use crate::components::{
+    Admission, AdmitError, CheckOutcome, CheckResult, ComponentFinding, asked_beyond, credentials_beyond, full_grant, text_beyond,
+};
 use crate::problem::{Finding, Problem};
 
 /// Time for a component to arrive; who sends slower holds a place that others need.
@@ -153,6 +155,7 @@ pub(crate) struct ActivateBody {
     params(
         UploadParams,
         ("Content-Digest" = Option<String>, Header, description = "RFC 9530 digest of the body, sha-256, to be verified"),
+        ("Component-Signature" = Option<String>, Header, description = "Ed25519 signature of the component's digest, 64 bytes in base64; `everwit push --sign` makes it"),
     ),
     request_body(content(([u8] = "application/wasm"), (UploadForm = "multipart/form-data"))),
     responses(
@@ -172,12 +175,12 @@ pub(crate) async fn upload_component(
     params.check()?;
     let _slot = app.uploads.try_acquire().map_err(|_| busy())?;
     let (parts, body) = request.into_parts();
-    let admission = examine(&app, &parts.headers, body).await?;
+    let examined = examine(&app, caller.org, &parts.headers, body).await?;
     if params.dry_run == Some(true) {
-        return Ok((StatusCode::OK, Json(rehearse(&app, caller.org, admission.1, params.channel.as_deref()).await?)));
+        return Ok((StatusCode::OK, Json(rehearse(&app, caller.org, examined, params.channel.as_deref()).await?)));
     }
-    Note::replaces(None, Some(admission.1.digest));
-    let stored = store(&app, caller.org, admission).await?;
+    Note::replaces(None, Some(examined.admission.digest));
+    let stored = store(&app, caller.org, examined).await?;
     let status = if stored.stored.created { StatusCode::CREATED } else { StatusCode::OK };
     let upload = stored.activate(&app, caller.org, &params).await?;
     Ok((status, Json(upload)))
@@ -192,8 +195,18 @@ fn busy() -> Problem {
     Problem::busy(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many components are being examined; try again", 2)
 }
 
-/// Reads the body and has the sandbox judge it.
-async fn examine(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, Admission), Problem> {
+/// A component that can be stored.
+struct Examined {
+    wasm: Bytes,
+    admission: Admission,
+    signature: Option<String>,
+    /// What its org makes of that.
+    signed: CheckResult,
+}
+
+/// Reads the body and has the sandbox judge it, and the org its signature.
+async fn examine(app: &App, org: OrgId, headers: &HeaderMap, body: Body) -> Result<Examined, Problem> {
+    let signature = signature::sent(headers)?;
     let is_form = has_media_type(headers, FORM);
     let limit = if is_form { MAX_COMPONENT_BYTES + MAX_FRAMING_BYTES } else { MAX_COMPONENT_BYTES };
     let reading = read_typed_body(headers, body, &[WASM, FORM], limit);
@@ -212,7 +225,22 @@ async fn examine(app: &App, headers: &HeaderMap, body: Body) -> Result<(Bytes, A
     if let Some(detail) = app.components.reserved(admission.description.kind(), &admission.description.id) {
         return Err(Problem::conflict("id_reserved", detail));
     }
-    Ok((wasm, admission))
+    let signed = signature::check(&signature::settings(app, org).await?, admission.digest, signature.as_deref());
+    if signed.outcome == CheckOutcome::Failed {
+        let findings = signed.findings.iter().cloned().map(Into::into).collect();
+        let what = "the component is not signed as the org requires, nothing was stored";
+        return Err(Problem::findings(StatusCode::UNPROCESSABLE_ENTITY, "component_rejected", what, findings)
+            .checks(with_signature(admission.checks(), signed)));
+    }
+    Ok(Examined { wasm, admission, signature, signed })
+}
+
+/// A report with what became of the signature.
+fn with_signature(mut checks: Vec<CheckResult>, signed: CheckResult) -> Vec<CheckResult> {
+    for check in checks.iter_mut().filter(|result| result.check == signed.check) {
+        *check = signed.clone();
+    }
+    checks
 }
 
 /// RFC 9530: if the caller sent the digest of what it meant to send, that is what must have come.
@@ -235,7 +263,8 @@ fn no_room(error: StoreError) -> Problem {
     }
 }
 
-async fn rehearse(app: &App, org: OrgId, admission: Admission, channel: Option<&str>) -> Result<Upload, Problem> {
+async fn rehearse(app: &App, org: OrgId, examined: Examined, channel: Option<&str>) -> Result<Upload, Problem> {
+    let Examined { admission, signed, .. } = examined;
     let component = app.stores.component_store.find_component(org, &admission.description.id).await?;
     let active = match &component {
         Some(component) => replaced_version(app, org, component, channel).await?,
@@ -252,7 +281,7 @@ async fn rehearse(app: &App, org: OrgId, admission: Admission, channel: Option<&
         component: None,
         version: None,
         needs_review: beyond(&admission.description, active.as_ref()),
-        inspection: admission.into(),
+        inspection: Inspection::new(admission, signed),
         activate: None,
     })
 }
@@ -271,13 +300,15 @@ struct Stored {
     inspection: Inspection,
 }
 
-async fn store(app: &App, org: OrgId, (wasm, admission): (Bytes, Admission)) -> Result<Stored, Problem> {
+async fn store(app: &App, org: OrgId, examined: Examined) -> Result<Stored, Problem> {
+    let Examined { wasm, admission, signature, signed } = examined;
     let new = |wasm: Bytes| NewVersion {
         component_id: ComponentId::from_uuid(app.moments.uuid()),
         digest: admission.digest,
         wasm: wasm.into(),
         description: admission.description.clone(),
         imports: admission.imports.clone(),
+        signature: signature.clone(),
         now: app.moments.now(),
         quota_bytes: app.quotas.limits().component_bytes,
         quota_components: app.quotas.limits().components.into(),
@@ -287,7 +318,7 @@ async fn store(app: &App, org: OrgId, (wasm, admission): (Bytes, Admission)) -> 
         match app.stores.component_store.add_version(org, new(wasm.clone())).await {
             // Ends, because each round deletes bytes or is the last one.
             Err(StoreError::Limit(_)) if make_room(app, org).await? => {}
-            stored => return Ok(Stored { stored: stored.map_err(no_room)?, inspection: admission.into() }),
+            stored => return Ok(Stored { stored: stored.map_err(no_room)?, inspection: Inspection::new(admission, signed) }),
         }
     }
 }
@@ -332,17 +363,18 @@ impl Stored {
     }
 }
 
-impl From<Admission> for Inspection {
-    fn from(admission: Admission) -> Self {
+impl Inspection {
+    fn new(admission: Admission, signed: CheckResult) -> Self {
+        let advice = signed.findings.clone();
         Self {
-            checks: admission.checks(),
+            checks: with_signature(admission.checks(), signed),
             digest: admission.digest,
             size: admission.size,
             imports: admission.imports,
             kind: admission.description.kind(),
             description: admission.description,
             exchanges: admission.exchanges,
-            warnings: admission.warnings.into_iter().map(Into::into).collect(),
+            warnings: admission.warnings.into_iter().chain(advice).map(Into::into).collect(),
         }
     }
 }

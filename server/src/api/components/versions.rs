@@ -49,7 +49,7 @@ pub(crate) async fn diff_versions(
     params(("component" = String, Path, description = "Id or name")),
     responses(
         (status = 200, body = VersionBody),
-        (status = 409, description = "No other version was ever active"),
+        (status = 409, description = "No other version was ever active, or it is not signed as the org requires"),
     ),
 )]
 pub(crate) async fn roll_back(State(app): State<App>, caller: Caller, Path(reference): Path<String>) -> Result<Json<VersionBody>, Problem> {

@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use everwit_runtime::capability::ToolSink;
+use everwit_runtime::file::FilePath;
 use everwit_runtime::message::ContentPart;
 
 use super::*;
@@ -81,6 +82,21 @@ impl World {
                 stored[..pieces.len()].to_vec()
             }
             "key" => self.stored("keys").await,
+            "file" | "path" => {
+                result();
+                let (store, org, session) = (&call.services.backends.file_store, call.org_id, call.session_id);
+                let listed = store.list_directory(org, session, &FilePath::root(), true).await.expect("a list");
+                let mut told = Vec::new();
+                for stat in listed.iter().filter(|stat| !stat.is_directory) {
+                    let file = store.read_file(org, session, &stat.path).await.expect("an answer").expect("a file");
+                    told.push(if way == "file" {
+                        String::from_utf8(file.content).expect("text")
+                    } else {
+                        stat.path.as_str()[1..].to_owned()
+                    });
+                }
+                told
+            }
             "structured" => {
                 let structured = result().structured.expect("a structured result");
                 let said = structured["said"][0].as_str().expect("a text").to_owned();
@@ -147,6 +163,7 @@ async fn logs_hide_secrets_across_their_lines() {
 #[tokio::test]
 async fn stored_values_hide_secrets_across_writes() {
     tell("value", is_hidden_but_for_its_beginning).await;
+    tell("file", is_hidden_but_for_its_beginning).await;
 }
 
 #[tokio::test]
@@ -156,7 +173,7 @@ async fn results_hide_secrets_across_their_parts() {
 
 #[tokio::test]
 async fn what_is_told_at_once_hides_secrets() {
-    for way in ["structured", "blob", "failure", "code", "panic", "key"] {
+    for way in ["structured", "blob", "failure", "code", "panic", "key", "path"] {
         for (spelled, spelling) in spellings() {
             let told = leaky().await.told(way, &[&format!("<<{spelling}>>")]).await;
             assert!(told.iter().all(|told| is_hidden(&spelling, told)) && !told.is_empty(), "{way}, {spelled}: {told:?}");

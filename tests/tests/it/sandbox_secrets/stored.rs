@@ -25,7 +25,7 @@ impl World {
         world
     }
 
-    async fn store(&self, org: OrgId) {
+    pub(super) async fn store(&self, org: OrgId) {
         self.store_value(org, PLANTED).await;
     }
 

@@ -129,11 +129,12 @@ pub(crate) fn sandbox_that_may_dial(port: u16) -> Sandbox {
     make(Gateway::with_transport(config, Arc::new(Names), Arc::new(TcpConnector)).expect("a gateway"))
 }
 
-/// A call without session, for tests of single calls.
+/// A call in a session of its own, for tests of single calls.
 pub(crate) fn call_context() -> ToolCallContext {
     ToolCallContext {
         org_id: OrgId::from_uuid(Uuid::from_u128(1)),
         session_id: SessionId::from_uuid(Uuid::from_u128(2)),
+        has_session: true,
         turn_id: TurnId::from_uuid(Uuid::from_u128(3)),
         idempotency_key: "call_1".to_owned(),
         config: json!({}),
