@@ -4,7 +4,7 @@
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 49] = [
+pub const CONTROLS: [&str; 54] = [
     "budget.deadline",
     "budget.fuel",
     "budget.handles",

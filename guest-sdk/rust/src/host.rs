@@ -15,8 +15,4 @@ pub(crate) use crate::bindings::reveal::everwit::secrets::reveal;
 pub(crate) use crate::bindings::files::everwit::files::store as files;
 
 #[cfg(not(target_family = "wasm"))]
-<<<<<<< HEAD
-pub(crate) use crate::testing::imports::{call, clock, files, http, kv, log, random, secrets};
-=======
-pub(crate) use crate::testing::imports::{call, clock, http, kv, log, random, reveal, secrets};
->>>>>>> main
+pub(crate) use crate::testing::imports::{call, clock, files, http, kv, log, random, reveal, secrets};

@@ -114,7 +114,6 @@ impl Grant {
         Err(GrantError { what: format!("the key-value bucket {bucket:?}"), fix: format!("{{\"kv\":[{bucket:?}]}}") })
     }
 
-<<<<<<< HEAD
     /// Whether the session's files may be looked at, or changed.
     ///
     /// # Errors
@@ -128,7 +127,8 @@ impl Grant {
             FileAccess::Read | FileAccess::None => ("reading the session's files", "read"),
         };
         Err(GrantError { what: what.to_owned(), fix: format!("{{\"files\":{needed:?}}}") })
-=======
+    }
+
     /// Whether the value of a secret may be read.
     ///
     /// # Errors
@@ -138,7 +138,6 @@ impl Grant {
             return Ok(());
         }
         Err(GrantError { what: format!("the value of the secret {secret:?}"), fix: format!("{{\"reveal\":[{secret:?}]}}") })
->>>>>>> main
     }
 
     /// Whether a request may leave, before any address is looked at.

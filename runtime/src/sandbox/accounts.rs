@@ -45,13 +45,10 @@ const MAX_REVEALED: u32 = 32;
 #[derive(Clone)]
 pub(super) struct Account {
     pub(super) session: SessionId,
-<<<<<<< HEAD
     /// Whether there is such a session, so that something can be kept for it.
     pub(super) has_session: bool,
-=======
     /// Idempotency key of the call.
     pub(super) call: String,
->>>>>>> main
     pub(super) services: Arc<ToolServices>,
 }
 

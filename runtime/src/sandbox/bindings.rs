@@ -10,11 +10,8 @@ wasmtime::component::bindgen!({
 
         world components {
             include everwit:capability/capability@1.0.0;
-<<<<<<< HEAD
             import everwit:files/store@1.0.0;
-=======
             import everwit:secrets/reveal@1.0.0;
->>>>>>> main
             export everwit:driver/meta@1.0.0;
             export everwit:driver/codec@1.0.0;
             export everwit:driver/discovery@1.0.0;

@@ -134,11 +134,12 @@ impl Capability for ComponentCapability {
     async fn call_tool(&self, call: &ToolCallContext, tool: &str, arguments: Value) -> ToolOutcome {
         let context = self.context(call);
         let arguments = arguments.to_string();
-<<<<<<< HEAD
-        let account = Account { session: call.session_id, has_session: call.has_session, services: call.services.clone() };
-=======
-        let account = Account { session: call.session_id, call: call.idempotency_key.clone(), services: call.services.clone() };
->>>>>>> main
+        let account = Account {
+            session: call.session_id,
+            has_session: call.has_session,
+            call: call.idempotency_key.clone(),
+            services: call.services.clone(),
+        };
         let circumstances = Circumstances {
             org: call.org_id,
             subject: &self.subject,

@@ -90,13 +90,9 @@ impl World {
         });
         let secrets = ["plain-key", "query-key", "unbound-key"].iter().zip(bindings);
         let secrets = secrets.map(|(name, bound)| ((*name).to_owned(), bound.to_owned())).collect();
-<<<<<<< HEAD
-        let (kv, files) = (vec![name.to_owned()], FileAccess::Write);
-        let grant = Grant { http: http.to_vec(), secrets, kv, files, ..Grant::default() };
-=======
         let reveal = reveal.iter().map(|&name| name.to_owned()).collect();
-        let grant = Grant { http: http.to_vec(), secrets, reveal, kv: vec![name.to_owned()], ..Grant::default() };
->>>>>>> main
+        let (kv, files) = (vec![name.to_owned()], FileAccess::Write);
+        let grant = Grant { http: http.to_vec(), secrets, reveal, kv, files, ..Grant::default() };
         let terms = Terms { version: Some(1), grant, budget: Budget::TOOL_CALL };
         let capability = sandbox_over(public(pipe)).open(guest(name), terms).await.expect("admitted");
         let services = tool_services();
