@@ -113,6 +113,7 @@ async fn upload(stores: &RuntimeBackends, wasm: &[u8], minutes: i64) -> StoreRes
         wasm: wasm.to_vec(),
         description: serde_json::from_value::<ComponentDescription>(description).expect("a description"),
         imports: Vec::new(),
+        signature: None,
         now: Timestamp::from_second(1_800_000_000).expect("a time") + SignedDuration::from_mins(minutes),
         quota_bytes: 1 << 20,
         quota_components: 1 << 10,
