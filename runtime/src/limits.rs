@@ -16,6 +16,11 @@ pub const MAX_TOOL_RESULT_BYTES: usize = 64 << 10;
 pub const MAX_TOOL_CALLS_PER_STEP: usize = 16;
 /// Model calls of one turn, if neither agent nor session says otherwise.
 pub const DEFAULT_MAX_ITERATIONS: u32 = 100;
+/// After how many model calls a turn that runs is asked again whether its org has room for more events. What a turn adds
+/// until then is the most that an org has beyond its limit, for each turn that was open when it reached it.
+pub const STORAGE_CHECK_CALLS: u32 = 8;
+/// What an event counts beside its data, in bytes: its row and its keys.
+pub const EVENT_OVERHEAD_BYTES: u64 = 128;
 /// Wall-clock time of one turn, in seconds.
 pub const MAX_TURN_SECONDS: u64 = 1_800;
 /// How long a turn waits for somebody outside (an answer, an approval, a client's tool, a connection) if

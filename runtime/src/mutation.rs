@@ -1,10 +1,10 @@
 //! Controls that the project's own tests switch off, one at a time, to see that a test notices.
 //!
-//! Only with the feature `testing`. Without it nothing can be switched off, and the compiler knows:
+//! The server has some as well. Only with the feature `testing`. Without it nothing can be switched off, and the compiler knows:
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 54] = [
+pub const CONTROLS: [&str; 95] = [
     "budget.deadline",
     "budget.fuel",
     "budget.handles",
@@ -16,10 +16,21 @@ pub const CONTROLS: [&str; 54] = [
     "budget.memory",
     "budget.output_bytes",
     "cache.mac",
+    "calls.waiting",
+    "compile.waiting",
+    "driver.completion_bytes",
+    "driver.frame_events",
+    "driver.tokens",
+    "driver.tool_calls",
+    "driver.words",
     "egress.address",
     "egress.header_rules",
     "egress.lanes",
     "egress.request_fields",
+    "egress.response_head",
+    "egress.sse_event",
+    "egress.sse_line",
+    "egress.url_bytes",
     "fair.places",
     "fair.turns",
     "fuel.host_work",
@@ -36,6 +47,7 @@ pub const CONTROLS: [&str; 54] = [
     "guest.file_bytes",
     "guest.file_entries",
     "guest.file_operations",
+    "guest.http_read",
     "guest.json_bytes",
     "guest.json_depth",
     "guest.kv_bytes",
@@ -51,12 +63,41 @@ pub const CONTROLS: [&str; 54] = [
     "scrub.responses",
     "secret.host",
     "secret.place",
+    "server.body_bytes",
+    "server.connections",
+    "server.event_bytes",
+    "server.head_seconds",
+    "server.open_turns",
+    "server.scopes",
+    "server.streams",
+    "server.turns_per_minute",
     "signature.policy",
     "signature.verification",
+    "store.append_events",
+    "store.channels",
+    "store.component_bytes",
+    "store.components",
+    "store.file_bytes",
+    "store.files",
+    "store.kv_bytes",
+    "store.kv_keys",
+    "store.kv_sizes",
+    "store.queued_turns",
+    "store.session_file_bytes",
+    "turn.circles",
+    "turn.iterations",
+    "turn.result_bytes",
+    "turn.tool_calls",
     "usage.calls",
+    "usage.events",
     "usage.limit",
     "usage.recovery",
     "usage.reservation",
+    "verify.entries",
+    "verify.invisible",
+    "verify.length",
+    "verify.place",
+    "verify.schema_bytes",
     "versions.agreed",
     "versions.pointers",
 ];
@@ -78,20 +119,38 @@ mod switched {
     }
 
     /// Whether a control is switched off.
-    pub(crate) fn off(control: &'static str) -> bool {
+    #[doc(hidden)]
+    pub fn off(control: &'static str) -> bool {
+        #[cfg(test)]
+        super::tests::apply();
         debug_assert!(super::CONTROLS.contains(&control), "{control} is not listed");
         OFF.get() == Some(&control)
     }
 }
 
 #[cfg(feature = "testing")]
-pub(crate) use switched::off;
-#[cfg(feature = "testing")]
-pub use switched::switch_off;
+pub use switched::{off, switch_off};
 
 /// Whether a control is switched off: never, outside the project's tests.
 #[cfg(not(feature = "testing"))]
+#[doc(hidden)]
 #[inline]
-pub(crate) const fn off(_control: &'static str) -> bool {
+pub const fn off(_control: &'static str) -> bool {
     false
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use std::sync::Once;
+
+    /// Switches off the control that the environment names, for the tests of this crate.
+    #[expect(clippy::disallowed_methods, reason = "it is how a test process is told which control to run without")]
+    pub(super) fn apply() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            if let Ok(control) = std::env::var("EVERWIT_MUTATION") {
+                super::switch_off(&control);
+            }
+        });
+    }
 }

@@ -25,6 +25,7 @@ use crate::config::{ServerConfig, ServerRole};
 use crate::definition::oss_platform_definition;
 use crate::error::AppError;
 use crate::executor::{Assembled, Executor};
+use crate::garbage::Garbage;
 use crate::handle::Running;
 use crate::http;
 use crate::lifecycle::{Lifecycle, Phase, Signals};
@@ -197,6 +198,13 @@ impl ServerAppBuilder {
             right: site.right.clone(),
             bucket: site.bucket.clone(),
         };
+        let garbage = Garbage {
+            stores: app.stores.clone(),
+            components: app.components.clone(),
+            moments: app.moments.clone(),
+            versions: true,
+            every: config.collect_every,
+        };
         let router = api::service(Arc::new(app), &without, &custom)?;
         let listening = listeners.into_iter().map(|listener| site.listeners.add(listener)).collect();
         // Those that run turns are the first to end.
@@ -205,7 +213,7 @@ impl ServerAppBuilder {
             executors.push(Executor::join(&site, assembled.turns, config.max_turns, config.drain).await?);
         }
         executors.extend(Executor::coordinate(&site).await?);
-        let life = Life { listener, router, lifecycle, max_connections: config.max_connections, executors, listening, site };
+        let life = Life { listener, router, lifecycle, max_connections: config.max_connections, executors, listening, garbage, site };
         let running = Running::spawn(|stop| life.live(stop));
         Ok(ServerHandle { address, open_to: open_to.filter(|_| !has_keys), seeding, running })
     }
@@ -262,12 +270,13 @@ struct Life {
     max_connections: usize,
     executors: Vec<Executor>,
     listening: Vec<Listening>,
+    garbage: Garbage,
     site: Arc<Site>,
 }
 
 impl Life {
     async fn live(self, stop: CancellationToken) -> Result<(), AppError> {
-        let Self { listener, router, lifecycle, max_connections, mut executors, listening, site } = self;
+        let Self { listener, router, lifecycle, max_connections, mut executors, listening, garbage, site } = self;
         let serving = http::serve(listener, router, &lifecycle, max_connections, LAST_REQUESTS);
         let ending = async {
             let failed = tokio::select! {
@@ -281,7 +290,10 @@ impl Life {
             lifecycle.enter(Phase::Closing);
             failed
         };
-        let ((), failed) = tokio::join!(serving, ending);
+        let ((), failed) = tokio::select! {
+            ended = async { tokio::join!(serving, ending) } => ended,
+            never = garbage.collect() => match never {},
+        };
         for listening in listening {
             listening.end().await;
         }

@@ -11,7 +11,8 @@ use everwit_runtime::Error;
 use everwit_runtime::capability::{Capability, CapabilityRegistry, CapabilitySource};
 use everwit_runtime::clock::Clock;
 use everwit_runtime::component::{
-    CREDENTIALS, Component, ComponentDescription, ComponentKind, ComponentVersion, CredentialPlace, Grant, Permissions, changed_text,
+    CREDENTIALS, Component, ComponentDescription, ComponentKind, ComponentVersion, CredentialPlace, Digest, Grant, Permissions,
+    changed_text,
 };
 use everwit_runtime::connection::ConnectionProviderRegistry;
 use everwit_runtime::driver::DriverRegistry;
@@ -19,7 +20,7 @@ use everwit_runtime::egress::{Gateway, GatewayConfig, PrivateTarget};
 use everwit_runtime::id::OrgId;
 use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::sandbox::{
-    ComponentCapabilities, ComponentConnectionProviders, ComponentDrivers, Sandbox, SandboxConfig, compile_child,
+    ComponentCapabilities, ComponentConnectionProviders, ComponentDrivers, Sandbox, SandboxConfig, Swept, compile_child,
 };
 use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
 
@@ -117,6 +118,14 @@ impl Components {
     /// The findings, or why it could not be examined.
     pub(crate) async fn admit(&self, wasm: Bytes) -> Result<Admission, AdmitError> {
         self.sandbox.admit(wasm).await
+    }
+
+    /// Removes compiled code that nobody has the component of, see [`Sandbox::sweep`].
+    ///
+    /// # Errors
+    /// Those of the store; that the directory cannot be used.
+    pub(crate) async fn sweep(&self, store: &dyn ComponentStore, after: Option<Digest>) -> Result<Swept, Error> {
+        self.sandbox.sweep(store, after).await
     }
 
     /// Why an upload may not have an id; none if it may.

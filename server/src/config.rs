@@ -95,6 +95,8 @@ pub struct ServerConfig {
     /// What workers without master keys know themselves by when they ask for a data key. Default: none, and nobody is
     /// given any.
     pub worker_token: Option<WorkerToken>,
+    /// How often what nobody needs any more is deleted: bytes of archived versions, and compiled code. Default: an hour.
+    pub collect_every: Duration,
     /// How to start the process that compiles components. Default: this program, whose `main`
     /// begins with [`run_as_compile_child`](crate::run_as_compile_child) then.
     pub compiler: CompilerCommand,
@@ -137,6 +139,8 @@ pub struct DurableWorkerConfig {
     /// Who opens credentials for it: needed with a distributed engine, because workers have no master keys. Default:
     /// none, and the keys are those of the server on the same data directory.
     pub control_plane: Option<ControlPlane>,
+    /// How often compiled code that nobody needs any more is deleted.
+    pub collect_every: Duration,
     /// How to start the process that compiles components.
     pub compiler: CompilerCommand,
     problems: Vec<String>,
@@ -189,6 +193,7 @@ impl Default for ServerConfig {
             driver_settings: DriverSettings::default(),
             record_exchanges: None,
             role: ServerRole::All,
+            collect_every: crate::garbage::EVERY,
             worker_token: None,
             compiler: CompilerCommand::default(),
             encryption: EncryptionArgs::default(),
@@ -220,12 +225,13 @@ impl ServerConfig {
         within(&mut problems, "org_limits.open_turns", open_turns as usize, ORG_TURNS);
         within(&mut problems, "org_limits.component_bytes", usize::try_from(component_bytes).unwrap_or(usize::MAX), ORG_AMOUNT);
         within(&mut problems, "org_limits.components", components as usize, ORG_TURNS);
-        let OrgAllowance { tokens_per_day, fuel_per_minute, fuel_per_day, http_bytes_per_day } = allowance;
+        let OrgAllowance { tokens_per_day, fuel_per_minute, fuel_per_day, http_bytes_per_day, event_bytes } = allowance;
         for (name, amount) in [
             ("org_limits.allowance.tokens_per_day", tokens_per_day),
             ("org_limits.allowance.fuel_per_minute", fuel_per_minute),
             ("org_limits.allowance.fuel_per_day", fuel_per_day),
             ("org_limits.allowance.http_bytes_per_day", http_bytes_per_day),
+            ("org_limits.allowance.event_bytes", event_bytes),
         ] {
             within(&mut problems, name, usize::try_from(amount.unwrap_or(1)).unwrap_or(usize::MAX), ORG_AMOUNT);
         }
@@ -313,6 +319,7 @@ impl From<ServerConfig> for DurableWorkerConfig {
             driver_settings: server.driver_settings,
             record_exchanges: server.record_exchanges,
             control_plane: None,
+            collect_every: server.collect_every,
             compiler: server.compiler,
             encryption: server.encryption,
             problems: server.problems,

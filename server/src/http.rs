@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use everwit_runtime::mutation::off;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -32,7 +33,7 @@ const HTTP2_PING: Duration = Duration::from_secs(30);
 
 /// Serves until the server closes, then lets running requests finish for at most `patience`.
 pub(crate) async fn serve(listener: TcpListener, router: Router, lifecycle: &Lifecycle, max_connections: usize, patience: Duration) {
-    let slots = Arc::new(Semaphore::new(max_connections));
+    let slots = Arc::new(Semaphore::new(if off("server.connections") { Semaphore::MAX_PERMITS } else { max_connections }));
     let graceful = GracefulShutdown::new();
     let server = server();
     loop {
@@ -63,7 +64,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, lifecycle: &Lif
 
 fn server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+    let patience = if off("server.head_seconds") { HEAD_TIMEOUT * 1_000 } else { HEAD_TIMEOUT };
+    server.http1().timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(MAX_HEAD_BYTES);
     server
         .http2()
         .timer(TokioTimer::new())

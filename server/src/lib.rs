@@ -17,6 +17,7 @@ mod definition;
 mod encryption;
 mod error;
 mod executor;
+mod garbage;
 mod handle;
 mod http;
 mod lifecycle;

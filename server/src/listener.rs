@@ -16,9 +16,10 @@ use everwit_runtime::id::{EventId, OrgId, SessionId, TurnId};
 use everwit_runtime::limits::MAX_EVENTS_PER_PAGE;
 use everwit_runtime::session::Session;
 use everwit_runtime::store::{
-    Append, Claim, Fence, Listing, Page, RuntimeBackends, RuntimeSessionStore, SessionLog, StoreResult, Submitted, TurnAnswer, TurnFilter,
-    TurnRecord,
+    Append, Claim, Fence, Listing, LogUsage, Page, RuntimeBackends, RuntimeSessionStore, SessionLog, StoreResult, Submitted, TurnAnswer,
+    TurnFilter, TurnRecord,
 };
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -230,8 +231,8 @@ impl SessionLog for Observed<dyn SessionLog> {
         self.inner.waiting_sessions(org, after, limit).await
     }
 
-    async fn busy_sessions(&self, org: OrgId) -> StoreResult<u64> {
-        self.inner.busy_sessions(org).await
+    async fn log_usage(&self, org: OrgId, now: Timestamp) -> StoreResult<LogUsage> {
+        self.inner.log_usage(org, now).await
     }
 
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {

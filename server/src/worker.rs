@@ -14,6 +14,7 @@ use crate::config::DurableWorkerConfig;
 use crate::definition::oss_platform_definition;
 use crate::error::AppError;
 use crate::executor::{Assembled, Executor};
+use crate::garbage::Garbage;
 use crate::handle::Running;
 use crate::lifecycle::Signals;
 use crate::listener::{EventListener, Listening};
@@ -104,22 +105,37 @@ async fn start_on(
     let assembled = Assembled::new(&site, &config.engine(), platform).await?;
     let listening = listeners.into_iter().map(|listener| site.listeners.add(listener)).collect();
     let executor = Executor::join(&site, assembled.turns, config.max_turns, config.drain).await?;
-    let running = Running::spawn(|stop| live(executor, listening, site, stop));
+    let (stores, moments) = (site.stores.clone(), site.moments.clone());
+    let garbage = Garbage { stores, components: assembled.components, moments, versions: false, every: config.collect_every };
+    let life = Life { executor, listening, garbage, site };
+    let running = Running::spawn(|stop| life.live(stop));
     Ok(WorkerHandle { running })
 }
 
-async fn live(mut executor: Executor, listening: Vec<Listening>, site: Arc<Site>, stop: CancellationToken) -> Result<(), AppError> {
-    let failed = tokio::select! {
-        () = stop.cancelled() => None,
-        error = executor.failed() => Some(error),
-    };
-    executor.end().await;
-    for listening in listening {
-        listening.end().await;
+/// What a running worker consists of.
+struct Life {
+    executor: Executor,
+    listening: Vec<Listening>,
+    garbage: Garbage,
+    site: Arc<Site>,
+}
+
+impl Life {
+    async fn live(self, stop: CancellationToken) -> Result<(), AppError> {
+        let Self { mut executor, listening, garbage, site } = self;
+        let failed = tokio::select! {
+            () = stop.cancelled() => None,
+            error = executor.failed() => Some(error),
+            never = garbage.collect() => match never {},
+        };
+        executor.end().await;
+        for listening in listening {
+            listening.end().await;
+        }
+        site.leave().await?;
+        tracing::info!("the worker ended");
+        failed.map_or(Ok(()), Err)
     }
-    site.leave().await?;
-    tracing::info!("the worker ended");
-    failed.map_or(Ok(()), Err)
 }
 
 /// A worker that runs. Dropping it ends the worker as [`Self::shutdown`] does, without waiting.

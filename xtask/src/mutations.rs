@@ -1,9 +1,9 @@
 //! `cargo xtask test mutations`: switches one control of the runtime off after the other, and expects
 //! that the tests which are named for it fail. A limit whose absence no test notices is none.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -12,24 +12,38 @@ use crate::project::Project;
 
 /// Exit code of a test program of which a test has failed.
 const RED: i32 = 101;
+/// A test that runs for so long without its control does not end: as good as one that fails.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Pause between two looks at a test program.
+const LOOK: Duration = Duration::from_millis(50);
+/// In front of a test of the runtime's own.
+const OF_RUNTIME: &str = "runtime ";
+
+/// The programs that have the tests.
+struct Programs {
+    /// Of the end-to-end tests.
+    it: PathBuf,
+    /// Of the runtime's own.
+    runtime: PathBuf,
+}
 
 pub(crate) fn run_command() -> Result<()> {
     let project = Project::find()?;
-    let program = test_program(&project)?;
+    let programs = programs(&project)?;
     let path = project.root.join("tests/mutations.txt");
     let list = at(&path, std::fs::read_to_string(&path))?;
     let controls: Vec<(&str, Vec<&str>)> = list.lines().filter_map(control).collect();
     let all: Vec<&str> = controls.iter().flat_map(|(_, tests)| tests.iter().copied()).collect();
-    if run_tests(&program, None, &all)? != Some(0) {
+    if !programs.pass(None, &all)? {
         return Err(Error::new("the tests fail although nothing is switched off").fix("cargo xtask test"));
     }
     let mut unnoticed = Vec::new();
     for (control, tests) in &controls {
         let started = Instant::now();
-        let code = run_tests(&program, Some(control), tests)?;
-        let verdict = if code == Some(RED) { "noticed" } else { "NOT NOTICED" };
+        let is_noticed = !programs.pass(Some(control), tests)?;
+        let verdict = if is_noticed { "noticed" } else { "NOT NOTICED" };
         eprintln!("{control:<26} {verdict} in {:.1} s", started.elapsed().as_secs_f64());
-        if code != Some(RED) {
+        if !is_noticed {
             unnoticed.push(*control);
         }
     }
@@ -47,24 +61,58 @@ fn control(line: &str) -> Option<(&str, Vec<&str>)> {
 
 /// The program of the end-to-end tests, built if it is not.
 pub(crate) fn test_program(project: &Project) -> Result<PathBuf> {
-    let mut build = project.cargo(&["test"]);
-    build.args(["--workspace", "--bins", "--tests", "--examples", "--no-run", "--message-format", "json-render-diagnostics"]);
-    let messages = read_stdout(&mut build)?;
-    let mut messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let is_it = |message: &Value| message["target"]["name"] == "it" && message["executable"].is_string();
-    let program = messages.rfind(is_it).and_then(|message| message["executable"].as_str().map(PathBuf::from));
-    program.ok_or_else(|| Error::new("cargo has not named the program of the end-to-end tests"))
+    programs(project).map(|programs| programs.it)
 }
 
-/// Runs tests by their names, quietly.
-fn run_tests(program: &PathBuf, off: Option<&str>, tests: &[&str]) -> Result<Option<i32>> {
+fn programs(project: &Project) -> Result<Programs> {
+    let mut build = project.cargo(&["test"]);
+    build.args(["--workspace", "--lib", "--bins", "--tests", "--examples", "--no-run", "--message-format", "json-render-diagnostics"]);
+    let messages = read_stdout(&mut build)?;
+    let messages: Vec<Value> = messages.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let program = |name: &str| {
+        let is_it =
+            |message: &&Value| message["target"]["name"] == name && message["profile"]["test"] == true && message["executable"].is_string();
+        let program = messages.iter().rfind(is_it).and_then(|message| message["executable"].as_str()).map(PathBuf::from);
+        program.ok_or_else(|| Error::new(format!("cargo has not named the program of the tests of {name}")))
+    };
+    Ok(Programs { it: program("it")?, runtime: program("everwit_runtime")? })
+}
+
+impl Programs {
+    /// Runs tests by their names, quietly; tells whether all of them passed.
+    fn pass(&self, off: Option<&str>, tests: &[&str]) -> Result<bool> {
+        let (own, end_to_end): (Vec<&str>, Vec<&str>) = tests.iter().partition(|test| test.starts_with(OF_RUNTIME));
+        let own: Vec<&str> = own.iter().map(|test| &test[OF_RUNTIME.len()..]).collect();
+        for (program, tests) in [(&self.it, end_to_end), (&self.runtime, own)] {
+            if !tests.is_empty() && !pass(program, off, &tests)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn pass(program: &Path, off: Option<&str>, tests: &[&str]) -> Result<bool> {
     let mut command = Command::new(program);
     command.arg("--exact").args(tests).stdout(Stdio::null()).stderr(Stdio::null());
     if let Some(control) = off {
         command.env("EVERWIT_MUTATION", control);
     }
-    let status = command.status().map_err(|error| not_started(&command, &error))?;
-    Ok(status.code())
+    let mut child = command.spawn().map_err(|error| not_started(&command, &error))?;
+    let started = Instant::now();
+    loop {
+        match at(program, child.try_wait())?.map(|status| status.code()) {
+            Some(Some(0)) => return Ok(true),
+            Some(Some(RED)) => return Ok(false),
+            Some(code) => return Err(Error::new(format!("{} ended with {code:?} in place of failing", tests.join(", ")))),
+            None if off.is_some() && started.elapsed() > PATIENCE => {
+                at(program, child.kill())?;
+                at(program, child.wait())?;
+                return Ok(false);
+            }
+            None => std::thread::sleep(LOOK),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -145,7 +145,7 @@ fn dependencies(project: &Project) -> Result<()> {
         eprintln!("skipped: cargo-deny is not installed; `cargo xtask ci` installs it");
         return Ok(());
     }
-    for folder in [project.root.clone(), project.guests(), temporal::folder(project)] {
+    for folder in [project.root.clone(), project.guests(), temporal::folder(project), project.root.join("fuzz")] {
         let mut deny = Command::new("cargo");
         deny.current_dir(folder).args(["deny", "--config"]).arg(project.root.join(".deny.toml"));
         run(deny.args(["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))?;

@@ -12,6 +12,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::{ByteStream, EgressError, EgressErrorKind};
+use crate::mutation::off;
 
 /// Status line and header fields of a response, in bytes; its trailers count apart.
 pub const MAX_RESPONSE_HEAD_BYTES: usize = 64 << 10;
@@ -32,10 +33,11 @@ impl Wire {
     /// Makes a stream ready for requests; sends nothing.
     pub(super) async fn over(stream: Box<dyn ByteStream>, host: &str) -> Result<Self, EgressError> {
         // The defaults refuse HTTP/0.9, folded lines and spaces before colons.
+        let more = if off("egress.response_head") { 64 } else { 1 };
         let (sender, connection) = http1::Builder::new()
-            .max_headers(MAX_RESPONSE_FIELDS)
-            .max_header_size(MAX_RESPONSE_HEAD_BYTES)
-            .max_buf_size(MAX_RESPONSE_HEAD_BYTES)
+            .max_headers(MAX_RESPONSE_FIELDS * more)
+            .max_header_size(MAX_RESPONSE_HEAD_BYTES * more)
+            .max_buf_size(MAX_RESPONSE_HEAD_BYTES * more)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| broken(&error, host))?;

@@ -370,7 +370,7 @@ pub enum EventData {
     TurnSealed {
         /// The turn.
         turn_id: TurnId,
-        /// "no_progress", "budget" (of time), "budget_exhausted", "loop" or "internal_error".
+        /// "no_progress", "budget" (of time), "budget_exhausted", "storage_exhausted", "loop" or "internal_error".
         reason: String,
         /// A sentence.
         detail: String,

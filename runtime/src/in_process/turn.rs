@@ -47,7 +47,7 @@ pub enum TurnStopReason {
     },
     /// The platform gave it up.
     Sealed {
-        /// "no_progress", "budget" (of time), "budget_exhausted", "loop" or "internal_error".
+        /// "no_progress", "budget" (of time), "budget_exhausted", "storage_exhausted", "loop" or "internal_error".
         reason: String,
     },
     /// It was cancelled.

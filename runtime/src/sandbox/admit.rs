@@ -22,6 +22,7 @@ use super::engine::{self, Compatibility, Effort, EngineClass, Purpose};
 use super::gate::{self, Finding, Inspection, Producer};
 use crate::component::Digest;
 use crate::error::Error;
+use crate::mutation::off;
 
 /// Compiles at the same time: one, because calls of guests share the machine's processors.
 const PARALLEL_COMPILES: usize = 1;
@@ -121,7 +122,7 @@ impl Compiler {
                 command,
                 cache,
                 compatibilities: [full?, quick?],
-                places: Semaphore::new(PARALLEL_COMPILES + MAX_WAITING),
+                places: Semaphore::new(PARALLEL_COMPILES + if off("compile.waiting") { 1_000 } else { MAX_WAITING }),
                 slots: Semaphore::new(PARALLEL_COMPILES),
                 in_flight: Mutex::default(),
                 testing: Testing::default(),
@@ -171,6 +172,11 @@ impl Compiler {
     pub(crate) async fn admit_described(&self, bare: Digest, bare_size: u64, described: Bytes) -> Outcome {
         let inner = Arc::clone(&self.inner);
         tokio::task::spawn_blocking(move || inner.admit_described(&bare, bare_size, &described)).await.map_err(internal)?
+    }
+
+    /// Where compiled code is kept.
+    pub(super) fn artifacts(&self) -> &ArtifactCache {
+        &self.inner.cache
     }
 
     /// Whether the artifact of a component is in the cache, authentic, and loads into engines of

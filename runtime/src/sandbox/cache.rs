@@ -8,12 +8,14 @@
 //!
 //! Files: `<digest>-<settings>.cwasm`, mapped into memory when loaded, and beside it `.mac` with
 //! the MAC and the inspection. Both come into being by rename, synced. Nothing is ever written in
-//! place, and nothing evicts: an operator may delete the whole directory at any time.
+//! place; an operator may delete the whole directory at any time. `garbage` removes what nobody has any more.
 
-use std::fs::{self, DirBuilder, File};
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, DirEntry, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use hmac::{Hmac, Mac as _};
 use secrecy::{ExposeSecret as _, SecretBox};
@@ -162,6 +164,38 @@ impl ArtifactCache {
         tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&self.directory)
     }
 
+    /// Components whose files were all made at `before` or earlier. One that shares code has a MAC of its own.
+    pub(super) fn settled(&self, before: SystemTime) -> io::Result<BTreeSet<Digest>> {
+        let (mut found, mut young) = (BTreeSet::new(), BTreeSet::new());
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let Some(digest) = digest_of(&entry) else { continue };
+            match entry.metadata().and_then(|metadata| metadata.modified()) {
+                Ok(made) if made <= before => drop(found.insert(digest)),
+                Ok(_) => drop(young.insert(digest)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(&found - &young)
+    }
+
+    /// Removes all files of these components; returns how many bytes they had. Who has mapped one keeps what it is mapped to.
+    pub(super) fn remove(&self, doomed: &[Digest]) -> io::Result<u64> {
+        let mut bytes = 0;
+        if doomed.is_empty() {
+            return Ok(bytes);
+        }
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            if digest_of(&entry).is_some_and(|digest| doomed.contains(&digest)) {
+                bytes += entry.metadata().map_or(0, |metadata| metadata.len());
+                remove_if_there(&entry.path())?;
+            }
+        }
+        Ok(bytes)
+    }
+
     fn remove_leftovers(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
@@ -173,6 +207,13 @@ impl ArtifactCache {
         }
         Ok(())
     }
+}
+
+/// The component that a file is of, if it is complete.
+fn digest_of(entry: &DirEntry) -> Option<Digest> {
+    let name = entry.file_name();
+    let (hex, _) = name.to_str()?.split_once('-')?;
+    format!("sha256:{hex}").parse().ok()
 }
 
 /// An artifact that is being written.

@@ -19,6 +19,7 @@ pub mod engine;
 mod fair;
 #[cfg(feature = "testing")]
 pub mod fuzz;
+mod garbage;
 mod gate;
 mod imports;
 mod ledger;
@@ -53,6 +54,7 @@ pub use compile::{CHILD_ARGUMENT, CompilerCommand, Lane};
 pub use connection::{ComponentConnectionProvider, ComponentConnectionProviders};
 pub use driver::{ComponentDriver, ComponentDrivers};
 pub use engine::Effort;
+pub use garbage::Swept;
 pub use gate::rule::{RULES, Rule};
 pub use gate::{Finding, Inspection, Producer, inspect};
 pub use verdict::{Check, CheckOutcome, CheckResult};
@@ -64,6 +66,7 @@ use crate::egress::Gateway;
 use crate::error::Error;
 use crate::id::OrgId;
 use crate::limits::Budget;
+use crate::mutation::off;
 use crate::store::KvStore;
 use call::{Circumstances, Described, Finished};
 use engine::{EngineClass, Engines};
@@ -387,7 +390,8 @@ struct Shares {
 
 impl Shares {
     fn new(calls: usize) -> Result<Self, Error> {
-        let (waiting, waiting_per_org) = (MAX_WAITING_CALLS, MAX_WAITING_CALLS_PER_ORG);
+        let more = if off("calls.waiting") { 1_000 } else { 1 };
+        let (waiting, waiting_per_org) = (MAX_WAITING_CALLS * more, MAX_WAITING_CALLS_PER_ORG * more);
         let places = Limits { permits: calls, per_org: (calls - calls / 4).max(1), waiting, waiting_per_org };
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let turns = Turns::start(processors).map_err(|error| Error::Sandbox(format!("the threads of guests cannot start: {error}")))?;

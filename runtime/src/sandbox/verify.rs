@@ -9,6 +9,7 @@ use super::placeholders::Place;
 use super::text::escape;
 use crate::component::{CREDENTIALS, CallUsage, ComponentDescription, DriverDescription, HttpPermission, Permissions, ToolDescription};
 use crate::limits::MAX_NAME_BYTES;
+use crate::mutation::off;
 
 /// Tools of one capability.
 const MAX_TOOLS: usize = 128;
@@ -91,6 +92,18 @@ pub(super) fn description(description: &ComponentDescription) -> Vec<Finding> {
     check.findings
 }
 
+/// Whether a rule is switched off, by the code of its finding.
+fn is_off(code: &str) -> bool {
+    match code {
+        "invalid_length" => off("verify.length"),
+        "invisible_text" => off("verify.invisible"),
+        "too_many_entries" => off("verify.entries"),
+        "schema_too_large" => off("verify.schema_bytes"),
+        "invalid_place" => off("verify.place"),
+        _ => false,
+    }
+}
+
 #[derive(Default)]
 struct Check {
     findings: Vec<Finding>,
@@ -98,7 +111,7 @@ struct Check {
 
 impl Check {
     fn rule(&mut self, pointer: &str, holds: bool, code: &str, explain: impl FnOnce() -> (String, String)) {
-        if !holds {
+        if !holds && !is_off(code) {
             let (detail, fix) = explain();
             self.findings.push(Finding::new(code, Some(format!("/description{pointer}")), detail, fix));
         }

@@ -1,10 +1,12 @@
 //! The log of a session and its queue of turns.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::{Listing, Page, StoreResult};
 use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
+use crate::usage::BegunTurns;
 
 /// Proof of owning a session: grows with each claim; only the newest may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,6 +107,18 @@ pub struct TurnRecord {
     pub end: Option<TurnEnd>,
 }
 
+/// What an org has in its logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogUsage {
+    /// Sessions with an open turn: one that runs, waits its turn or is parked.
+    pub busy_sessions: u64,
+    /// Turns that were submitted in the minute of now and in the one before, by the times of their messages.
+    pub begun: BegunTurns,
+    /// Bytes of all events: those of their data as JSON, and [`crate::limits::EVENT_OVERHEAD_BYTES`] each. What is deleted with
+    /// its session does not count.
+    pub event_bytes: u64,
+}
+
 /// The log of each session together with its queue of turns: one aggregate, because an event
 /// and the change of a turn that it records must be one transaction.
 ///
@@ -165,12 +179,9 @@ pub trait SessionLog: Send + Sync {
     /// Sessions of which a turn is parked, in order of their ids, after one of them.
     async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>>;
 
-    /// How many sessions of an org have an open turn: one that runs, waits its turn or is parked. Stores
-    /// that can count do so themselves.
-    async fn busy_sessions(&self, org: OrgId) -> StoreResult<u64> {
-        let open = self.sessions_with_open_turns().await?;
-        Ok(open.iter().filter(|(owner, _)| *owner == org).count() as u64)
-    }
+    /// What an org has in its logs, counted in the transactions that change it. Asked before each turn, so that it
+    /// must cost the same however much there is.
+    async fn log_usage(&self, org: OrgId, now: Timestamp) -> StoreResult<LogUsage>;
 
     /// All sessions of all orgs with an open turn, for recovery at start. The one method that
     /// looks across orgs; not reachable from any request.

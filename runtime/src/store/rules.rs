@@ -8,9 +8,10 @@ use crate::component::Digest;
 use crate::event::NewEvent;
 use crate::id::{SessionId, TurnId};
 use crate::limits::{
-    MAX_BUDGETS_PER_SUBJECT, MAX_CONNECTIONS, MAX_EVENTS_PER_PAGE, MAX_KV_BUCKET_BYTES, MAX_KV_KEY_BYTES, MAX_KV_KEYS, MAX_KV_VALUE_BYTES,
-    MAX_ORG_SECRETS, MAX_PAGE, MAX_QUEUED_TURNS, MAX_SESSION_SECRETS,
+    EVENT_OVERHEAD_BYTES, MAX_BUDGETS_PER_SUBJECT, MAX_CONNECTIONS, MAX_EVENTS_PER_PAGE, MAX_KV_BUCKET_BYTES, MAX_KV_KEY_BYTES,
+    MAX_KV_KEYS, MAX_KV_VALUE_BYTES, MAX_ORG_SECRETS, MAX_PAGE, MAX_QUEUED_TURNS, MAX_SESSION_SECRETS,
 };
+use crate::mutation::off;
 use crate::session::SessionStatus;
 use crate::usage::{Balance, Charge, Reserved};
 
@@ -33,13 +34,22 @@ pub(super) fn page_limit(page: Page) -> u32 {
 
 /// Whether events can be appended at all.
 pub(super) fn check_events(events: &[NewEvent]) -> StoreResult<()> {
-    if events.len() > MAX_EVENTS_PER_APPEND {
+    if events.len() > MAX_EVENTS_PER_APPEND && !off("store.append_events") {
         return Err(StoreError::Limit(format!("{} events in one append; at most {MAX_EVENTS_PER_APPEND} are allowed", events.len())));
     }
     match events.iter().find(|event| event.data.is_live_only()) {
         Some(event) => Err(StoreError::Limit(format!("{} events are live-only; the log does not take them", event.data.name()))),
         None => Ok(()),
     }
+}
+
+/// What events count, in bytes, see [`LogUsage::event_bytes`](super::LogUsage::event_bytes).
+pub(super) fn event_bytes(events: &[NewEvent]) -> StoreResult<u64> {
+    let of = |event: &NewEvent| {
+        let data = serde_json::to_vec(&event.data).map_err(|error| StoreError::Invalid(format!("an event cannot be written: {error}")))?;
+        Ok(data.len() as u64 + EVENT_OVERHEAD_BYTES)
+    };
+    events.iter().map(of).sum()
 }
 
 /// Whether a writer may append. The fence comes first: to a writer that lost its session, where
@@ -108,7 +118,7 @@ pub(super) fn not_queued(turn: TurnId) -> StoreError {
 /// Whether one more turn may wait behind `open` others.
 pub(super) fn check_queue(open: u64) -> StoreResult<()> {
     let most = MAX_QUEUED_TURNS as u64;
-    if open >= most {
+    if open >= most && !off("store.queued_turns") {
         return Err(StoreError::Limit(format!("the session has {open} open turns; at most {most} are allowed")));
     }
     Ok(())
@@ -132,7 +142,7 @@ pub(super) fn follows(stored: u64, given: u64) -> bool {
 
 /// Whether a key can be used.
 pub(super) fn check_kv_key(key: &str) -> StoreResult<()> {
-    if key.len() > MAX_KV_KEY_BYTES {
+    if key.len() > MAX_KV_KEY_BYTES && !off("store.kv_sizes") {
         return Err(StoreError::Limit(format!("the key has {} bytes; at most {MAX_KV_KEY_BYTES} are allowed", key.len())));
     }
     Ok(())
@@ -140,7 +150,7 @@ pub(super) fn check_kv_key(key: &str) -> StoreResult<()> {
 
 /// Whether a value can be stored.
 pub(super) fn check_kv_value(value: &[u8]) -> StoreResult<()> {
-    if value.len() > MAX_KV_VALUE_BYTES {
+    if value.len() > MAX_KV_VALUE_BYTES && !off("store.kv_sizes") {
         return Err(StoreError::Limit(format!("the value has {} bytes; at most {MAX_KV_VALUE_BYTES} are allowed", value.len())));
     }
     Ok(())
@@ -149,10 +159,10 @@ pub(super) fn check_kv_value(value: &[u8]) -> StoreResult<()> {
 /// Whether a bucket can have this many keys and bytes.
 pub(super) fn check_kv_bucket(scope: &KvScope, keys: u64, bytes: u64) -> StoreResult<()> {
     let bucket = &scope.bucket;
-    if keys > MAX_KV_KEYS {
+    if keys > MAX_KV_KEYS && !off("store.kv_keys") {
         return Err(StoreError::Limit(format!("the bucket {bucket:?} would have {keys} keys; at most {MAX_KV_KEYS} are allowed")));
     }
-    if bytes > MAX_KV_BUCKET_BYTES {
+    if bytes > MAX_KV_BUCKET_BYTES && !off("store.kv_bytes") {
         return Err(StoreError::Limit(format!(
             "the bucket {bucket:?} would have {bytes} bytes; at most {MAX_KV_BUCKET_BYTES} are allowed"
         )));

@@ -5,6 +5,7 @@ use super::state::TurnState;
 use super::stop::{SealReason, Stop};
 use crate::event::CompactionReason;
 use crate::id::{MessageId, TurnId};
+use crate::mutation::off;
 use crate::store::TurnEnd;
 
 /// How often a turn is taken up without coming further before it is given up.
@@ -115,7 +116,7 @@ fn begun(state: &TurnState) -> Step {
     if state.open_reason().is_some() {
         return Step::Reason { iteration, recovered: true };
     }
-    if state.iterations() >= state.max_iterations() {
+    if state.iterations() >= state.max_iterations() && !off("turn.iterations") {
         return Step::Finish(Finish::MaxIterations);
     }
     before_reason(state).unwrap_or(Step::Reason { iteration, recovered: false })
@@ -123,7 +124,9 @@ fn begun(state: &TurnState) -> Step {
 
 /// What comes before a further model call.
 fn before_reason(state: &TurnState) -> Option<Step> {
-    if let Some(repetitions) = state.repetition_to_stop() {
+    if let Some(repetitions) = state.repetition_to_stop()
+        && !off("turn.circles")
+    {
         let detail = format!("the model made the same calls with the same results {repetitions} times in a row");
         return Some(Step::Finish(Finish::Stopped(Stop::Sealed { reason: SealReason::Loop, detail })));
     }

@@ -10,6 +10,7 @@ use super::stop::{SealReason, Stop};
 use crate::driver::{Answer, ChatRequest};
 use crate::event::TokenUsage;
 use crate::id::ReservationId;
+use crate::limits::STORAGE_CHECK_CALLS;
 use crate::mutation::off;
 use crate::tokens::{estimate_tokens, message_bytes, part_bytes, tool_bytes};
 use crate::usage::{
@@ -47,6 +48,9 @@ impl Run<'_> {
     /// Sets aside the most that a call can use, and lets its answer be as long as that pays for.
     /// Otherwise why the turn ends.
     pub(super) async fn hold(&self, context: &TurnContext, request: &mut ChatRequest) -> Result<Result<Held, Stop>, Halt> {
+        if let Some(stop) = self.no_room().await? {
+            return Ok(Err(stop));
+        }
         let limits = match self.limits(context).await? {
             Ok(limits) => limits,
             Err(stop) => return Ok(Err(stop)),
@@ -110,6 +114,24 @@ impl Run<'_> {
         let reservation = Reservation { id, session, turn, charges: limits.iter().map(charge).collect(), at: self.journal.now() };
         let reserved = insist(|| self.platform.backends.usage_store.reserve(self.key.org, reservation.clone())).await;
         Ok((reserved.map_err(halt)? == Reserved::Held).then_some(id))
+    }
+
+    /// Why the turn ends if its org has no room for more events. Asked seldom: what begins a turn has asked already.
+    async fn no_room(&self) -> Result<Option<Stop>, Halt> {
+        let Some(most) = self.platform.allowance.event_bytes else { return Ok(None) };
+        let calls = self.journal.state().iterations();
+        if calls == 0 || !calls.is_multiple_of(STORAGE_CHECK_CALLS) || off("usage.events") {
+            return Ok(None);
+        }
+        let (log, now) = (&self.platform.backends.log, self.journal.now());
+        let stored = insist(|| log.log_usage(self.key.org, now)).await.map_err(halt)?.event_bytes;
+        Ok((stored >= most).then(|| {
+            let detail = format!(
+                "the sessions of the org have {stored} bytes of events, of {most} that they may have; delete sessions that nobody needs, or \
+                 have the operator raise the limit"
+            );
+            Stop::Sealed { reason: SealReason::StorageExhausted, detail }
+        }))
     }
 
     /// Everything that limits a call of the turn's model.

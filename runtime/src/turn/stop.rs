@@ -32,6 +32,8 @@ pub enum SealReason {
     Budget,
     /// What the next model call needs is more than its budgets have left.
     BudgetExhausted,
+    /// Its org has no room for more events.
+    StorageExhausted,
     /// The model repeats itself.
     Loop,
     /// A defect of the host.
@@ -45,6 +47,7 @@ impl SealReason {
             Self::NoProgress => "no_progress",
             Self::Budget => "budget",
             Self::BudgetExhausted => "budget_exhausted",
+            Self::StorageExhausted => "storage_exhausted",
             Self::Loop => "loop",
             Self::InternalError => "internal_error",
         }

@@ -22,6 +22,7 @@ use crate::event::{EventData, RequestedCall, ToolCompleted, ToolStatus};
 use crate::fail_point::fail_point;
 use crate::limits::{MAX_TOOL_CALLS_PER_STEP, MAX_TOOL_RESULT_BYTES};
 use crate::message::{ContentPart, ToolCall};
+use crate::mutation::off;
 use crate::tokens::IMAGE_BYTES;
 
 /// How long a running tool may take to return after its call was cancelled, before it is dropped.
@@ -255,7 +256,7 @@ pub(super) fn capability_id(context: &TurnContext, tool: &str) -> Option<String>
 /// What the rules of the platform say about a call, before the tool has a say.
 pub(super) fn decide<'a>(context: &'a TurnContext, planned: &PlannedCall) -> Decision<'a> {
     let refuse = |kind: &str, error: String| Decision::Settle(Box::new(unsuccessful(planned, ToolStatus::Error, kind, error)));
-    if planned.index >= MAX_TOOL_CALLS_PER_STEP {
+    if planned.index >= MAX_TOOL_CALLS_PER_STEP && !off("turn.tool_calls") {
         let error = format!("refused: at most {MAX_TOOL_CALLS_PER_STEP} tool calls of one answer are executed; the tool was not called");
         return refuse("too-many-calls", error);
     }
@@ -376,7 +377,7 @@ fn shown(parts: Vec<ContentPart>) -> Vec<ContentPart> {
     let parts: Vec<ContentPart> = parts.into_iter().map(as_text).collect();
     let length = |part: &ContentPart| if let ContentPart::Text { text } = part { text.len() } else { 0 };
     let total: usize = parts.iter().map(length).sum();
-    if total <= MAX_TOOL_RESULT_BYTES {
+    if total <= MAX_TOOL_RESULT_BYTES || off("turn.result_bytes") {
         return parts;
     }
     let mut left = MAX_TOOL_RESULT_BYTES;

@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn periods_of_calls_end_with_the_minute_and_with_the_day() {
         let allowance =
-            OrgAllowance { fuel_per_minute: Some(10), fuel_per_day: Some(100), http_bytes_per_day: Some(7), tokens_per_day: None };
+            OrgAllowance { fuel_per_minute: Some(10), fuel_per_day: Some(100), http_bytes_per_day: Some(7), ..OrgAllowance::default() };
         let now: Timestamp = "2026-02-28T23:59:30.5Z".parse().expect("a time");
         let limits = limits(&allowance, now);
         let midnight = "2026-03-01T00:00:00Z".parse().expect("a time");

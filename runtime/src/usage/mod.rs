@@ -5,6 +5,7 @@
 #[cfg(feature = "sandbox")]
 mod calls;
 mod meter;
+mod rate;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 #[cfg(feature = "sandbox")]
 pub(crate) use calls::HeldCall;
 pub use meter::{Meter, NANOS_PER_USD};
+pub use rate::{BegunTurns, TurnRate};
 
 use crate::id::{AgentId, BudgetId, OrgId, ReservationId, SessionId, TurnId};
 
@@ -260,6 +262,9 @@ pub struct OrgAllowance {
     pub fuel_per_day: Option<u64>,
     /// Bytes of HTTP bodies, in both directions, of tool calls of components in a day.
     pub http_bytes_per_day: Option<u64>,
+    /// Bytes of all stored events, see [`LogUsage::event_bytes`](crate::store::LogUsage::event_bytes). No turn begins beyond
+    /// them; one that runs is asked again before every [`STORAGE_CHECK_CALLS`](crate::limits::STORAGE_CHECK_CALLS)th model call.
+    pub event_bytes: Option<u64>,
 }
 
 impl OrgAllowance {

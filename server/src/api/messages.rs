@@ -176,6 +176,7 @@ impl FromParams for MessageParams {
     responses(
         (status = 201, body = MessageBody),
         (status = 429, description = "The org has too many turns that have not ended, or begins too many in a minute; `retry_after_seconds` says when to try again"),
+        (status = 507, description = "The org's sessions have as many bytes of events as they may have"),
     ),
 )]
 pub(crate) async fn create_message(

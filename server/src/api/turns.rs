@@ -213,6 +213,7 @@ pub(crate) async fn list_turns(
         (status = 201, body = MessageBody),
         (status = 409, description = "The turn is open, has its answer, was cancelled, or became part of another turn"),
         (status = 429, description = "The org has too many turns, or nothing is left of a budget"),
+        (status = 507, description = "The org's sessions have as many bytes of events as they may have"),
     ),
 )]
 pub(crate) async fn retry_turn(

@@ -247,6 +247,9 @@ struct AllowanceArgs {
     /// Bytes of HTTP bodies, in and out, of tool calls of one org's components in a day of UTC.
     #[arg(long, env = "EVERWIT_ORG_HTTP_BYTES_PER_DAY", value_name = "BYTES")]
     org_http_bytes_per_day: Option<String>,
+    /// Bytes of all stored events of one org; more turns and sessions are refused until sessions are deleted.
+    #[arg(long, env = "EVERWIT_ORG_EVENT_BYTES", default_value = "10737418240", value_name = "BYTES")]
+    org_event_bytes: Option<String>,
 }
 
 impl AllowanceArgs {
@@ -257,6 +260,7 @@ impl AllowanceArgs {
             fuel_per_minute: amount("--org-fuel-per-minute", &self.org_fuel_per_minute),
             fuel_per_day: amount("--org-fuel-per-day", &self.org_fuel_per_day),
             http_bytes_per_day: amount("--org-http-bytes-per-day", &self.org_http_bytes_per_day),
+            event_bytes: amount("--org-event-bytes", &self.org_event_bytes),
         }
     }
 }

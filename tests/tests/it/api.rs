@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Answer, Api, EventStream, Server, send};
+use crate::support::{Answer, Api, EventStream, Server, ServerOptions, send};
 
 /// A problem document with what differs between runs taken out.
 fn problem(answer: Answer) -> Value {
@@ -369,4 +369,53 @@ async fn half_open_connections_are_closed() {
         let ended = tokio::time::timeout(Duration::from_secs(20), socket.read_to_end(&mut answer)).await;
         assert!(ended.is_ok(), "a half-open connection stays");
     }
+}
+
+#[tokio::test]
+async fn a_session_has_so_many_streams() {
+    let server = Server::start().await;
+    let (api, mut open) = (server.api(), Vec::new());
+    let session = api.session().await;
+    for _ in 0..16 {
+        open.push(api.stream(&session, "").await);
+    }
+    let refused = api.get(&format!("/v1/sessions/{session}/sse")).await.expect(429);
+    assert_eq!(refused["code"], "too_many_streams", "{refused}");
+    let other = api.session().await;
+    api.stream(&other, "").await.until("connected").await;
+}
+
+/// One more connection than may be open waits until another one ends.
+#[tokio::test]
+async fn so_many_connections_are_open_at_once() {
+    let args = ["--max-connections", "2"].map(str::to_owned).to_vec();
+    let server = Server::start_with(ServerOptions { args, ..ServerOptions::default() }).await;
+    let address = server.url().trim_start_matches("http://").to_owned();
+    let ask = async |socket: &mut tokio::net::TcpStream| {
+        socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("it is sent");
+    };
+    let answer = async |socket: &mut tokio::net::TcpStream| {
+        let mut bytes = [0; 12];
+        socket.read_exact(&mut bytes).await.expect("an answer");
+        assert_eq!(&bytes, b"HTTP/1.1 200");
+    };
+    let connect = async || tokio::net::TcpStream::connect(&address).await.expect("the system accepts it");
+    let (mut first, mut second) = (connect().await, connect().await);
+    for socket in [&mut first, &mut second] {
+        ask(socket).await;
+        answer(socket).await;
+    }
+    let mut third = connect().await;
+    ask(&mut third).await;
+    // Whoever is served is served before these are.
+    for socket in [&mut first, &mut second] {
+        let mut rest = Vec::with_capacity(4_096);
+        socket.read_buf(&mut rest).await.expect("the rest of the answer");
+        ask(socket).await;
+        answer(socket).await;
+    }
+    let early = third.try_read(&mut [0; 1]);
+    assert!(early.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "three are served at once");
+    drop(first);
+    answer(&mut third).await;
 }

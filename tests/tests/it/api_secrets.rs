@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::embedded::{Home, client};
+use crate::support::planted::spellings;
 use crate::support::{Api, send};
 use crate::turns::secrets::{Failure, Gossip, Log, PLANTED, assert_clean};
 
@@ -78,6 +79,16 @@ async fn no_answer_stream_or_log_has_a_credential() {
     assert_eq!(refused.status, 422);
     assert_clean("a refusal", &refused.text());
 
+    // Other ways in: a secret of the org and one of the session, and headers that nobody asked for.
+    api.post("/v1/secrets", &json!({ "name": "planted", "value": BY_API[0] })).await.expect(201);
+    let secrets = format!("/v1/sessions/{session}/storage/secrets");
+    let kept = send(api.request(Method::PUT, &secrets).json(&json!({ "secrets": { "PLANTED": BY_API[1] } }))).await;
+    assert!(kept.status < 500, "{}", kept.text());
+    assert_clean("the answer to a session's secret", &kept.text());
+    for header in ["authorization", "cookie", "if-match", "user-agent", "referer"] {
+        let told = send(api.request(Method::GET, "/v1/providers").header(header, BY_API[2])).await;
+        assert_clean(header, &told.text());
+    }
     let org = "default".to_owned();
     let ids = [("provider", gossip), ("model", model), ("agent", agent), ("session_id", session), ("org", org)];
     let routes = readable(&api.get("/openapi.json").await.expect(200), &ids);
@@ -88,6 +99,12 @@ async fn no_answer_stream_or_log_has_a_credential() {
         assert_clean(route, &answer.text());
     }
     server.shutdown().await.expect("it ends");
+    for secret in BY_API {
+        for (spelled, spelling) in spellings(secret) {
+            assert_eq!(home.files_with(&spelling), Vec::<String>::new(), "{secret} is kept as {spelled}");
+        }
+    }
+    assert!(!home.files_with("https://vendor.example/v1").is_empty(), "the search finds what is in the clear");
     let log = log.text();
     assert!(log.contains("a model call failed") && log.contains("TRACE"), "the log is complete: {log}");
     assert_clean("the log", &log);

@@ -41,6 +41,7 @@ mod environment;
 mod fail_points;
 mod frozen;
 mod fuzzing;
+mod garbage;
 mod http_probe;
 mod in_process;
 mod live_elsewhere;

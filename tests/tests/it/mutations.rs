@@ -22,7 +22,8 @@ fn every_control_has_tests_that_exist() {
     let mut listed = Vec::new();
     for line in list.lines().filter(|line| !line.starts_with('#')) {
         let (control, names) = line.split_once(": ").unwrap_or_else(|| panic!("{line:?} is not `control: test, test`"));
-        for name in names.split(", ") {
+        // Tests of the runtime's own are in another program, which the command runs.
+        for name in names.split(", ").filter(|name| !name.starts_with("runtime ")) {
             assert!(tests.contains(name), "{control}: there is no test {name}");
         }
         listed.push(control);

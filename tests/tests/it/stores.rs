@@ -14,10 +14,12 @@ use uuid::Uuid;
 use crate::support::postgres as server;
 
 async fn open_memory() -> (RuntimeBackends, ()) {
+    crate::support::mutation::apply();
     (RuntimeBackends::from_store(Arc::new(MemoryStore::default())), ())
 }
 
 async fn open_sqlite() -> (RuntimeBackends, TempDir) {
+    crate::support::mutation::apply();
     let directory = tempfile::tempdir().expect("a directory");
     let store = open(&directory.path().join("everwit.db")).await;
     (RuntimeBackends::from_store(Arc::new(store)), directory)

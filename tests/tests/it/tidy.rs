@@ -21,7 +21,7 @@ const HOMES: [(&str, &[&str]); 5] = [
     ("wasmtime_wasi", &["runtime/src/sandbox/"]),
     ("sqlx", &["runtime/src/store/sql/", "runtime/src/store/sqlite/", "runtime/src/store/postgres/", "tests/benches/", SUPPORT]),
     ("axum", &["server/", "tests/"]),
-    ("env::var", &["server/src/config", "server/build.rs", "xtask/src/", "tests/"]),
+    ("env::var", &["runtime/src/mutation.rs", "server/src/config", "server/build.rs", "xtask/src/", "tests/"]),
 ];
 
 pub(crate) fn root() -> PathBuf {

@@ -3,6 +3,7 @@
 use super::convert;
 use crate::driver::{ChatEvent, Finish};
 use crate::event::TokenUsage;
+use crate::mutation::off;
 use crate::sandbox::bindings::everwit::types::chat::{Event, Usage};
 
 /// Events that one frame may give.
@@ -33,11 +34,11 @@ impl EventCheck {
     /// One sentence that says what is wrong with it.
     pub(super) fn admit(&mut self, event: Event) -> Result<Option<ChatEvent>, String> {
         self.in_frame += 1;
-        if self.in_frame > MAX_EVENTS_PER_FRAME {
+        if self.in_frame > MAX_EVENTS_PER_FRAME && !off("driver.frame_events") {
             return Err(format!("one frame gave more than {MAX_EVENTS_PER_FRAME} events"));
         }
         self.bytes = self.bytes.saturating_add(convert::event_bytes(&event));
-        if self.bytes > MAX_COMPLETION_BYTES {
+        if self.bytes > MAX_COMPLETION_BYTES && !off("driver.completion_bytes") {
             return Err(format!("the events of a completion have more than {MAX_COMPLETION_BYTES} bytes"));
         }
         if self.finished && !matches!(event, Event::Usage(_) | Event::Other(_)) {
@@ -84,7 +85,7 @@ impl EventCheck {
         if index != next {
             return Err(format!("tool call {index} begins where {next} is the next"));
         }
-        if index >= MAX_TOOL_CALLS {
+        if index >= MAX_TOOL_CALLS && !off("driver.tool_calls") {
             return Err(format!("a completion has at most {MAX_TOOL_CALLS} tool calls"));
         }
         self.calls.push(true);
@@ -98,12 +99,20 @@ impl EventCheck {
 }
 
 fn word(what: &str, text: &str) -> Result<(), String> {
-    if text.len() <= MAX_WORD_BYTES { Ok(()) } else { Err(format!("{what} has {} bytes; {MAX_WORD_BYTES} are the most", text.len())) }
+    if text.len() <= MAX_WORD_BYTES || off("driver.words") {
+        Ok(())
+    } else {
+        Err(format!("{what} has {} bytes; {MAX_WORD_BYTES} are the most", text.len()))
+    }
 }
 
 fn tokens(usage: &Usage) -> Result<TokenUsage, String> {
     let count = |what: &str, tokens: u64| {
-        if tokens <= MAX_TOKENS { Ok(tokens) } else { Err(format!("usage counts {tokens} {what}, which cannot be")) }
+        if tokens <= MAX_TOKENS || off("driver.tokens") {
+            Ok(tokens)
+        } else {
+            Err(format!("usage counts {tokens} {what}, which cannot be"))
+        }
     };
     Ok(TokenUsage {
         input_tokens: count("input tokens", usage.input_tokens)?,

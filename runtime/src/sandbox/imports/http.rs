@@ -97,6 +97,12 @@ fn fault(error: EgressError) -> Fault {
     }
 }
 
+/// As many bytes as a guest asked for, but at least one, and at most what the host takes in for it and one call may copy.
+fn piece_size(asked: u32, host_call_bytes: u64) -> usize {
+    let largest = if off("guest.http_read") { u32::MAX } else { MAX_READ_BYTES };
+    (asked.clamp(1, largest) as usize).min(usize::try_from(host_call_bytes).unwrap_or(usize::MAX))
+}
+
 fn fields_bytes(fields: &[(String, String)]) -> usize {
     fields.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
@@ -113,8 +119,7 @@ impl client::HostResponse for CallState {
 
     async fn read(&mut self, response: Resource<Response>, max: u32) -> wasmtime::Result<Result<Option<Vec<u8>>, Fault>> {
         self.enter(0).await?;
-        let most = usize::try_from(self.budget.host_call_bytes).unwrap_or(usize::MAX);
-        let max = (max.clamp(1, MAX_READ_BYTES) as usize).min(most);
+        let max = piece_size(max, self.budget.host_call_bytes);
         let piece = self.table.get_mut(&response)?.read(max, told_secrets(&self.secrets)).await;
         let piece = piece.map(|piece| piece.map(|bytes| bytes.to_vec())).map_err(fault);
         self.leave(piece.as_ref().map_or(0, |piece| piece.as_ref().map_or(0, Vec::len)))?;
@@ -170,5 +175,20 @@ impl client::Host for CallState {
         };
         self.leave(0)?;
         Ok(sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_of_a_body_has_so_many_bytes() {
+        let check = |asked, host_call_bytes, expected| assert_eq!(piece_size(asked, host_call_bytes), expected, "{asked}");
+        check(0, 4 << 20, 1);
+        check(4_096, 4 << 20, 4_096);
+        check(u32::MAX, 4 << 20, 1 << 20);
+        check(u32::MAX, 10_000, 10_000);
+        check(u32::MAX, u64::MAX, 1 << 20);
     }
 }

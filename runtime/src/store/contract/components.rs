@@ -243,6 +243,8 @@ pub(super) async fn bytes_are_shared_and_found_by_their_uploaders_only(case: &Ca
     let other = ok(store.add_version(case.other, case.upload("lens", b"same")).await);
     assert!(other.created);
     assert_eq!(other.version.version, 1);
+    assert!(ok(store.is_stored(first.version.digest).await));
+    assert!(!ok(store.is_stored(Digest::of(b"nobody's")).await));
     for org in [case.org, case.other] {
         assert_eq!(some(store.read_wasm(org, first.version.digest).await), b"same");
     }

@@ -35,7 +35,7 @@ pub const READING_METHODS: &[&str] = &[
     "open_turns", "owner", "read_events", "last_sequence", "find_event", "get_component", "find_component", "list_components", "get_version",
     "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "is_used", "chat_session", "load_messages",
     "get_provider", "find_provider", "list_providers", "get_model", "list_models", "default_model",
-    "list_turns", "waiting_sessions", "busy_sessions", "list_audit_entries", "get_connection", "list_connections", "get_session_secret", "list_session_secrets",
+    "list_turns", "waiting_sessions", "log_usage", "list_audit_entries", "get_connection", "list_connections", "get_session_secret", "list_session_secrets",
     "get_budget", "list_budgets", "budgets_of", "read_balance", "list_postings", "get_secret", "list_secrets",
 ];
 
@@ -215,7 +215,7 @@ impl Belongings {
             outcome("default_model", stores.provider_store.default_model(org).await),
             outcome("list_turns", stores.log.list_turns(org, TurnFilter::default(), FIRST_PAGE).await),
             outcome("waiting_sessions", stores.log.waiting_sessions(org, None, 100).await),
-            outcome("busy_sessions", stores.log.busy_sessions(org).await),
+            outcome("log_usage", stores.log.log_usage(org, time(10)).await),
             outcome("list_audit_entries", stores.org_store.list_audit_entries(org, FIRST_PAGE).await),
             outcome("get_connection", stores.connection_store.get_connection(org, SUBJECT, "issues").await),
             outcome("list_connections", stores.connection_store.list_connections(org, SUBJECT).await),

@@ -143,6 +143,8 @@ macro_rules! __store_contract_cases {
                 a_turn_that_does_not_just_wait_is_not_merged
                 recovery_finds_sessions_with_open_turns
                 turns_are_listed_by_session_and_end
+                events_count_their_bytes_until_their_session_is_deleted
+                turns_are_counted_by_the_minute_of_their_messages
             }
             parking {
                 a_parked_turn_is_open_and_not_claimed

@@ -1,11 +1,12 @@
 //! The queue of turns: submission, claims, cancels, recovery.
 
-use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, ok, some};
-use crate::event::EventData;
+use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, ok, some, time};
+use crate::event::{Event, EventData, NewEvent};
 use crate::id::{MessageId, OrgId, SessionId, TurnId};
-use crate::limits::MAX_QUEUED_TURNS;
+use crate::limits::{EVENT_OVERHEAD_BYTES, MAX_QUEUED_TURNS};
 use crate::session::SessionStatus;
 use crate::store::{Claim, Fence, Page, StoreError, Submitted, TurnEnd, TurnFilter, TurnRecord};
+use crate::usage::BegunTurns;
 
 pub(super) async fn a_submission_appends_its_input_and_opens_the_turn(case: &Case) {
     let session = case.stored_session().await;
@@ -233,8 +234,9 @@ pub(super) async fn recovery_finds_sessions_with_open_turns(case: &Case) {
     let turn = case.id(TurnId::from_uuid);
     ok(case.stores.log.submit_turn(case.other, elsewhere, turn, case.input(turn, "one")).await);
 
-    assert_eq!(ok(case.stores.log.busy_sessions(case.org).await), 2, "one with two turns, and one that runs");
-    assert_eq!(ok(case.stores.log.busy_sessions(case.other).await), 1);
+    let busy = async |org| ok(case.stores.log.log_usage(org, time(10)).await).busy_sessions;
+    assert_eq!(busy(case.org).await, 2, "one with two turns, and one that runs");
+    assert_eq!(busy(case.other).await, 1);
     let found = ok(case.stores.log.sessions_with_open_turns().await);
     for expected in [(case.org, waiting), (case.org, running), (case.other, elsewhere)] {
         assert_eq!(found.iter().filter(|&&found| found == expected).count(), 1, "{expected:?}");
@@ -264,4 +266,75 @@ pub(super) async fn turns_are_listed_by_session_and_end(case: &Case) {
     let one = TurnFilter { session: Some(session), turn: Some(open), end: None };
     assert_eq!(list(one, FIRST_PAGE).await.items, [waiting]);
     assert_eq!(list(TurnFilter { session: Some(elsewhere), ..one }, FIRST_PAGE).await.total, 0);
+}
+
+pub(super) async fn events_count_their_bytes_until_their_session_is_deleted(case: &Case) {
+    let counted = async || ok(case.stores.log.log_usage(case.org, time(10)).await).event_bytes;
+    let expected = async |sessions: &[SessionId]| {
+        let mut bytes = 0;
+        for session in sessions {
+            let of = |event: &Event| serde_json::to_string(&event.data).expect("JSON").len() as u64 + EVENT_OVERHEAD_BYTES;
+            bytes += case.events(*session).await.iter().map(of).sum::<u64>();
+        }
+        bytes
+    };
+    assert_eq!(counted().await, 0);
+    let (first, claim) = case.claimed().await;
+    let (second, _) = case.parked().await;
+    let turn = case.id(TurnId::from_uuid);
+    ok(case.stores.log.submit_turn(case.org, second, turn, case.input(turn, "Größe 日本 \"quoted\"")).await);
+    let all = [first, second];
+    let before = counted().await;
+    assert_eq!(before, expected(&all).await);
+    assert!(before > 7 * EVENT_OVERHEAD_BYTES, "{before}");
+
+    ok(case.stores.log.submit_turn(case.org, second, turn, case.input(turn, "repeated")).await);
+    assert!(case.append(first, Fence(claim.fence.0 + 1), case.steps(3), None).await.is_err());
+    assert_eq!(counted().await, before, "what is not stored does not count");
+    ok(case.append(first, claim.fence, case.steps(40), Some((claim.turn_id, TurnEnd::Completed))).await);
+    assert_eq!(counted().await, expected(&all).await);
+    assert_eq!(ok(case.stores.log.log_usage(case.other, time(10)).await).event_bytes, 0);
+
+    ok(case.stores.session_store.delete_session(case.org, first, None).await);
+    assert_eq!(counted().await, expected(&[second]).await, "a deletion gives bytes back");
+}
+
+pub(super) async fn turns_are_counted_by_the_minute_of_their_messages(case: &Case) {
+    let submit = async |session, seconds| {
+        let turn = case.id(TurnId::from_uuid);
+        // Sent twice, it counts once.
+        for _ in 0..2 {
+            let input = NewEvent { ts: time(seconds), ..case.input(turn, "hello") };
+            ok(case.stores.log.submit_turn(case.org, session, turn, input).await);
+        }
+    };
+    let begun = async |seconds| {
+        let BegunTurns { this_minute, last_minute } = ok(case.stores.log.log_usage(case.org, time(seconds)).await).begun;
+        (this_minute, last_minute)
+    };
+    // Many sessions, so that a store that spreads them has to add them up.
+    let mut sessions = Vec::new();
+    for _ in 0..20 {
+        let session = case.stored_session().await;
+        submit(session, 0).await;
+        submit(session, 1).await;
+        sessions.push(session);
+    }
+    assert_eq!(begun(59).await, (40, 0));
+    for session in sessions {
+        submit(session, 60).await;
+    }
+    assert_eq!(begun(60).await, (20, 40));
+    assert_eq!(begun(120).await, (0, 20), "a minute later");
+    assert_eq!(begun(180).await, (0, 0));
+    assert_eq!(begun(0).await, (60, 0), "seen by a clock that is late");
+    let session = case.stored_session().await;
+    submit(session, 60).await;
+    submit(session, 0).await;
+    assert_eq!(begun(60).await, (22, 40), "a turn by a clock that is late counts as well");
+    submit(session, 600).await;
+    assert_eq!(begun(600).await, (1, 0));
+    submit(session, 0).await;
+    assert_eq!(begun(600).await, (0, 0), "a clock that was set back begins anew");
+    assert_eq!(ok(case.stores.log.log_usage(case.other, time(60)).await).begun, BegunTurns::default());
 }

@@ -182,6 +182,12 @@ impl ComponentStore for MemoryStore {
         Ok(state.blobs.get(&digest).filter(|_| uploaded).map(|bytes| bytes.to_vec()))
     }
 
+    async fn is_stored(&self, digest: Digest) -> StoreResult<bool> {
+        let state = self.lock();
+        let mut rows = state.tenants.values().flat_map(|tenant| tenant.components.table.iter());
+        Ok(rows.any(|row| row.versions.iter().any(|version| version.digest == digest && version.stored_at.is_some())))
+    }
+
     async fn activate(&self, org: OrgId, id: ComponentId, version: u32, activation: Activation) -> StoreResult<Component> {
         self.write(org, |tenant| {
             let row = tenant.components.row_mut(id)?;

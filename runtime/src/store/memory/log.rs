@@ -1,6 +1,7 @@
 //! The log of a session and its queue of turns.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::MemoryStore;
 use super::session::{OpenTurn, SessionRow, Sessions, SubmittedTurn, missing};
@@ -9,7 +10,8 @@ use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::limits::MAX_EVENTS_PER_PAGE;
 use crate::store::rules::{check_claim, check_end, check_events, check_queue, check_writer, not_parked, not_queued, page_limit};
 use crate::store::{
-    Append, Claim, Fence, Listing, Page, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd, TurnFilter, TurnRecord,
+    Append, Claim, Fence, Listing, LogUsage, Page, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd, TurnFilter,
+    TurnRecord,
 };
 
 #[async_trait]
@@ -17,13 +19,15 @@ impl SessionLog for MemoryStore {
     async fn submit_turn(&self, org: OrgId, session: SessionId, turn: TurnId, input: NewEvent) -> StoreResult<Submitted> {
         check_events(std::slice::from_ref(&input))?;
         self.write(org, |tenant| {
-            let Sessions { table, turns } = &mut tenant.sessions;
+            let Sessions { table, turns, begun } = &mut tenant.sessions;
             let row = table.get_mut(session).ok_or_else(|| missing(session))?;
             if let Some(&earlier) = turns.get(&turn) {
                 return repeated(row, turn, earlier);
             }
             check_queue(row.open.len() as u64)?;
+            let began = input.ts;
             let mut stored = row.push(vec![input])?;
+            begun.count(began);
             row.open.push_back(OpenTurn { id: turn, attempt: 0, cancel_requested: false, parked: false });
             row.open.iter_mut().for_each(|open| open.parked = false);
             row.set_status();
@@ -84,7 +88,7 @@ impl SessionLog for MemoryStore {
     async fn append(&self, org: OrgId, session: SessionId, append: Append) -> StoreResult<Vec<Event>> {
         check_events(&append.events)?;
         self.write(org, |tenant| {
-            let Sessions { table, turns } = &mut tenant.sessions;
+            let Sessions { table, turns, .. } = &mut tenant.sessions;
             let row = table.get_mut(session).ok_or_else(|| missing(session))?;
             check_writer(append.fence, row.fence, append.expected_sequence, row.last_sequence())?;
             let ended = match append.ends_turn {
@@ -158,8 +162,12 @@ impl SessionLog for MemoryStore {
         }))
     }
 
-    async fn busy_sessions(&self, org: OrgId) -> StoreResult<u64> {
-        Ok(self.read(org, |tenant| tenant.sessions.table.iter().filter(|row| !row.open.is_empty()).count() as u64))
+    async fn log_usage(&self, org: OrgId, now: Timestamp) -> StoreResult<LogUsage> {
+        Ok(self.read(org, |tenant| {
+            let Sessions { table, begun, .. } = &tenant.sessions;
+            let busy_sessions = table.iter().filter(|row| !row.open.is_empty()).count() as u64;
+            LogUsage { busy_sessions, begun: begun.at(now), event_bytes: table.iter().map(|row| row.bytes).sum() }
+        }))
     }
 
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {

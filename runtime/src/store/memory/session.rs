@@ -10,14 +10,16 @@ use crate::component::Digest;
 use crate::event::{Event, EventData, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::session::Session;
-use crate::store::rules::{check_deletion, check_events, follows, status_after, whole_micros};
+use crate::store::rules::{check_deletion, check_events, event_bytes, follows, status_after, whole_micros};
 use crate::store::{Fence, KvScope, Listing, Page, RuntimeSessionStore, StoreError, StoreResult, TurnEnd};
+use crate::usage::TurnRate;
 
 /// The sessions of an org, and which of them has which turn.
 #[derive(Default)]
 pub(super) struct Sessions {
     pub(super) table: Table<SessionId, SessionRow>,
     pub(super) turns: HashMap<TurnId, SubmittedTurn>,
+    pub(super) begun: TurnRate,
 }
 
 impl Sessions {
@@ -54,6 +56,8 @@ pub(super) struct SessionRow {
     /// The event of sequence n is at n - 1.
     pub(super) events: Vec<Event>,
     pub(super) sequences: HashMap<EventId, u64>,
+    /// What its events count, in bytes.
+    pub(super) bytes: u64,
     pub(super) fence: Fence,
     pub(super) open: VecDeque<OpenTurn>,
 }
@@ -83,6 +87,7 @@ impl SessionRow {
         if let Some(event) = events.iter().find(|event| self.sequences.contains_key(&event.id) || !seen.insert(event.id)) {
             return Err(StoreError::Duplicate { what: "event", id: event.id.to_string() });
         }
+        let bytes = event_bytes(&events)?;
         let first = self.last_sequence() + 1;
         let stored: Vec<Event> = (first..)
             .zip(events)
@@ -90,6 +95,7 @@ impl SessionRow {
             .collect();
         self.sequences.extend((first..).zip(&stored).map(|(sequence, event)| (event.id, sequence)));
         self.events.extend_from_slice(&stored);
+        self.bytes += bytes;
         if let Some(last) = stored.last() {
             self.session.updated_at = last.ts;
         }
@@ -110,12 +116,14 @@ impl RuntimeSessionStore for MemoryStore {
             if tenant.sessions.table.contains(id) {
                 return Err(StoreError::Duplicate { what: "session", id: id.to_string() });
             }
+            let bytes = event_bytes(std::slice::from_ref(&started))?;
             let updated_at = whole_micros(session.updated_at);
             let session = Session { created_at: whole_micros(session.created_at), updated_at, ..session };
             let event = NewEvent { ts: whole_micros(started.ts), ..started }.at(id, Some(1));
             let row = SessionRow {
                 session,
                 sequences: HashMap::from([(event.id, 1)]),
+                bytes,
                 events: vec![event.clone()],
                 fence: Fence(0),
                 open: VecDeque::new(),

@@ -69,6 +69,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0010_objects.sql"),
         checksum: "fae1131464607c391b633bbeb3288ea791a6afa2b96d3659e6cc86d7a93d0314",
     },
+    Migration {
+        version: 11,
+        name: "log_usage",
+        sql: include_str!("migrations/0011_log_usage.sql"),
+        checksum: "03fd1a4c9f4a4d374bf03f0eb9b36b2d2fd7ffcfb64d6b996bd570d54e9cab1c",
+    },
 ];
 
 /// Begins the transaction of a migration. Processes that start at once wait for each other: the

@@ -318,6 +318,10 @@ impl ComponentStore for Store {
         self.fetch(&Stored::new(&row, "blobs", &["digest"]), digest).await.map(|bytes| Some(bytes.into()))
     }
 
+    async fn is_stored(&self, digest: Digest) -> StoreResult<bool> {
+        versions::is_stored(&mut *self.db.reader().await?, digest).await
+    }
+
     async fn activate(&self, org: OrgId, id: ComponentId, number: u32, activation: Activation) -> StoreResult<Component> {
         let mut writer = self.db.writer(Lock::Org(org)).await;
         let mut tx = writer.begin().await?;

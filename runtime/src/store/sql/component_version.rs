@@ -117,6 +117,15 @@ pub(super) async fn bring_back(
     Ok(())
 }
 
+/// See [`ComponentStore::is_stored`](crate::store::ComponentStore::is_stored).
+pub(super) async fn is_stored(connection: &mut DbConnection, digest: Digest) -> StoreResult<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM component_versions WHERE digest = $1 AND stored_at IS NOT NULL)")
+        .bind(digest.to_string())
+        .fetch_one(connection)
+        .await
+        .map_err(store_error)
+}
+
 /// See [`ComponentStore::collect`](crate::store::ComponentStore::collect).
 pub(super) async fn collect(connection: &mut DbConnection, org: OrgId, before: Timestamp, limit: u32) -> StoreResult<Collected> {
     let mut collected = Collected::default();

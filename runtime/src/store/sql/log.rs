@@ -1,6 +1,7 @@
 //! The log of a session and its queue of turns.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::error::store_error;
 use super::event::{end_as_owner, events_after, insert_as_owner, insert_at_end, insert_events, numbered};
@@ -13,7 +14,8 @@ use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::limits::MAX_EVENTS_PER_PAGE;
 use crate::store::rules::{check_end, check_events, check_queue, check_writer, not_parked, not_queued};
 use crate::store::{
-    Append, Claim, Fence, Listing, Page, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd, TurnFilter, TurnRecord,
+    Append, Claim, Fence, Listing, LogUsage, Page, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd, TurnFilter,
+    TurnRecord,
 };
 
 /// What a write to the log is checked against.
@@ -379,8 +381,8 @@ impl SessionLog for Store {
         turns::waiting_sessions(&self.db, org, after, limit).await
     }
 
-    async fn busy_sessions(&self, org: OrgId) -> StoreResult<u64> {
-        turns::busy_sessions(&self.db, org).await
+    async fn log_usage(&self, org: OrgId, now: Timestamp) -> StoreResult<LogUsage> {
+        turns::log_usage(&self.db, org, now).await
     }
 
     async fn sessions_with_open_turns(&self) -> StoreResult<Vec<(OrgId, SessionId)>> {

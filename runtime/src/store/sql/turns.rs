@@ -1,12 +1,15 @@
 //! What is read of turns.
 
+use jiff::Timestamp;
+
 use super::error::store_error;
 use super::read::snapshot;
 use super::row::{Stored, Word, key};
 use super::{Db, DbQuery, DbRow};
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::store::rules::page_limit;
-use crate::store::{Fence, Listing, Page, StoreResult, TurnEnd, TurnFilter, TurnRecord};
+use crate::store::{Fence, Listing, LogUsage, Page, StoreResult, TurnEnd, TurnFilter, TurnRecord};
+use crate::usage::{BegunTurns, TurnRate};
 
 /// The turns that a filter lets through.
 macro_rules! from_turns {
@@ -84,16 +87,23 @@ pub(super) async fn waiting_sessions(db: &Db, org: OrgId, after: Option<SessionI
     rows.iter().map(|row| Stored::new(row, "turns", &["session_id"]).id("session_id", SessionId::from_uuid)).collect()
 }
 
-/// See [`SessionLog::busy_sessions`](crate::store::SessionLog::busy_sessions).
-pub(super) async fn busy_sessions(db: &Db, org: OrgId) -> StoreResult<u64> {
+/// See [`SessionLog::log_usage`](crate::store::SessionLog::log_usage). The sums are of a few parts.
+pub(super) async fn log_usage(db: &Db, org: OrgId, now: Timestamp) -> StoreResult<LogUsage> {
     let row = sqlx::query(concat!(
-        "SELECT count(DISTINCT session_id) AS busy FROM turns",
+        "SELECT CAST(coalesce(sum(event_bytes), 0) AS bigint) AS event_bytes, ",
+        "CAST(coalesce(sum(CASE WHEN minute = $2 THEN turns WHEN minute = $2 + 1 THEN turns + turns_before ELSE 0 END), 0) AS bigint) ",
+        "AS this_minute, ",
+        "CAST(coalesce(sum(CASE WHEN minute = $2 THEN turns_before WHEN minute = $2 - 1 THEN turns ELSE 0 END), 0) AS bigint) ",
+        "AS last_minute, (SELECT count(DISTINCT session_id) FROM turns",
         indexed_by!("turns_open"),
-        " WHERE org_id = $1 AND outcome IS NULL"
+        " WHERE org_id = $1 AND outcome IS NULL) AS busy FROM log_usage WHERE org_id = $1"
     ))
     .bind(key(org.uuid()))
+    .bind(TurnRate::minute(now))
     .fetch_one(&mut *db.reader().await?)
     .await
     .map_err(store_error)?;
-    Stored::new(&row, "turns", &[]).number("busy")
+    let row = Stored::new(&row, "log_usage", &[]);
+    let begun = BegunTurns { this_minute: row.number("this_minute")?, last_minute: row.number("last_minute")? };
+    Ok(LogUsage { busy_sessions: row.number("busy")?, begun, event_bytes: row.number("event_bytes")? })
 }

@@ -119,6 +119,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0018_objects.sql"),
         checksum: "54291516bde47c65a1dffed2e10344bcbd12440964b9e9d0b217b1e74ace922e",
     },
+    Migration {
+        version: 19,
+        name: "log_usage",
+        sql: include_str!("migrations/0019_log_usage.sql"),
+        checksum: "62d26d298802d38cf9387f70b5626d346aa093bfff787c52d931deeb6d9dc006",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

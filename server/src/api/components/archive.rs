@@ -1,7 +1,5 @@
 //! Archiving: components and versions that nobody uses, and the deletion of their bytes.
 
-use std::time::Duration;
-
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use everwit_runtime::component::{Component, ComponentKind};
@@ -9,8 +7,7 @@ use everwit_runtime::harness::{CapabilityConfig, ResourceStatus, VersionChoice};
 use everwit_runtime::id::OrgId;
 use everwit_runtime::limits::MAX_PAGE;
 use everwit_runtime::provider::Provider;
-use everwit_runtime::store::{Collected, Page, StoreResult};
-use jiff::Timestamp;
+use everwit_runtime::store::Page;
 use utoipa::IntoParams;
 
 use super::version;
@@ -21,30 +18,6 @@ use crate::problem::Problem;
 
 /// Users of a component that a refusal to archive names.
 const MAX_NAMED_USERS: usize = 20;
-/// How long the bytes of what was archived stay, unless their room is needed.
-const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Versions that lose their bytes at once.
-const COLLECTED_AT_ONCE: u32 = 100;
-
-/// Deletes bytes of what was archived long ago. What is left over is for the next time.
-pub(super) async fn collect_old(app: &App, org: OrgId) -> StoreResult<()> {
-    let before = app.moments.now().checked_sub(KEPT).unwrap_or(Timestamp::MIN);
-    told(org, app.stores.component_store.collect(org, before, COLLECTED_AT_ONCE).await?);
-    Ok(())
-}
-
-/// Deletes bytes of what is archived, because their room is needed; tells whether there is more room now.
-pub(super) async fn make_room(app: &App, org: OrgId) -> StoreResult<bool> {
-    let collected = app.stores.component_store.collect(org, app.moments.now(), COLLECTED_AT_ONCE).await?;
-    told(org, collected);
-    Ok(collected.versions > 0)
-}
-
-fn told(org: OrgId, Collected { versions, bytes }: Collected) {
-    if versions > 0 {
-        tracing::info!(%org, versions, bytes, "the bytes of archived versions are deleted");
-    }
-}
 
 /// How to archive.
 #[derive(Debug, IntoParams)]

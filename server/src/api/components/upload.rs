@@ -16,7 +16,6 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
-use super::archive::{collect_old, make_room};
 use super::form::{FORM, MAX_FRAMING_BYTES, UploadForm, component_of};
 use super::{ComponentBody, VersionBody, activate, is_active, replaced_version, signature};
 use crate::api::App;
@@ -26,6 +25,7 @@ use crate::auth::Caller;
 use crate::components::{
     Admission, AdmitError, CheckOutcome, CheckResult, ComponentFinding, asked_beyond, credentials_beyond, full_grant, text_beyond,
 };
+use crate::garbage::{collect_old, make_room};
 use crate::problem::{Finding, Problem};
 
 /// Time for a component to arrive; who sends slower holds a place that others need.
@@ -313,11 +313,11 @@ async fn store(app: &App, org: OrgId, examined: Examined) -> Result<Stored, Prob
         quota_bytes: app.quotas.limits().component_bytes,
         quota_components: app.quotas.limits().components.into(),
     };
-    collect_old(app, org).await?;
+    collect_old(&app.stores, org, app.moments.now()).await?;
     loop {
         match app.stores.component_store.add_version(org, new(wasm.clone())).await {
             // Ends, because each round deletes bytes or is the last one.
-            Err(StoreError::Limit(_)) if make_room(app, org).await? => {}
+            Err(StoreError::Limit(_)) if make_room(&app.stores, org, app.moments.now()).await? => {}
             stored => return Ok(Stored { stored: stored.map_err(no_room)?, inspection: Inspection::new(admission, signed) }),
         }
     }

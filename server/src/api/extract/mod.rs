@@ -9,6 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use everwit_runtime::mutation::off;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
@@ -98,7 +99,8 @@ pub(crate) async fn read_typed_body(headers: &HeaderMap, body: Body, accepted: &
 
 /// The whole body; 413 if it exceeds `limit`, of which the rest is not kept.
 pub(crate) async fn read_body(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
-    match Limited::new(&mut body, limit).collect().await {
+    let most = if off("server.body_bytes") { usize::MAX } else { limit };
+    match Limited::new(&mut body, most).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
             discard(body).await;

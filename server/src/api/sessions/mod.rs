@@ -191,6 +191,7 @@ async fn store(app: &App, org: OrgId, session: Session, repeated: bool) -> Resul
     if repeated && let Some(made) = app.stores.session_store.get_session(org, session.id).await? {
         return Ok(made);
     }
+    app.quotas.check_room(org, &*app.stores.log, app.moments.now()).await?;
     // Before the session is there, so that no turn can run without them.
     write_initial_files(&app.stores, org, &session).await.map_err(Error::from)?;
     let started = NewEvent {

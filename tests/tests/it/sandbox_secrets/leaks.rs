@@ -2,12 +2,13 @@
 //! and in pieces.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use everwit_runtime::capability::ToolSink;
 use everwit_runtime::file::FilePath;
 use everwit_runtime::message::ContentPart;
 
 use super::*;
+use crate::support::planted::spellings;
 
 /// Looks different in each spelling.
 const SECRET: &str = r#"pl-"7/7\ aa+?>~x"#;
@@ -38,18 +39,6 @@ fn text(part: &ContentPart) -> String {
         }
         other => panic!("{other:?}"),
     }
-}
-
-fn spellings() -> [(&'static str, String); 6] {
-    let json = Value::from(SECRET).to_string();
-    [
-        ("plain", SECRET.to_owned()),
-        ("base64", STANDARD.encode(SECRET).trim_end_matches('=').to_owned()),
-        ("base64 for URLs", URL_SAFE_NO_PAD.encode(SECRET)),
-        ("hexadecimal", SECRET.bytes().map(|byte| format!("{byte:02x}")).collect()),
-        ("URL", url::form_urlencoded::byte_serialize(SECRET.as_bytes()).collect()),
-        ("JSON", json[1..json.len() - 1].to_owned()),
-    ]
 }
 
 async fn leaky() -> World {
@@ -124,7 +113,7 @@ impl World {
 /// Tells `<<…>>` in two pieces, cut at every byte.
 async fn tell(way: &str, check: impl Fn(&str, &str) -> bool) {
     let world = leaky().await;
-    for (spelled, spelling) in spellings() {
+    for (spelled, spelling) in spellings(SECRET) {
         let said = format!("<<{spelling}>>");
         for cut in 1..said.len() {
             let (first, second) = said.split_at(cut);
@@ -174,7 +163,7 @@ async fn results_hide_secrets_across_their_parts() {
 #[tokio::test]
 async fn what_is_told_at_once_hides_secrets() {
     for way in ["structured", "blob", "failure", "code", "panic", "key", "path"] {
-        for (spelled, spelling) in spellings() {
+        for (spelled, spelling) in spellings(SECRET) {
             let told = leaky().await.told(way, &[&format!("<<{spelling}>>")]).await;
             assert!(told.iter().all(|told| is_hidden(&spelling, told)) && !told.is_empty(), "{way}, {spelled}: {told:?}");
         }

@@ -7,6 +7,7 @@ pub(crate) mod embedded;
 pub(crate) mod guests;
 pub(crate) mod interrupted;
 pub(crate) mod mutation;
+pub(crate) mod planted;
 pub(crate) mod port;
 pub(crate) mod postgres;
 pub(crate) mod proxy;

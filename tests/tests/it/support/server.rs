@@ -210,7 +210,7 @@ pub(crate) fn everwit() -> Command {
 }
 
 fn isolate(command: &mut Command) {
-    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command.env_clear().envs(super::mutation::environment()).stdin(Stdio::null()).kill_on_drop(true);
 }
 
 fn data_dir(home: &TempDir) -> PathBuf {

@@ -9,9 +9,10 @@ use everwit_runtime::error::Error;
 use everwit_runtime::event::{Event, NewEvent};
 use everwit_runtime::id::{EventId, OrgId, SessionId, TurnId};
 use everwit_runtime::store::{
-    Append, Claim, Fence, Listing, Page, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnFilter, TurnRecord,
+    Append, Claim, Fence, Listing, LogUsage, Page, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnFilter, TurnRecord,
 };
 use everwit_runtime::turn::{TurnPlatform, TurnRun, TurnSignals};
+use jiff::Timestamp;
 
 use super::rig::Rig;
 
@@ -185,6 +186,11 @@ impl SessionLog for FaultyLog {
     async fn list_turns(&self, org: OrgId, filter: TurnFilter, page: Page) -> StoreResult<Listing<TurnRecord>> {
         self.check()?;
         self.inner.list_turns(org, filter, page).await
+    }
+
+    async fn log_usage(&self, org: OrgId, now: Timestamp) -> StoreResult<LogUsage> {
+        self.check()?;
+        self.inner.log_usage(org, now).await
     }
 
     async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>> {

@@ -24,6 +24,7 @@ use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::rig::Rig;
+use crate::support::planted::{hexadecimal, spellings};
 
 /// One for each place where a provider's configuration may hold a credential.
 pub(crate) const PLANTED: [&str; 8] = [
@@ -227,9 +228,14 @@ async fn said(failure: Failure) -> Vec<String> {
     said
 }
 
+/// Nothing planted is in a text, in any spelling, whatever the case of its hexadecimal digits.
 pub(crate) fn assert_clean(what: &str, text: &str) {
+    let lower = text.to_ascii_lowercase();
     for secret in PLANTED.into_iter().chain([PLANTED_CONFIG]) {
-        assert!(!text.contains(secret), "{what} shows {secret}: {text}");
+        for (spelled, spelling) in spellings(secret) {
+            assert!(!text.contains(&spelling), "{what} shows {secret} as {spelled}: {text}");
+        }
+        assert!(!lower.contains(&hexadecimal(secret)), "{what} shows {secret} in hexadecimal: {text}");
     }
 }
 

@@ -7,6 +7,7 @@ use everwit_runtime::driver::{ChatDriver, ChatEvent, ChatRequest, ChatStream, Dr
 use everwit_runtime::engine::TurnKey;
 use everwit_runtime::event::{EventData, TokenUsage};
 use everwit_runtime::id::{BudgetId, IdSource, ModelId, ProviderId, SessionId};
+use everwit_runtime::limits::STORAGE_CHECK_CALLS;
 use everwit_runtime::provider::{Model, ModelSource, Provider, ProviderStatus};
 use everwit_runtime::store::{Page, TurnEnd};
 use everwit_runtime::turn::{TurnPlatform, TurnRun, TurnSignals};
@@ -256,4 +257,25 @@ async fn every_org_has_so_many_tokens_a_day() {
     let detail = bench.sealed().await;
     assert!(detail.contains("allowance for a day"), "{detail}");
     assert_eq!(bench.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_turn_that_goes_on_beyond_its_orgs_room_for_events_ends() {
+    crate::support::mutation::apply();
+    let call = |n: u32| json!({ "tool_calls": [{ "name": "get_current_time", "arguments": { "n": n } }] });
+    let script = json!({ "response": { "scripted": { "turns": (0..40).map(call).collect::<Vec<_>>() } } });
+    let mut rig = Rig::new(serde_json::from_value(script).expect("a script")).await;
+    rig.platform.allowance = OrgAllowance { event_bytes: Some(1), ..OrgAllowance::default() };
+    assert_eq!(rig.ask("go").await, TurnRun::Ended(TurnEnd::Sealed));
+    let events = rig.events().await;
+    let calls = events.iter().filter(|event| event.data.name() == "tool.completed").count();
+    assert_eq!(calls, STORAGE_CHECK_CALLS as usize, "what is short ends as it would");
+    let reasons: Vec<_> = events
+        .iter()
+        .filter_map(|event| match &event.data {
+            EventData::TurnSealed { reason, detail, .. } => Some((reason.as_str(), detail.contains("delete sessions"))),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reasons, [("storage_exhausted", true)]);
 }

@@ -1,11 +1,17 @@
 //! The schema: append-only events, migrations.
 
+use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
 use super::super::SqliteStore;
 use super::super::migrate::MIGRATIONS;
 use super::{Bench, raw};
-use crate::store::StoreError;
+use crate::id::OrgId;
+use crate::limits::EVENT_OVERHEAD_BYTES;
 use crate::store::contract::case::{assert_refused, ok, refusal};
-use crate::store::migration::assert_unedited;
+use crate::store::migration::{Migration, assert_unedited};
+use crate::store::{LogUsage, SessionLog, StoreError};
 
 /// Tables that belong to the installation; every other table has an org first.
 const TABLES_WITHOUT_ORG: [&str; 5] = ["blobs", "installation_secrets", "loose_objects", "migrations", "orgs"];
@@ -102,4 +108,26 @@ async fn the_database_of_another_program_is_refused_and_left_alone() {
             .expect("the schema");
         assert_eq!(ours, 0, "{sql}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_from_before_they_were_counted_has_its_events_counted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("everwit.db");
+    let mut old = raw(&path).await;
+    let mut execute = async |sql: String| sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut old).await.map(drop).expect("a statement");
+    execute("PRAGMA application_id = 0x45565754; CREATE TABLE migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL) STRICT".to_owned()).await;
+    for migration in MIGRATIONS.iter().take_while(|migration| migration.name != "log_usage") {
+        execute(migration.sql.to_owned()).await;
+        let Migration { version, name, checksum, .. } = migration;
+        execute(format!("INSERT INTO migrations (version, name, checksum) VALUES ({version}, '{name}', '{checksum}')")).await;
+    }
+    for (sequence, data) in [(1, "{}"), (2, "ü")] {
+        let columns = "org_id, session_id, sequence, id, ts, data";
+        let org = "x'00000000000000000000000000000001'";
+        execute(format!("INSERT INTO events ({columns}) VALUES ({org}, x'02', {sequence}, x'0{sequence}', 0, '{data}')")).await;
+    }
+    let store = ok(SqliteStore::open(&path).await);
+    let usage = ok(store.log_usage(OrgId::from_uuid(Uuid::from_u128(1)), Timestamp::UNIX_EPOCH).await);
+    assert_eq!(usage, LogUsage { event_bytes: 2 * (2 + EVENT_OVERHEAD_BYTES), ..LogUsage::default() });
 }
