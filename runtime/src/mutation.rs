@@ -4,7 +4,7 @@
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 95] = [
+pub const CONTROLS: [&str; 97] = [
     "budget.deadline",
     "budget.fuel",
     "budget.handles",
@@ -59,6 +59,8 @@ pub const CONTROLS: [&str; 95] = [
     "guest.table_entries",
     "reveal.count",
     "reveal.note",
+    "risk.call",
+    "risk.turn",
     "scrub.leaving",
     "scrub.responses",
     "secret.host",

@@ -27,6 +27,7 @@ pub(crate) mod page;
 pub(crate) mod providers;
 mod redacted;
 pub(crate) mod resolve;
+mod risk;
 pub(crate) mod secrets;
 pub(crate) mod session_secrets;
 pub(crate) mod sessions;

@@ -12,11 +12,10 @@ use everwit_runtime::store::{BlobStore, NewVersion, RuntimeBackends, S3Bucket, S
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use tempfile::TempDir;
 
 use crate::support::s3::S3;
+use crate::support::sqlite::texts_of;
 use crate::support::{Server, ServerOptions, everwit, guest, postgres, send};
 
 /// A database, and how it is read beside its store.
@@ -48,11 +47,7 @@ impl Place {
     /// The first column of a query, which is text.
     async fn read(&self, query: &str) -> Vec<String> {
         match self {
-            Self::Sqlite(dir) => {
-                let options = SqliteConnectOptions::new().filename(dir.path().join("everwit.db"));
-                let mut database = options.connect().await.expect("the database");
-                sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_all(&mut database).await.expect("rows")
-            }
+            Self::Sqlite(dir) => texts_of(&dir.path().join("everwit.db"), query).await,
             Self::Postgres(database) => everwit_runtime::store::postgres::testing::query(database, query).await,
         }
     }

@@ -12,6 +12,7 @@ mod api_files;
 mod api_lifecycle;
 mod api_org_secrets;
 mod api_quotas;
+mod api_risk;
 mod api_secrets;
 mod api_sessions;
 mod api_tool_approvals;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::MemoryStore;
+use crate::capability::RiskLevel;
 use crate::component::SignatureSettings;
 use crate::id::{KeyId, OrgId};
 use crate::store::rules::{DEFAULT_ORG_NAME, page_limit, whole_micros};
@@ -61,6 +62,7 @@ impl Orgs {
             default_harness_id: None,
             default_is_seeded: false,
             signatures: SignatureSettings::default(),
+            max_risk: RiskLevel::High,
             version: 1,
             created_at: now,
             updated_at: now,

@@ -12,6 +12,7 @@ use uuid::Uuid;
 pub(super) use super::dialect::key;
 use super::dialect::{Flag, Key, truth, uuid};
 use super::{Database, DbRow};
+use crate::capability::RiskLevel;
 use crate::component::ComponentKind;
 use crate::harness::ResourceStatus;
 use crate::provider::{ModelSource, ProviderStatus};
@@ -89,6 +90,14 @@ impl Word for ModelSource {
             Self::Discovered => "discovered",
             Self::Predefined => "predefined",
         }
+    }
+}
+
+impl Word for RiskLevel {
+    const ALL: &'static [Self] = &[Self::Low, Self::Medium, Self::High];
+
+    fn word(&self) -> &'static str {
+        self.as_str()
     }
 }
 

@@ -23,3 +23,9 @@ pub(crate) async fn number_of(database: &Path, query: &str) -> i64 {
     let mut database = SqliteConnectOptions::new().filename(database).connect().await.expect("the server's database");
     sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut database).await.expect("a number")
 }
+
+/// The first column, which is text, of the rows of a query.
+pub(crate) async fn texts_of(database: &Path, query: &str) -> Vec<String> {
+    let mut database = SqliteConnectOptions::new().filename(database).connect().await.expect("the server's database");
+    sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_all(&mut database).await.expect("rows")
+}

@@ -35,7 +35,7 @@ pub(crate) struct EventStream {
     /// Headers of the answer.
     pub(crate) headers: reqwest::header::HeaderMap,
     bytes: BoxStream<'static, Vec<u8>>,
-    pending: String,
+    pending: Vec<u8>,
 }
 
 impl EventStream {
@@ -52,22 +52,21 @@ impl EventStream {
     pub(crate) fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes_stream().map(|piece| piece.map(|piece| piece.to_vec()).unwrap_or_default()).boxed();
-        Self { status, headers, bytes, pending: String::new() }
+        Self { status, headers, bytes, pending: Vec::new() }
     }
 
     /// The next frame; comments are skipped. None at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {
-            if let Some((block, rest)) = self.pending.split_once("\n\n") {
-                let (block, rest) = (block.to_owned(), rest.to_owned());
-                self.pending = rest;
-                match parse(&block) {
+            if let Some(end) = self.pending.windows(2).position(|two| two == b"\n\n") {
+                let block: Vec<u8> = self.pending.drain(..end + 2).collect();
+                match parse(str::from_utf8(&block[..end]).expect("the stream is UTF-8")) {
                     Some(frame) => return Some(frame),
                     None => continue,
                 }
             }
             let piece = tokio::time::timeout(LIMIT, self.bytes.next()).await.expect("the stream goes on")?;
-            self.pending.push_str(std::str::from_utf8(&piece).expect("the stream is UTF-8"));
+            self.pending.extend_from_slice(&piece);
         }
     }
 
