@@ -10,6 +10,7 @@ mod api_context;
 mod api_document;
 mod api_files;
 mod api_lifecycle;
+mod api_members;
 mod api_org_secrets;
 mod api_quotas;
 mod api_risk;
