@@ -4,7 +4,7 @@
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 99] = [
+pub const CONTROLS: [&str; 104] = [
     "budget.deadline",
     "budget.fuel",
     "budget.handles",
@@ -42,6 +42,7 @@ pub const CONTROLS: [&str; 99] = [
     "grant.http",
     "grant.kv",
     "grant.reveal",
+    "grant.tools",
     "guest.backtrace_frames",
     "guest.failure_bytes",
     "guest.file_bytes",
@@ -59,6 +60,10 @@ pub const CONTROLS: [&str; 99] = [
     "guest.table_entries",
     "members.last_owner",
     "members.role",
+    "nested.calls",
+    "nested.depth",
+    "nested.effects",
+    "nested.outside",
     "reveal.count",
     "reveal.note",
     "risk.call",

@@ -163,7 +163,7 @@ pub(crate) struct EngineConfig {
 }
 
 const TURNS: (usize, usize) = (1, 10_000);
-const CALLS: (usize, usize) = (1, 1_000);
+const CALLS: (usize, usize) = (1, 700);
 const CONNECTIONS: (usize, usize) = (1, 100_000);
 const ORG_TURNS: (usize, usize) = (1, 1_000_000);
 const ORG_AMOUNT: (usize, usize) = (1, 1 << 50);

@@ -8,6 +8,7 @@ import { definedExports } from "./capability.js";
 const PERMITTED = {
   "everwit:http/client": { key: "http", use: "fetch" },
   "everwit:kv/store": { key: "kv", use: "kv" },
+  "everwit:files/store": { key: "files", use: "files" },
   "everwit:secrets/store": { key: "secrets", use: "secrets" },
 };
 
@@ -33,7 +34,7 @@ export function checkModule(guest, imports) {
   const asked = guest.describe?.describe().permissions ?? {};
   for (const [name, { key, use }] of Object.entries(PERMITTED)) {
     const imported = imports.includes(name);
-    const granted = asked[key]?.length > 0;
+    const granted = asked[key]?.length > 0 && asked[key] !== "none";
     if (imported && !granted) problems.push(`"${use}" is used, but permissions.${key} asks for nothing: every use would be denied`);
     if (granted && !imported) problems.push(`permissions.${key} asks for access, but "${use}" is not used: remove the permission`);
   }

@@ -13,4 +13,5 @@ export * as call from "./call.js";
 export * as clock from "./clock.js";
 export * as random from "./random.js";
 export * as kv from "./kv.js";
+export * as files from "./files.js";
 export * as secrets from "./secrets.js";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { host } from "../testing/index.js";
 
-const { call, clock, fetch, kv, log, random, secrets } = await import("../src/index.js");
+const { call, clock, fetch, files, kv, log, random, secrets } = await import("../src/index.js");
 const { enterCall } = await import("../src/phase.js");
 
 test("host functions say that they are not there at build time", () => {
@@ -86,6 +86,26 @@ test("kv faults become failures", () => {
   assert.throws(() => kv.bucket("other").get("k"), { kind: "denied", code: "kv_denied", message: 'grant the kv bucket "other"' });
   assert.throws(() => notes.put("k", "x".repeat(300_000)), { kind: "invalid-arguments", code: "kv_too_large" });
   assert.throws(() => notes.put("k", "x", { expected: 4 }), { kind: "conflict", retryable: true });
+});
+
+test("files are read, listed and written as granted", () => {
+  host.files["/notes/a.txt"] = new TextEncoder().encode("grüße");
+  assert.throws(() => files.read("notes/a.txt"), { kind: "denied", code: "files_denied" });
+  host.fileAccess = "read";
+  assert.equal(files.readText("/workspace/notes/a.txt"), "grüße");
+  const piece = files.read("notes/a.txt", { offset: 1, length: 1 });
+  assert.deepEqual([...piece.value, piece.size], [114, 7]);
+  for (const [path, code] of [["none", "file_not_found"], ["notes", "file_unfit"], ["notes/../a", "invalid_path"]]) {
+    assert.throws(() => files.read(path), { code });
+  }
+  assert.throws(() => files.write("b", ""), { kind: "denied" });
+  host.fileAccess = "write";
+  const revision = files.write("notes/b.txt", "one", { expected: files.ABSENT });
+  assert.equal(files.stat("notes/b.txt").revision, revision);
+  assert.throws(() => files.write("notes/b.txt", "two", { expected: "another" }), { kind: "conflict", retryable: true });
+  assert.deepEqual([...files.entries()].map(({ path }) => path), ["/notes"]);
+  assert.deepEqual([...files.entries("/", { recursive: true })].map(({ path }) => path), ["/notes", "/notes/a.txt", "/notes/b.txt"]);
+  assert.deepEqual([files.remove("notes/b.txt"), files.remove("notes/b.txt"), files.stat("notes/b.txt")], [true, false, null]);
 });
 
 test("secrets are handles", () => {

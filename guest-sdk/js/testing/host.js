@@ -10,6 +10,8 @@ const initial = () => ({
   nowMs: Date.UTC(2025, 0, 1),
   seed: 1,
   kv: {},
+  fileAccess: "none",
+  files: {},
   secrets: {},
   http: ({ method, url }) => {
     throw { kind: "denied", message: `host.http is not set, so ${method} ${url} has no answer`, requestSent: false, retryAfterMs: null };

@@ -38,6 +38,18 @@ declare module "everwit:kv/store@1.0.0" {
   export default store;
 }
 
+declare module "everwit:files/store@1.0.0" {
+  type Entry = import("./index.js").FileEntry;
+  const store: {
+    read(path: string, offset: number, length: number | null): { bytes: Uint8Array | number[]; size: number; revision: string };
+    stat(path: string): Entry | null;
+    entries(directory: string, recursive: boolean, after: string | null, limit: number): { entries: Entry[]; more: boolean };
+    write(path: string, content: Uint8Array, expected: string | null): string;
+    remove(path: string): boolean;
+  };
+  export default store;
+}
+
 declare module "everwit:http/client@1.0.0" {
   const client: { send(request: import("./wit.js").RequestRecord): import("./wit.js").ResponseResource };
   export default client;

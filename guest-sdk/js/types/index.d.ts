@@ -361,6 +361,37 @@ export namespace kv {
   function bucket(name: string): Bucket;
 }
 
+/** What is known about a file or a directory of the session. */
+export interface FileEntry {
+  /** From the root: `/a/b`. */
+  path: string;
+  directory: boolean;
+  /** Whether tools are refused to change it. */
+  readOnly: boolean;
+  /** Bytes; 0 for directories. */
+  size: number;
+  /** The same for the same content; directories have none. */
+  revision?: string | null;
+  modifiedMs?: number | null;
+}
+
+/** The files of the session. Needs `permissions.files`: "read" or "write". A read-only tool changes none. */
+export namespace files {
+  /** The expected revision of a file that must be absent. */
+  const ABSENT: "";
+  /** A file, or a piece of it, with the size and the revision of the whole. */
+  function read(path: string, options?: { offset?: number; length?: number | null }): { value: Uint8Array; size: number; revision: string };
+  function readText(path: string): string;
+  /** What is known about a path, or null. */
+  function stat(path: string): FileEntry | null;
+  /** What is in a directory, or anywhere below it, in the order of the paths. */
+  function entries(directory?: string, options?: { recursive?: boolean }): Generator<FileEntry>;
+  /** Writes a whole file and returns its revision; with `expected`, only over that one. */
+  function write(path: string, content: BytesLike, options?: { expected?: string | null }): string;
+  /** Removes a file or an empty directory, and says whether there was one. */
+  function remove(path: string): boolean;
+}
+
 /** Secrets as handles. Needs `permissions.secrets`. */
 export namespace secrets {
   /** Opens a secret; put its token where the grant says, and the host fills it in. */

@@ -28,6 +28,10 @@ export interface FakeHost {
   seed: number;
   /** Stored values: bucket → key → entry. A bucket that is not there is denied. */
   kv: Record<string, Map<string, { value: Uint8Array; version: number }>>;
+  /** Access to the session's files. */
+  fileAccess: "none" | "read" | "write";
+  /** The session's files: path from the root → content. */
+  files: Record<string, Uint8Array>;
   /** Tokens of secrets by name; others are unavailable. */
   secrets: Record<string, string>;
   /** Answers requests; throw a fault `{ kind, message }` to fail one. */

@@ -20,6 +20,21 @@ pub mod files {
     });
 }
 
+/// Calls of other tools, which that world does not have either.
+pub mod tools {
+    wit_bindgen::generate!({
+        path: "wit",
+        inline: "package everwit:guest-tools; world tools { import everwit:tools/calls@1.0.0; }",
+        world: "everwit:guest-tools/tools",
+        with: {
+            "everwit:types/common@1.0.0": crate::bindings::everwit::types::common,
+            "everwit:types/content@1.0.0": crate::bindings::everwit::types::content,
+            "everwit:types/tools@1.0.0": crate::bindings::everwit::types::tools,
+        },
+        generate_all,
+    });
+}
+
 /// What only drivers have. Contents and tools are the types of above.
 pub mod driver {
     wit_bindgen::generate!({

@@ -170,6 +170,14 @@ impl From<Failure> for common::Failure {
     }
 }
 
+impl Failure {
+    /// What another tool says. No `From`: the contract's failure is a standard error as well.
+    pub(crate) fn from_wit(failure: common::Failure) -> Self {
+        let told = Failure::new(failure.kind, failure.code, failure.message).retryable(failure.retryable);
+        Failure { retry_after: failure.retry_after_ms.map(Duration::from_millis), ..told }
+    }
+}
+
 /// Whole milliseconds; a duration beyond the range of 584 million years is cut to it.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -12,7 +12,7 @@ pub(crate) use crate::bindings::everwit::{
 pub(crate) use crate::bindings::reveal::everwit::secrets::reveal;
 
 #[cfg(target_family = "wasm")]
-pub(crate) use crate::bindings::files::everwit::files::store as files;
+pub(crate) use crate::bindings::{files::everwit::files::store as files, tools::everwit::tools::calls as tools};
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::imports::{call, clock, files, http, kv, log, random, reveal, secrets};
+pub(crate) use crate::testing::imports::{call, clock, files, http, kv, log, random, reveal, secrets, tools};

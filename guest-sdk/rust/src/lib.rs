@@ -21,7 +21,7 @@
 //!
 //! Build it as a `cdylib` for `wasm32-unknown-unknown`. What the component can reach is what
 //! it imports, and it imports only the modules it uses: [`log`], [`clock`] and [`random`] are
-//! there for every capability; [`call`], [`kv`], [`files`], [`http`] and [`secrets`] are grants.
+//! there for every capability; [`call`], [`kv`], [`files`], [`http`], [`secrets`] and [`tools`] are grants.
 //!
 //! One instance serves one call. Statics are fresh in each, so whatever has to last goes to
 //! [`kv`]. A panic ends the call and its message becomes the failure's message; what can be
@@ -54,6 +54,7 @@ pub mod random;
 pub mod secrets;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod tools;
 
 pub use everwit_guest_macros::{capability, tool};
 pub use {schemars, serde, serde_json};

@@ -179,6 +179,25 @@ impl From<Part> for content::Part {
     }
 }
 
+impl From<content::Part> for Part {
+    fn from(part: content::Part) -> Self {
+        match part {
+            content::Part::Text(text) => Part::Text(text),
+            content::Part::Data(json) => Part::Data(Json(json)),
+            content::Part::Blob(content::Blob { media_type, data }) => Part::Blob { media_type, data },
+            content::Part::Link(content::Link { uri, name, media_type }) => Part::Link { uri, name, media_type },
+            content::Part::Other(other) => Part::Text(format!("[{}] {}", other.kind, other.body)),
+        }
+    }
+}
+
+// The host has parsed the JSON of another tool before it hands it on.
+impl From<tools::CallOutput> for Output {
+    fn from(output: tools::CallOutput) -> Self {
+        Output { parts: output.parts.into_iter().map(Part::from).collect(), structured: output.structured.map(Json) }
+    }
+}
+
 impl From<Output> for tools::CallOutput {
     fn from(output: Output) -> Self {
         tools::CallOutput {

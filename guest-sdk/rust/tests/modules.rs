@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use everwit_guest::kv::{Expect, Fault};
 use everwit_guest::testing::{self, HttpAnswer};
-use everwit_guest::{Failure, call, clock, files, http, kv, log, random, secrets};
+use everwit_guest::{Failure, call, clock, files, http, kv, log, random, secrets, tools};
 use serde_json::json;
 
 #[test]
@@ -85,6 +85,19 @@ fn files_are_listed_over_pages() {
     (0..600).for_each(|index| testing::put_file(format!("/x/{index:03}"), ""));
     let paths: Vec<_> = files::list("x").map(|entry| entry.unwrap().path).collect();
     assert_eq!((paths.len(), &*paths[0], &*paths[599]), (600, "/x/000", "/x/599"));
+}
+
+#[test]
+fn other_tools_are_called_as_granted() {
+    assert!(matches!(tools::call("math/add", &json!({})), Err(tools::Fault::Denied(_))));
+    testing::answer_tools(|name, arguments| match name {
+        "math/add" => Ok(everwit_guest::Output::data(&(arguments["a"].as_i64().unwrap() + 1)).unwrap()),
+        _ => Err(tools::Fault::Failed(Failure::not_found("no_city", "there is no such city").retryable(true))),
+    });
+    assert_eq!(tools::call_as::<i64>("math/add", &json!({"a": 1})), Ok(2));
+    assert_eq!(tools::call_as::<String>("math/add", &json!({"a": 1})).unwrap_err().code(), "unexpected_result");
+    let failure = Failure::from(tools::call("weather/now", &json!({})).unwrap_err());
+    assert_eq!((failure.kind(), failure.code(), failure.is_retryable()), ("not-found", "no_city", true));
 }
 
 #[test]

@@ -36,6 +36,7 @@ use crate::harness::VersionChoice;
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::message::ContentPart;
 use crate::store::RuntimeBackends;
+use crate::turn::NestedCalls;
 
 /// A tool as a capability defines it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -314,6 +315,8 @@ pub struct ToolCallContext {
     pub sink: Arc<dyn ToolSink>,
     /// What native tools work with; components have their imports instead.
     pub services: Arc<ToolServices>,
+    /// Calls of the turn's other tools; none outside of a turn.
+    pub nested: Option<NestedCalls>,
 }
 
 impl ToolCallContext {

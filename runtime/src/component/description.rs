@@ -240,6 +240,21 @@ impl Effects {
     pub fn repeatable(self) -> bool {
         self.read_only || self.idempotent
     }
+
+    /// Whether a tool that calls one with `other` effects still is what it says.
+    pub fn cover(self, other: Self) -> bool {
+        if self.read_only {
+            return other.read_only && !other.destructive;
+        }
+        (self.destructive || !other.destructive) && (!self.idempotent || other.repeatable())
+    }
+
+    /// What a tool is declared, in a sentence.
+    pub fn words(self) -> String {
+        let named = [(self.read_only, "read-only"), (self.destructive, "destructive"), (self.idempotent, "idempotent")];
+        let words: Vec<&str> = named.into_iter().filter_map(|(set, word)| set.then_some(word)).collect();
+        if words.is_empty() { "with effects that must not be repeated".to_owned() } else { words.join(" and ") }
+    }
 }
 
 /// Everything that a component asks for.

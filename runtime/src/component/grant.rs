@@ -156,6 +156,17 @@ impl Grant {
         Err(GrantError { what: format!("the value of the secret {secret:?}"), fix: format!("{{\"reveal\":[{secret:?}]}}") })
     }
 
+    /// Whether another tool may be called, as `capability/tool`.
+    ///
+    /// # Errors
+    /// A denial that names the tool.
+    pub fn allows_tool(&self, tool: &str) -> Result<(), GrantError> {
+        if self.tools.iter().any(|granted| granted == tool) || off("grant.tools") {
+            return Ok(());
+        }
+        Err(GrantError { what: format!("the tool {tool:?}"), fix: format!("{{\"tools\":[{tool:?}]}}") })
+    }
+
     /// Whether a request may leave, before any address is looked at.
     ///
     /// # Errors

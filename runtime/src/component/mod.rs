@@ -21,6 +21,6 @@ pub use exchange::{
     RecordedHttp, RecordedMessage, RecordedRequest, RecordedResponse, RecordedTool, ReplayedExchange,
 };
 pub use grant::{Grant, GrantError, HttpRequestParts};
-pub use receipt::{CallUsage, Receipt};
+pub use receipt::{CallUsage, NestedCall, Receipt};
 pub use signature::{Judgement, MAX_TRUSTED_KEYS, SignaturePolicy, SignatureSettings, SigningKey, TrustedKey, Unsigned, is_signature};
 pub use version::{Component, ComponentVersion};

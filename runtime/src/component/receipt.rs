@@ -16,9 +16,32 @@ pub struct Receipt {
     pub version: Option<u32>,
     /// Digest of the component's bytes.
     pub digest: Digest,
-    /// What it used.
+    /// What it used, without the tools that it called.
     #[serde(flatten)]
     pub usage: CallUsage,
+    /// Calls of other tools from within it, in the order in which they were made, each followed by those within it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<NestedCall>,
+}
+
+/// A call of another tool from within a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NestedCall {
+    /// The tool, as `capability/tool`.
+    pub tool: String,
+    /// Version of its component; none if it is native, or was never uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Whether it returned a result.
+    pub success: bool,
+    /// Class of the failure, or the limit that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_kind: Option<String>,
+    /// Fuel that it used itself; 0 if it is native.
+    pub fuel: u64,
+    /// How long it took, in microseconds, with what it called.
+    pub micros: u64,
 }
 
 impl CallUsage {

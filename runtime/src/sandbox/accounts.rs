@@ -13,7 +13,7 @@ use url::form_urlencoded;
 
 use super::signing::{self, Signed, Use};
 use super::state::Subject;
-use crate::capability::ToolServices;
+use crate::capability::{ToolCallContext, ToolServices};
 use crate::component::{Grant, HttpPermission, HttpRequestParts, SecretPermission};
 use crate::egress::{CheckedRequest, EgressError, EgressErrorKind};
 use crate::error::ErrorKind;
@@ -45,11 +45,9 @@ const MAX_REVEALED: u32 = 32;
 #[derive(Clone)]
 pub(super) struct Account {
     pub(super) session: SessionId,
-    /// Whether there is such a session, so that something can be kept for it.
-    pub(super) has_session: bool,
-    /// Idempotency key of the call.
-    pub(super) call: String,
     pub(super) services: Arc<ToolServices>,
+    /// The call itself.
+    pub(super) call: Arc<ToolCallContext>,
 }
 
 /// See the module.
@@ -233,7 +231,8 @@ impl SecretAccess {
             return Err(format!("one call reads values of secrets at most {MAX_REVEALED} times; keep what was read"));
         }
         self.revealed += 1;
-        let entry = account.entry(component, REVEALED, format!("{} in {}, call {}", secret.name, account.session, account.call));
+        let entry =
+            account.entry(component, REVEALED, format!("{} in {}, call {}", secret.name, account.session, account.call.idempotency_key));
         match account.services.backends.org_store.add_audit_entry(org, entry).await {
             Err(error) if !off("reveal.note") => {
                 tracing::error!(%error, component, secret = secret.name, "the reading of a secret could not be noted in the audit log");
@@ -257,6 +256,11 @@ impl SecretAccess {
     /// Finds the values of what is opened; none while there are none.
     pub(super) fn scrubber(&self) -> Option<&Arc<Scrubber>> {
         self.scrubber.as_ref()
+    }
+
+    /// Notes that the user has to connect with a provider first, as a tool says that this call called.
+    pub(super) fn needs(&mut self, provider: String) {
+        self.missing = Some(provider);
     }
 
     /// The connection provider that the user has to connect with first.

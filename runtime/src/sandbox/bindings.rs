@@ -12,6 +12,7 @@ wasmtime::component::bindgen!({
             include everwit:capability/capability@1.0.0;
             import everwit:files/store@1.0.0;
             import everwit:secrets/reveal@1.0.0;
+            import everwit:tools/calls@1.0.0;
             export everwit:driver/meta@1.0.0;
             export everwit:driver/codec@1.0.0;
             export everwit:driver/discovery@1.0.0;

@@ -22,6 +22,7 @@ use super::fair::{Full, Permit};
 use super::imports::files::FileUse;
 use super::imports::http::HttpAccess;
 use super::imports::log::LogCapture;
+use super::imports::tools::Nested;
 use super::imports::wasi;
 use super::ledger::Ledger;
 use super::limiter::Limiter;
@@ -30,7 +31,7 @@ use super::outlet::Outlets;
 use super::state::{CallState, RunningCall, Services, Subject};
 use super::trap::{Stop, classify};
 use crate::capability::{LogLine, StopKind, Stopped, ToolSink};
-use crate::component::{CallUsage, Effects};
+use crate::component::{CallUsage, Effects, NestedCall};
 use crate::id::OrgId;
 use crate::limits::Budget;
 use crate::message::ContentPart;
@@ -55,6 +56,8 @@ pub(super) struct Circumstances<'a> {
     pub(super) effects: Effects,
     /// Whose secrets and files it may open; none if it is nobody's call.
     pub(super) account: Option<&'a Account>,
+    /// How many calls are around it.
+    pub(super) depth: usize,
 }
 
 /// What became of a call.
@@ -71,6 +74,8 @@ pub(super) struct Finished<T> {
     pub(super) outlets: Outlets,
     /// The connection provider that the user has to connect with first.
     pub(super) missing: Option<String>,
+    /// Calls of other tools from within it.
+    pub(super) nested: Vec<NestedCall>,
 }
 
 /// What a component says about itself.
@@ -167,7 +172,9 @@ impl Call {
     ) -> Result<Self, Finished<T>> {
         let (budget, cancel) = (circumstances.budget.in_force(), circumstances.cancel.clone());
         let deadline = started + Duration::from_millis(budget.wall_ms);
-        let place = place(shares, circumstances.org, deadline).await.map_err(|busy| refused(busy.kind, &busy.message, &budget))?;
+        let place = place(shares, circumstances.org, circumstances.depth, deadline)
+            .await
+            .map_err(|busy| refused(busy.kind, &busy.message, &budget))?;
         let store = armed(services, loaded, circumstances, started, deadline)
             .map_err(|error| refused(StopKind::Internal, &format!("the call could not be prepared: {error:#}"), &budget))?;
         Ok(Self { store, budget, started, deadline, cancel, _place: place })
@@ -210,7 +217,8 @@ impl Call {
         }
         let missing = state.secrets.missing().map(str::to_owned);
         let (output_left, http_bytes, logs) = (state.call.output_left, state.http.bytes(), state.log.take());
-        Finished { result, emitted, output_left, usage, http_bytes, logs, outlets, missing }
+        let nested = std::mem::take(&mut state.nested.made);
+        Finished { result, emitted, output_left, usage, http_bytes, logs, outlets, missing, nested }
     }
 }
 
@@ -246,6 +254,7 @@ pub(super) fn armed(
         effects: circumstances.effects,
         http: HttpAccess::default(),
         files: FileUse::default(),
+        nested: Nested::default(),
         secrets: SecretAccess::new(circumstances.account.cloned()),
         outlets: Outlets::default(),
         table,
@@ -267,8 +276,9 @@ pub(super) fn armed(
 ///
 /// # Errors
 /// `Busy`: too many wait, or none came free in time.
-pub(super) async fn place(shares: &Shares, org: OrgId, deadline: Instant) -> Result<Permit, Stopped> {
-    match tokio::time::timeout_at(deadline.into(), shares.places.take(org)).await {
+pub(super) async fn place(shares: &Shares, org: OrgId, depth: usize, deadline: Instant) -> Result<Permit, Stopped> {
+    let places = shares.places.get(depth).ok_or_else(|| stopped(StopKind::Internal, format!("no call is {depth} levels deep")))?;
+    match tokio::time::timeout_at(deadline.into(), places.take(org)).await {
         Ok(Ok(place)) => Ok(place),
         Ok(Err(Full)) => Err(stopped(StopKind::Busy, "too many calls wait for their turn; try again".to_owned())),
         Err(_) => Err(stopped(StopKind::Busy, "too many calls are running; try again".to_owned())),
@@ -314,8 +324,17 @@ pub(super) async fn supervise<T>(
 
 fn refused<T>(kind: StopKind, message: &str, budget: &Budget) -> Finished<T> {
     let usage = CallUsage { fuel_limit: budget.fuel, ..CallUsage::default() };
-    let (result, outlets) = (Err(stopped(kind, message.to_owned())), Outlets::default());
-    Finished { result, emitted: Vec::new(), output_left: 0, usage, http_bytes: 0, logs: Vec::new(), outlets, missing: None }
+    Finished {
+        result: Err(stopped(kind, message.to_owned())),
+        emitted: Vec::new(),
+        output_left: 0,
+        usage,
+        http_bytes: 0,
+        logs: Vec::new(),
+        outlets: Outlets::default(),
+        missing: None,
+        nested: Vec::new(),
+    }
 }
 
 pub(super) fn stopped(kind: StopKind, message: String) -> Stopped {

@@ -18,7 +18,7 @@ use crate::capability::{
     ToolOutput, tool_name,
 };
 use crate::component::{
-    CallUsage, Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Effects, Grant, Permissions, Receipt,
+    CallUsage, Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Effects, Grant, NestedCall, Permissions, Receipt,
     ToolDescription,
 };
 use crate::error::Error;
@@ -27,6 +27,7 @@ use crate::harness::VersionChoice;
 use crate::id::{OrgId, SessionId, TurnId};
 use crate::limits::Budget;
 use crate::store::ComponentStore;
+use crate::turn::NestedCalls;
 use crate::usage::HeldCall;
 
 /// One version of a component, ready to be called.
@@ -138,12 +139,7 @@ impl Capability for ComponentCapability {
     async fn call_tool(&self, call: &ToolCallContext, tool: &str, arguments: Value) -> ToolOutcome {
         let context = self.context(call);
         let arguments = arguments.to_string();
-        let account = Account {
-            session: call.session_id,
-            has_session: call.has_session,
-            call: call.idempotency_key.clone(),
-            services: call.services.clone(),
-        };
+        let account = Account { session: call.session_id, services: call.services.clone(), call: Arc::new(call.clone()) };
         let circumstances = Circumstances {
             org: call.org_id,
             subject: &self.subject,
@@ -152,17 +148,22 @@ impl Capability for ComponentCapability {
             sink: &call.sink,
             effects: self.tools.iter().find(|known| known.name == tool).map_or_else(Effects::default, |known| known.effects),
             account: Some(&account),
+            depth: call.nested.as_ref().map_or(0, NestedCalls::depth),
         };
         let held = match HeldCall::hold(call, &self.budget, !self.subject.grant.http.is_empty()).await {
             Ok(held) => held,
             Err(refused) => {
                 let usage = CallUsage { fuel_limit: self.budget.fuel, ..CallUsage::default() };
-                return ToolOutcome { result: Err(CallError::Stopped(refused)), receipt: Some(self.receipt(usage)), logs: Vec::new() };
+                return ToolOutcome {
+                    result: Err(CallError::Stopped(refused)),
+                    receipt: Some(self.receipt(usage, Vec::new())),
+                    logs: Vec::new(),
+                };
             }
         };
         let (services, shares) = (self.sandbox.services(), self.sandbox.shares());
         let finished = call::call_tool(services, shares, &self.loaded, circumstances, (context, tool.to_owned(), arguments)).await;
-        let Finished { result, emitted, output_left, mut usage, http_bytes, logs, mut outlets, missing } = finished;
+        let Finished { result, emitted, output_left, mut usage, http_bytes, logs, mut outlets, missing, nested } = finished;
         if let Some(held) = held {
             held.settle(usage.fuel, http_bytes).await;
         }
@@ -187,13 +188,13 @@ impl Capability for ComponentCapability {
             }
             Err(error) => Err(outlets.error(error)),
         };
-        ToolOutcome { result, receipt: Some(self.receipt(usage)), logs }
+        ToolOutcome { result, receipt: Some(self.receipt(usage, nested)), logs }
     }
 }
 
 impl ComponentCapability {
-    fn receipt(&self, usage: CallUsage) -> Receipt {
-        Receipt { component: self.description.id.clone(), version: self.version, digest: self.digest, usage }
+    fn receipt(&self, usage: CallUsage, calls: Vec<NestedCall>) -> Receipt {
+        Receipt { component: self.description.id.clone(), version: self.version, digest: self.digest, usage, calls }
     }
 
     /// Partial output and result share one limit.

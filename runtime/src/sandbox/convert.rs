@@ -1,9 +1,11 @@
 //! Between the contract's types and the runtime's.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::bindings::everwit::types::common::Failure as WitFailure;
-use super::bindings::everwit::types::content::Part;
+use super::bindings::everwit::types::content::{Blob, Link, Part};
 use super::bindings::everwit::types::tools::{CallOutput, Effects as WitEffects, Tool};
 use super::bindings::exports::everwit::capability::describe::{Description, Permissions as WitPermissions};
 use super::trap::Stop;
@@ -70,15 +72,12 @@ pub(super) fn parts(parts: Vec<Part>) -> Result<Vec<ContentPart>, Stop> {
 }
 
 fn part(part: Part) -> Result<ContentPart, Stop> {
-    use base64::Engine as _;
     Ok(match part {
         Part::Text(text) => ContentPart::Text { text },
         Part::Data(text) => ContentPart::Text { text: json("a data part", &text).map_err(protocol)?.to_string() },
-        Part::Blob(blob) if blob.media_type.starts_with("image/") => ContentPart::Image {
-            url: None,
-            base64: Some(base64::engine::general_purpose::STANDARD.encode(&blob.data)),
-            media_type: Some(blob.media_type),
-        },
+        Part::Blob(blob) if blob.media_type.starts_with("image/") => {
+            ContentPart::Image { url: None, base64: Some(STANDARD.encode(&blob.data)), media_type: Some(blob.media_type) }
+        }
         Part::Blob(blob) => ContentPart::text(format!("[{} with {} bytes]", blob.media_type, blob.data.len())),
         Part::Link(link) => ContentPart::text(format!("[{}]({})", link.name, link.uri)),
         Part::Other(other) => {
@@ -115,6 +114,33 @@ pub(super) fn failure(failure: WitFailure) -> Failure {
         retryable: failure.retryable,
         retry_after_ms: failure.retry_after_ms,
     }
+}
+
+/// A result of another tool, for a guest.
+pub(super) fn call_output(output: ToolOutput) -> CallOutput {
+    let ToolOutput { parts, structured } = output;
+    let structured = structured.map(|value| value.to_string());
+    CallOutput { parts: parts.into_iter().map(wit_part).collect(), structured, extra: Vec::new() }
+}
+
+fn wit_part(part: ContentPart) -> Part {
+    let image = |media_type: Option<String>| media_type.unwrap_or_else(|| "image/*".to_owned());
+    match part {
+        ContentPart::Text { text } => Part::Text(text),
+        ContentPart::Image { base64: Some(text), media_type, .. } => match STANDARD.decode(&text) {
+            Ok(data) => Part::Blob(Blob { media_type: image(media_type), data }),
+            Err(_) => Part::Text(text),
+        },
+        ContentPart::Image { url: Some(uri), media_type, .. } => Part::Link(Link { uri, name: "image".to_owned(), media_type }),
+        // Only a conversation has these.
+        part => Part::Text(serde_json::to_value(&part).unwrap_or(Value::Null).to_string()),
+    }
+}
+
+/// Another tool's failure, for a guest.
+pub(super) fn wit_failure(failure: Failure) -> WitFailure {
+    let Failure { kind, code, message, retryable, retry_after_ms } = failure;
+    WitFailure { kind, code, message, retryable, retry_after_ms, extra: Vec::new() }
 }
 
 /// A description from a guest. All problems at once.

@@ -68,6 +68,7 @@ use crate::id::OrgId;
 use crate::limits::Budget;
 use crate::mutation::off;
 use crate::store::KvStore;
+use crate::turn::MAX_NESTED_DEPTH;
 use call::{Circumstances, Described, Finished};
 use engine::{EngineClass, Engines};
 use fair::{Fair, Limits};
@@ -79,6 +80,8 @@ use turns::Turns;
 /// Linked components that are kept in memory. Each takes three maps and about 35 KiB beside its
 /// file-backed code; the kernel allows 65,530 maps.
 const MAX_LOADED: u64 = 5_000;
+/// At each depth of calls within calls there are so many times fewer of them than calls that are in none.
+const NESTED_SHARE: usize = 8;
 /// What is told of a component that cannot be linked, in bytes: the error and its causes.
 const MAX_LINK_ERROR_BYTES: usize = 512;
 
@@ -98,8 +101,9 @@ pub struct SandboxConfig {
     pub id_salt: [u8; 32],
     /// How to start the process that compiles.
     pub compiler: CompilerCommand,
-    /// Guest calls at the same time, 1 to 100 if language engines are among them; more wait. One org has
-    /// at most three quarters of them, so that there always are some for others.
+    /// Guest calls at the same time, 1 to 72 if language engines are among them; more wait. One org has
+    /// at most three quarters of them, so that there always are some for others. Calls from within a call have an eighth as
+    /// many at each depth, beside these.
     pub max_concurrent_calls: usize,
 }
 
@@ -361,6 +365,7 @@ impl Sandbox {
             sink: &sink,
             effects: Effects::default(),
             account: None,
+            depth: 0,
         };
         call::describe(&self.inner.services, &self.inner.shares, loaded, circumstances).await
     }
@@ -382,8 +387,9 @@ impl Sandbox {
 /// What calls share among orgs.
 #[derive(Clone)]
 struct Shares {
-    /// Calls that exist: each takes memory.
-    places: Fair,
+    /// Calls that exist, by how many calls are around them: each takes memory. Who waits for a place holds those
+    /// of the calls around it, so each depth has places of its own, and the deepest never waits for another.
+    places: Vec<Fair>,
     /// Guests that compute: each takes a processor.
     turns: Arc<Turns>,
 }
@@ -392,10 +398,12 @@ impl Shares {
     fn new(calls: usize) -> Result<Self, Error> {
         let more = if off("calls.waiting") { 1_000 } else { 1 };
         let (waiting, waiting_per_org) = (MAX_WAITING_CALLS * more, MAX_WAITING_CALLS_PER_ORG * more);
-        let places = Limits { permits: calls, per_org: (calls - calls / 4).max(1), waiting, waiting_per_org };
+        let fair = |permits: usize| Fair::new(Limits { permits, per_org: (permits - permits / 4).max(1), waiting, waiting_per_org });
+        let nested = (calls / NESTED_SHARE).max(1);
+        let places = std::iter::once(calls).chain([nested; MAX_NESTED_DEPTH]).map(fair).collect();
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let turns = Turns::start(processors).map_err(|error| Error::Sandbox(format!("the threads of guests cannot start: {error}")))?;
-        Ok(Self { places: Fair::new(places), turns: Arc::new(turns) })
+        Ok(Self { places, turns: Arc::new(turns) })
     }
 }
 

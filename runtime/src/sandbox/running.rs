@@ -97,10 +97,10 @@ impl Running {
     ) -> Result<(Self, Instance), Stopped> {
         let began = Instant::now();
         let deadline = began + Duration::from_millis(budget.wall_ms);
-        let place = Arc::new(place(shares, org, deadline).await?);
+        let place = Arc::new(place(shares, org, 0, deadline).await?);
         let (cancel, sink): (_, Arc<dyn ToolSink>) = (CancellationToken::new(), Arc::new(NoSink));
         let circumstances =
-            Circumstances { org, subject, budget, cancel: &cancel, sink: &sink, effects: Effects::default(), account: None };
+            Circumstances { org, subject, budget, cancel: &cancel, sink: &sink, effects: Effects::default(), account: None, depth: 0 };
         let store = armed(services, loaded, circumstances, began, deadline)
             .map_err(|error| stopped(StopKind::Internal, format!("the call could not be prepared: {error:#}")))?;
         let budget = budget.in_force();

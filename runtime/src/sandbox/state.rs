@@ -8,7 +8,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::accounts::SecretAccess;
-use super::imports::{files::FileUse, http::HttpAccess, log::LogCapture};
+use super::imports::{files::FileUse, http::HttpAccess, log::LogCapture, tools::Nested};
 use super::ledger::Ledger;
 use super::limiter::Limiter;
 use super::outlet::Outlets;
@@ -40,6 +40,7 @@ pub(super) struct CallState {
     pub(super) effects: Effects,
     pub(super) http: HttpAccess,
     pub(super) files: FileUse,
+    pub(super) nested: Nested,
     pub(super) secrets: SecretAccess,
     pub(super) outlets: Outlets,
     pub(super) table: ResourceTable,

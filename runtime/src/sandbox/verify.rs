@@ -245,7 +245,11 @@ impl Check {
             });
         }
         for (at, tool) in permissions.tools.iter().take(MAX_ENTRIES).enumerate() {
-            self.text(&format!("/permissions/tools/{at}"), tool, 1, MAX_ENTRY_BYTES);
+            let named = tool.split_once('/').is_some_and(|(capability, tool)| is_id_or_built_in(capability) && is_tool_name(tool));
+            self.rule(&format!("/permissions/tools/{at}"), named, "invalid_tool", || {
+                let shown: String = tool.chars().take(MAX_ENTRY_BYTES).collect();
+                (format!("{shown:?} is not the name of a capability's tool"), "write \"capability/tool\"".to_owned())
+            });
         }
         self.extra("/permissions/extra", &permissions.extra);
         for (at, bucket) in permissions.kv.iter().take(MAX_ENTRIES).enumerate() {

@@ -92,7 +92,7 @@ pub struct TurnContext {
     /// BCP 47 tag of the user's language: the last message's, else the session's.
     pub resolved_locale: Option<String>,
     /// The tools, ready to be called.
-    pub tools: Toolset,
+    pub tools: Arc<Toolset>,
     /// What the capabilities have to say about the course of the turn.
     pub rules: TurnRules,
     /// The capabilities, in the order of their configurations.
@@ -198,7 +198,7 @@ impl Layers {
             resolved_provider_id: model.provider_id,
             model_profile: model.profile,
             resolved_locale: locale,
-            tools,
+            tools: Arc::new(tools),
             rules: capabilities.iter().rev().fold(TurnRules::default(), |rules, own| rules.or(own.capability.turn_rules(&own.config))),
             capabilities: Capabilities(capabilities.into_iter().map(|resolved| resolved.capability).collect()),
             provenance,

@@ -14,6 +14,7 @@ use super::context::TurnContext;
 use super::executor::Run;
 use super::history::MESSAGE_OVERHEAD_BYTES;
 use super::journal::{Halt, LiveEvents, halt};
+use super::nested::NestedCalls;
 use super::risk::{allowed_risk, require_risk};
 use super::settle::{abandoned, interrupted, unsuccessful};
 use super::stop::Stop;
@@ -139,6 +140,7 @@ impl Run<'_> {
             cancel: cancel.child_token(),
             sink: Arc::new(LiveSink { events: self.journal.live(), tool_call_id: call.id.clone(), tool_name: call.name.clone() }),
             services: self.services.clone(),
+            nested: Some(NestedCalls::new(context.tools.clone())),
         }
     }
 

@@ -133,6 +133,19 @@ impl Toolset {
         Ok(toolset)
     }
 
+    /// The tools of capabilities with their configurations, for calls outside of a turn.
+    ///
+    /// # Errors
+    /// Two tools have one name, or a schema cannot be used.
+    pub fn of(capabilities: impl IntoIterator<Item = (Arc<dyn Capability>, Value)>) -> Result<Self, ContextError> {
+        let resolved = |(capability, config): (Arc<dyn Capability>, Value)| {
+            let id = capability.id().to_owned();
+            ResolvedCapability { id, capability, config, listed_by: Vec::new(), configured_by: None }
+        };
+        let capabilities: Vec<ResolvedCapability> = capabilities.into_iter().map(resolved).collect();
+        Self::bind(&capabilities, &[], &[])
+    }
+
     fn add(&mut self, capability: &Arc<dyn Capability>, config: &Value) -> Result<(), ContextError> {
         for definition in capability.tools() {
             let name = capability.offered_name(&definition.name);
@@ -179,6 +192,13 @@ impl Toolset {
     /// Looks a tool up.
     pub fn get(&self, name: &str) -> Option<&BoundTool> {
         self.tools.get(name)
+    }
+
+    /// Looks a tool up by `capability/tool`; with it comes the name under which models know it.
+    pub fn by_capability(&self, name: &str) -> Option<(&str, &BoundTool)> {
+        let (capability, tool) = name.split_once('/')?;
+        let is_it = |bound: &BoundTool| bound.capability.id() == capability && bound.definition.name == tool;
+        self.tools.iter().find(|(_, bound)| is_it(bound)).map(|(name, bound)| (name.as_str(), bound))
     }
 
     /// All names, in order.

@@ -6,6 +6,7 @@ use clap::Args;
 use everwit_runtime::capability::{LogLine, ToolOutcome, ToolOutput};
 use everwit_runtime::component::Receipt;
 use everwit_runtime::message::ContentPart;
+use everwit_runtime::turn::NestedCalls;
 use serde_json::{Map, Value};
 
 use super::output::{Failure, Style, harmless, note, print};
@@ -63,11 +64,12 @@ impl Call {
 
 pub(crate) async fn run(args: CallArgs) -> Result<(), Failure> {
     let call = Call::of(&args.words)?;
-    let Opened { bench, capability, .. } = open(&call.file, &args.grants).await?;
+    let Opened { bench, capability, tools, .. } = open(&call.file, &args.grants, &args.config).await?;
     if let Some(objection) = objection(&*capability, &call.tool, &call.arguments, &args.config) {
         return Err(Failure::usage(objection));
     }
-    let context = bench.context(args.config, None);
+    let mut context = bench.context(args.config, None);
+    context.nested = Some(NestedCalls::new(tools));
     args.grants.put_files(&bench, &context).await?;
     let outcome = capability.call_tool(&context, &call.tool, Value::Object(call.arguments)).await;
     report(outcome, args.json)

@@ -12,6 +12,7 @@ use everwit_runtime::capability::{Capability, ToolCallContext, ToolOutcome, Tool
 use everwit_runtime::component::{ComponentDescription, ToolDescription};
 use everwit_runtime::limits::MAX_JSON_BYTES;
 use everwit_runtime::message::ContentPart;
+use everwit_runtime::turn::{NestedCalls, Toolset};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc;
@@ -60,11 +61,11 @@ pub(crate) struct McpArgs {
 }
 
 pub(crate) async fn run(args: McpArgs) -> Result<(), Failure> {
-    let Opened { bench, capability, description: about } = open(&args.file, &args.grants).await?;
+    let Opened { bench, capability, description: about, tools } = open(&args.file, &args.grants, &args.config).await?;
     // One org for the process, so that what a call stores is there for the next one.
     let first = bench.context(args.config.clone(), None);
     args.grants.put_files(&bench, &first).await?;
-    let server = Server { bench, capability, about, config: args.config, first };
+    let server = Server { bench, capability, about, tools, config: args.config, first };
     server.serve(BufReader::new(tokio::io::stdin())).await
 }
 
@@ -73,6 +74,7 @@ struct Server {
     bench: Workbench,
     capability: Arc<dyn Capability>,
     about: ComponentDescription,
+    tools: Arc<Toolset>,
     config: Map<String, Value>,
     first: ToolCallContext,
 }
@@ -239,6 +241,7 @@ impl Server {
         calls.cancel.insert(id.to_string(), cancel.clone());
         let mut context = self.bench.context(self.config.clone(), None);
         (context.org_id, context.session_id, context.cancel) = (self.first.org_id, self.first.session_id, cancel);
+        context.nested = Some(NestedCalls::new(self.tools.clone()));
         if let Some(token) = params["_meta"].get("progressToken") {
             context.sink = Arc::new(Notes { token: token.clone(), noted: calls.noted.clone() });
         }

@@ -17,6 +17,7 @@ use everwit_runtime::id::{OrgId, SessionId, TurnId};
 use everwit_runtime::limits::{Budget, MAX_COMPONENT_BYTES, MAX_FILE_BYTES};
 use everwit_runtime::sandbox::Sandbox;
 use everwit_runtime::store::RuntimeBackends;
+use everwit_runtime::turn::Toolset;
 use everwit_runtime::usage::OrgAllowance;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,12 @@ pub(crate) struct GrantArgs {
     /// Allow a key-value bucket that the component asks for; it begins empty and goes with the command. Repeatable.
     #[arg(long, value_name = "BUCKET")]
     allow_kv: Vec<String>,
+    /// Allow calls of a tool that the component asks for, of its own or of a component that --with names. Repeatable.
+    #[arg(long, value_name = "CAPABILITY/TOOL")]
+    allow_tool: Vec<String>,
+    /// A component whose tools are there beside, with nothing granted. Repeatable.
+    #[arg(long, value_name = "FILE.wasm")]
+    with: Vec<PathBuf>,
     /// Allow the session's files, which begin empty and go with the command: to read, or to write as well.
     #[arg(long, value_name = "read|write", value_parser = file_access)]
     allow_files: Option<FileAccess>,
@@ -55,18 +62,32 @@ pub(crate) struct Opened {
     pub(crate) bench: Workbench,
     pub(crate) capability: Arc<dyn Capability>,
     pub(crate) description: ComponentDescription,
+    /// What it can call.
+    pub(crate) tools: Arc<Toolset>,
 }
 
 /// Opens the capability in a file. Why it is rejected is told on stderr.
-pub(crate) async fn open(file: &Path, args: &GrantArgs) -> Result<Opened, Failure> {
+pub(crate) async fn open(file: &Path, args: &GrantArgs, config: &Map<String, Value>) -> Result<Opened, Failure> {
     let wasm = read_wasm(file)?;
     let bench = Workbench::start(args.allow_private_target.clone())?;
     let admission = bench.accept(file, wasm.clone()).await?;
     let files = args.allow_files.unwrap_or_default();
-    let grant = grant(&admission.description.permissions, &args.allow_http, &args.allow_kv, files);
-    let grant = grant.map_err(|error| Failure::usage(format!("--allow-{error}")))?;
+    let asked = &admission.description.permissions;
+    let mut grant = grant(asked, &args.allow_http, &args.allow_kv, files).map_err(|error| Failure::usage(format!("--allow-{error}")))?;
+    if let Some(tool) = args.allow_tool.iter().find(|tool| !asked.tools.contains(tool)) {
+        let tools = list(asked.tools.iter().map(String::as_str));
+        return Err(Failure::usage(format!("--allow-tool {tool}: the component does not ask for it; it asks for {tools}")));
+    }
+    grant.tools.clone_from(&args.allow_tool);
     let capability = bench.capability(wasm, &admission, grant, Budget::TOOL_CALL).await?;
-    Ok(Opened { bench, capability, description: admission.description })
+    let mut beside = vec![(capability.clone(), Value::Object(config.clone()))];
+    for file in &args.with {
+        let wasm = read_wasm(file)?;
+        let admission = bench.accept(file, wasm.clone()).await?;
+        beside.push((bench.capability(wasm, &admission, Grant::default(), Budget::TOOL_CALL).await?, json!({})));
+    }
+    let tools = Toolset::of(beside).map_err(|error| Failure::usage(format!("--with: {error}")))?;
+    Ok(Opened { bench, capability, description: admission.description, tools: Arc::new(tools) })
 }
 
 /// A sandbox for one command.
@@ -182,6 +203,7 @@ impl Workbench {
             cancel: CancellationToken::new(),
             sink: Arc::new(NoSink),
             services: self.services.clone(),
+            nested: None,
         }
     }
 }

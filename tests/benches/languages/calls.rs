@@ -88,5 +88,6 @@ fn context() -> ToolCallContext {
         cancel: tokio_util::sync::CancellationToken::new(),
         sink: Arc::new(NoSink),
         services: Arc::new(services),
+        nested: None,
     }
 }

@@ -155,6 +155,7 @@ fn context() -> ToolCallContext {
         cancel: tokio_util::sync::CancellationToken::new(),
         sink: Arc::new(NoSink),
         services: SERVICES.clone(),
+        nested: None,
     }
 }
 

@@ -1,5 +1,5 @@
 /** What `everwit conformance` asks for, as an author writes it in JavaScript. */
-import { call, capability, Failure, fetch, kv, output, part, tool } from "@everwit/guest";
+import { call, capability, Failure, fetch, files, kv, output, part, tool } from "@everwit/guest";
 
 const anything = { type: "object", properties: {} };
 const withValue = { type: "object", properties: { value: {} }, required: ["value"] };
@@ -8,7 +8,7 @@ const one = (/** @type {string} */ name, /** @type {string} */ type) => ({ type:
 
 const definition = {
   id: "conformance-js", title: "Conformance", version: "0.1.0", summary: "Does what a conformance check asks for.",
-  permissions: { http: [{ host: "conformance.test:80", reason: "The check's own server" }], kv: ["notes"] },
+  permissions: { http: [{ host: "conformance.test:80", reason: "The check's own server" }], kv: ["notes"], files: "write" },
   tools: {
     echo: tool({ description: "Returns its argument.", effects: ["read-only"], input: withValue, run: ({ value }) => ({ value }) }),
     measure: tool({
@@ -63,6 +63,17 @@ const definition = {
         const notes = kv.bucket("notes");
         const before = notes.getJson("last");
         notes.putJson("last", value);
+        return { before };
+      },
+    }),
+    note: tool({
+      description: "Notes a text in a file, and returns the one before.",
+      input: one("text", "string"),
+      effects: ["destructive"],
+      run: ({ text }) => {
+        const path = "/notes/last.txt";
+        const before = files.stat(path) ? files.readText(path) : null;
+        files.write(path, text);
         return { before };
       },
     }),

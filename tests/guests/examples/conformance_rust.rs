@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everwit_guest::{call, clock, http, kv, log, prelude::*, random};
+use everwit_guest::{call, clock, files, http, kv, log, prelude::*, random};
 use serde_json::{Value, json};
 
 /// Returns its argument.
@@ -73,6 +73,15 @@ fn remember(value: Value) -> Result<Value> {
     Ok(json!({ "before": before }))
 }
 
+/// Notes a text in a file, and returns the one before.
+#[tool(destructive)]
+fn note(text: &str) -> Result<Value> {
+    let path = "/notes/last.txt";
+    let before = files::stat(path)?.map(|_| files::read_text(path)).transpose()?;
+    files::write(path, text, files::Expect::Any)?;
+    Ok(json!({ "before": before }))
+}
+
 /// Fetches a page.
 #[tool(read_only, open_world)]
 fn fetch(path: &str) -> Result<Value> {
@@ -102,6 +111,6 @@ fn log_it() -> Result<String> {
 
 capability! {
     id: "conformance-rust", title: "Conformance", summary: "Does what a conformance check asks for.",
-    tools: [echo, measure, repeat, fail, crash, spin, wait, stream, remember, fetch, environment, chance, log_it],
-    permissions: { http: [{ host: "conformance.test:80", reason: "The check's own server" }], kv: ["notes"] }
+    tools: [echo, measure, repeat, fail, crash, spin, wait, stream, remember, note, fetch, environment, chance, log_it],
+    permissions: { http: [{ host: "conformance.test:80", reason: "The check's own server" }], kv: ["notes"], files: "write" }
 }

@@ -3,6 +3,7 @@
 mod archive;
 mod channels;
 mod files;
+mod tools;
 mod versions;
 
 use reqwest::Method;

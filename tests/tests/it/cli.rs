@@ -206,6 +206,24 @@ async fn a_tool_is_given_files_without_a_server() {
 }
 
 #[tokio::test]
+async fn a_tool_is_given_other_tools_without_a_server() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let (file, echo) = (home.path().join("caller.wasm"), home.path().join("echo.wasm"));
+    std::fs::write(&file, guest("caller")).expect("it is written");
+    std::fs::write(&echo, guest("echo")).expect("it is written");
+    let (file, echo) = (text(&file), text(&echo));
+    let look = ["call", file, "look", r#"{"name":"echo/echo","arguments":{"value":7}}"#, "--json"];
+    let called = run(&[&look[..], &["--with", echo, "--allow-tool", "echo/echo"]].concat()).await;
+    let outcome: Value = serde_json::from_str(&stdout(&called)).expect("it prints JSON");
+    assert_eq!(outcome["result"]["structured"]["structured"]["value"], 7, "{outcome}");
+    assert_eq!(outcome["receipt"]["calls"][0]["tool"], "echo/echo", "{outcome}");
+    let denied = run(&[&look[..], &["--with", echo]].concat()).await;
+    assert!(code(&denied) == 1 && stdout(&denied).contains("is not granted"), "{}", stdout(&denied));
+    let wrong = run(&[&look[..], &["--allow-tool", "echo/fail"]].concat()).await;
+    assert!(code(&wrong) == 2 && stderr(&wrong).contains("does not ask for it"), "{}", stderr(&wrong));
+}
+
+#[tokio::test]
 async fn componentizing_writes_the_description_once() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let (first, second) = (home.path().join("first.wasm"), home.path().join("second.wasm"));

@@ -3,6 +3,7 @@
 
 mod files;
 mod imports;
+mod nested;
 mod places;
 mod quotas;
 

@@ -338,6 +338,35 @@ pub(crate) mod reveal {
     }
 }
 
+pub(crate) mod tools {
+    use super::with;
+    use crate::bindings::everwit::types::tools::CallOutput;
+    use crate::bindings::tools::everwit::tools::calls::Fault;
+    use crate::tools;
+
+    pub(crate) fn call(name: &str, arguments: &str) -> Result<CallOutput, Fault> {
+        // Taken out meanwhile, so that the function may use the rest of the stand-in.
+        let Some(mut answer) = with(|host| host.tools.take()) else {
+            return Err(Fault::Denied(format!("the tool {name} is not granted")));
+        };
+        let arguments = serde_json::from_str(arguments).map_err(|error| Fault::InvalidArguments(error.to_string()));
+        let result = arguments.and_then(|arguments| answer(name, arguments).map(CallOutput::from).map_err(into_wit));
+        with(|host| host.tools = Some(answer));
+        result
+    }
+
+    fn into_wit(fault: tools::Fault) -> Fault {
+        match fault {
+            tools::Fault::Denied(text) => Fault::Denied(text),
+            tools::Fault::InvalidArguments(text) => Fault::InvalidArguments(text),
+            tools::Fault::Limit(text) => Fault::Limit(text),
+            tools::Fault::Failed(failure) => Fault::Failed(failure.into()),
+            tools::Fault::Stopped(text) => Fault::Stopped(text),
+            tools::Fault::Other(text) => Fault::Other(text),
+        }
+    }
+}
+
 pub(crate) mod secrets {
     use super::with;
     use crate::bindings::everwit::secrets::store::Absent;

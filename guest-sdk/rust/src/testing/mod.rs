@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::Value;
 
 use crate::bindings::everwit::{http::types as http_wit, kv::store as kv_wit};
-use crate::{Capability, Context, Part, Result, call, http, log};
+use crate::{Capability, Context, Output, Part, Result, call, http, log, tools};
 
 /// When the stand-in's clock starts: 2024-01-01T00:00:00Z in milliseconds since the epoch.
 pub const START_MS: u64 = 1_704_067_200_000;
@@ -161,6 +161,11 @@ pub fn answer_http(answer: impl FnMut(HttpRequest) -> Result<HttpAnswer, http::F
     with(|host| host.answer = Some(Box::new(answer)));
 }
 
+/// Answers calls of other tools from now on, each with its name and arguments. The function must call none itself.
+pub fn answer_tools(answer: impl FnMut(&str, Value) -> Result<Output, tools::Fault> + 'static) {
+    with(|host| host.tools = Some(Box::new(answer)));
+}
+
 /// What was logged so far.
 pub fn logged() -> Vec<LogLine> {
     with(|host| host.logged.clone())
@@ -178,6 +183,8 @@ pub fn emitted() -> usize {
 
 type Answer = Box<dyn FnMut(HttpRequest) -> Result<HttpAnswer, http::Fault>>;
 
+type ToolAnswer = Box<dyn FnMut(&str, Value) -> Result<Output, tools::Fault>>;
+
 struct Host {
     now_ms: u64,
     random: u64,
@@ -189,6 +196,7 @@ struct Host {
     files: BTreeMap<String, Vec<u8>>,
     secrets: BTreeMap<String, String>,
     answer: Option<Answer>,
+    tools: Option<ToolAnswer>,
     logged: Vec<LogLine>,
     progressed: Vec<(u64, Option<u64>, Option<String>)>,
     emitted: usize,
@@ -206,6 +214,7 @@ impl Host {
             files: BTreeMap::new(),
             secrets: BTreeMap::new(),
             answer: None,
+            tools: None,
             logged: Vec::new(),
             progressed: Vec::new(),
             emitted: 0,

@@ -126,7 +126,13 @@ impl Inner {
     }
 
     fn receipt(&self, running: &Running) -> Receipt {
-        Receipt { component: self.description.id.clone(), version: self.version, digest: self.digest, usage: running.usage() }
+        Receipt {
+            component: self.description.id.clone(),
+            version: self.version,
+            digest: self.digest,
+            usage: running.usage(),
+            calls: Vec::new(),
+        }
     }
 
     /// Writes the guest's log lines, which went through `scrub`, to the operator's log: a completion

@@ -20,6 +20,7 @@ const IMPORTS: &[Package] = &[
     Package { name: "everwit:host", version: (1, 0), interfaces: &["log", "call", "clock", "random"] },
     Package { name: "everwit:kv", version: (1, 0), interfaces: &["store"] },
     Package { name: "everwit:files", version: (1, 0), interfaces: &["store"] },
+    Package { name: "everwit:tools", version: (1, 0), interfaces: &["calls"] },
     Package { name: "everwit:http", version: (1, 0), interfaces: &["types", "client"] },
     Package { name: "everwit:secrets", version: (1, 0), interfaces: &["handles", "store", "reveal"] },
     Package { name: "everwit:driver", version: (1, 0), interfaces: &["config"] },
@@ -253,7 +254,7 @@ fn instead_of(package: &str) -> &'static str {
         "wasi:config" => "read the `config` of the call's context; describe it in `config-schema`",
         "wasi:logging" => "use everwit:host/log",
         _ => {
-            "remove the import; available are everwit:host, everwit:kv, everwit:files, everwit:http, everwit:secrets and the interfaces of wasi:cli@0.2"
+            "remove the import; available are everwit:host, everwit:kv, everwit:files, everwit:tools, everwit:http, everwit:secrets and the interfaces of wasi:cli@0.2"
         }
     }
 }

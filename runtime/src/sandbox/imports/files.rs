@@ -72,7 +72,7 @@ impl CallState {
             let why = "the tool is declared read-only, so it changes no files; declare its effects as they are";
             return Err(Fault::Denied(why.to_owned()));
         }
-        let account = self.secrets.account().filter(|account| account.has_session).ok_or_else(no_session)?;
+        let account = self.secrets.account().filter(|account| account.call.has_session).ok_or_else(no_session)?;
         let files = SessionFiles { services: account.services.clone(), org: self.org, session: account.session };
         self.files.begin()?;
         Ok(files)

@@ -10,6 +10,7 @@ pub(super) mod kv;
 pub(super) mod log;
 pub(super) mod random;
 pub(super) mod secrets;
+pub(super) mod tools;
 pub(super) mod wasi;
 
 use super::bindings::everwit::{driver, types};

@@ -81,7 +81,7 @@ fn every_length_has_its_limit() {
         ("too_many_entries", "/permissions/http", 64, |it, n| it.permissions.http = vec![http(); n]),
         ("too_many_entries", "/permissions/secrets", 64, |it, n| it.permissions.secrets = vec![secret(); n]),
         ("too_many_entries", "/permissions/kv", 64, |it, n| it.permissions.kv = vec!["bucket".to_owned(); n]),
-        ("too_many_entries", "/permissions/tools", 64, |it, n| it.permissions.tools = vec!["a__b".to_owned(); n]),
+        ("too_many_entries", "/permissions/tools", 64, |it, n| it.permissions.tools = vec!["a/b".to_owned(); n]),
         ("invalid_bucket", "/permissions/kv/0", 64, |it, n| it.permissions.kv = vec!["x".repeat(n)]),
         ("invalid_secret", "/permissions/secrets/0/name", 64, |it, n| {
             it.permissions.secrets = vec![SecretPermission { name: "x".repeat(n), ..secret() }];
@@ -101,7 +101,7 @@ fn every_length_has_its_limit() {
         ("invalid_method", "/permissions/http/0/methods", 16, |it, n| {
             it.permissions.http = vec![HttpPermission { methods: vec!["GET".to_owned(); n], ..http() }];
         }),
-        ("invalid_length", "/permissions/tools/0", 512, |it, n| it.permissions.tools = vec!["x".repeat(n)]),
+        ("invalid_tool", "/permissions/tools/0", 64, |it, n| it.permissions.tools = vec![format!("a/{}", "x".repeat(n))]),
         ("too_many_entries", "/permissions/extra", 16, |it, n| it.permissions.extra = vec![("k".to_owned(), String::new()); n]),
         ("too_many_entries", "/extra", 16, |it, n| it.extra = vec![("k".to_owned(), String::new()); n]),
         ("invalid_length", "/extra/0/1", 512, |it, n| it.extra = vec![("k".to_owned(), "x".repeat(n))]),

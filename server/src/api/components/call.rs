@@ -151,6 +151,7 @@ fn context(app: &App, org_id: OrgId, config: Map<String, Value>, key: Option<Str
         cancel: CancellationToken::new(),
         sink: Arc::new(NoSink),
         services: app.tool_services.clone(),
+        nested: None,
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use everwit_runtime::capability::{CallError, StopKind, ToolSink};
+use everwit_runtime::component::FileAccess;
+use everwit_runtime::file::FilePath;
 use everwit_runtime::limits::{Budget, MAX_JSON_BYTES};
 use everwit_runtime::message::ContentPart;
 use serde_json::{Value, json};
@@ -24,7 +26,7 @@ type Outcome = Result<(), String>;
 
 /// All checks with their outcomes, in order.
 pub(super) async fn all(guest: &Guest) -> Vec<(&'static str, Outcome)> {
-    vec![
+    let mut outcomes = vec![
         ("describes itself", describe(guest)),
         ("hands over every kind of argument", kinds(guest).await),
         ("hands over big texts in both directions", big(guest).await),
@@ -42,7 +44,12 @@ pub(super) async fn all(guest: &Guest) -> Vec<(&'static str, Outcome)> {
         ("sees no environment", environment(guest).await),
         ("draws other numbers in every instance, and knows the time", chance(guest).await),
         ("logs by its own logger", logs(guest).await),
-    ]
+    ];
+    if guest.admission.description.permissions.files == FileAccess::Write {
+        outcomes.push(("writes and reads the session's files", notes(guest).await));
+        outcomes.push(("is denied files that are not granted", denied(guest, "note", json!({ "text": "x" })).await));
+    }
+    outcomes
 }
 
 fn ensure(holds: bool, problem: impl FnOnce() -> String) -> Outcome {
@@ -202,6 +209,20 @@ async fn remembers(guest: &Guest) -> Outcome {
     }
     let other = output(guest.call_in(&guest.granted(), "remember", json!({ "value": 3 })).await?)?;
     ensure(other.structured.as_ref().is_some_and(|structured| structured["before"].is_null()), || "it sees another org's values".to_owned())
+}
+
+async fn notes(guest: &Guest) -> Outcome {
+    let first = guest.granted();
+    for (circumstances, text, before) in [(&first, "größe", Value::Null), (&first.again(), "two", json!("größe"))] {
+        let returned = output(guest.call_in(circumstances, "note", json!({ "text": text })).await?)?;
+        let expected = json!({ "before": before });
+        ensure(returned.structured.as_ref() == Some(&expected), || format!("it was {before}, and it returns {}", shown(&returned)))?;
+        let (context, path) = (&circumstances.context, FilePath::parse("/notes/last.txt").map_err(|error| error.to_string())?);
+        let kept = context.services.backends.file_store.read_file(context.org_id, context.session_id, &path).await;
+        let kept = kept.map_err(|error| error.to_string())?.map(|file| file.content);
+        ensure(kept.as_deref() == Some(text.as_bytes()), || format!("the file has {kept:?}"))?;
+    }
+    Ok(())
 }
 
 async fn denied(guest: &Guest, tool: &str, arguments: Value) -> Outcome {

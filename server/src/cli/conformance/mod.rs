@@ -20,7 +20,8 @@ use super::workbench::{Workbench, read_wasm};
 use crate::components::Admission;
 
 const HELP: &str = "\
-The guest has the id \"conformance\" or \"conformance-…\", asks for http \"conformance.test:80\" and kv \"notes\", and has these tools:
+The guest has the id \"conformance\" or \"conformance-…\", asks for http \"conformance.test:80\" and kv \"notes\", and has these tools;
+note only if it asks for files \"write\", too:
 
   echo {value}          the structured result {\"value\": value}, for every kind of JSON value
   measure {text}        the structured result {\"bytes\": length of the text in UTF-8}
@@ -31,6 +32,7 @@ The guest has the id \"conformance\" or \"conformance-…\", asks for http \"con
   wait {}               reports progress of 1 of 3 with the note \"waiting\" until it should stop; returns \"cancelled\" or \"deadline\"
   stream {}             emits \"one\", then returns \"two\"
   remember {value}      writes \"last\" in the bucket \"notes\"; returns {\"before\": what it was, or null}
+  note {text}           writes \"/notes/last.txt\" in the session's files; returns {\"before\": its text before, or null}
   fetch {path}          GET http://conformance.test with that path; returns {\"status\", \"body\"}; the SDK's own failure if denied
   environment {names}   {\"found\": those names that are environment variables, \"arguments\": number of arguments}
   chance {}             {\"number\": a random float, \"now_ms\": milliseconds since 1970}, both by the language's own library

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from everwit_guest import Failure, call, capability, http, kv, tool
+from everwit_guest import Failure, call, capability, files, http, kv, tool
 
 
 @tool(effects=["read-only"])
@@ -74,6 +74,15 @@ def remember(value: Any) -> dict[str, Any]:
     return {"before": before}
 
 
+@tool(effects=["destructive"])
+def note(text: str) -> dict[str, Any]:
+    """Notes a text in a file, and returns the one before."""
+    path = "/notes/last.txt"
+    before = files.read_text(path) if files.stat(path) else None
+    files.write(path, text)
+    return {"before": before}
+
+
 @tool
 def fetch(path: str) -> dict[str, Any]:
     """Fetches a page."""
@@ -104,7 +113,8 @@ capability(
     id="conformance-python",
     title="Conformance",
     summary="Does what a conformance check asks for.",
-    tools=[echo, measure, repeat, fail, crash, spin, wait, stream, remember, fetch, environment, chance, log],
+    tools=[echo, measure, repeat, fail, crash, spin, wait, stream, remember, note, fetch, environment, chance, log],
     http=[{"host": "conformance.test:80", "reason": "The check's own server"}],
     kv=["notes"],
+    files="write",
 )

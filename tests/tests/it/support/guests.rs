@@ -142,6 +142,7 @@ pub(crate) fn call_context() -> ToolCallContext {
         cancel: tokio_util::sync::CancellationToken::new(),
         sink: Arc::new(NoSink),
         services: tool_services(),
+        nested: None,
     }
 }
 
