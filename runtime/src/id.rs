@@ -95,6 +95,8 @@ ids! {
     OrgId = "org";
     /// An API key (not its secret).
     KeyId = "key";
+    /// Id of a member of an org.
+    MemberId = "member";
     /// A process that runs turns, from its start to its end.
     WorkerId = "worker";
     /// An entry of an audit log.

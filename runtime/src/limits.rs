@@ -37,6 +37,10 @@ pub const MAX_SYSTEM_PROMPT_BYTES: usize = 1 << 20;
 pub const MAX_PROMPT_CONTRIBUTION_BYTES: usize = 128 << 10;
 /// Capabilities of one harness, agent or session.
 pub const MAX_CAPABILITIES: usize = 250;
+/// Members of one org.
+pub const MAX_MEMBERS: usize = 100;
+/// API keys of one member, and of all services of an org together.
+pub const MAX_KEYS: usize = 100;
 /// Length of names, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
 /// Length of display names and of the titles of sessions, in bytes.

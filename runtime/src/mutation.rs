@@ -4,7 +4,7 @@
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 95] = [
+pub const CONTROLS: [&str; 99] = [
     "budget.deadline",
     "budget.fuel",
     "budget.handles",
@@ -57,8 +57,12 @@ pub const CONTROLS: [&str; 95] = [
     "guest.random_bytes",
     "guest.read_only",
     "guest.table_entries",
+    "members.last_owner",
+    "members.role",
     "reveal.count",
     "reveal.note",
+    "risk.call",
+    "risk.turn",
     "scrub.leaving",
     "scrub.responses",
     "secret.host",

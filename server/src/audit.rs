@@ -1,5 +1,5 @@
 //! The audit log: who did what to components, grants, providers and the org's settings. Every route that
-//! needs the scope admin and changes something writes it, whatever its handler does.
+//! needs the scope admin and changes something writes it, whatever its handler does; and those for keys of members.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;

@@ -11,9 +11,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use everwit_runtime::id::OrgId;
+use everwit_runtime::id::{MemberId, OrgId};
 use everwit_runtime::mutation::off;
-use everwit_runtime::store::{OrgStore, Scope};
+use everwit_runtime::store::{FoundKey, OrgStore, Role, Scope};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
@@ -50,9 +50,20 @@ pub struct Caller {
     pub org: OrgId,
     /// What it may do.
     pub scope: Scope,
-    /// Who it is within the org: the id of an API key, or what an authenticator says. 1 to 256
-    /// bytes.
+    /// Who it is within the org: the id of a member, of the key of a service, or what an authenticator says.
+    /// 1 to 256 bytes.
     pub subject: Arc<str>,
+    /// The member whose key it is; none for services, and for callers of an authenticator.
+    pub member: Option<CallingMember>,
+}
+
+/// A member of the org who calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallingMember {
+    /// Who.
+    pub id: MemberId,
+    /// What the member may do now, whatever the key says.
+    pub role: Role,
 }
 
 /// Finds out who makes a request, in place of API keys and of the open mode.
@@ -143,16 +154,36 @@ impl Auth {
         let secret = presented_key(headers).ok_or_else(|| {
             unauthorized("no API key; send the header \"Authorization: Bearer ew_…\", and make a key with: everwit keys create")
         })?;
-        let key = orgs.find_key(&hash_secret(&secret)).await?;
-        let key = key.ok_or_else(|| unauthorized("the API key is not valid; it may have been revoked"))?;
-        Ok(Caller::new(key.org, key.scope, key.id.to_string()))
+        let found = orgs.find_key(&hash_secret(&secret)).await?;
+        let found = found.ok_or_else(|| unauthorized("the API key is not valid; it may have been revoked"))?;
+        Caller::with_key(&found)
     }
 }
 
 impl Caller {
     /// Somebody who acts for an org.
     pub fn new(org: OrgId, scope: Scope, subject: impl Into<Arc<str>>) -> Self {
-        Self { org, scope, subject: subject.into() }
+        Self { org, scope, subject: subject.into(), member: None }
+    }
+
+    /// Whoever has the key. A member may do no more than the role allows at this moment.
+    fn with_key(found: &FoundKey) -> Result<Self, Problem> {
+        let key = &found.key;
+        let scope = found.scope().ok_or_else(|| unauthorized("the member whose key it is was removed"))?;
+        let member = key.member.zip(found.role).map(|(id, role)| CallingMember { id, role });
+        let subject = member.map_or_else(|| key.id.to_string(), |member| member.id.to_string());
+        Ok(Self { member, ..Self::new(key.org, scope, subject) })
+    }
+
+    /// What the caller counts as among the members: operators as owners, services with a key of scope admin as admins,
+    /// and members with a lesser key than their role has as plain members.
+    pub(crate) fn authority(&self) -> Role {
+        match (self.scope, &self.member) {
+            (Scope::Operator, _) => Role::Owner,
+            (Scope::Admin, Some(member)) => member.role,
+            (Scope::Admin, None) => Role::Admin,
+            (Scope::Read | Scope::Write, _) => Role::Member,
+        }
     }
 
     /// Whether the caller may do what needs `needed`.

@@ -40,7 +40,7 @@ mod workers;
 pub use api::custom::{authorized, authorized_api};
 pub use api::table::Module;
 pub use app::{ServerAppBuilder, ServerHandle};
-pub use auth::{AuthError, Authenticator, Caller};
+pub use auth::{AuthError, Authenticator, Caller, CallingMember};
 pub use cli::{EngineArgs, main, main_with};
 pub use components::run_as_compile_child;
 pub use config::{ConfigError, DurableWorkerConfig, ServerConfig, ServerRole};

@@ -205,6 +205,7 @@ impl From<StoreError> for Problem {
             StoreError::Stale { .. } => Self::conflict("stale", error.to_string()),
             StoreError::OtherKind { .. } => Self::conflict("other_kind", error.to_string()),
             StoreError::InUse { .. } => Self::conflict("in_use", error.to_string()),
+            StoreError::LastOwner { .. } => Self::conflict("last_owner", error.to_string()),
             StoreError::TurnOpen { .. } => Self::conflict("turn_open", error.to_string()),
             _ => Error::from(error).into(),
         }

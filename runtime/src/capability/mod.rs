@@ -80,8 +80,8 @@ impl ToolDefinition {
     }
 }
 
-/// How much harm a capability can do when a model misuses it. Organisations may ask for an
-/// administrator's consent from a level on.
+/// How much harm a capability can do when a model misuses it. Only admins of an org assign what is
+/// high, and an org may set a level beyond which its turns use nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -92,6 +92,17 @@ pub enum RiskLevel {
     Medium,
     /// Reaches outside, or changes what others rely on.
     High,
+}
+
+impl RiskLevel {
+    /// Its text form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
 }
 
 /// Who settles the calls of a tool.

@@ -6,7 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{FileAccess, HttpPermission, Permissions};
+use crate::capability::RiskLevel;
 use crate::mutation::off;
+
+/// Methods of requests that change nothing.
+const SAFE_METHODS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 
 /// What a tenant allows one component version. Nothing by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -101,6 +105,18 @@ impl Grant {
             }
         }
         beyond
+    }
+
+    /// How much harm a component with this grant can do when a model misuses it. It follows from what the
+    /// component may do, not from what its author says: reading a secret and sending requests that
+    /// change something are high, everything else that reaches outside the session is medium.
+    pub fn risk_level(&self) -> RiskLevel {
+        let changes = |permission: &HttpPermission| permission.methods.iter().any(|method| !SAFE_METHODS.contains(&method.as_str()));
+        if !self.reveal.is_empty() || self.http.iter().any(changes) {
+            return RiskLevel::High;
+        }
+        let within_the_session = Self { files: self.files, ..Self::default() };
+        if *self == within_the_session { RiskLevel::Low } else { RiskLevel::Medium }
     }
 
     /// Whether a bucket may be used.
@@ -232,6 +248,27 @@ mod tests {
         let grant = Grant { http: vec![granted.clone()], ..Grant::default() };
         let parts = HttpRequestParts { method, host, port, default_port: port == 443, path };
         assert_eq!(grant.allows_request(&parts).is_ok(), expect, "{granted:?} {method} {host}:{port}{path}");
+    }
+
+    #[test]
+    fn the_risk_follows_from_what_is_granted() {
+        let nothing = Grant::default();
+        let http = |methods: &[&str]| Grant { http: vec![permission("a.test", methods, None)], ..Grant::default() };
+        let secret = || BTreeMap::from([("key".to_owned(), "secret:key".to_owned())]);
+        for (grant, level) in [
+            (nothing.clone(), RiskLevel::Low),
+            (Grant { files: FileAccess::Write, ..nothing.clone() }, RiskLevel::Low),
+            (Grant { kv: vec!["notes".to_owned()], ..nothing.clone() }, RiskLevel::Medium),
+            (Grant { tools: vec!["lens".to_owned()], ..nothing.clone() }, RiskLevel::Medium),
+            (Grant { secrets: secret(), ..nothing.clone() }, RiskLevel::Medium),
+            (http(&[]), RiskLevel::Medium),
+            (http(&["GET", "HEAD", "OPTIONS"]), RiskLevel::Medium),
+            (http(&["GET", "POST"]), RiskLevel::High),
+            (http(&["post"]), RiskLevel::High),
+            (Grant { secrets: secret(), reveal: vec!["key".to_owned()], ..nothing }, RiskLevel::High),
+        ] {
+            assert_eq!(grant.risk_level(), level, "{grant:?}");
+        }
     }
 
     #[test]

@@ -14,8 +14,8 @@ use super::loaded::Loaded;
 use super::pseudonym::Pseudonyms;
 use super::state::Subject;
 use crate::capability::{
-    CallError, Capability, CapabilityRegistry, CapabilitySource, StopKind, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput,
-    tool_name,
+    CallError, Capability, CapabilityRegistry, CapabilitySource, RiskLevel, StopKind, ToolCallContext, ToolDefinition, ToolOutcome,
+    ToolOutput, tool_name,
 };
 use crate::component::{
     CallUsage, Component, ComponentDescription, ComponentKind, ComponentVersion, Digest, Effects, Grant, Permissions, Receipt,
@@ -117,6 +117,10 @@ impl Capability for ComponentCapability {
 
     fn dependencies(&self) -> &[String] {
         &self.description.dependencies
+    }
+
+    fn risk_level(&self) -> RiskLevel {
+        self.subject.grant.risk_level()
     }
 
     fn config_schema(&self) -> Option<&Value> {

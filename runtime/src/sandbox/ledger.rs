@@ -125,4 +125,15 @@ mod tests {
         let stop = ledger.charge_call(0).expect_err("beyond the limit");
         assert!(stop.to_string().contains("limit of 10000"), "{stop}");
     }
+
+    /// A guest that calls the host with much, and computes little itself, gives way as well.
+    #[tokio::test]
+    async fn host_work_gives_way_after_so_much_fuel() {
+        let mut ledger = Ledger::new(u64::MAX);
+        ledger.charge_return(BYTES_PER_FUEL * (YIELD_EVERY_FUEL - 1)).expect("within the limit");
+        assert!(futures::poll!(std::pin::pin!(ledger.yield_if_due())).is_ready(), "not yet");
+        ledger.charge_return(BYTES_PER_FUEL).expect("within the limit");
+        assert!(futures::poll!(std::pin::pin!(ledger.yield_if_due())).is_pending(), "others run first");
+        assert!(futures::poll!(std::pin::pin!(ledger.yield_if_due())).is_ready(), "and then it goes on");
+    }
 }

@@ -69,6 +69,12 @@ pub enum StoreError {
         /// What refers to it, for example "sessions".
         by: &'static str,
     },
+    /// An org that has an owner keeps one.
+    #[error("{id} is the last owner of the org; make somebody else an owner first")]
+    LastOwner {
+        /// The member's id.
+        id: String,
+    },
     /// A session cannot go while a turn of it runs or waits.
     #[error("session {id:?} has an open turn; cancel it, or wait until it has ended")]
     TurnOpen {
@@ -121,7 +127,9 @@ impl StoreError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Duplicate { .. } | Self::Stale { .. } | Self::InUse { .. } | Self::TurnOpen { .. } => ErrorKind::Conflict,
+            Self::Duplicate { .. } | Self::Stale { .. } | Self::InUse { .. } | Self::LastOwner { .. } | Self::TurnOpen { .. } => {
+                ErrorKind::Conflict
+            }
             Self::SequenceConflict { .. } | Self::Fenced { .. } | Self::File { .. } | Self::OtherKind { .. } => ErrorKind::Conflict,
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::Limit(_) => ErrorKind::Limit,

@@ -21,6 +21,7 @@ mod kv;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod lock;
 mod log;
+mod member;
 mod message;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod migration;
@@ -49,11 +50,12 @@ pub use error::{FileProblem, StoreError, StoreResult};
 pub use file::RuntimeFileStore;
 pub use kv::{KvEntry, KvScope, KvStore};
 pub use log::{Append, Claim, Fence, LogUsage, SessionLog, Submitted, TurnAnswer, TurnEnd, TurnFilter, TurnRecord};
+pub use member::{Member, MemberStore, Role};
 pub use message::{LogMessages, MessageBatch, RuntimeMessageStore, SessionMessages, StoredMessage};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use migration::SchemaStatus;
 pub use note::Note;
-pub use org::{ApiKey, AuditEntry, OrgStore, Scope};
+pub use org::{ApiKey, AuditEntry, FoundKey, OrgStore, Scope};
 pub use provider::{RuntimeProviderStore, Seeded};
 pub use request::{NewRequest, RememberedRequest, RequestStore};
 pub use resource::{RuntimeAgentStore, RuntimeHarnessStore, RuntimeSessionStore};
@@ -101,6 +103,8 @@ pub struct RuntimeBackends {
     pub file_store: Arc<dyn RuntimeFileStore>,
     /// Orgs and keys.
     pub org_store: Arc<dyn OrgStore>,
+    /// Members of orgs.
+    pub member_store: Arc<dyn MemberStore>,
     /// Requests that must have one effect.
     pub request_store: Arc<dyn RequestStore>,
     /// An embedder's own copy of messages; none means that they are projected from the log.
@@ -135,7 +139,7 @@ impl RuntimeBackends {
     where
         S: RuntimeHarnessStore + RuntimeAgentStore + RuntimeSessionStore + SessionLog,
         S: ComponentStore + KvStore + RuntimeFileStore + OrgStore + RequestStore + OrgSetupStore + RuntimeProviderStore,
-        S: ConnectionStore + UsageStore + SecretStore + 'static,
+        S: ConnectionStore + UsageStore + SecretStore + MemberStore + 'static,
     {
         Self {
             harness_store: store.clone(),
@@ -146,6 +150,7 @@ impl RuntimeBackends {
             kv: store.clone(),
             file_store: store.clone(),
             org_store: store.clone(),
+            member_store: store.clone(),
             request_store: store.clone(),
             setup_store: store.clone(),
             message_store: None,

@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Listing, Page, StoreResult};
+use super::{Listing, Page, Role, StoreResult};
 use crate::component::Digest;
-use crate::id::{AuditEntryId, KeyId, OrgId};
+use crate::id::{AuditEntryId, KeyId, MemberId, OrgId};
+use crate::mutation::off;
 
 /// What a key may do; each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -34,10 +35,34 @@ pub struct ApiKey {
     pub name: String,
     /// What it may do.
     pub scope: Scope,
+    /// Whose it is; none for one of a service.
+    pub member: Option<MemberId>,
     /// SHA-256 of the secret.
     pub secret_hash: [u8; 32],
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// A key with what its member may do now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundKey {
+    /// The key.
+    pub key: ApiKey,
+    /// Role of its member; none if it has none, or if that was removed.
+    pub role: Option<Role>,
+}
+
+impl FoundKey {
+    /// What the key may do at this moment: its scope, and of a member no more than the role allows; none if the member was
+    /// removed.
+    pub fn scope(&self) -> Option<Scope> {
+        match (self.key.member, self.role) {
+            (None, _) => Some(self.key.scope),
+            (Some(_), None) => None,
+            (Some(_), Some(_)) if off("members.role") => Some(self.key.scope),
+            (Some(_), Some(role)) => Some(self.key.scope.min(role.scope())),
+        }
+    }
 }
 
 /// Something that was done to what an org decides about.
@@ -68,12 +93,12 @@ pub trait OrgStore: Send + Sync {
     async fn default_org(&self, id: OrgId, now: Timestamp) -> StoreResult<OrgId>;
     /// Adds an org. `Duplicate` if its id or name is taken.
     async fn add_org(&self, id: OrgId, name: &str, now: Timestamp) -> StoreResult<()>;
-    /// Adds a key. `NotFound` if its org does not exist, `Duplicate` if its id or secret is
-    /// taken.
+    /// Adds a key. `NotFound` if its org or its member does not exist, `Duplicate` if its id or secret is
+    /// taken, `Limit` if its member, or the services of the org, have [`crate::limits::MAX_KEYS`] of them.
     async fn add_key(&self, key: ApiKey) -> StoreResult<()>;
     /// Looks a key up by the hash of its secret. Keys hold 32 random bytes, so the look-up by
     /// hash leaks nothing useful by its timing.
-    async fn find_key(&self, secret_hash: &[u8; 32]) -> StoreResult<Option<ApiKey>>;
+    async fn find_key(&self, secret_hash: &[u8; 32]) -> StoreResult<Option<FoundKey>>;
     /// Whether any org has a key.
     async fn has_keys(&self) -> StoreResult<bool>;
     /// The keys of an org, in order of creation.

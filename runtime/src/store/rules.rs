@@ -3,13 +3,13 @@
 
 use jiff::Timestamp;
 
-use super::{Fence, KvScope, Page, StoreError, StoreResult};
+use super::{Fence, KvScope, Page, Role, StoreError, StoreResult};
 use crate::component::Digest;
 use crate::event::NewEvent;
-use crate::id::{SessionId, TurnId};
+use crate::id::{MemberId, SessionId, TurnId};
 use crate::limits::{
-    EVENT_OVERHEAD_BYTES, MAX_BUDGETS_PER_SUBJECT, MAX_CONNECTIONS, MAX_EVENTS_PER_PAGE, MAX_KV_BUCKET_BYTES, MAX_KV_KEY_BYTES,
-    MAX_KV_KEYS, MAX_KV_VALUE_BYTES, MAX_ORG_SECRETS, MAX_PAGE, MAX_QUEUED_TURNS, MAX_SESSION_SECRETS,
+    EVENT_OVERHEAD_BYTES, MAX_BUDGETS_PER_SUBJECT, MAX_CONNECTIONS, MAX_EVENTS_PER_PAGE, MAX_KEYS, MAX_KV_BUCKET_BYTES, MAX_KV_KEY_BYTES,
+    MAX_KV_KEYS, MAX_KV_VALUE_BYTES, MAX_MEMBERS, MAX_ORG_SECRETS, MAX_PAGE, MAX_QUEUED_TURNS, MAX_SESSION_SECRETS,
 };
 use crate::mutation::off;
 use crate::session::SessionStatus;
@@ -25,6 +25,32 @@ const MAX_EVENTS_PER_APPEND: usize = MAX_EVENTS_PER_PAGE;
 /// read returns.
 pub(super) fn whole_micros(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).expect("a time without its nanoseconds stays in range")
+}
+
+/// Whether an org with so many members takes one more.
+pub(super) fn check_members(known: usize) -> StoreResult<()> {
+    if known >= MAX_MEMBERS {
+        return Err(StoreError::Limit(format!("the org has {known} members; at most {MAX_MEMBERS} are allowed")));
+    }
+    Ok(())
+}
+
+/// Whether somebody who has so many keys gets one more.
+pub(super) fn check_keys(known: usize) -> StoreResult<()> {
+    if known >= MAX_KEYS {
+        return Err(StoreError::Limit(format!(
+            "there are {known} keys already; at most {MAX_KEYS} are allowed to one member, and to the services of an org"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether an org that has an owner would have none without this one.
+pub(super) fn check_owners(member: MemberId, was: Role, becomes: Option<Role>, owners: usize) -> StoreResult<()> {
+    if was == Role::Owner && becomes != Some(Role::Owner) && owners <= 1 && !off("members.last_owner") {
+        return Err(StoreError::LastOwner { id: member.to_string() });
+    }
+    Ok(())
 }
 
 /// The limit of a page, capped.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Listing, Page, StoreResult};
+use crate::capability::RiskLevel;
 use crate::component::{Digest, SignatureSettings};
 use crate::id::{HarnessId, OrgId, SessionId};
 
@@ -25,6 +26,8 @@ pub struct Org {
     pub default_is_seeded: bool,
     /// Who has to sign its components.
     pub signatures: SignatureSettings,
+    /// Most risk of a capability that its turns use.
+    pub max_risk: RiskLevel,
     /// Grows by one with each change; the resource's ETag.
     pub version: u64,
     /// When it was created.

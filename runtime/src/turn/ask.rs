@@ -16,11 +16,12 @@ impl Run<'_> {
     /// Asks somebody outside about calls, and parks the turn in the same append. Calls that
     /// nobody may make are refused at once, so that nobody is asked in vain.
     pub(super) async fn request(&mut self, context: &TurnContext, calls: Vec<PlannedCall>) -> Result<(), Halt> {
+        let allowed = self.allowed(context, &calls).await?;
         let mut events = Vec::new();
         // A request has one time at which it expires.
         let mut requests = BTreeMap::<Duration, Vec<RequestedCall>>::new();
         for planned in calls {
-            match (decide(context, &planned), planned.waits_for) {
+            match (decide(context, &planned, allowed), planned.waits_for) {
                 (Decision::Settle(refused), _) => {
                     let capability_id = capability_id(context, &refused.tool_name);
                     events.push(EventData::ToolCompleted(ToolCompleted { capability_id, ..*refused }));

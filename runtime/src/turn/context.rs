@@ -10,16 +10,19 @@ use super::history::with_history;
 use super::model::{candidates, choose, controls_of};
 use super::provenance::{CapabilityProvenance, Contributor, Provenance, join};
 use super::resolve::{ResolvedCapability, merge, resolve, resolve_pinned};
+use super::risk::{allowed_risk, require_risk};
 use super::toolset::{Toolset, cut};
 use crate::agent::Agent;
 use crate::capability::{Capability, CapabilitySource, PromptContext, TurnRules};
 use crate::driver::profile::ModelProfile;
 use crate::driver::{DriverSource, FoundDriver, OfferedTool, ResolvedModel};
+use crate::error::Error;
 use crate::event::PinnedCapability;
 use crate::harness::{CapabilityConfig, Harness, ResourceStatus};
 use crate::id::{HarnessId, ModelId, OrgId, ProviderId, SessionId};
 use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_HARNESS_DEPTH, MAX_PROMPT_CONTRIBUTION_BYTES};
 use crate::message::Message;
+use crate::mutation::off;
 use crate::session::Session;
 use crate::store::RuntimeBackends;
 
@@ -163,6 +166,7 @@ impl Layers {
             Some(pins) => resolve_pinned(sources.capabilities, org, &wanted, pins).await?,
             None => resolve(sources.capabilities, org, wanted).await?,
         };
+        require_allowed(sources.backends, org, &capabilities).await?;
         let agent_tools = self.agent.as_ref().map(|agent| agent.tools.as_slice()).unwrap_or_default();
         let tools = Toolset::bind(&capabilities, agent_tools, &self.session.tools)?;
         let additions = self.additions(sources.backends, org, &capabilities).await?;
@@ -247,6 +251,14 @@ impl Layers {
         let by_agent = agent.and_then(|agent| Some((agent.max_iterations?, Contributor::from(agent))));
         by_session.or(by_agent).unwrap_or((DEFAULT_MAX_ITERATIONS, Contributor::Platform))
     }
+}
+
+/// Whether the org allows the risk of all capabilities.
+async fn require_allowed(backends: &RuntimeBackends, org: OrgId, capabilities: &[ResolvedCapability]) -> Result<(), ContextError> {
+    let levels = capabilities.iter().map(|resolved| resolved.capability.risk_level());
+    let allowed = allowed_risk(&*backends.setup_store, org, levels).await.map_err(Error::from)?;
+    let beyond = capabilities.iter().find_map(|resolved| require_risk(&*resolved.capability, allowed).err());
+    beyond.filter(|_| !off("risk.turn")).map_or(Ok(()), |beyond| Err(beyond.into()))
 }
 
 fn origin(resolved: &ResolvedCapability) -> CapabilityProvenance {

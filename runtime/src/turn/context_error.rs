@@ -1,5 +1,6 @@
 //! Why a turn has no context. Each message is a sentence for the user of the session.
 
+use super::risk::RiskTooHigh;
 use crate::error::Error;
 use crate::id::{AgentId, SessionId};
 
@@ -82,6 +83,9 @@ pub enum ContextError {
         /// [`crate::limits::MAX_CAPABILITIES`].
         limit: usize,
     },
+    /// A capability has more risk than the org allows.
+    #[error(transparent)]
+    Risk(#[from] RiskTooHigh),
     /// The configuration of a capability does not match its schema.
     #[error("the configuration of capability {id:?} is not valid: {problems}")]
     ConfigInvalid {
@@ -184,6 +188,7 @@ impl ContextError {
             Self::PinGone { .. } => "capability_gone",
             Self::CapabilityCycle { .. } => "capability_cycle",
             Self::TooManyCapabilities { .. } => "too_many_capabilities",
+            Self::Risk(_) => "risk_too_high",
             Self::ConfigInvalid { .. } => "capability_config_invalid",
             Self::ContributionFailed { .. } => "prompt_contribution_failed",
             Self::SchemaInvalid { .. } => "capability_schema_invalid",

@@ -13,11 +13,12 @@ use super::connect::asks;
 use super::context::TurnContext;
 use super::executor::Run;
 use super::history::MESSAGE_OVERHEAD_BYTES;
-use super::journal::{Halt, LiveEvents};
+use super::journal::{Halt, LiveEvents, halt};
+use super::risk::{allowed_risk, require_risk};
 use super::settle::{abandoned, interrupted, unsuccessful};
 use super::stop::Stop;
 use super::toolset::{BoundTool, cut};
-use crate::capability::{CallError, StopKind, Stopped, ToolCallContext, ToolOutcome, ToolOutput, ToolSink};
+use crate::capability::{CallError, RiskLevel, StopKind, Stopped, ToolCallContext, ToolOutcome, ToolOutput, ToolSink};
 use crate::event::{EventData, RequestedCall, ToolCompleted, ToolStatus};
 use crate::fail_point::fail_point;
 use crate::limits::{MAX_TOOL_CALLS_PER_STEP, MAX_TOOL_RESULT_BYTES};
@@ -67,7 +68,8 @@ impl Run<'_> {
 
     /// Executes and settles calls that are claimed.
     pub(super) async fn execute(&mut self, context: &TurnContext, calls: Vec<PlannedCall>) -> Result<(), Halt> {
-        let mut batch = self.launch(context, calls);
+        let allowed = self.allowed(context, &calls).await?;
+        let mut batch = self.launch(context, calls, allowed);
         let stopped = loop {
             self.append_ready(context, &mut batch).await?;
             if batch.appended == batch.calls.len() {
@@ -85,9 +87,16 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The risk that the org allows now to the capabilities of these calls.
+    pub(super) async fn allowed(&self, context: &TurnContext, calls: &[PlannedCall]) -> Result<RiskLevel, Halt> {
+        let tools = calls.iter().filter_map(|planned| context.tools.get(&planned.call.name));
+        let levels = tools.map(|tool| tool.capability.risk_level());
+        allowed_risk(&*self.platform.backends.setup_store, self.key.org, levels).await.map_err(halt)
+    }
+
     /// Starts the calls that are to be executed; the others have their results at once. `calls`
     /// are as they were before this step claimed them: `claimed` means by a process that died.
-    fn launch(&self, context: &TurnContext, calls: Vec<PlannedCall>) -> Batch {
+    fn launch(&self, context: &TurnContext, calls: Vec<PlannedCall>, allowed: RiskLevel) -> Batch {
         let mut batch = Batch {
             results: calls.iter().map(|_| None).collect(),
             calls,
@@ -99,7 +108,7 @@ impl Run<'_> {
             started: self.journal.steady(),
         };
         for (position, planned) in batch.calls.iter().enumerate() {
-            match decide(context, planned) {
+            match decide(context, planned, allowed) {
                 Decision::Settle(completed) => batch.results[position] = Some(Settled::Done(*completed)),
                 Decision::Run(tool) => {
                     let call = self.tool_call_context(context, tool, &planned.call, &batch.cancel);
@@ -254,7 +263,7 @@ pub(super) fn capability_id(context: &TurnContext, tool: &str) -> Option<String>
 }
 
 /// What the rules of the platform say about a call, before the tool has a say.
-pub(super) fn decide<'a>(context: &'a TurnContext, planned: &PlannedCall) -> Decision<'a> {
+pub(super) fn decide<'a>(context: &'a TurnContext, planned: &PlannedCall, allowed: RiskLevel) -> Decision<'a> {
     let refuse = |kind: &str, error: String| Decision::Settle(Box::new(unsuccessful(planned, ToolStatus::Error, kind, error)));
     if planned.index >= MAX_TOOL_CALLS_PER_STEP && !off("turn.tool_calls") {
         let error = format!("refused: at most {MAX_TOOL_CALLS_PER_STEP} tool calls of one answer are executed; the tool was not called");
@@ -266,6 +275,11 @@ pub(super) fn decide<'a>(context: &'a TurnContext, planned: &PlannedCall) -> Dec
         let error = format!("there is no tool {:?}; available tools: {available}", planned.call.name);
         return refuse("unknown-tool", cut(&error, MAX_TOOL_RESULT_BYTES).to_owned());
     };
+    if let Err(beyond) = require_risk(&*tool.capability, allowed)
+        && !off("risk.call")
+    {
+        return refuse("denied", format!("{beyond}; the tool was not called"));
+    }
     if let Some(raw) = planned.call.arguments.as_str() {
         let error = malformed(raw);
         return refuse("invalid-arguments", format!("the arguments are not a JSON object: {error}; the tool was not called"));

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use everwit_runtime::capability::{Capability, ToolDefinition};
+use everwit_runtime::capability::{Capability, RiskLevel, ToolDefinition};
 use everwit_runtime::component::{Component, ComponentVersion};
 use everwit_runtime::id::{ComponentId, OrgId};
 use everwit_runtime::store::Page;
@@ -47,6 +47,8 @@ pub(crate) struct CapabilityBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     config_schema: Option<Value>,
+    /// How much harm it can do when a model misuses it: of a component, by what its active version is granted.
+    risk_level: RiskLevel,
     /// Its tools.
     tools: Vec<ToolDefinition>,
 }
@@ -75,6 +77,7 @@ impl From<&dyn Capability> for CapabilityBody {
             dependencies: capability.dependencies().to_vec(),
             features: Vec::new(),
             config_schema: capability.config_schema().cloned(),
+            risk_level: capability.risk_level(),
             tools: capability.tools().to_vec(),
         }
     }
@@ -102,6 +105,7 @@ impl From<(Component, ComponentVersion)> for CapabilityBody {
             dependencies: description.dependencies,
             features: description.features,
             config_schema: Some(description.config_schema),
+            risk_level: version.grant.risk_level(),
             tools: description.tools.into_iter().map(tool).collect(),
         }
     }

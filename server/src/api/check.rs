@@ -14,6 +14,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
+use super::risk::require_consent;
+use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
 use crate::schema;
 
@@ -183,19 +185,31 @@ impl Checks {
         }
     }
 
-    /// As [`Self::capabilities`], if a change touches them. A list that stays as it was is not
+    /// As [`Self::assigned_capabilities`], if a change touches them. A list that stays as it was is not
     /// judged again: what it refers to may have been archived since.
     pub(crate) async fn changed_capabilities(
         &mut self,
         app: &App,
-        org: OrgId,
+        caller: &Caller,
         list: Option<&mut Vec<CapabilityConfig>>,
         stored: &[CapabilityConfig],
     ) -> Result<(), Problem> {
         match list {
-            Some(list) => self.capabilities(app, org, list, stored).await,
+            Some(list) => self.assigned_capabilities(app, caller, list, stored).await,
             None => Ok(()),
         }
+    }
+
+    /// As [`Self::capabilities`], of capabilities that somebody is given.
+    pub(crate) async fn assigned_capabilities(
+        &mut self,
+        app: &App,
+        caller: &Caller,
+        list: &mut [CapabilityConfig],
+        stored: &[CapabilityConfig],
+    ) -> Result<(), Problem> {
+        self.capabilities(app, caller.org, list, stored).await?;
+        require_consent(app, caller, list, stored).await
     }
 
     /// Capability references: known, named once, with a configuration that their schema accepts. What

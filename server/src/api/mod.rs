@@ -2,6 +2,7 @@
 //! from the same table.
 
 pub(crate) mod agents;
+pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod budgets;
 pub(crate) mod capabilities;
@@ -18,6 +19,7 @@ pub(crate) mod files;
 pub(crate) mod harnesses;
 pub(crate) mod health;
 pub(crate) mod idempotency;
+pub(crate) mod members;
 pub(crate) mod messages;
 pub(crate) mod middleware;
 pub(crate) mod models;
@@ -27,6 +29,7 @@ pub(crate) mod page;
 pub(crate) mod providers;
 mod redacted;
 pub(crate) mod resolve;
+mod risk;
 pub(crate) mod secrets;
 pub(crate) mod session_secrets;
 pub(crate) mod sessions;
@@ -136,9 +139,9 @@ async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
 /// If two routes are in each other's way.
 pub(crate) fn service(app: App, without: &Without, custom: &CustomRoutes) -> Result<Router, AppError> {
     let audited = |router: OpenApiRouter<App>| router.route_layer(axum::middleware::from_fn_with_state(app.clone(), crate::audit::record));
-    let guard = |scope, router: OpenApiRouter<App>| {
+    let guard = |scope, noted: bool, router: OpenApiRouter<App>| {
         // Within the guard, so that the caller is known.
-        let router = if scope >= Scope::Admin { audited(router) } else { router };
+        let router = if noted { audited(router) } else { router };
         router.route_layer(axum::middleware::from_fn_with_state(scope, middleware::authorize))
     };
     let (router, mut document) = custom.document(routes(guard, without))?.split_for_parts();
@@ -159,23 +162,25 @@ pub(crate) fn service(app: App, without: &Without, custom: &CustomRoutes) -> Res
 
 /// The OpenAPI document of all stock routes.
 pub(crate) fn document() -> utoipa::openapi::OpenApi {
-    let mut document = routes(|_, router| router, &Without::new()).into_openapi();
+    let mut document = routes(|_, _, router| router, &Without::new()).into_openapi();
     openapi::spell_wildcards(&mut document);
     document
 }
 
-/// All stock routes with their documentation. `guard` lets only callers of a scope through.
-fn routes(guard: impl Fn(Scope, OpenApiRouter<App>) -> OpenApiRouter<App>, without: &Without) -> OpenApiRouter<App> {
-    let scoped = |scope, table: Table<'_>| {
+/// All stock routes with their documentation. `guard` lets only callers of a scope through, and notes what they change
+/// in the audit log if it is told to.
+fn routes(guard: impl Fn(Scope, bool, OpenApiRouter<App>) -> OpenApiRouter<App>, without: &Without) -> OpenApiRouter<App> {
+    let scoped = |scope, noted, table: Table<'_>| {
         let Some(mut router) = table.finish() else { return OpenApiRouter::new() };
         openapi::require(router.get_openapi_mut(), scope);
-        guard(scope, router)
+        guard(scope, noted, router)
     };
     let api = OpenApiRouter::new()
-        .merge(scoped(Scope::Read, reading(Table::new(without))))
-        .merge(scoped(Scope::Write, writing(Table::new(without))))
-        .merge(scoped(Scope::Admin, administration(Table::new(without))))
-        .merge(scoped(Scope::Operator, operation(Table::new(without))));
+        .merge(scoped(Scope::Read, false, reading(Table::new(without))))
+        .merge(scoped(Scope::Write, false, writing(Table::new(without))))
+        .merge(scoped(Scope::Write, true, own_keys(Table::new(without))))
+        .merge(scoped(Scope::Admin, true, administration(Table::new(without))))
+        .merge(scoped(Scope::Operator, true, operation(Table::new(without))));
     let open = Table::new(without).routes(routes!(health::get_health)).routes(routes!(health::get_readiness));
     // Who finishes a connection is known by a cookie if not by a key: nothing guards the route but itself.
     let mut callback = Table::new(without).routes(routes!(connections::finish_connection)).finish().unwrap_or_default();
@@ -187,6 +192,10 @@ fn routes(guard: impl Fn(Scope, OpenApiRouter<App>) -> OpenApiRouter<App>, witho
 /// What a key of scope read may do.
 fn reading(table: Table<'_>) -> Table<'_> {
     table
+        .routes(routes!(members::get_me))
+        .routes(routes!(members::list_members))
+        .routes(routes!(members::get_member))
+        .routes(routes!(api_keys::list_keys))
         .routes(routes!(orgs::get_org))
         .routes(routes!(secrets::list_org_secrets))
         .routes(routes!(budgets::list_budgets))
@@ -259,11 +268,18 @@ fn writing(table: Table<'_>) -> Table<'_> {
         .routes(routes!(models::update_model, models::delete_model))
 }
 
+/// What needs a key of scope write, and is in the audit log all the same.
+fn own_keys(table: Table<'_>) -> Table<'_> {
+    table.routes(routes!(api_keys::create_key)).routes(routes!(api_keys::revoke_key))
+}
+
 /// What needs a key of scope admin: everything that decides what components may do, and where
 /// credentials are sent.
 fn administration(table: Table<'_>) -> Table<'_> {
     table
         .routes(routes!(audit::list_audit_entries))
+        .routes(routes!(members::create_member))
+        .routes(routes!(members::update_member, members::remove_member))
         .routes(routes!(orgs::update_org))
         .routes(routes!(turns::retry_turn))
         .routes(routes!(secrets::create_secret))

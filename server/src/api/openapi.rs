@@ -31,6 +31,7 @@ Errors are RFC 9457 problem documents with a stable `code`. Lists have `offset` 
     servers((url = "/", description = "This server"), (url = "/api", description = "The same")),
     tags(
         (name = "orgs", description = "Settings of a tenant"),
+        (name = "members", description = "People who act for a tenant, and API keys"),
         (name = "budgets", description = "How much sessions, agents and the org may use"),
         (name = "harnesses", description = "What agents run on"),
         (name = "agents", description = "Domain configuration on top of a harness"),

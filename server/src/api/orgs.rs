@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use everwit_runtime::capability::RiskLevel;
 use everwit_runtime::component::{MAX_TRUSTED_KEYS, SignaturePolicy, SignatureSettings};
 use everwit_runtime::harness::ResourceStatus;
 use everwit_runtime::id::{HarnessId, OrgId};
@@ -33,6 +34,8 @@ pub(crate) struct OrgBody {
     default_harness_id: Option<HarnessId>,
     /// Who has to sign its components.
     component_signatures: SignatureSettings,
+    /// Most risk of a capability that turns of the org use.
+    max_risk: RiskLevel,
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -49,6 +52,7 @@ impl From<Org> for OrgBody {
             base_harness_id: org.base_harness_id,
             default_harness_id: org.default_harness_id,
             component_signatures: org.signatures,
+            max_risk: org.max_risk,
             created_at: org.created_at,
             updated_at: org.updated_at,
         }
@@ -72,6 +76,10 @@ pub(crate) struct UpdateOrg {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<SignatureSettings>)]
     component_signatures: Option<Option<SignatureSettings>>,
+    /// Most risk of a capability that turns of the org use, those that run included; null for `high`, which allows all.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<RiskLevel>)]
+    max_risk: Option<Option<RiskLevel>>,
 }
 
 /// Read an org
@@ -128,6 +136,9 @@ pub(crate) async fn update_org(
         let signatures = signatures.unwrap_or_default();
         check_signatures(&mut checks, &signatures);
         org.signatures = signatures;
+    }
+    if let Some(most) = request.max_risk {
+        org.max_risk = most.unwrap_or(RiskLevel::High);
     }
     checks.finish()?;
     org.version += 1;

@@ -30,6 +30,8 @@ pub enum Module {
     Harnesses,
     /// `/healthz` and `/readyz`.
     Health,
+    /// `/v1/members`, `/v1/api-keys` and `/v1/me`.
+    Members,
     /// The messages of sessions.
     Messages,
     /// `/v1/orgs`.
@@ -52,7 +54,7 @@ pub enum Module {
 
 impl Module {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Agents,
         Self::Budgets,
         Self::Capabilities,
@@ -62,6 +64,7 @@ impl Module {
         Self::Events,
         Self::Harnesses,
         Self::Health,
+        Self::Members,
         Self::Messages,
         Self::Models,
         Self::Orgs,
@@ -85,6 +88,7 @@ impl Module {
             Self::Events => "events",
             Self::Harnesses => "harnesses",
             Self::Health => "health",
+            Self::Members => "members",
             Self::Messages => "messages",
             Self::Models => "models",
             Self::Providers => "providers",

@@ -3,18 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use everwit_runtime::id::{KeyId, OrgId};
+use everwit_runtime::id::{KeyId, MemberId, OrgId};
 use everwit_runtime::store::{ApiKey, RuntimeBackends, Scope};
 use secrecy::ExposeSecret;
 
 use super::output::{Failure, note, print};
+use crate::api::api_keys::MAX_KEY_NAME_BYTES;
 use crate::auth::{hash_secret, new_secret, scope_name};
 use crate::data_dir::DataDir;
 use crate::database::{COMMAND_CONNECTIONS, Database, DatabaseArgs};
 use crate::moments::Moments;
-
-/// Longest name of a key, in bytes.
-const MAX_KEY_NAME_BYTES: usize = 64;
 
 /// Options of `everwit keys`.
 #[derive(Debug, Args)]
@@ -44,6 +42,9 @@ enum KeysCommand {
         /// What it is for.
         #[arg(default_value = "")]
         name: String,
+        /// The member whose key it is; without, it is one of a service.
+        #[arg(long, value_name = "MEMBER_ID", conflicts_with = "new_org")]
+        member: Option<MemberId>,
         /// Make an org of this name, and the key for it.
         #[arg(long, value_name = "NAME", conflicts_with = "org")]
         new_org: Option<String>,
@@ -90,11 +91,11 @@ pub(crate) async fn run(args: KeysArgs) -> Result<(), Failure> {
         None => keys.stores.org_store.default_org(OrgId::from_uuid(keys.moments.uuid()), keys.moments.now()).await?,
     };
     match args.command {
-        KeysCommand::Create { scope, name, new_org: Some(org_name) } => {
+        KeysCommand::Create { scope, name, member, new_org: Some(org_name) } => {
             let org = keys.new_org(&org_name).await?;
-            keys.create(org, scope.into(), name).await
+            keys.create(org, scope.into(), (name, member)).await
         }
-        KeysCommand::Create { scope, name, new_org: None } => keys.create(org, scope.into(), name).await,
+        KeysCommand::Create { scope, name, member, new_org: None } => keys.create(org, scope.into(), (name, member)).await,
         KeysCommand::List => keys.list(org).await,
         KeysCommand::Revoke { id } => keys.revoke(org, id).await,
     }
@@ -113,13 +114,13 @@ impl Keys {
         Ok(org)
     }
 
-    async fn create(&self, org: OrgId, scope: Scope, name: String) -> Result<(), Failure> {
+    async fn create(&self, org: OrgId, scope: Scope, (name, member): (String, Option<MemberId>)) -> Result<(), Failure> {
         if name.len() > MAX_KEY_NAME_BYTES {
             return Err(Failure::usage(format!("the name has {} bytes; at most {MAX_KEY_NAME_BYTES} are allowed", name.len())));
         }
         let secret = new_secret()?;
         let id = KeyId::from_uuid(self.moments.uuid());
-        let key = ApiKey { id, org, name, scope, secret_hash: hash_secret(&secret), created_at: self.moments.now() };
+        let key = ApiKey { id, org, name, scope, member, secret_hash: hash_secret(&secret), created_at: self.moments.now() };
         self.stores.org_store.add_key(key.clone()).await?;
         let secret = secret.expose_secret();
         if self.json {
@@ -157,6 +158,7 @@ fn shown(key: &ApiKey) -> serde_json::Value {
         "organization_id": key.org,
         "name": key.name,
         "scope": key.scope,
+        "member_id": key.member,
         "created_at": key.created_at,
     })
 }

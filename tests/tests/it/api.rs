@@ -379,7 +379,10 @@ async fn a_session_has_so_many_streams() {
     for _ in 0..16 {
         open.push(api.stream(&session, "").await);
     }
-    let refused = api.get(&format!("/v1/sessions/{session}/sse")).await.expect(429);
+    let request = api.request(Method::GET, &format!("/v1/sessions/{session}/sse"));
+    let refused = request.send().await.expect("an answer");
+    assert_eq!(refused.status(), 429, "one stream more is no stream");
+    let refused: Value = refused.json().await.expect("a problem");
     assert_eq!(refused["code"], "too_many_streams", "{refused}");
     let other = api.session().await;
     api.stream(&other, "").await.until("connected").await;

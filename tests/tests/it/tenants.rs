@@ -43,6 +43,10 @@ impl Things {
         let budget = api.post("/v1/budgets", &budget).await.expect(201);
         api.post("/v1/secrets", &json!({ "name": named("secret"), "value": MARKER })).await.expect(201);
         let component = api.upload("", guest("minimal")).await.expect(201);
+        let member = json!({ "name": named("member"), "role": "member", "email": format!("{MARKER}@b.test") });
+        let member = api.post("/v1/members", &member).await.expect(201);
+        let key = json!({ "name": named("key"), "scope": "read", "member_id": member["id"] });
+        let key = api.post("/v1/api-keys", &key).await.expect(201);
         let org = api.get("/v1/orgs/default").await.expect(200);
         Self(BTreeMap::from([
             ("harness", (text(&harness, "id"), absent("harness"))),
@@ -58,6 +62,8 @@ impl Things {
             ("path", (format!("{MARKER}.txt"), "nobodys.txt".to_owned())),
             ("component", (text(&component["component"], "id"), absent("component"))),
             ("capability_id", (text(&component["component"], "name"), "nobodys-capability".to_owned())),
+            ("member", (text(&member, "id"), absent("member"))),
+            ("key_id", (text(&key, "id"), absent("key"))),
             ("org", (text(&org, "id"), absent("org"))),
             ("version", ("1".to_owned(), "1".to_owned())),
             ("channel", ("beta".to_owned(), "beta".to_owned())),

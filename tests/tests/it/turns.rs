@@ -14,6 +14,7 @@ mod properties;
 mod recovery;
 mod report;
 pub(crate) mod rig;
+mod risk;
 mod rules;
 pub(crate) mod secrets;
 mod spending;

@@ -32,6 +32,7 @@ mod connections;
 mod files;
 mod isolation;
 mod kv;
+mod members;
 mod messages;
 mod models;
 mod named;
@@ -231,6 +232,14 @@ macro_rules! __store_contract_cases {
                 what_is_archived_makes_room
                 one_that_came_back_is_not_taken_at_once
                 a_signature_is_kept_and_can_come_later
+            }
+            members {
+                members_are_listed_in_order_and_belong_to_one_org
+                a_member_is_changed_by_version
+                an_org_that_has_an_owner_keeps_one
+                one_of_parallel_owners_stays
+                a_key_has_the_role_of_its_member_at_this_moment
+                an_org_has_so_many_members_and_each_so_many_keys
             }
             kv {
                 reads_what_was_written

@@ -5,14 +5,14 @@ use secrecy::{ExposeSecret, SecretString};
 use super::case::{Case, FIRST_PAGE, assert_none, assert_refused, assert_same, ok, some, time};
 use crate::component::Digest;
 use crate::id::{AuditEntryId, KeyId, OrgId};
-use crate::store::{ApiKey, AuditEntry, Page, Scope, StoreError};
+use crate::store::{ApiKey, AuditEntry, FoundKey, Page, Scope, StoreError};
 
 /// A key with a secret of its own: its id, hashed badly.
 pub(super) fn api_key(case: &Case, org: OrgId, scope: Scope) -> ApiKey {
     let id = case.id(KeyId::from_uuid);
     let mut secret_hash = [0; 32];
     secret_hash[..16].copy_from_slice(id.uuid().as_bytes());
-    ApiKey { id, org, name: "Größe 日本".to_owned(), scope, secret_hash, created_at: time(3) }
+    ApiKey { id, org, name: "Größe 日本".to_owned(), scope, member: None, secret_hash, created_at: time(3) }
 }
 
 pub(super) async fn the_default_org_stays(case: &Case) {
@@ -40,7 +40,7 @@ pub(super) async fn keys_are_found_by_their_hash(case: &Case) {
         let key = api_key(case, case.org, scope);
         assert_none(case.stores.org_store.find_key(&key.secret_hash).await);
         ok(case.stores.org_store.add_key(key.clone()).await);
-        assert_eq!(some(case.stores.org_store.find_key(&key.secret_hash).await), key);
+        assert_eq!(some(case.stores.org_store.find_key(&key.secret_hash).await), FoundKey { key, role: None });
     }
 }
 
@@ -106,7 +106,7 @@ pub(super) async fn a_taken_key_is_a_duplicate(case: &Case) {
     for clash in [same_id, same_secret] {
         assert_refused!(case.stores.org_store.add_key(clash).await, StoreError::Duplicate { what: "API key", .. });
     }
-    assert_eq!(some(case.stores.org_store.find_key(&key.secret_hash).await), key);
+    assert_eq!(some(case.stores.org_store.find_key(&key.secret_hash).await).key, key);
 }
 
 pub(super) async fn a_key_needs_its_org(case: &Case) {

@@ -1,6 +1,7 @@
 //! What orgs are set up with.
 
 use super::case::{Case, assert_none, assert_refused, assert_same, ok, some, time};
+use crate::capability::RiskLevel;
 use crate::component::{Digest, SignaturePolicy, SignatureSettings, TrustedKey};
 use crate::harness::{Harness, ResourceStatus};
 use crate::id::{AgentId, HarnessId, OrgId, SessionId};
@@ -25,6 +26,7 @@ pub(super) async fn a_new_org_has_no_settings(case: &Case) {
         default_harness_id: None,
         default_is_seeded: false,
         signatures: SignatureSettings::default(),
+        max_risk: RiskLevel::High,
         version: 1,
         created_at: time(0),
         updated_at: time(0),
@@ -57,6 +59,7 @@ pub(super) async fn settings_are_replaced_by_version(case: &Case) {
         base_harness_id: base,
         default_harness_id: default,
         default_is_seeded: true,
+        max_risk: RiskLevel::Medium,
         signatures: SignatureSettings {
             policy: SignaturePolicy::Warn,
             keys: vec![TrustedKey { name: "ci".to_owned(), public_key: "AA==".to_owned() }],

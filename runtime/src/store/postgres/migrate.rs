@@ -75,6 +75,18 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0011_log_usage.sql"),
         checksum: "03fd1a4c9f4a4d374bf03f0eb9b36b2d2fd7ffcfb64d6b996bd570d54e9cab1c",
     },
+    Migration {
+        version: 12,
+        name: "max_risk",
+        sql: include_str!("migrations/0012_max_risk.sql"),
+        checksum: "437b60b6f35b48d225ad692e31671dadd2ffc198c75d61df11f8d8a0c0126a4a",
+    },
+    Migration {
+        version: 13,
+        name: "members",
+        sql: include_str!("migrations/0013_members.sql"),
+        checksum: "49e25cb51a9078336daeebbdb49671a30b8810fc9699bcb75550f91a6cf03835",
+    },
 ];
 
 /// Begins the transaction of a migration. Processes that start at once wait for each other: the

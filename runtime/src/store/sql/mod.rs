@@ -30,6 +30,7 @@ mod file;
 mod harness;
 mod kv;
 mod log;
+mod member;
 mod org;
 mod provider;
 mod read;

@@ -8,15 +8,15 @@ use sqlx::Row as _;
 use super::error::{store_error, taken};
 use super::read::list;
 use super::row::{Stored, Word, key};
-use super::{DbConnection, DbRow, Lock, Store};
+use super::{DbConnection, DbRow, Lock, Store, member as members};
 use crate::component::Digest;
-use crate::id::{AuditEntryId, KeyId, OrgId};
-use crate::store::rules::DEFAULT_ORG_NAME;
-use crate::store::{ApiKey, AuditEntry, Listing, OrgStore, Page, StoreError, StoreResult};
+use crate::id::{AuditEntryId, KeyId, MemberId, OrgId};
+use crate::store::rules::{DEFAULT_ORG_NAME, check_keys};
+use crate::store::{ApiKey, AuditEntry, FoundKey, Listing, OrgStore, Page, StoreError, StoreResult};
 
 macro_rules! select_key {
     ($tail:literal) => {
-        concat!("SELECT id, org_id, name, scope, secret_hash, created_at FROM api_keys ", $tail)
+        concat!("SELECT id, org_id, name, scope, member_id, secret_hash, created_at FROM api_keys ", $tail)
     };
 }
 
@@ -28,6 +28,7 @@ fn api_key(row: &DbRow) -> StoreResult<ApiKey> {
         org: row.id("org_id", OrgId::from_uuid)?,
         name: row.required("name")?,
         scope: row.word("scope")?,
+        member: row.optional_id("member_id", MemberId::from_uuid)?,
         secret_hash: hash.try_into().map_err(|_| row.corrupt("secret_hash", "it does not have 32 bytes"))?,
         created_at: row.time("created_at")?,
     })
@@ -113,10 +114,23 @@ impl OrgStore for Store {
     async fn add_key(&self, api_key: ApiKey) -> StoreResult<()> {
         let mut writer = self.db.writer(Lock::Installation).await;
         let mut tx = writer.begin().await?;
+        let member = || api_key.member.map(|member| key(member.uuid()));
+        let known: i64 = sqlx::query_scalar("SELECT count(*) FROM api_keys WHERE org_id = $1 AND member_id IS NOT DISTINCT FROM $2")
+            .bind(key(api_key.org.uuid()))
+            .bind(member())
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(store_error)?;
+        check_keys(usize::try_from(known).unwrap_or(usize::MAX))?;
+        if let Some(member) = api_key.member
+            && members::role(&mut tx, api_key.org, member).await?.is_none()
+        {
+            return Err(StoreError::NotFound { what: "member", id: member.to_string() });
+        }
         // Selecting from orgs inserts nothing, instead of failing, if the org does not exist.
         let inserted = sqlx::query(concat!(
-            "INSERT INTO api_keys (org_id, id, name, scope, secret_hash, created_at) ",
-            "SELECT id, $2, $3, $4, $5, $6 FROM orgs WHERE id = $1"
+            "INSERT INTO api_keys (org_id, id, name, scope, secret_hash, created_at, member_id) ",
+            "SELECT id, $2, $3, $4, $5, $6, $7 FROM orgs WHERE id = $1"
         ))
         .bind(key(api_key.org.uuid()))
         .bind(key(api_key.id.uuid()))
@@ -124,6 +138,7 @@ impl OrgStore for Store {
         .bind(api_key.scope.word())
         .bind(&api_key.secret_hash[..])
         .bind(api_key.created_at.as_microsecond())
+        .bind(member())
         .execute(&mut *tx)
         .await
         .map_err(|error| taken(error, "API key", &[("api_keys.id", &api_key.id), ("api_keys.secret_hash", &api_key.id)]))?;
@@ -133,13 +148,21 @@ impl OrgStore for Store {
         tx.commit().await.map_err(store_error)
     }
 
-    async fn find_key(&self, secret_hash: &[u8; 32]) -> StoreResult<Option<ApiKey>> {
-        let row = sqlx::query(select_key!("WHERE secret_hash = $1"))
-            .bind(&secret_hash[..])
-            .fetch_optional(&mut *self.db.reader().await?)
-            .await
-            .map_err(store_error)?;
-        row.as_ref().map(api_key).transpose()
+    async fn find_key(&self, secret_hash: &[u8; 32]) -> StoreResult<Option<FoundKey>> {
+        let row = sqlx::query(concat!(
+            "SELECT k.id, k.org_id, k.name, k.scope, k.member_id, k.secret_hash, k.created_at, m.role FROM api_keys k ",
+            "LEFT JOIN members m ON m.org_id = k.org_id AND m.id = k.member_id WHERE k.secret_hash = $1"
+        ))
+        .bind(&secret_hash[..])
+        .fetch_optional(&mut *self.db.reader().await?)
+        .await
+        .map_err(store_error)?;
+        let found = |row: &DbRow| {
+            let has_role = Stored::new(row, "members", &["id"]).optional::<String>("role")?.is_some();
+            let role = has_role.then(|| Stored::new(row, "members", &["id"]).word("role")).transpose()?;
+            Ok(FoundKey { key: api_key(row)?, role })
+        };
+        row.as_ref().map(found).transpose()
     }
 
     async fn has_keys(&self) -> StoreResult<bool> {

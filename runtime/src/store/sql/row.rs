@@ -12,11 +12,12 @@ use uuid::Uuid;
 pub(super) use super::dialect::key;
 use super::dialect::{Flag, Key, truth, uuid};
 use super::{Database, DbRow};
+use crate::capability::RiskLevel;
 use crate::component::ComponentKind;
 use crate::harness::ResourceStatus;
 use crate::provider::{ModelSource, ProviderStatus};
 use crate::session::SessionStatus;
-use crate::store::{Scope, StoreError, StoreResult, TurnEnd};
+use crate::store::{Role, Scope, StoreError, StoreResult, TurnEnd};
 
 /// A count or version as it is stored.
 pub(super) fn integer(value: u64) -> StoreResult<i64> {
@@ -89,6 +90,22 @@ impl Word for ModelSource {
             Self::Discovered => "discovered",
             Self::Predefined => "predefined",
         }
+    }
+}
+
+impl Word for RiskLevel {
+    const ALL: &'static [Self] = &[Self::Low, Self::Medium, Self::High];
+
+    fn word(&self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Word for Role {
+    const ALL: &'static [Self] = &[Self::Member, Self::Admin, Self::Owner];
+
+    fn word(&self) -> &'static str {
+        self.as_str()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::store::{Listing, Org, OrgSetupStore, Page, Seed, SeedKind, StoreError
 macro_rules! select_org {
     ($($tail:tt)*) => {
         concat!(
-            "SELECT id, name, base_harness_id, default_harness_id, default_is_seeded, signatures, version, created_at, updated_at FROM orgs ",
+            "SELECT id, name, base_harness_id, default_harness_id, default_is_seeded, signatures, max_risk, version, created_at, updated_at FROM orgs ",
             $($tail)*
         )
     };
@@ -62,6 +62,7 @@ fn read_org(row: &DbRow) -> StoreResult<Org> {
         default_harness_id: row.optional_id("default_harness_id", HarnessId::from_uuid)?,
         default_is_seeded: row.flag("default_is_seeded")?,
         signatures: row.json("signatures")?,
+        max_risk: row.word("max_risk")?,
         version: row.number("version")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
@@ -130,7 +131,7 @@ impl OrgSetupStore for Store {
         let mut tx = writer.begin().await?;
         let updated = sqlx::query(concat!(
             "UPDATE orgs SET base_harness_id = $2, default_harness_id = $3, default_is_seeded = $4, version = $5, updated_at = $6, ",
-            "signatures = $7 WHERE id = $1 AND version = $5 - 1"
+            "signatures = $7, max_risk = $8 WHERE id = $1 AND version = $5 - 1"
         ))
         .bind(key(changed.id.uuid()))
         .bind(changed.base_harness_id.map(|id| key(id.uuid())))
@@ -139,6 +140,7 @@ impl OrgSetupStore for Store {
         .bind(integer(changed.version)?)
         .bind(changed.updated_at.as_microsecond())
         .bind(json(&changed.signatures)?)
+        .bind(changed.max_risk.word())
         .execute(&mut *tx)
         .await
         .map_err(store_error)?;

@@ -125,6 +125,18 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0019_log_usage.sql"),
         checksum: "62d26d298802d38cf9387f70b5626d346aa093bfff787c52d931deeb6d9dc006",
     },
+    Migration {
+        version: 20,
+        name: "max_risk",
+        sql: include_str!("migrations/0020_max_risk.sql"),
+        checksum: "437b60b6f35b48d225ad692e31671dadd2ffc198c75d61df11f8d8a0c0126a4a",
+    },
+    Migration {
+        version: 21,
+        name: "members",
+        sql: include_str!("migrations/0021_members.sql"),
+        checksum: "c2650db53ce90e9c7f5da41f035d2660831177c3979bbd8157c472260532a048",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

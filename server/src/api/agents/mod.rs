@@ -74,7 +74,7 @@ pub(crate) async fn create_agent(
 ) -> Result<(StatusCode, Replayed<Tagged<Json<AgentBody>>>), Problem> {
     let existing = existing(&app, caller.org, &body).await?;
     let wanted = existing.as_ref().map(|agent| agent.id).or(body.id);
-    let mut agent = body.into_agent(&app, caller.org, existing.as_ref()).await?;
+    let mut agent = body.into_agent(&app, &caller, existing.as_ref()).await?;
     let claimed = key.claim(&app, caller.org).await?;
     let id = AgentId::from_uuid(claimed.id);
     if claimed.repeated
@@ -143,7 +143,7 @@ pub(crate) async fn update_agent(
     if let Some(model) = &request.default_model_id {
         agent.default_model_id = checks.model(&app, caller.org, "/default_model_id", model.as_deref()).await?;
     }
-    checks.changed_capabilities(&app, caller.org, request.capabilities.as_mut(), &agent.capabilities).await?;
+    checks.changed_capabilities(&app, &caller, request.capabilities.as_mut(), &agent.capabilities).await?;
     request.apply(&mut agent);
     check(checks, &agent)?;
     store(&app, caller.org, &mut agent).await.map_err(|error| if_match.lost(error))?;
@@ -217,7 +217,8 @@ pub(crate) async fn delete_agent(
 }
 
 impl CreateAgent {
-    async fn into_agent(self, app: &App, org: OrgId, existing: Option<&Agent>) -> Result<Agent, Problem> {
+    async fn into_agent(self, app: &App, caller: &Caller, existing: Option<&Agent>) -> Result<Agent, Problem> {
+        let org = caller.org;
         let mut checks = Checks::default();
         checks.unsupported(&[
             ("/mcp_servers", &self.mcp_servers),
@@ -250,7 +251,7 @@ impl CreateAgent {
             updated_at: now,
         };
         let stored = existing.map(|agent| agent.capabilities.as_slice()).unwrap_or_default();
-        checks.capabilities(app, org, &mut agent.capabilities, stored).await?;
+        checks.assigned_capabilities(app, caller, &mut agent.capabilities, stored).await?;
         check(checks, &agent)?;
         Ok(agent)
     }

@@ -17,6 +17,7 @@ use super::require_bytes;
 use crate::api::check::{Checks, shown};
 use crate::api::extract::JsonBody;
 use crate::api::idempotency::key_of;
+use crate::api::risk::require_allowed;
 use crate::api::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
@@ -103,6 +104,7 @@ pub(crate) async fn call_tool(
     let key = key_of(&headers)?;
     let component = resolve::component(&app, caller.org, &reference).await?;
     let capability = capability(&app, caller.org, &component, request.version).await?;
+    require_allowed(&app, caller.org, &*capability).await?;
     request.check(&*capability)?;
     let context = context(&app, caller.org, request.config, key);
     // Dropped with the request: a caller that hangs up ends the call.

@@ -62,7 +62,7 @@ pub(crate) async fn create_harness(
     caller: Caller,
     Once { body, key }: Once<CreateHarness>,
 ) -> Result<(StatusCode, Replayed<Tagged<Json<HarnessBody>>>), Problem> {
-    let mut harness = body.into_harness(&app, caller.org).await?;
+    let mut harness = body.into_harness(&app, &caller).await?;
     let claimed = key.claim(&app, caller.org).await?;
     harness.id = HarnessId::from_uuid(claimed.id);
     if claimed.repeated
@@ -124,7 +124,7 @@ pub(crate) async fn update_harness(
     if let Some(model) = &request.default_model_id {
         harness.default_model_id = checks.model(&app, caller.org, "/default_model_id", model.as_deref()).await?;
     }
-    checks.changed_capabilities(&app, caller.org, request.capabilities.as_mut(), &harness.capabilities).await?;
+    checks.changed_capabilities(&app, &caller, request.capabilities.as_mut(), &harness.capabilities).await?;
     request.apply(&mut harness);
     check(&app, caller.org, checks, &harness).await?;
     store(&app, caller.org, &mut harness).await.map_err(|error| if_match.lost(error))?;
@@ -200,7 +200,8 @@ pub(crate) async fn delete_harness(
 }
 
 impl CreateHarness {
-    async fn into_harness(self, app: &App, org: OrgId) -> Result<Harness, Problem> {
+    async fn into_harness(self, app: &App, caller: &Caller) -> Result<Harness, Problem> {
+        let org = caller.org;
         let mut checks = Checks::default();
         checks.unsupported(&[
             ("/embedder_metadata", &self.embedder_metadata),
@@ -228,7 +229,7 @@ impl CreateHarness {
             created_at: now,
             updated_at: now,
         };
-        checks.capabilities(app, org, &mut harness.capabilities, &[]).await?;
+        checks.assigned_capabilities(app, caller, &mut harness.capabilities, &[]).await?;
         check(app, org, checks, &harness).await?;
         Ok(harness)
     }

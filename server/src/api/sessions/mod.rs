@@ -139,7 +139,7 @@ pub(crate) async fn update_session(
     if let Some(model) = &request.model_id {
         session.model_id = checks.model(&app, caller.org, "/model_id", model.as_deref()).await?;
     }
-    checks.changed_capabilities(&app, caller.org, request.capabilities.as_mut(), &session.capabilities).await?;
+    checks.changed_capabilities(&app, &caller, request.capabilities.as_mut(), &session.capabilities).await?;
     request.apply(&mut session);
     check(checks, &session)?;
     session.version += 1;
@@ -223,7 +223,7 @@ impl CreateSession {
         let model_id = checks.model(app, org, "/model_id", self.model_id.as_deref()).await?;
         let mut session =
             Session { owner: Some(caller.subject.to_string()), ..self.build(app, harness_id, model_id, agent.map(|(id, _)| id)) };
-        checks.capabilities(app, org, &mut session.capabilities, &[]).await?;
+        checks.assigned_capabilities(app, caller, &mut session.capabilities, &[]).await?;
         check(checks, &session)?;
         Ok(session)
     }

@@ -149,6 +149,7 @@ impl Rig {
     }
 
     async fn bare(drivers: DriverRegistry) -> Self {
+        crate::support::mutation::apply();
         let desk = Arc::new(Desk::default());
         let mut registry = CapabilityRegistry::new();
         registry.register_arc(desk.clone());

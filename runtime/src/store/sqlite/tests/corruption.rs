@@ -129,7 +129,8 @@ async fn of_keys_and_values() {
     let stores = bench.case.stores.clone();
     let id = bench.case.id(crate::id::KeyId::from_uuid);
     let created_at = crate::store::contract::case::time(0);
-    let key = ApiKey { id, org: bench.case.org, name: "key".to_owned(), scope: Scope::Read, secret_hash: [7; 32], created_at };
+    let key =
+        ApiKey { id, org: bench.case.org, name: "key".to_owned(), scope: Scope::Read, member: None, secret_hash: [7; 32], created_at };
     ok(stores.org_store.add_key(key.clone()).await);
     let row = format!("id {}", id.uuid().simple());
     broken(&mut bench, "UPDATE api_keys SET scope = 'root'").await;
