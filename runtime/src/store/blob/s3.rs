@@ -294,7 +294,8 @@ mod tests {
     fn a_configuration_names_what_is_wrong() {
         assert_eq!(config().problems(), []);
         let url = |text: &str| text.parse().expect("a URL");
-        let wrong: [(&str, fn(&mut S3Config)); 8] = [
+        type Change = fn(&mut S3Config);
+        let wrong: [(&str, Change); 8] = [
             ("bucket", |config| config.bucket = "Bucket".to_owned()),
             ("bucket", |config| config.bucket = "a/b".to_owned()),
             ("prefix", |config| config.prefix = "a/".to_owned()),

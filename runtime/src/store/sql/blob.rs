@@ -150,16 +150,7 @@ impl Store {
             },
         }
         let object = format!("{}/{}.wasm", digest.hex(), unique.simple());
-        let mut writer = self.db.writer(Lock::Org(org)).await;
-        let mut tx = Note::apart(writer.begin()).await?;
-        sqlx::query("INSERT INTO loose_objects (object, began_at) VALUES ($1, $2)")
-            .bind(&object)
-            .bind(now.as_microsecond())
-            .execute(&mut *tx)
-            .await
-            .map_err(store_error)?;
-        tx.commit().await.map_err(store_error)?;
-        drop(writer);
+        self.announce(org, &object, now).await?;
         blobs.put(&object, arriving.bytes.clone()).await?;
         fail_point!(StoreObjectWritten);
         arriving.object = Some(object);
@@ -169,15 +160,7 @@ impl Store {
     /// Deletes what arrived and was not needed. What a transaction has named stays, whatever became known of its end.
     pub(super) async fn turn_away(&self, arriving: &Arriving) {
         let (Some(blobs), Some(object)) = (&self.blobs, &arriving.object) else { return };
-        let gone = async {
-            let mut writer = self.db.writer(Lock::Installation).await;
-            let mut tx = Note::apart(writer.begin()).await?;
-            let loose = sqlx::query("UPDATE loose_objects SET began_at = NULL WHERE object = $1").bind(object);
-            let is_loose = loose.execute(&mut *tx).await.map_err(store_error)?.rows_affected() > 0;
-            tx.commit().await.map_err(store_error)?;
-            drop(writer);
-            if is_loose { self.remove(&**blobs, object).await } else { Ok(()) }
-        };
+        let gone = async { if self.give_up(object).await? { self.remove(&**blobs, object).await } else { Ok(()) } };
         if let Err(error) = gone.await {
             tracing::warn!(%error, object, "an object that nothing names could not be deleted; the next upload tries again");
         }
@@ -208,20 +191,8 @@ impl Store {
     /// Deletes objects that were let go, or that somebody began to write too long ago. What cannot be deleted now is left to
     /// the next upload.
     pub(super) async fn sweep(&self, blobs: &dyn BlobStore, now: Timestamp) {
-        let before = now.checked_sub(WRITING).unwrap_or(Timestamp::MIN);
         let swept = async {
-            let mut writer = self.db.writer(Lock::Installation).await;
-            let mut tx = Note::apart(writer.begin()).await?;
-            sqlx::query("UPDATE loose_objects SET began_at = NULL WHERE began_at <= $1")
-                .bind(before.as_microsecond())
-                .execute(&mut *tx)
-                .await
-                .map_err(store_error)?;
-            let loose = sqlx::query_scalar("SELECT object FROM loose_objects WHERE began_at IS NULL ORDER BY object LIMIT $1");
-            let loose: Vec<String> = loose.bind(MAX_SWEPT).fetch_all(&mut *tx).await.map_err(store_error)?;
-            tx.commit().await.map_err(store_error)?;
-            drop(writer);
-            for object in loose {
+            for object in self.loose(now.checked_sub(WRITING).unwrap_or(Timestamp::MIN)).await? {
                 self.remove(blobs, &object).await?;
             }
             StoreResult::Ok(())
@@ -229,6 +200,37 @@ impl Store {
         if let Err(error) = swept.await {
             tracing::warn!(%error, "objects that nothing names could not be deleted; the next upload tries again");
         }
+    }
+
+    /// Says that an object is about to be written.
+    async fn announce(&self, org: OrgId, object: &str, now: Timestamp) -> StoreResult<()> {
+        let mut writer = self.db.writer(Lock::Org(org)).await;
+        let mut tx = Note::apart(writer.begin()).await?;
+        let loose = sqlx::query("INSERT INTO loose_objects (object, began_at) VALUES ($1, $2)");
+        loose.bind(object).bind(now.as_microsecond()).execute(&mut *tx).await.map_err(store_error)?;
+        tx.commit().await.map_err(store_error)
+    }
+
+    /// Lets nobody name an object any more; false if a row names it.
+    async fn give_up(&self, object: &str) -> StoreResult<bool> {
+        let mut writer = self.db.writer(Lock::Installation).await;
+        let mut tx = Note::apart(writer.begin()).await?;
+        let loose = sqlx::query("UPDATE loose_objects SET began_at = NULL WHERE object = $1").bind(object);
+        let is_loose = loose.execute(&mut *tx).await.map_err(store_error)?.rows_affected() > 0;
+        tx.commit().await.map_err(store_error)?;
+        Ok(is_loose)
+    }
+
+    /// Loose objects to delete: those that nobody may name, and from now on those that were begun up to a time.
+    async fn loose(&self, before: Timestamp) -> StoreResult<Vec<String>> {
+        let mut writer = self.db.writer(Lock::Installation).await;
+        let mut tx = Note::apart(writer.begin()).await?;
+        let begun = sqlx::query("UPDATE loose_objects SET began_at = NULL WHERE began_at <= $1");
+        begun.bind(before.as_microsecond()).execute(&mut *tx).await.map_err(store_error)?;
+        let loose = sqlx::query_scalar("SELECT object FROM loose_objects WHERE began_at IS NULL ORDER BY object LIMIT $1");
+        let loose = loose.bind(MAX_SWEPT).fetch_all(&mut *tx).await.map_err(store_error)?;
+        tx.commit().await.map_err(store_error)?;
+        Ok(loose)
     }
 
     /// Deletes an object that no row names.

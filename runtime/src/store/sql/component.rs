@@ -386,11 +386,14 @@ impl ComponentStore for Store {
     }
 
     async fn collect(&self, org: OrgId, before: Timestamp, limit: u32) -> StoreResult<Collected> {
-        let mut writer = self.db.writer(Lock::Org(org)).await;
-        let mut tx = Note::apart(writer.begin()).await?;
-        let collected = versions::collect(&mut tx, org, before, limit).await?;
-        tx.commit().await.map_err(store_error)?;
-        drop(writer);
+        let collected = {
+            let mut writer = self.db.writer(Lock::Org(org)).await;
+            let mut tx = Note::apart(writer.begin()).await?;
+            let collected = versions::collect(&mut tx, org, before, limit).await?;
+            tx.commit().await.map_err(store_error)?;
+            collected
+        };
+        // Others write while the bucket is waited for.
         if let Some(blobs) = &self.blobs {
             self.sweep(&**blobs, before).await;
         }
