@@ -1,5 +1,5 @@
-//! Runs a turn: plans, performs one step, appends its events, and again. Model calls are in
-//! `reason`, tool calls in `tools`, the ends of a turn in `settle`.
+//! Runs a turn: plans, performs one step, appends its events, and again. Its context is assembled in
+//! `assemble`, model calls are in `reason`, tool calls in `tools`, the ends of a turn in `settle`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,17 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::store_waits;
-use super::compaction::{Budget, window};
-use super::context::{ContextSources, TurnContext, assemble_turn_context};
-use super::context_error::ContextError;
+use super::context::{ContextSources, TurnContext};
 use super::journal::{Halt, Journal};
 use super::outside::OutsideDesk;
 use super::plan::{Finish, MAX_FRUITLESS_ATTEMPTS, Step, begins_with_reason, next, no_progress};
 use super::stop::{SealReason, Stop};
 use crate::capability::{CapabilitySource, ToolServices};
 use crate::clock::Clock;
-use crate::driver::{DriverHost, DriverSource, FoundDriver, ResolvedModel};
+use crate::driver::{DriverHost, DriverSource, ResolvedModel};
 use crate::egress::Gateway;
 use crate::engine::TurnKey;
 use crate::error::Error;
@@ -25,7 +22,6 @@ use crate::event::{EventData, PinnedCapability};
 use crate::id::{IdSource, MessageId};
 use crate::limits::MAX_TURN_SECONDS;
 use crate::store::{Claim, RuntimeBackends, TurnEnd};
-use crate::tokens::{estimate_tokens, tool_bytes};
 use crate::usage::OrgAllowance;
 
 /// How often one run plans the same step again because the log went on without it. The owner of a
@@ -163,7 +159,7 @@ pub(super) struct Run<'a> {
     pub(super) services: Arc<ToolServices>,
     /// Whether the open model call of the log was opened by this run, which has not made it yet.
     pub(super) opened: bool,
-    context: Option<Arc<TurnContext>>,
+    pub(super) context: Option<Arc<TurnContext>>,
     deadline: Instant,
 }
 
@@ -321,58 +317,6 @@ impl<'a> Run<'a> {
         self.journal.append_end(events, end).await
     }
 
-    /// The turn's context, assembled at the first use. None if that is not possible; the turn is
-    /// stopped with the reason then.
-    async fn context(&mut self) -> Result<Option<Arc<TurnContext>>, Halt> {
-        if self.context.is_none() {
-            match Box::pin(self.assemble()).await {
-                Ok(context) => {
-                    let state = self.journal.state_mut();
-                    state.set_max_iterations(context.runtime_agent.max_iterations);
-                    state.set_outside(context.tools.outside().clone());
-                    state.set_repetition_rule(context.rules.repetition);
-                    state.set_budget(budget(&context));
-                    self.context = Some(Arc::new(context));
-                }
-                Err(ContextError::Runtime(error)) => return Err(Halt::Failed(error)),
-                Err(error) => {
-                    let stop = Stop::Failed { error_code: error.code().to_owned(), error: error.to_string() };
-                    self.journal.state_mut().stop(stop);
-                }
-            }
-        }
-        Ok(self.context.clone())
-    }
-
-    async fn assemble(&self) -> Result<TurnContext, ContextError> {
-        let sources = self.platform.sources();
-        let mut waits = store_waits();
-        loop {
-            let state = self.journal.state();
-            match assemble_turn_context(sources, self.key.org, self.key.session, state.messages(), state.pins()).await {
-                Err(ContextError::Runtime(error)) if error.is_retryable() => {
-                    let Some(pause) = waits.next() else { return Err(error.into()) };
-                    tracing::warn!(%error, ?pause, "the context of a turn could not be assembled; trying again");
-                    tokio::time::sleep(pause).await;
-                }
-                done => return self.with_pinned_driver(done?).await,
-            }
-        }
-    }
-
-    /// The context with the driver version that the turn began with, unless it uses another driver
-    /// by now.
-    async fn with_pinned_driver(&self, mut context: TurnContext) -> Result<TurnContext, ContextError> {
-        if let Some(pin) = self.journal.state().driver_pin()
-            && pin.id == context.model_with_provider.provider_type.as_str()
-            && context.driver.as_ref().and_then(FoundDriver::pin) != Some(pin)
-        {
-            let driver = self.platform.drivers.pinned_driver(self.key.org, pin).await?;
-            context.driver = Some(driver.ok_or_else(|| ContextError::PinGone { id: pin.id.clone(), version: pin.version })?);
-        }
-        Ok(context)
-    }
-
     /// Resolves when the turn is to stop while a step runs.
     pub(super) async fn interrupted(&self) -> Stop {
         tokio::select! {
@@ -394,14 +338,6 @@ impl<'a> Run<'a> {
     fn input_message_id(&self) -> MessageId {
         self.journal.state().input_message_id().expect("a run opens only with its input")
     }
-}
-
-/// When the conversation is compacted, with the figures of the turn's model.
-fn budget(context: &TurnContext) -> Option<Budget> {
-    let rule = context.rules.compaction.clone()?;
-    let agent = &context.runtime_agent;
-    let overhead = estimate_tokens(agent.system_prompt.len() + agent.tools.iter().map(tool_bytes).sum::<usize>());
-    Some(Budget { window: window(&rule, &context.model_profile), overhead, rule })
 }
 
 fn out_of_time() -> Stop {

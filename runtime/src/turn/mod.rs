@@ -6,6 +6,7 @@
 //! when, is decided in [`crate::engine`].
 
 mod ask;
+mod assemble;
 mod backoff;
 mod call;
 mod compact;
@@ -26,6 +27,7 @@ mod plan;
 mod preview;
 mod provenance;
 mod reason;
+mod record;
 mod recorder;
 mod repetition;
 mod report;
@@ -56,11 +58,11 @@ pub use outside::{Accepted, ApprovalVerdict, ClientToolResult, MAX_APPROVAL_REAS
 pub use plan::{Finish, Step, next};
 pub use preview::preview_turn_context;
 pub use provenance::{CapabilityProvenance, Contributor, PromptPart, Provenance};
+pub(crate) use record::panic_message;
 pub use report::{ContextReport, ContextSection, Contribution, SectionKind, Setting, context_report};
 pub use risk::{RiskTooHigh, allowed_risk, require_risk};
 pub use starter::write_initial_files;
 pub use state::TurnState;
 pub use stop::{SealReason, Stop};
-pub(crate) use tools::panic_message;
 pub use toolset::{BoundTool, Toolset};
 pub(crate) use toolset::{check_config, compile_schema};

@@ -11,7 +11,7 @@ use futures::FutureExt as _;
 use serde_json::Value;
 
 use super::risk::{allowed_risk, require_risk};
-use super::tools::panic_message;
+use super::record::panic_message;
 use super::toolset::Toolset;
 use crate::capability::{CallError, NoSink, StopKind, Stopped, ToolCallContext, ToolOutcome};
 use crate::component::Effects;
