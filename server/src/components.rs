@@ -25,7 +25,7 @@ use everwit_runtime::sandbox::{
 use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
 
 pub(crate) use everwit_runtime::sandbox::{
-    Admission, AdmitError, Check, CheckOutcome, CheckResult, CompilerCommand, Effort, Finding as ComponentFinding, Rejection, Terms,
+    Admission, AdmitError, Check, CheckOutcome, CheckResult, CompilerCommand, Finding as ComponentFinding, Rejection, Terms,
 };
 
 /// Compiles a component if this process was started for that, and tells the exit code; none if it

@@ -18,7 +18,7 @@ use wasmtime::component::Component;
 
 use super::cache::ArtifactCache;
 use super::compile::{Compilation, CompilerCommand, Job, Lane};
-use super::engine::{self, Compatibility, Effort, EngineClass, Purpose};
+use super::engine::{self, Compatibility, EngineClass, Purpose};
 use super::gate::{self, Finding, Inspection, Producer};
 use crate::component::Digest;
 use crate::error::Error;
@@ -90,13 +90,12 @@ pub struct Compiler {
 struct Inner {
     command: CompilerCommand,
     cache: ArtifactCache,
-    /// Of what is compiled with each effort, in the order of [`Effort::ALL`].
-    compatibilities: [Compatibility; 2],
+    compatibility: Compatibility,
     /// Running and waiting together; whoever gets no permit is turned away.
     places: Semaphore,
     /// Running.
     slots: Semaphore,
-    in_flight: Mutex<HashMap<(Digest, Effort), WeakInFlight>>,
+    in_flight: Mutex<HashMap<Digest, WeakInFlight>>,
     testing: Testing,
 }
 
@@ -113,15 +112,13 @@ impl Compiler {
     /// # Errors
     /// The engine's settings do not fit this machine.
     pub fn new(command: CompilerCommand, cache: ArtifactCache) -> Result<Self, Error> {
-        let of = |effort| {
-            Engine::new(&engine::config(EngineClass::Small, Purpose::Compile(effort))).map(|engine| engine::compatibility(&engine))
-        };
-        let [full, quick] = Effort::ALL.map(|effort| of(effort).map_err(|error| Error::Sandbox(format!("{error:#}"))));
+        let engine =
+            Engine::new(&engine::config(EngineClass::Small, Purpose::Compile)).map_err(|error| Error::Sandbox(format!("{error:#}")))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 command,
                 cache,
-                compatibilities: [full?, quick?],
+                compatibility: engine::compatibility(&engine),
                 places: Semaphore::new(PARALLEL_COMPILES + if off("compile.waiting") { 1_000 } else { MAX_WAITING }),
                 slots: Semaphore::new(PARALLEL_COMPILES),
                 in_flight: Mutex::default(),
@@ -144,24 +141,19 @@ impl Compiler {
         self
     }
 
-    /// Checks and compiles an upload, unless its artifact is in the cache already, of whatever effort. Dropping the
+    /// Checks and compiles an upload, unless its artifact is in the cache already. Dropping the
     /// future gives the upload up; the compile is killed when nobody waits for it any more.
     ///
     /// # Errors
     /// See [`AdmitError`].
     pub async fn admit(&self, upload: Bytes) -> Outcome {
-        self.admit_with(upload, Effort::Full).await
-    }
-
-    /// The same with another effort, if it has to be compiled.
-    pub(crate) async fn admit_with(&self, upload: Bytes, effort: Effort) -> Outcome {
         let size = upload.len() as u64;
         let hashed = upload.clone();
         let digest = tokio::task::spawn_blocking(move || Digest::of(&hashed)).await.map_err(internal)?;
         if let Some(finding) = gate::judge_magic(&upload) {
             return Err(rejected(digest, size, Inspection::default(), vec![finding]));
         }
-        self.join(digest, upload, effort).await
+        self.join(digest, upload).await
     }
 
     /// Gives the code of an admitted component to one that consists of its bytes and, behind them, the section
@@ -201,37 +193,26 @@ impl Compiler {
     /// # Errors
     /// The cache cannot be read.
     pub(crate) fn load(&self, engine: &Engine, digest: &Digest) -> Result<Option<Component>, Error> {
-        self.inner
-            .cache
-            .load(engine, digest, &self.inner.compatibilities)
-            .map_err(|error| Error::Sandbox(format!("compiled component {digest}: {error}")))
+        self.inner.cache.load(engine, digest).map_err(|error| Error::Sandbox(format!("compiled component {digest}: {error}")))
     }
 
     /// The admission of this digest that is under way, or a new one.
-    fn join(&self, digest: Digest, upload: Bytes, effort: Effort) -> InFlight {
+    fn join(&self, digest: Digest, upload: Bytes) -> InFlight {
         // Poisoned only if a caller panicked in here; the map is whole then, too.
         let mut in_flight = self.inner.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         in_flight.retain(|_, admission| admission.upgrade().is_some_and(|admission| admission.peek().is_none()));
-        if let Some(admission) = in_flight.get(&(digest, effort)).and_then(WeakShared::upgrade) {
+        if let Some(admission) = in_flight.get(&digest).and_then(WeakShared::upgrade) {
             return admission;
         }
-        let admission = Arc::clone(&self.inner).admit(digest, upload, effort).boxed().shared();
+        let admission = Arc::clone(&self.inner).admit(digest, upload).boxed().shared();
         if let Some(weak) = admission.downgrade() {
-            in_flight.insert((digest, effort), weak);
+            in_flight.insert(digest, weak);
         }
         admission
     }
 }
 
 impl Inner {
-    fn compatibility(&self, effort: Effort) -> Compatibility {
-        let [full, quick] = self.compatibilities;
-        match effort {
-            Effort::Full => full,
-            Effort::Quick => quick,
-        }
-    }
-
     fn admit_described(&self, bare: &Digest, bare_size: u64, described: &[u8]) -> Outcome {
         if let Some(finding) = gate::judge_magic(described) {
             return Err(rejected(Digest::of(described), described.len() as u64, Inspection::default(), vec![finding]));
@@ -242,21 +223,21 @@ impl Inner {
             return Err(AdmitError::Internal("a component is not the one that was admitted, with its description behind it".to_owned()));
         };
         let digest = Digest::of(described);
-        let found = self.cache.found(bare, &self.compatibilities).map_err(internal)?;
-        let (inspection, compatibility) = found.ok_or_else(|| internal("the component that was admitted has no code any more"))?;
+        let found = self.cache.inspection(bare, self.compatibility).map_err(internal)?;
+        let inspection = found.ok_or_else(|| internal("the component that was admitted has no code any more"))?;
         if inspection.description.is_some() {
             return Err(internal("the component that was admitted has a description already"));
         }
         let inspection = Inspection { description: Some(description.to_owned()), ..inspection };
-        self.cache.share(bare, &digest, compatibility, &inspection).map_err(internal)?;
+        self.cache.share(bare, &digest, self.compatibility, &inspection).map_err(internal)?;
         Ok(Arc::new(Compiled { digest, size: described.len() as u64, inspection }))
     }
 
-    async fn admit(self: Arc<Self>, digest: Digest, upload: Bytes, effort: Effort) -> Outcome {
+    async fn admit(self: Arc<Self>, digest: Digest, upload: Bytes) -> Outcome {
         let size = upload.len() as u64;
         let cache = Arc::clone(&self);
-        let cached = tokio::task::spawn_blocking(move || cache.cache.found(&digest, &cache.compatibilities));
-        if let Some((inspection, _)) = cached.await.map_err(internal)?.map_err(internal)? {
+        let cached = tokio::task::spawn_blocking(move || cache.cache.inspection(&digest, cache.compatibility));
+        if let Some(inspection) = cached.await.map_err(internal)?.map_err(internal)? {
             return Ok(Arc::new(Compiled { digest, size, inspection }));
         }
         let _place = self.places.try_acquire().map_err(|_| AdmitError::Busy)?;
@@ -264,8 +245,7 @@ impl Inner {
         let job = Job {
             command: &self.command,
             cache: &self.cache,
-            compatibility: self.compatibility(effort),
-            effort,
+            compatibility: self.compatibility,
             lane: self.testing.lane.unwrap_or_else(|| Lane::of(&upload)),
             skip_gate: self.testing.skip_gate,
             digest,

@@ -24,7 +24,7 @@ use tempfile::NamedTempFile;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::engine::Compatibility;
+use super::engine::{self, Compatibility};
 use super::gate::Inspection;
 use crate::component::Digest;
 
@@ -73,25 +73,16 @@ impl ArtifactCache {
     ///
     /// # Errors
     /// The directory cannot be read, or the engine refuses an artifact that is authentic.
-    pub(super) fn load(&self, engine: &Engine, digest: &Digest, compatibilities: &[Compatibility]) -> io::Result<Option<Component>> {
-        let Some((_, compatibility)) = self.found(digest, compatibilities)? else {
+    pub(super) fn load(&self, engine: &Engine, digest: &Digest) -> io::Result<Option<Component>> {
+        let compatibility = engine::compatibility(engine);
+        if self.inspection(digest, compatibility)?.is_none() {
             return Ok(None);
-        };
+        }
         map(engine, &self.path(digest, compatibility, "cwasm")).map(Some).map_err(|error| io::Error::other(format!("{error:#}")))
     }
 
-    /// What is known about a component of which an artifact is here and authentic, and the first settings of those
-    /// given for which one is. Blocks likewise.
-    pub(super) fn found(&self, digest: &Digest, compatibilities: &[Compatibility]) -> io::Result<Option<(Inspection, Compatibility)>> {
-        for &compatibility in compatibilities {
-            if let Some(inspection) = self.inspection(digest, compatibility)? {
-                return Ok(Some((inspection, compatibility)));
-            }
-        }
-        Ok(None)
-    }
-
-    fn inspection(&self, digest: &Digest, compatibility: Compatibility) -> io::Result<Option<Inspection>> {
+    /// What is known about a component whose artifact is here and authentic. Blocks likewise.
+    pub(super) fn inspection(&self, digest: &Digest, compatibility: Compatibility) -> io::Result<Option<Inspection>> {
         let (artifact, mac) = (self.path(digest, compatibility, "cwasm"), self.path(digest, compatibility, "mac"));
         let (Some(code), Some(sealed)) = (open_if_there(&artifact)?, open_if_there(&mac)?) else {
             return Ok(None);
@@ -134,7 +125,7 @@ impl ArtifactCache {
         })
     }
 
-    /// Lets a component have the artifact of another one, by a link. Blocks. The caller has just had it from [`Self::found`].
+    /// Lets a component have the artifact of another one, by a link. Blocks. The caller has just asked [`Self::inspection`] about it.
     pub(super) fn share(&self, from: &Digest, to: &Digest, compatibility: Compatibility, inspection: &Inspection) -> io::Result<()> {
         let json = serde_json::to_vec(inspection)?;
         let artifact = self.path(from, compatibility, "cwasm");

@@ -161,7 +161,7 @@ fn compile(upload: &[u8], request: &Request) -> Result<(engine::Compatibility, V
                    asynchronous functions are not supported";
         Finding::new("component_invalid", None, detail, fix)
     };
-    let engine = Engine::new(&engine::config(EngineClass::Small, Purpose::Compile(request.effort))).map_err(failed)?;
+    let engine = Engine::new(&engine::config(EngineClass::Small, Purpose::Compile)).map_err(failed)?;
     let artifact = engine.precompile_component(upload).map_err(failed)?;
     if artifact.len() as u64 > request.lane.artifact_bytes {
         let detail = format!("{} bytes of machine code; at most {} are allowed", artifact.len(), request.lane.artifact_bytes);

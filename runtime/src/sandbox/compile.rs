@@ -21,7 +21,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
 use super::cache::{ArtifactCache, PendingArtifact};
 use super::child;
-use super::engine::{Compatibility, Effort};
+use super::engine::Compatibility;
 use super::gate::{Finding, Inspection, quoted_up_to};
 use crate::component::Digest;
 use crate::error::Error;
@@ -105,17 +105,15 @@ pub(super) struct Request {
     pub(super) lane: Lane,
     /// Only honoured by builds with the feature `testing`.
     pub(super) skip_gate: bool,
-    pub(super) effort: Effort,
     pub(super) upload_bytes: u64,
 }
 
 impl Request {
-    pub(super) const BYTES: usize = 6 * 8;
+    pub(super) const BYTES: usize = 5 * 8;
 
     pub(super) fn encode(&self) -> [u8; Self::BYTES] {
         let Lane { cpu_seconds, address_space, wall_seconds: _, artifact_bytes } = self.lane;
-        let quick = u64::from(self.effort == Effort::Quick);
-        let fields = [cpu_seconds, address_space, artifact_bytes, u64::from(self.skip_gate), quick, self.upload_bytes];
+        let fields = [cpu_seconds, address_space, artifact_bytes, u64::from(self.skip_gate), self.upload_bytes];
         let mut bytes = [0; Self::BYTES];
         for (at, field) in bytes.chunks_exact_mut(8).zip(fields) {
             at.copy_from_slice(&field.to_le_bytes());
@@ -124,14 +122,13 @@ impl Request {
     }
 
     pub(super) fn decode(bytes: &[u8; Self::BYTES]) -> Self {
-        let mut fields = [0; 6];
+        let mut fields = [0; 5];
         for (field, at) in fields.iter_mut().zip(bytes.as_chunks::<8>().0) {
             *field = u64::from_le_bytes(*at);
         }
-        let [cpu_seconds, address_space, artifact_bytes, skip_gate, quick, upload_bytes] = fields;
+        let [cpu_seconds, address_space, artifact_bytes, skip_gate, upload_bytes] = fields;
         let lane = Lane { cpu_seconds, address_space, wall_seconds: 0, artifact_bytes };
-        let effort = if quick == 1 { Effort::Quick } else { Effort::Full };
-        Self { lane, skip_gate: skip_gate == 1, effort, upload_bytes }
+        Self { lane, skip_gate: skip_gate == 1, upload_bytes }
     }
 }
 
@@ -160,7 +157,6 @@ pub(super) struct Job<'a> {
     pub(super) command: &'a CompilerCommand,
     pub(super) cache: &'a ArtifactCache,
     pub(super) compatibility: Compatibility,
-    pub(super) effort: Effort,
     pub(super) lane: Lane,
     pub(super) skip_gate: bool,
     pub(super) digest: Digest,
@@ -223,8 +219,7 @@ impl Job<'_> {
 
     /// Sends the request. A child that does not read it to the end says why by its exit.
     async fn send(&self, mut stdin: ChildStdin) {
-        let upload_bytes = self.upload.len() as u64;
-        let request = Request { lane: self.lane, skip_gate: self.skip_gate, effort: self.effort, upload_bytes };
+        let request = Request { lane: self.lane, skip_gate: self.skip_gate, upload_bytes: self.upload.len() as u64 };
         if stdin.write_all(&request.encode()).await.is_ok() {
             let _ = stdin.write_all(self.upload).await;
         }
@@ -358,7 +353,7 @@ mod tests {
     #[test]
     fn requests_survive_the_pipe() {
         let lane = Lane { wall_seconds: 0, ..Lane::LARGE };
-        let request = Request { lane, skip_gate: true, effort: Effort::Quick, upload_bytes: 12_345 };
+        let request = Request { lane, skip_gate: true, upload_bytes: 12_345 };
         assert_eq!(Request::decode(&request.encode()), request);
     }
 }

@@ -112,40 +112,17 @@ pub enum Purpose {
     Run,
     /// Compiles and never runs: no pool, whose address space would not fit the compiler
     /// process's limit.
-    Compile(Effort),
-}
-
-/// What compiling aims at. Engines load the artifacts of both, and calls cost the same fuel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Effort {
-    /// Fast code.
-    Full,
-    /// Little time: half of it and less for language engines, for code that is up to twice as slow. Only for components
-    /// that whoever runs them has built: their register allocator is not part of what wasmtime's security policy covers in full.
-    Quick,
-}
-
-impl Effort {
-    /// Both; the better code first.
-    pub const ALL: [Self; 2] = [Self::Full, Self::Quick];
+    Compile,
 }
 
 /// All settings of an engine.
 pub fn config(class: EngineClass, purpose: Purpose) -> Config {
     let mut config = Config::new();
+    // Cranelift with its default register allocator: the only pair that wasmtime's security
+    // policy covers in full.
     config.strategy(Strategy::Cranelift);
-    match purpose {
-        // Cranelift with its default register allocator: the only pair that wasmtime's security
-        // policy covers in full.
-        Purpose::Run | Purpose::Compile(Effort::Full) => {
-            config.cranelift_opt_level(OptLevel::Speed);
-            config.cranelift_regalloc_algorithm(RegallocAlgorithm::Backtracking);
-        }
-        Purpose::Compile(Effort::Quick) => {
-            config.cranelift_opt_level(OptLevel::None);
-            config.cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
-        }
-    }
+    config.cranelift_opt_level(OptLevel::Speed);
+    config.cranelift_regalloc_algorithm(RegallocAlgorithm::Backtracking);
     // Inlining triples compile time and gains nothing for code that a compiler inlined before.
     config.compiler_inlining(Inlining::No);
     // The same NaN bits everywhere, so that a recorded call replays on another machine.
@@ -179,7 +156,7 @@ pub fn config(class: EngineClass, purpose: Purpose) -> Config {
 
     config.allocation_strategy(match purpose {
         Purpose::Run => InstanceAllocationStrategy::Pooling(pool(class)),
-        Purpose::Compile(_) => InstanceAllocationStrategy::OnDemand,
+        Purpose::Compile => InstanceAllocationStrategy::OnDemand,
     });
     config
 }
@@ -260,8 +237,8 @@ impl fmt::Debug for Engines {
 }
 
 /// Identifies everything that an artifact depends on beside the component itself: engine version,
-/// settings and the machine's instruction set. Artifacts are only loaded into engines of this build's
-/// settings, whatever effort they were compiled with.
+/// settings and the machine's instruction set. Artifacts are only loaded into an engine of the
+/// same value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Compatibility([u8; 16]);
 
@@ -314,11 +291,12 @@ mod tests {
     #[test]
     fn all_configurations_accept_the_same_artifacts() {
         let of = |class, purpose| compatibility(&Engine::new(&config(class, purpose)).expect("a valid configuration"));
-        let compile = of(EngineClass::Small, Purpose::Compile(Effort::Full));
-        assert_eq!(compile, of(EngineClass::Large, Purpose::Compile(Effort::Full)));
+        let compile = of(EngineClass::Small, Purpose::Compile);
+        assert_eq!(compile, of(EngineClass::Large, Purpose::Compile));
         assert_eq!(compile, of(EngineClass::Small, Purpose::Run));
         assert_eq!(compile, of(EngineClass::Large, Purpose::Run));
-        assert_ne!(compile, of(EngineClass::Small, Purpose::Compile(Effort::Quick)), "the effort is part of the key");
+        let other = Engine::new(config(EngineClass::Small, Purpose::Compile).cranelift_opt_level(OptLevel::None)).expect("valid");
+        assert_ne!(compile, compatibility(&other), "the optimization level is part of the key");
     }
 
     #[test]

@@ -53,7 +53,6 @@ pub use child::{compile_child, compile_child_main};
 pub use compile::{CHILD_ARGUMENT, CompilerCommand, Lane};
 pub use connection::{ComponentConnectionProvider, ComponentConnectionProviders};
 pub use driver::{ComponentDriver, ComponentDrivers};
-pub use engine::Effort;
 pub use garbage::Swept;
 pub use gate::rule::{RULES, Rule};
 pub use gate::{Finding, Inspection, Producer, inspect};
@@ -177,30 +176,7 @@ impl Sandbox {
     /// # Errors
     /// All findings, if it is refused.
     pub async fn admit(&self, wasm: impl Into<Bytes>) -> Result<Admission, AdmitError> {
-        self.admit_with(wasm, Effort::Full).await
-    }
-
-    /// Admits what consists of a component that was admitted without a description in it, and behind that the section
-    /// `everwit:description`. Nothing is compiled.
-    ///
-    /// # Errors
-    /// As for [`Self::admit`]; `Internal` if it does not consist of that.
-    pub async fn admit_described(&self, bare: Admission, wasm: impl Into<Bytes>) -> Result<Admission, AdmitError> {
-        let compiled = self.inner.compiler.admit_described(bare.digest, bare.size, wasm.into()).await?;
-        let Compiled { digest, size, inspection } = compiled.as_ref();
-        if let Some(finding) = verify::section(inspection.description.as_deref(), &bare.description) {
-            let producers = inspection.producers.clone();
-            return Err(AdmitError::Rejected(Arc::new(Rejection { digest: *digest, size: *size, producers, findings: vec![finding] })));
-        }
-        Ok(Admission { digest: *digest, size: *size, ..bare })
-    }
-
-    /// As [`Self::admit`], with this effort if it has to be compiled.
-    ///
-    /// # Errors
-    /// As for [`Self::admit`].
-    pub async fn admit_with(&self, wasm: impl Into<Bytes>, effort: Effort) -> Result<Admission, AdmitError> {
-        let compiled = self.inner.compiler.admit_with(wasm.into(), effort).await?;
+        let compiled = self.inner.compiler.admit(wasm.into()).await?;
         let Compiled { digest, size, inspection } = compiled.as_ref();
         let rejected = |findings| {
             let producers = inspection.producers.clone();
@@ -238,6 +214,21 @@ impl Sandbox {
             (ComponentKind::Capability | ComponentKind::ConnectionProvider, _) => Vec::new(),
         };
         Ok(Admission { digest: *digest, size: *size, description, imports: inspection.imports.clone(), exchanges, warnings })
+    }
+
+    /// Admits what consists of a component that was admitted without a description in it, and behind that the section
+    /// `everwit:description`. Nothing is compiled.
+    ///
+    /// # Errors
+    /// As for [`Self::admit`]; `Internal` if it does not consist of that.
+    pub async fn admit_described(&self, bare: Admission, wasm: impl Into<Bytes>) -> Result<Admission, AdmitError> {
+        let compiled = self.inner.compiler.admit_described(bare.digest, bare.size, wasm.into()).await?;
+        let Compiled { digest, size, inspection } = compiled.as_ref();
+        if let Some(finding) = verify::section(inspection.description.as_deref(), &bare.description) {
+            let producers = inspection.producers.clone();
+            return Err(AdmitError::Rejected(Arc::new(Rejection { digest: *digest, size: *size, producers, findings: vec![finding] })));
+        }
+        Ok(Admission { digest: *digest, size: *size, ..bare })
     }
 
     /// Admits a component and makes it callable, for hosts that keep no versions.

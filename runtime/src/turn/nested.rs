@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use futures::FutureExt as _;
 use serde_json::Value;
 
-use super::risk::{allowed_risk, require_risk};
 use super::record::panic_message;
+use super::risk::{allowed_risk, require_risk};
 use super::toolset::Toolset;
 use crate::capability::{CallError, NoSink, StopKind, Stopped, ToolCallContext, ToolOutcome};
 use crate::component::Effects;

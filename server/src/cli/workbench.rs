@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::author_cache::AuthorCache;
 use super::output::{Failure, Style, harmless, note};
-use crate::components::{Admission, AdmitError, CompilerCommand, Effort, Rejection, SandboxSettings, Terms, start_gateway, start_sandbox};
+use crate::components::{Admission, AdmitError, CompilerCommand, Rejection, SandboxSettings, Terms, start_gateway, start_sandbox};
 use crate::moments::Moments;
 use crate::random;
 
@@ -133,13 +133,8 @@ impl Workbench {
 
     /// Has the sandbox judge a component, and says so if that takes long.
     pub(crate) async fn examine(&self, wasm: Vec<u8>) -> Result<Examined<Admission>, Failure> {
-        self.examine_with(wasm, Effort::Full).await
-    }
-
-    /// The same with this effort, if it has to be compiled.
-    pub(crate) async fn examine_with(&self, wasm: Vec<u8>, effort: Effort) -> Result<Examined<Admission>, Failure> {
         let size = wasm.len();
-        let mut examining = pin!(self.sandbox.admit_with(wasm, effort));
+        let mut examining = pin!(self.sandbox.admit(wasm));
         match tokio::time::timeout(PATIENCE, examining.as_mut()).await {
             Ok(outcome) => judged(outcome),
             Err(_) => {

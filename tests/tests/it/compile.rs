@@ -3,6 +3,6 @@
 mod admission;
 mod bombs;
 mod cache;
-mod effort;
 mod gate;
 pub(crate) mod inputs;
+mod shared;

@@ -55,7 +55,7 @@ async fn bytes_of_archived_versions_and_code_that_nobody_has_go_without_an_uploa
     }
     let gone = async {
         while code_of(&cache, "minimal") + code_of(&cache, "panics") > 0 {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(PATIENCE, gone).await.expect("the code goes");

@@ -22,7 +22,7 @@ use super::block_on;
 use super::new::Language;
 use super::output::{Failure, note, print};
 use super::workbench::{Workbench, judged, read_wasm, tell_rejection};
-use crate::components::{Admission, Effort};
+use crate::components::Admission;
 
 const BUILD_HELP: &str = "\
 Cargo.toml: cargo build --release --target wasm32-unknown-unknown, with the toolchain \"wasm\" if only that one has the target.
@@ -86,7 +86,7 @@ pub(super) async fn build(dir: &Path, output: Option<&Path>) -> Result<Built, Fa
         None => return Err(Failure::usage(no_project(dir))),
     };
     let component = encode(&made)?;
-    let Some(Described { wasm, admission }) = describe(&made, component, Effort::Quick).await? else { return Err(Failure::silent()) };
+    let Some(Described { wasm, admission }) = describe(&made, component).await? else { return Err(Failure::silent()) };
     let path = output.map_or_else(|| format!("{}.wasm", admission.description.id).into(), Path::to_owned);
     write(&path, &wasm)?;
     Ok(Built { path, wasm, admission })
@@ -119,7 +119,7 @@ pub(super) fn no_project(dir: &Path) -> String {
 
 pub(crate) fn run_componentize(args: &ComponentizeArgs) -> Result<(), Failure> {
     let component = encode(&args.core)?;
-    match block_on(describe(&args.core, component.clone(), Effort::Full))? {
+    match block_on(describe(&args.core, component.clone()))? {
         Some(described) => write(&args.output, &described.wasm)?,
         None => {
             note("warning: the component is written without its description; servers will reject it for the same reasons");
@@ -172,15 +172,15 @@ pub(super) struct Described {
 
 /// Asks the component what it is and writes that into it; none if the sandbox rejects it, which
 /// is told then. What says already what it is stays as it is. Other commands find its code in the author's cache.
-pub(super) async fn describe(path: &Path, component: Vec<u8>, effort: Effort) -> Result<Option<Described>, Failure> {
+pub(super) async fn describe(path: &Path, component: Vec<u8>) -> Result<Option<Described>, Failure> {
     let bare = section::without_description(&component).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
     let bench = Workbench::start(Vec::new())?;
     if bare.len() < component.len()
-        && let Ok(admission) = bench.examine_with(component.clone(), effort).await?
+        && let Ok(admission) = bench.examine(component.clone()).await?
     {
         return Ok(Some(Described { wasm: component, admission }));
     }
-    let described = match bench.examine_with(bare.clone(), effort).await? {
+    let described = match bench.examine(bare.clone()).await? {
         Ok(admission) => {
             let wasm = section::with_description(bare, &admission.description);
             let admission = judged(bench.sandbox.admit_described(admission, wasm.clone()).await)?;

@@ -22,7 +22,6 @@ use super::build;
 use super::new::name;
 use super::output::{Failure, harmless, note, print};
 use super::workbench::read_wasm;
-use crate::components::Effort;
 use reflect::Function;
 
 const HELP: &str = "\
@@ -83,7 +82,7 @@ pub(crate) fn run(args: &WrapArgs) -> Result<(), Failure> {
     let description = describe(args, &resolve, world, &functions)?;
     let wrapped = wrap(resolve, world, &foreign, &functions, &description)
         .map_err(|error| Failure::failed(format!("{} cannot be wrapped: {error:#}", args.file.display())))?;
-    let Some(build::Described { wasm, .. }) = block_on(build::describe(&args.output, wrapped, Effort::Full))? else {
+    let Some(build::Described { wasm, .. }) = block_on(build::describe(&args.output, wrapped))? else {
         return Err(Failure::silent());
     };
     build::write(&args.output, &wasm)?;

@@ -1,4 +1,4 @@
-//! Compiling in less time, and code that two components share.
+//! Code that two components share.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use everwit_runtime::capability::{Capability as _, ToolOutcome};
 use everwit_runtime::component::Grant;
 use everwit_runtime::limits::Budget;
-use everwit_runtime::sandbox::{Admission, AdmitError, Effort, Sandbox, Terms};
+use everwit_runtime::sandbox::{Admission, AdmitError, Sandbox, Terms};
 use serde_json::json;
 
 use super::inputs::script;
@@ -14,7 +14,6 @@ use crate::support::guests::{call_context, guest, sandbox_with};
 
 /// A sandbox with a cache of its own, and how often it has started the compiler.
 fn counted(directory: &Path) -> (Sandbox, impl Fn() -> usize + use<>) {
-    fs::create_dir_all(directory).expect("it is made");
     let count = directory.join("count");
     let compiler = script(&format!("echo x >> {}; exec $0", count.display()));
     (sandbox_with(&directory.join("cache"), compiler), move || fs::read_to_string(&count).unwrap_or_default().lines().count())
@@ -33,21 +32,6 @@ fn bare(described: &[u8]) -> Vec<u8> {
     // Length of the name, length of the section in two or three bytes of seven bits each, id of custom sections.
     let start = [at - 4, at - 5].into_iter().find(|&start| described[start] == 0).expect("a section");
     described[..start].to_vec()
-}
-
-#[tokio::test]
-async fn less_effort_changes_neither_answer_nor_fuel() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut seen = Vec::new();
-    for effort in Effort::ALL {
-        let (sandbox, compiled) = counted(&directory.path().join(format!("{effort:?}")));
-        let admission = sandbox.admit_with(guest("echo"), effort).await.expect("admitted");
-        let outcome = answer(&sandbox, guest("echo"), admission).await;
-        seen.push((outcome.result.expect("an answer"), outcome.receipt.expect("a receipt").usage.fuel));
-        sandbox.admit(guest("echo")).await.expect("admitted");
-        assert_eq!(compiled(), 1, "what is there is not compiled again");
-    }
-    assert_eq!(seen[0], seen[1]);
 }
 
 #[tokio::test]
