@@ -83,7 +83,7 @@ pub(crate) struct CreateKey {
 ///
 /// Those of the caller; admins see all of the org.
 #[utoipa::path(get, path = "/api-keys", tag = "members", responses((status = 200, body = Keys)))]
-pub(crate) async fn list_keys(State(app): State<App>, caller: Caller) -> Result<Json<Keys>, Problem> {
+pub(crate) async fn list_api_keys(State(app): State<App>, caller: Caller) -> Result<Json<Keys>, Problem> {
     let keys = app.stores.org_store.list_keys(caller.org).await?;
     Ok(Json(Keys { data: keys.into_iter().filter(|key| sees(&caller, key)).map(Into::into).collect() }))
 }
@@ -93,7 +93,7 @@ pub(crate) async fn list_keys(State(app): State<App>, caller: Caller) -> Result<
 /// A member makes keys of its own. Admins make keys of services, and of members whose role is not above theirs: a new member
 /// gets its first one so.
 #[utoipa::path(post, path = "/api-keys", tag = "members", request_body = CreateKey, responses((status = 201, body = NewKeyBody)))]
-pub(crate) async fn create_key(
+pub(crate) async fn create_api_key(
     State(app): State<App>,
     caller: Caller,
     JsonBody(request): JsonBody<CreateKey>,
@@ -141,7 +141,7 @@ pub(crate) async fn create_key(
     params(("key_id" = String, Path, description = "Id")),
     responses((status = 204, description = "It is revoked")),
 )]
-pub(crate) async fn revoke_key(State(app): State<App>, caller: Caller, Path(reference): Path<String>) -> Result<StatusCode, Problem> {
+pub(crate) async fn revoke_api_key(State(app): State<App>, caller: Caller, Path(reference): Path<String>) -> Result<StatusCode, Problem> {
     let unknown = || Problem::not_found("API key", &reference);
     let id: KeyId = reference.parse().map_err(|_| unknown())?;
     let keys = app.stores.org_store.list_keys(caller.org).await?;

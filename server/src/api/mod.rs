@@ -195,7 +195,7 @@ fn reading(table: Table<'_>) -> Table<'_> {
         .routes(routes!(members::get_me))
         .routes(routes!(members::list_members))
         .routes(routes!(members::get_member))
-        .routes(routes!(api_keys::list_keys))
+        .routes(routes!(api_keys::list_api_keys))
         .routes(routes!(orgs::get_org))
         .routes(routes!(secrets::list_org_secrets))
         .routes(routes!(budgets::list_budgets))
@@ -270,7 +270,7 @@ fn writing(table: Table<'_>) -> Table<'_> {
 
 /// What needs a key of scope write, and is in the audit log all the same.
 fn own_keys(table: Table<'_>) -> Table<'_> {
-    table.routes(routes!(api_keys::create_key)).routes(routes!(api_keys::revoke_key))
+    table.routes(routes!(api_keys::create_api_key)).routes(routes!(api_keys::revoke_api_key))
 }
 
 /// What needs a key of scope admin: everything that decides what components may do, and where

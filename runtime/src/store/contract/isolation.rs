@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use super::case::{Case, FIRST_PAGE, ok, time};
 use super::connections::{authorization, connection, putting, secret};
 use super::files::path;
+use super::members::{changed, member};
 use super::orgs::{api_key, audit_entry};
 use super::requests::request;
 use super::secrets::org_secret;
@@ -23,8 +24,8 @@ use crate::provider::{Model, Provider};
 use crate::secret::OrgSecret;
 use crate::session::Session;
 use crate::store::{
-    Activation, ApiKey, Append, AuditEntry, Fence, KvScope, MessageBatch, NewRequest, NewVersion, Scope, Seed, SeedKind, TurnAnswer,
-    TurnFilter,
+    Activation, ApiKey, Append, AuditEntry, Fence, KvScope, Member, MessageBatch, NewRequest, NewVersion, Role, Scope, Seed, SeedKind,
+    TurnAnswer, TurnFilter,
 };
 use crate::usage::{BudgetSubject, Reservation, UsageBudget};
 
@@ -36,7 +37,7 @@ pub const READING_METHODS: &[&str] = &[
     "list_versions", "read_wasm", "get", "keys", "list_keys", "read_file", "stat_file", "list_directory", "grep_files", "list_seeds", "find_seed", "is_used", "chat_session", "load_messages",
     "get_provider", "find_provider", "list_providers", "get_model", "list_models", "default_model",
     "list_turns", "waiting_sessions", "log_usage", "list_audit_entries", "get_connection", "list_connections", "get_session_secret", "list_session_secrets",
-    "get_budget", "list_budgets", "budgets_of", "read_balance", "list_postings", "get_secret", "list_secrets",
+    "get_budget", "list_budgets", "budgets_of", "read_balance", "list_postings", "get_secret", "list_secrets", "get_member", "list_members",
 ];
 
 /// Methods that change or remove what belongs to an org.
@@ -47,7 +48,7 @@ pub const CHANGING_METHODS: &[&str] = &[
     "update_provider", "update_model", "remove_model", "remove_provider",
     "swap_session_secret", "update_connection", "remove_connection", "take_authorization",
     "update_budget", "settle", "settle_turn", "remove_budget",
-    "replace_secret", "swap_secret", "remove_secret",
+    "replace_secret", "swap_secret", "remove_secret", "update_member", "remove_member",
 ];
 
 /// Methods that add to an org.
@@ -57,7 +58,7 @@ pub const ADDING_METHODS: &[&str] = &[
     "seed_initial_file", "put_seed", "replace_chat_session",
     "add_provider", "add_model", "seed_provider", "seed_model",
     "put_connection", "add_authorization", "change_session_secrets",
-    "add_budget", "reserve", "add_secret",
+    "add_budget", "reserve", "add_secret", "add_member",
 ];
 
 /// Everything that belongs to an org, and what somebody else would need to reach for it.
@@ -85,6 +86,7 @@ struct Belongings {
     authorization: Authorization,
     secret: SessionSecret,
     org_secret: OrgSecret,
+    member: Member,
     budget: UsageBudget,
     /// What is set aside, and what is settled.
     reservations: [Reservation; 3],
@@ -116,6 +118,7 @@ impl Belongings {
             authorization: authorization(case, SUBJECT, 7),
             secret: secret(case, session.id, "A"),
             org_secret: org_secret(case, "a"),
+            member: member(case, Role::Member),
             budget: budget(case, BudgetSubject::Session(session.id)),
             reservations: [(); 3].map(|()| reservation(case, &[(account("a", 0), 20)])),
             parked: (parked, waiting.turn_id),
@@ -158,6 +161,7 @@ impl Belongings {
         ok(stores.connection_store.add_authorization(org, own.authorization.clone(), time(0)).await);
         ok(stores.connection_store.change_session_secrets(org, own.session.id, putting(vec![own.secret.clone()])).await);
         ok(stores.secret_store.add_secret(org, own.org_secret.clone()).await);
+        ok(stores.member_store.add_member(org, own.member.clone()).await);
         ok(stores.usage_store.add_budget(org, own.budget.clone()).await);
         for reservation in &own.reservations {
             ok(stores.usage_store.reserve(org, reservation.clone()).await);
@@ -228,6 +232,8 @@ impl Belongings {
             outcome("list_postings", stores.usage_store.list_postings(org, "a", FIRST_PAGE).await),
             outcome("get_secret", stores.secret_store.get_secret(org, "a").await),
             outcome("list_secrets", stores.secret_store.list_secrets(org, FIRST_PAGE).await),
+            outcome("get_member", stores.member_store.get_member(org, self.member.id).await),
+            outcome("list_members", stores.member_store.list_members(org, FIRST_PAGE).await),
         ]
     }
 
@@ -293,6 +299,8 @@ impl Belongings {
             outcome("replace_secret", stores.secret_store.replace_secret(org, self.org_secret.clone()).await),
             outcome("swap_secret", stores.secret_store.swap_secret(org, &self.org_secret, self.org_secret.clone()).await),
             outcome("remove_secret", stores.secret_store.remove_secret(org, "a").await),
+            outcome("update_member", stores.member_store.update_member(org, changed(&self.member, Role::Member)).await),
+            outcome("remove_member", stores.member_store.remove_member(org, self.member.id).await),
         ]
     }
 
@@ -332,6 +340,7 @@ impl Belongings {
             outcome("add_budget", stores.usage_store.add_budget(org, self.budget.clone()).await),
             outcome("reserve", stores.usage_store.reserve(org, self.reservations[0].clone()).await),
             outcome("add_secret", stores.secret_store.add_secret(org, self.org_secret.clone()).await),
+            outcome("add_member", stores.member_store.add_member(org, self.member.clone()).await),
         ]
     }
 }

@@ -8,7 +8,7 @@ use crate::limits::{MAX_KEYS, MAX_MEMBERS};
 use crate::store::{ApiKey, Member, Page, Role, Scope, StoreError};
 
 /// A member that is not stored yet.
-fn member(case: &Case, role: Role) -> Member {
+pub(super) fn member(case: &Case, role: Role) -> Member {
     Member {
         id: case.id(MemberId::from_uuid),
         name: "Größe 日本".to_owned(),
@@ -32,7 +32,7 @@ async fn key_of(case: &Case, member: &Member) -> ApiKey {
     key
 }
 
-fn changed(member: &Member, role: Role) -> Member {
+pub(super) fn changed(member: &Member, role: Role) -> Member {
     Member { role, email: None, version: member.version + 1, created_at: time(9), updated_at: time(9), ..member.clone() }
 }
 
