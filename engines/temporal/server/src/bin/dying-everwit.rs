@@ -57,13 +57,11 @@ struct Trouble {
     effects: PathBuf,
 }
 
-static TOOLS: LazyLock<[ToolDefinition; 3]> = LazyLock::new(|| {
+static TOOLS: LazyLock<[ToolDefinition; 2]> = LazyLock::new(|| {
     let nothing = || json!({ "type": "object", "properties": {}, "additionalProperties": false });
     [
         ToolDefinition::new("nap", "Takes 20 seconds.", nothing()).read_only(),
-        ToolDefinition::new("freeze", "Stops the process that runs it.", nothing()),
-        ToolDefinition::new("freeze_or_nap", "Stops the process that runs it, the first time, and takes 20 seconds then.", nothing())
-            .read_only(),
+        ToolDefinition::new("freeze", "Stops the process that runs it, the first time.", nothing()),
     ]
 });
 
@@ -87,11 +85,9 @@ impl Capability for Trouble {
 
     async fn call_tool(&self, call: &ToolCallContext, tool: &str, _arguments: Value) -> ToolOutcome {
         let mut file = OpenOptions::new().create(true).append(true).open(&self.effects).expect("the file of effects");
-        let is_first = file.metadata().expect("a file").len() == 0;
         writeln!(file, "{tool} {} {}", call.session_id, call.idempotency_key).expect("an effect");
         match tool {
             "nap" => tokio::time::sleep(NAP).await,
-            "freeze_or_nap" if !is_first => tokio::time::sleep(NAP).await,
             _ => kill_process(getpid(), Signal::STOP).expect("a pause"),
         }
         ToolOutput::text("done").into()

@@ -79,32 +79,6 @@ async fn what_a_worker_writes_that_was_frozen_beyond_its_lease_is_refused() {
     assert_eq!(site.effects().into_values().collect::<Vec<_>>(), [1], "what must not be repeated was not");
 }
 
-/// The log ends where the frozen worker thinks, because the other one has the turn and has stored nothing yet: nothing but
-/// the fence tells the two apart.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_fence_alone_refuses_what_a_frozen_worker_writes() {
-    let site = Site::new(&calls("freeze_or_nap"), LEASE).await;
-    let temporal = shared_temporal();
-    let _server = site.start("server", "server", &temporal).await;
-    let (way, cut) = breakable_way(&temporal).await;
-    let frozen = site.start("worker", "frozen", &way).await;
-    let session = begin(&site.api()).await;
-    until("the tool freezes its worker", async || site.effects().len() == 1).await;
-    let events = site.api().events(&session).await;
-    cut.send_replace(true);
-    let _other = site.start("worker", "other", &temporal).await;
-    until("the other worker runs the tool", async || site.effects().values().sum::<usize>() == 2).await;
-    assert_eq!(site.api().events(&session).await, events, "the other worker has stored nothing");
-    signal(&frozen, "CONT");
-    let is_refused = || site.log("frozen").contains("another owner took the session over");
-    until("its write is refused or stored", async || is_refused() || site.api().events(&session).await != events).await;
-    assert_eq!(site.api().events(&session).await, events, "nothing of it is in the log");
-    assert!(is_refused(), "{}", site.log("frozen"));
-    let mut stream = site.api().stream(&session, "?after_sequence=0").await;
-    site.api().post(&format!("/v1/sessions/{session}/cancel"), &json!({})).await.expect(200);
-    stream.until("turn.cancelled").await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancel_reaches_a_tool_that_runs_on_a_worker_within_a_second() {
     let site = Site::new(&calls("nap"), LEASE).await;
