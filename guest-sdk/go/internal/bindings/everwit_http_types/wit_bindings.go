@@ -9,6 +9,8 @@
 //     everwit:capability@1.0.0
 //     everwit:connection@1.0.0
 //     everwit:driver@1.0.0
+//     everwit:files@1.0.0
+//     everwit:tools@1.0.0
 
 package everwit_http_types
 
