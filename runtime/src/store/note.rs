@@ -20,6 +20,10 @@ pub struct Note {
 
 #[derive(Debug)]
 struct Inner {
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres")),
+        expect(dead_code, reason = "stores of databases alone ask whose log it is")
+    )]
     org: OrgId,
     entry: AuditEntry,
     written: bool,
