@@ -2,14 +2,12 @@
 //! of activation. The only file of the server that knows the sandbox.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use everwit_runtime::Error;
 use everwit_runtime::capability::{Capability, CapabilityRegistry, CapabilitySource};
-use everwit_runtime::clock::Clock;
 use everwit_runtime::component::{
     CREDENTIALS, Component, ComponentDescription, ComponentKind, ComponentVersion, CredentialPlace, Digest, Grant, Permissions,
     changed_text,
@@ -19,13 +17,11 @@ use everwit_runtime::driver::DriverRegistry;
 use everwit_runtime::egress::{Gateway, GatewayConfig, PrivateTarget};
 use everwit_runtime::id::OrgId;
 use everwit_runtime::limits::MAX_PAGE;
-use everwit_runtime::sandbox::{
-    ComponentCapabilities, ComponentConnectionProviders, ComponentDrivers, Sandbox, SandboxConfig, Swept, compile_child,
-};
-use everwit_runtime::store::{ComponentStore, KvStore, Page, RuntimeBackends};
+use everwit_runtime::sandbox::{ComponentCapabilities, ComponentConnectionProviders, ComponentDrivers, Sandbox, Swept, compile_child};
+use everwit_runtime::store::{ComponentStore, Page, RuntimeBackends};
 
 pub(crate) use everwit_runtime::sandbox::{
-    Admission, AdmitError, Check, CheckOutcome, CheckResult, CompilerCommand, Finding as ComponentFinding, Rejection, Terms,
+    Admission, AdmitError, Check, CheckOutcome, CheckResult, CompilerCommand, Finding as ComponentFinding, Rejection, SandboxConfig, Terms,
 };
 
 /// Compiles a component if this process was started for that, and tells the exit code; none if it
@@ -39,46 +35,12 @@ pub fn run_as_compile_child() -> Option<ExitCode> {
     compile_child()
 }
 
-/// What the sandbox of this process needs to know.
-pub(crate) struct SandboxSettings {
-    /// Where compiled components are kept.
-    pub(crate) cache_dir: PathBuf,
-    /// Key of the MAC over the cache's files.
-    pub(crate) cache_key: [u8; 32],
-    /// What salts the ids that guests see.
-    pub(crate) id_salt: [u8; 32],
-    /// How to start the process that compiles.
-    pub(crate) compiler: CompilerCommand,
-    /// Guest calls at once.
-    pub(crate) max_concurrent_calls: usize,
-}
-
 /// The gateway of this process, with the private targets that the operator allows.
 ///
 /// # Errors
 /// If the roots of trust cannot be read.
 pub(crate) fn start_gateway(private_targets: Vec<PrivateTarget>) -> Result<Arc<Gateway>, Error> {
     Ok(Arc::new(Gateway::new(GatewayConfig { private_targets, ..GatewayConfig::default() })?))
-}
-
-/// Starts the sandbox. Compilation runs in children of this same binary.
-///
-/// # Errors
-/// If the engine cannot be built, or the cache directory cannot be used.
-pub(crate) fn start_sandbox(
-    settings: SandboxSettings,
-    gateway: Arc<Gateway>,
-    kv: Arc<dyn KvStore>,
-    clock: Arc<dyn Clock>,
-) -> Result<Sandbox, Error> {
-    let config = SandboxConfig {
-        cache_dir: settings.cache_dir,
-        cache_key: settings.cache_key,
-        id_salt: settings.id_salt,
-        compiler: settings.compiler,
-        max_concurrent_calls: settings.max_concurrent_calls,
-    };
-    Sandbox::new(config, gateway, kv, clock)
 }
 
 /// Built-in capabilities and the components of all orgs.

@@ -15,6 +15,7 @@ use everwit_runtime::PlatformDefinition;
 use everwit_runtime::connection::Refreshes;
 use everwit_runtime::engine::{DistributedEngine, EmbeddedEngine, Engine, EngineConnector};
 use everwit_runtime::platform::DefinitionDigest;
+use everwit_runtime::sandbox::{Sandbox, SandboxConfig};
 use everwit_runtime::secret::Cipher;
 use everwit_runtime::store::{OrgStore, RuntimeBackends, S3Config};
 use secrecy::{ExposeSecret, SecretString};
@@ -22,7 +23,7 @@ use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::bucket::{Bucket, NEEDS_BUCKET};
-use crate::components::{SandboxSettings, start_gateway, start_sandbox};
+use crate::components::start_gateway;
 use crate::config::EngineConfig;
 use crate::control_plane::{ControlPlane, HeldTurns, PlaneClient, RemoteKeys};
 use crate::data_dir::{DataDir, DataDirLock};
@@ -252,14 +253,15 @@ impl Site {
     /// If the roots of trust, the engine or the cache directory cannot be used.
     pub(crate) fn start_sandbox(&self, config: &EngineConfig) -> Result<Isolation, AppError> {
         let egress = start_gateway(config.private_targets.clone())?;
-        let settings = SandboxSettings {
+        let settings = SandboxConfig {
             cache_dir: self.dir.cache().map_err(|error| AppError::data_dir(error.into()))?,
             cache_key: self.cache_key,
             id_salt: self.id_salt,
             compiler: config.compiler.clone(),
+            keep_functions: false,
             max_concurrent_calls: config.max_calls,
         };
-        let sandbox = start_sandbox(settings, egress.clone(), self.stores.kv.clone(), self.moments.clock.clone())?;
+        let sandbox = Sandbox::new(settings, egress.clone(), self.stores.kv.clone(), self.moments.clock.clone())?;
         Ok(Isolation { egress, sandbox })
     }
 }
@@ -267,7 +269,7 @@ impl Site {
 /// What keeps guests in: the sandbox, and the gateway as the one way out.
 pub(crate) struct Isolation {
     pub(crate) egress: Arc<everwit_runtime::egress::Gateway>,
-    pub(crate) sandbox: everwit_runtime::sandbox::Sandbox,
+    pub(crate) sandbox: Sandbox,
 }
 
 /// 32 random bytes that stay the same for the installation.

@@ -115,6 +115,7 @@ impl Components {
             cache_key: cache.key,
             id_salt: random_bytes()?,
             compiler,
+            keep_functions: false,
             max_concurrent_calls: MAX_CONCURRENT_CALLS,
         };
         let Surroundings { backends, gateway, clock } = surroundings;

@@ -19,6 +19,7 @@ use wasmtime::component::Component;
 use super::cache::ArtifactCache;
 use super::compile::{Compilation, CompilerCommand, Job, Lane};
 use super::engine::{self, Compatibility, EngineClass, Purpose};
+use super::functions::MIN_UPLOAD_BYTES;
 use super::gate::{self, Finding, Inspection, Producer};
 use crate::component::Digest;
 use crate::error::Error;
@@ -91,6 +92,7 @@ struct Inner {
     command: CompilerCommand,
     cache: ArtifactCache,
     compatibility: Compatibility,
+    keep_functions: bool,
     /// Running and waiting together; whoever gets no permit is turned away.
     places: Semaphore,
     /// Running.
@@ -107,11 +109,11 @@ struct Testing {
 }
 
 impl Compiler {
-    /// A compiler that keeps its artifacts in `cache`.
+    /// A compiler that keeps its artifacts in `cache`, and if it is to, functions for the next compile beside them.
     ///
     /// # Errors
     /// The engine's settings do not fit this machine.
-    pub fn new(command: CompilerCommand, cache: ArtifactCache) -> Result<Self, Error> {
+    pub fn new(command: CompilerCommand, cache: ArtifactCache, keep_functions: bool) -> Result<Self, Error> {
         let engine =
             Engine::new(&engine::config(EngineClass::Small, Purpose::Compile)).map_err(|error| Error::Sandbox(format!("{error:#}")))?;
         Ok(Self {
@@ -119,6 +121,7 @@ impl Compiler {
                 command,
                 cache,
                 compatibility: engine::compatibility(&engine),
+                keep_functions,
                 places: Semaphore::new(PARALLEL_COMPILES + if off("compile.waiting") { 1_000 } else { MAX_WAITING }),
                 slots: Semaphore::new(PARALLEL_COMPILES),
                 in_flight: Mutex::default(),
@@ -242,6 +245,13 @@ impl Inner {
         }
         let _place = self.places.try_acquire().map_err(|_| AdmitError::Busy)?;
         let _slot = self.slots.acquire().await.map_err(internal)?;
+        let functions = if self.keep_functions && upload.len() >= MIN_UPLOAD_BYTES {
+            let cache = Arc::clone(&self);
+            let functions = tokio::task::spawn_blocking(move || cache.cache.functions(cache.compatibility));
+            Some(functions.await.map_err(internal)?.map_err(internal)?)
+        } else {
+            None
+        };
         let job = Job {
             command: &self.command,
             cache: &self.cache,
@@ -250,10 +260,16 @@ impl Inner {
             skip_gate: self.testing.skip_gate,
             digest,
             upload: &upload,
+            functions,
         };
         match job.run().await.map_err(AdmitError::Internal)? {
-            Compilation::Done(inspection, artifact) => {
+            Compilation::Done(inspection, artifact, functions) => {
                 artifact.keep().await.map_err(|error: io::Error| AdmitError::Internal(format!("the artifact cannot be kept: {error}")))?;
+                if let Some(functions) = functions {
+                    let cache = Arc::clone(&self);
+                    let keeping = tokio::task::spawn_blocking(move || cache.cache.keep_functions(cache.compatibility, &functions));
+                    keeping.await.map_err(internal)?.map_err(internal)?;
+                }
                 Ok(Arc::new(Compiled { digest, size, inspection }))
             }
             Compilation::Refused(inspection, findings) => Err(rejected(digest, size, inspection, findings)),

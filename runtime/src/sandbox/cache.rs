@@ -7,7 +7,7 @@
 //! and made again; it is never an error for the caller.
 //!
 //! Files: `<digest>-<settings>.cwasm`, mapped into memory when loaded, and beside it `.mac` with
-//! the MAC and the inspection. Both come into being by rename, synced. Nothing is ever written in
+//! the MAC and the inspection. `functions-<settings>.kept` has functions for the next compile, behind its MAC. All come into being by rename, synced. Nothing is ever written in
 //! place; an operator may delete the whole directory at any time. `garbage` removes what nobody has any more.
 
 use std::collections::BTreeSet;
@@ -17,6 +17,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use hmac::{Hmac, Mac as _};
 use secrecy::{ExposeSecret as _, SecretBox};
 use sha2::Sha256;
@@ -25,11 +26,14 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::engine::{self, Compatibility};
+use super::functions::MAX_FUNCTIONS_BYTES;
 use super::gate::Inspection;
 use crate::component::Digest;
 
 /// Keeps MACs of artifacts apart from any other use of the key; its number changes with what is covered.
 const DOMAIN: &[u8] = b"everwit artifact 1";
+/// The same for functions that are kept.
+const FUNCTIONS_DOMAIN: &[u8] = b"everwit functions 1";
 /// Length of a MAC, in bytes.
 const MAC_BYTES: usize = 32;
 /// Largest `.mac` file that is read, in bytes: an inspection with a description of 1 MiB, escaped.
@@ -136,10 +140,49 @@ impl ArtifactCache {
         seal(&self.path(to, compatibility, "mac"), mac, &json)
     }
 
-    fn mac(&self, digest: &Digest, compatibility: Compatibility, json: &[u8]) -> Hmac<Sha256> {
+    /// Functions of earlier compiles with an engine's settings; empty if there are none or they were changed. Blocks.
+    pub(super) fn functions(&self, compatibility: Compatibility) -> io::Result<Bytes> {
+        let path = self.functions_path(compatibility);
+        let Some(file) = open_if_there(&path)? else { return Ok(Bytes::new()) };
+        let mut kept = Vec::new();
+        file.take((MAC_BYTES + MAX_FUNCTIONS_BYTES) as u64).read_to_end(&mut kept)?;
+        let authentic = kept.split_first_chunk::<MAC_BYTES>().is_some_and(|(tag, functions)| {
+            let checked = self.functions_mac(compatibility, functions).verify_slice(tag);
+            checked.is_ok() || crate::mutation::off("cache.mac")
+        });
+        if authentic {
+            return Ok(Bytes::from(kept).slice(MAC_BYTES..));
+        }
+        tracing::error!(path = %path.display(), "kept functions were changed or are incomplete; they are removed and compiled again");
+        remove_if_there(&path)?;
+        Ok(Bytes::new())
+    }
+
+    /// Keeps functions for the next compile, in the place of those that were kept. Blocks.
+    pub(super) fn keep_functions(&self, compatibility: Compatibility, functions: &[u8]) -> io::Result<()> {
+        seal(&self.functions_path(compatibility), self.functions_mac(compatibility, functions), functions)
+    }
+
+    fn functions_path(&self, compatibility: Compatibility) -> PathBuf {
+        self.directory.join(format!("functions-{compatibility}.kept"))
+    }
+
+    fn functions_mac(&self, compatibility: Compatibility, functions: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.keyed(FUNCTIONS_DOMAIN);
+        mac.update(compatibility.as_bytes());
+        mac.update(functions);
+        mac
+    }
+
+    fn keyed(&self, domain: &[u8]) -> Hmac<Sha256> {
         #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret()).expect("HMAC takes keys of any length");
-        mac.update(DOMAIN);
+        mac.update(domain);
+        mac
+    }
+
+    fn mac(&self, digest: &Digest, compatibility: Compatibility, json: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.keyed(DOMAIN);
         mac.update(digest.hex().as_bytes());
         mac.update(compatibility.as_bytes());
         mac.update(&(json.len() as u64).to_le_bytes());
@@ -239,7 +282,7 @@ impl PendingArtifact {
     }
 }
 
-/// Writes the MAC of an artifact that is in its place, and what it covers beside it.
+/// Writes a MAC and bytes that it covers.
 fn seal(path: &Path, mac: Hmac<Sha256>, json: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut seal = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(directory)?;

@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 
-use super::Shares;
 use super::accounts::{Account, SecretAccess};
 use super::bindings::everwit::types::common::Failure as WitFailure;
 use super::bindings::everwit::types::tools::CallOutput;
@@ -28,6 +27,7 @@ use super::ledger::Ledger;
 use super::limiter::Limiter;
 use super::loaded::{Exports, Loaded};
 use super::outlet::Outlets;
+use super::shares::Shares;
 use super::state::{CallState, RunningCall, Services, Subject};
 use super::trap::{Stop, classify};
 use crate::capability::{LogLine, StopKind, Stopped, ToolSink};

@@ -5,8 +5,9 @@
 //! reads the first byte of an upload, instead of between fork and exec.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufWriter, Read as _, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rlimit::Resource;
@@ -16,6 +17,7 @@ use wasmtime::Engine;
 
 use super::compile::{Answer, CHILD_ARGUMENT, EXIT_PIPE, EXIT_UNCONFINED, Lane, Request};
 use super::engine::{self, EngineClass, Purpose};
+use super::functions::{Functions, MAX_FUNCTIONS_BYTES};
 use super::gate::{self, Finding, Inspection, quoted_up_to};
 use crate::limits::MAX_COMPONENT_BYTES;
 
@@ -23,6 +25,8 @@ use crate::limits::MAX_COMPONENT_BYTES;
 const NICE: i32 = 10;
 /// Seconds between the signal that says that the processor time is used up, and the kill.
 const CPU_GRACE_SECONDS: u64 = 1;
+/// Size of the pieces in which functions are written, in bytes: those of a pipe.
+const WRITE_BYTES: usize = 64 << 10;
 /// Characters of an engine's message in a finding; validation errors name the place in one sentence.
 const MAX_MESSAGE_CHARS: usize = 600;
 
@@ -133,18 +137,29 @@ fn serve() -> io::Result<()> {
     }
     let mut upload = vec![0; request.upload_bytes as usize];
     stdin.read_exact(&mut upload)?;
+    let functions = request.functions_bytes.map(|bytes| functions(&mut stdin, bytes)).transpose()?.map(Arc::new);
 
     let (inspection, findings) = judge(&upload, &request);
     if !findings.is_empty() {
-        return answer(&Answer { inspection, findings, compatibility: None, artifact_bytes: 0 }, &[]);
+        return answer(&Answer { inspection, findings, compatibility: None, artifact_bytes: 0 }, &[], None);
     }
-    match compile(&upload, &request) {
+    match compile(&upload, &request, functions.clone()) {
         Ok((compatibility, artifact)) => {
             let artifact_bytes = artifact.len() as u64;
-            answer(&Answer { inspection, findings, compatibility: Some(compatibility), artifact_bytes }, &artifact)
+            answer(&Answer { inspection, findings, compatibility: Some(compatibility), artifact_bytes }, &artifact, functions.as_deref())
         }
-        Err(finding) => answer(&Answer { inspection, findings: vec![finding], compatibility: None, artifact_bytes: 0 }, &[]),
+        Err(finding) => answer(&Answer { inspection, findings: vec![finding], compatibility: None, artifact_bytes: 0 }, &[], None),
     }
+}
+
+/// Functions of earlier compiles.
+fn functions(stdin: &mut impl io::Read, bytes: u64) -> io::Result<Functions> {
+    if bytes > MAX_FUNCTIONS_BYTES as u64 {
+        return Err(io::Error::other("more functions than are ever kept"));
+    }
+    let mut functions = vec![0; bytes as usize];
+    stdin.read_exact(&mut functions)?;
+    Functions::read(functions.into())
 }
 
 fn judge(upload: &[u8], request: &Request) -> (Inspection, Vec<Finding>) {
@@ -154,14 +169,18 @@ fn judge(upload: &[u8], request: &Request) -> (Inspection, Vec<Finding>) {
     gate::inspect(upload)
 }
 
-fn compile(upload: &[u8], request: &Request) -> Result<(engine::Compatibility, Vec<u8>), Finding> {
+fn compile(upload: &[u8], request: &Request, functions: Option<Arc<Functions>>) -> Result<(engine::Compatibility, Vec<u8>), Finding> {
     let failed = |error: wasmtime::Error| {
         let detail = quoted_up_to(&format!("{error:#}"), MAX_MESSAGE_CHARS);
         let fix = "build it again with a current toolchain; 64-bit memories, threads, exceptions, garbage collection and \
                    asynchronous functions are not supported";
         Finding::new("component_invalid", None, detail, fix)
     };
-    let engine = Engine::new(&engine::config(EngineClass::Small, Purpose::Compile)).map_err(failed)?;
+    let mut config = engine::config(EngineClass::Small, Purpose::Compile);
+    if let Some(functions) = functions {
+        config.enable_incremental_compilation(functions).map_err(failed)?;
+    }
+    let engine = Engine::new(&config).map_err(failed)?;
     let artifact = engine.precompile_component(upload).map_err(failed)?;
     if artifact.len() as u64 > request.lane.artifact_bytes {
         let detail = format!("{} bytes of machine code; at most {} are allowed", artifact.len(), request.lane.artifact_bytes);
@@ -170,12 +189,17 @@ fn compile(upload: &[u8], request: &Request) -> Result<(engine::Compatibility, V
     Ok((engine::compatibility(&engine), artifact))
 }
 
-fn answer(answer: &Answer, artifact: &[u8]) -> io::Result<()> {
+fn answer(answer: &Answer, artifact: &[u8], functions: Option<&Functions>) -> io::Result<()> {
     let json = serde_json::to_vec(answer)?;
     let length = u32::try_from(json.len()).map_err(io::Error::other)?;
     let mut stdout = io::stdout().lock();
     stdout.write_all(&length.to_le_bytes())?;
     stdout.write_all(&json)?;
     stdout.write_all(artifact)?;
+    if let Some(functions) = functions {
+        let mut out = BufWriter::with_capacity(WRITE_BYTES, &mut stdout);
+        functions.write(&mut out)?;
+        out.flush()?;
+    }
     stdout.flush()
 }

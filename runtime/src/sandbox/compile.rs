@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -22,6 +23,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use super::cache::{ArtifactCache, PendingArtifact};
 use super::child;
 use super::engine::Compatibility;
+use super::functions::MAX_FUNCTIONS_BYTES;
 use super::gate::{Finding, Inspection, quoted_up_to};
 use crate::component::Digest;
 use crate::error::Error;
@@ -106,14 +108,17 @@ pub(super) struct Request {
     /// Only honoured by builds with the feature `testing`.
     pub(super) skip_gate: bool,
     pub(super) upload_bytes: u64,
+    /// Size of the functions that follow the upload; none if the answer shall have none either.
+    pub(super) functions_bytes: Option<u64>,
 }
 
 impl Request {
-    pub(super) const BYTES: usize = 5 * 8;
+    pub(super) const BYTES: usize = 7 * 8;
 
     pub(super) fn encode(&self) -> [u8; Self::BYTES] {
         let Lane { cpu_seconds, address_space, wall_seconds: _, artifact_bytes } = self.lane;
-        let fields = [cpu_seconds, address_space, artifact_bytes, u64::from(self.skip_gate), self.upload_bytes];
+        let (reuses, functions) = (u64::from(self.functions_bytes.is_some()), self.functions_bytes.unwrap_or_default());
+        let fields = [cpu_seconds, address_space, artifact_bytes, u64::from(self.skip_gate), self.upload_bytes, reuses, functions];
         let mut bytes = [0; Self::BYTES];
         for (at, field) in bytes.chunks_exact_mut(8).zip(fields) {
             at.copy_from_slice(&field.to_le_bytes());
@@ -122,17 +127,18 @@ impl Request {
     }
 
     pub(super) fn decode(bytes: &[u8; Self::BYTES]) -> Self {
-        let mut fields = [0; 5];
+        let mut fields = [0; 7];
         for (field, at) in fields.iter_mut().zip(bytes.as_chunks::<8>().0) {
             *field = u64::from_le_bytes(*at);
         }
-        let [cpu_seconds, address_space, artifact_bytes, skip_gate, upload_bytes] = fields;
+        let [cpu_seconds, address_space, artifact_bytes, skip_gate, upload_bytes, reuses, functions] = fields;
         let lane = Lane { cpu_seconds, address_space, wall_seconds: 0, artifact_bytes };
-        Self { lane, skip_gate: skip_gate == 1, upload_bytes }
+        Self { lane, skip_gate: skip_gate == 1, upload_bytes, functions_bytes: (reuses == 1).then_some(functions) }
     }
 }
 
-/// What the child says: its length as a little-endian `u32`, this as JSON, then the artifact.
+/// What the child says: its length as a little-endian `u32`, this as JSON, then the artifact. If functions were sent, those to
+/// keep follow: their size as a little-endian `u64`, then [`Functions`](super::functions::Functions).
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Answer {
     pub(super) inspection: Inspection,
@@ -146,8 +152,8 @@ pub(super) struct Answer {
 /// How a compile ended.
 #[derive(Debug)]
 pub(super) enum Compilation {
-    /// The artifact is complete and waits to be kept.
-    Done(Inspection, Box<PendingArtifact>),
+    /// The artifact is complete and waits to be kept, and with it the functions for the next compile, if any were asked for.
+    Done(Inspection, Box<PendingArtifact>, Option<Vec<u8>>),
     /// The upload is refused.
     Refused(Inspection, Vec<Finding>),
 }
@@ -161,6 +167,8 @@ pub(super) struct Job<'a> {
     pub(super) skip_gate: bool,
     pub(super) digest: Digest,
     pub(super) upload: &'a [u8],
+    /// Functions of earlier compiles; none if they are not kept.
+    pub(super) functions: Option<Bytes>,
 }
 
 impl Job<'_> {
@@ -219,9 +227,12 @@ impl Job<'_> {
 
     /// Sends the request. A child that does not read it to the end says why by its exit.
     async fn send(&self, mut stdin: ChildStdin) {
-        let request = Request { lane: self.lane, skip_gate: self.skip_gate, upload_bytes: self.upload.len() as u64 };
-        if stdin.write_all(&request.encode()).await.is_ok() {
-            let _ = stdin.write_all(self.upload).await;
+        let functions_bytes = self.functions.as_ref().map(|functions| functions.len() as u64);
+        let request = Request { lane: self.lane, skip_gate: self.skip_gate, upload_bytes: self.upload.len() as u64, functions_bytes };
+        for part in [&request.encode()[..], self.upload, self.functions.as_deref().unwrap_or_default()] {
+            if stdin.write_all(part).await.is_err() {
+                return;
+            }
         }
     }
 
@@ -243,7 +254,8 @@ impl Job<'_> {
             return Err(io::Error::other(format!("an artifact of {} bytes", answer.artifact_bytes)));
         }
         let artifact = self.receive_artifact(&mut stdout, &answer).await?;
-        Ok(Compilation::Done(answer.inspection, Box::new(artifact)))
+        let functions = if self.functions.is_some() { Some(functions(&mut stdout).await?) } else { None };
+        Ok(Compilation::Done(answer.inspection, Box::new(artifact), functions))
     }
 
     /// Writes the artifact to the cache's directory as it comes, so that the server never holds it.
@@ -262,6 +274,17 @@ impl Job<'_> {
         }
         Ok(artifact)
     }
+}
+
+/// What the child says is to be kept for the next compile.
+async fn functions(stdout: &mut ChildStdout) -> io::Result<Vec<u8>> {
+    let bytes = stdout.read_u64_le().await?;
+    if bytes > MAX_FUNCTIONS_BYTES as u64 {
+        return Err(io::Error::other(format!("{bytes} bytes of functions")));
+    }
+    let mut functions = vec![0; bytes as usize];
+    stdout.read_exact(&mut functions).await?;
+    Ok(functions)
 }
 
 /// The beginning of what the child writes to its standard error; the rest is read and dropped,
@@ -353,7 +376,9 @@ mod tests {
     #[test]
     fn requests_survive_the_pipe() {
         let lane = Lane { wall_seconds: 0, ..Lane::LARGE };
-        let request = Request { lane, skip_gate: true, upload_bytes: 12_345 };
-        assert_eq!(Request::decode(&request.encode()), request);
+        for functions_bytes in [None, Some(0), Some(678)] {
+            let request = Request { lane, skip_gate: true, upload_bytes: 12_345, functions_bytes };
+            assert_eq!(Request::decode(&request.encode()), request);
+        }
     }
 }

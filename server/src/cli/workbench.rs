@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::author_cache::AuthorCache;
 use super::output::{Failure, Style, harmless, note};
-use crate::components::{Admission, AdmitError, CompilerCommand, Rejection, SandboxSettings, Terms, start_gateway, start_sandbox};
+use crate::components::{Admission, AdmitError, CompilerCommand, Rejection, SandboxConfig, Terms, start_gateway};
 use crate::moments::Moments;
 use crate::random;
 
@@ -117,15 +117,16 @@ impl Workbench {
     pub(crate) fn over(egress: Arc<Gateway>) -> Result<Self, Failure> {
         let cache = AuthorCache::open()?;
         let moments = Moments::system();
-        let settings = SandboxSettings {
+        let settings = SandboxConfig {
             cache_dir: cache.dir.clone(),
             cache_key: cache.key,
             id_salt: random::secret_bytes()?,
             compiler: CompilerCommand::default(),
+            keep_functions: true,
             max_concurrent_calls: 1,
         };
         let backends = RuntimeBackends::in_memory();
-        let sandbox = start_sandbox(settings, egress.clone(), backends.kv.clone(), moments.clock.clone())?;
+        let sandbox = Sandbox::new(settings, egress.clone(), backends.kv.clone(), moments.clock.clone())?;
         let (clock, ids) = (moments.clock.clone(), moments.ids.clone());
         let services = ToolServices { backends, egress, clock, ids, allowance: OrgAllowance::default() };
         Ok(Self { sandbox, moments, services: Arc::new(services), _cache: cache })

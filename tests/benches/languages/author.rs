@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{ChildStderr, Command};
 
 use crate::Language;
 
@@ -17,6 +18,8 @@ pub(crate) struct Project {
     pub(crate) lines: usize,
     /// `everwit build` after a change of the source.
     pub(crate) rebuild: Duration,
+    /// From a change of the source until `everwit dev` shows what its cases say.
+    pub(crate) edit: Duration,
     pub(crate) wasm: Vec<u8>,
 }
 
@@ -26,7 +29,8 @@ pub(crate) fn target() -> &'static Path {
     target.expect("a binary lies in the folder of a profile, and that in the target directory")
 }
 
-/// Begins a project and builds it twice: first with all that it depends on, then after a change of its source.
+/// Begins a project and builds it three times: first with all that it depends on, then after a change of its source, then after
+/// one that `everwit dev` sees.
 pub(crate) async fn build(language: &Language, folder: &Path) -> Project {
     let name = format!("hello-{}", language.name);
     everwit(folder, &["new", &name, "--lang", language.name]).await;
@@ -35,17 +39,41 @@ pub(crate) async fn build(language: &Language, folder: &Path) -> Project {
     let mut text = std::fs::read_to_string(&source).expect("the template has a source");
     let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
     everwit(&home, &["build"]).await;
-    text.push_str(language.comment);
-    text.push('\n');
-    std::fs::write(&source, text).expect("it can be written");
-    let started = Instant::now();
+    let mut change = || {
+        text.push_str(language.comment);
+        text.push('\n');
+        std::fs::write(&source, &text).expect("it can be written");
+        Instant::now()
+    };
+    let changed = change();
     everwit(&home, &["build"]).await;
-    let rebuild = started.elapsed();
+    let rebuild = changed.elapsed();
+
+    let mut dev = command(&home, &["dev"]).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("it starts");
+    let mut lines_of_dev = BufReader::new(dev.stderr.take().expect("stderr is piped")).lines();
+    until(&mut lines_of_dev, "watching ").await;
+    let changed = change();
+    until(&mut lines_of_dev, "edit to result: ").await;
+    let edit = changed.elapsed();
+    dev.kill().await.expect("it is killed");
+
     let wasm = std::fs::read(home.join(format!("{name}.wasm"))).expect("it was built");
-    Project { lines, rebuild, wasm }
+    Project { lines, rebuild, edit, wasm }
 }
 
-async fn everwit(place: &Path, args: &[&str]) {
+async fn until(lines: &mut Lines<BufReader<ChildStderr>>, begin: &str) {
+    let mut seen = String::new();
+    while let Some(line) = lines.next_line().await.expect("it can be read") {
+        if line.starts_with(begin) {
+            return;
+        }
+        seen.push_str(&line);
+        seen.push('\n');
+    }
+    panic!("it ended before {begin:?}:\n{seen}");
+}
+
+fn command(place: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_everwit-under-test"));
     command.args(args).current_dir(place).env_clear().stdin(Stdio::null());
     command.envs(ENVIRONMENT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
@@ -55,7 +83,11 @@ async fn everwit(place: &Path, args: &[&str]) {
     if environment.is_dir() {
         command.env("VIRTUAL_ENV", environment);
     }
-    let Output { status, stdout, stderr } = command.output().await.expect("the command runs");
+    command
+}
+
+async fn everwit(place: &Path, args: &[&str]) {
+    let Output { status, stdout, stderr } = command(place, args).output().await.expect("the command runs");
     let printed = || format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     assert!(status.success(), "everwit {args:?}: {status}\n{}", printed());
 }

@@ -62,6 +62,7 @@ fn sandbox(artifacts: &Path) -> Sandbox {
         cache_key: [1; 32],
         id_salt: [2; 32],
         compiler: CompilerCommand { program: env!("CARGO_BIN_EXE_compile-child").into(), args: vec!["__compile".into()] },
+        keep_functions: false,
         max_concurrent_calls: 1,
     };
     let gateway = Gateway::new(GatewayConfig::default()).expect("a gateway");

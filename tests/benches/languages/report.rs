@@ -12,9 +12,15 @@ const END: &str = "<!-- End of what it writes. -->";
 /// A row: what it is, and the figure of a language.
 type Row = (&'static str, fn(&Figures) -> String);
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 11] = [
     ("lines of the new project's source", |figures| figures.project.lines.to_string()),
     ("`everwit build` after a change, s", |figures| format!("{:.1}", figures.project.rebuild.as_secs_f64())),
+    ("from an edit to its result in `everwit dev`, s", |figures| {
+        let seconds = format!("{:.1}", figures.project.edit.as_secs_f64());
+        let Some(goal) = figures.language.edit_goal else { return seconds };
+        let verdict = if figures.project.edit <= goal { "met" } else { "**missed**" };
+        format!("{seconds}; goal {}: {verdict}", goal.as_secs())
+    }),
     ("component, bytes", |figures| grouped(figures.project.wasm.len() as u64)),
     ("interfaces of WASI that it imports", |figures| figures.upload.wasi_imports.to_string()),
     ("upload until it is active, s", |figures| format!("{:.2}", figures.upload.active.as_secs_f64())),

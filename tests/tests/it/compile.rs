@@ -3,6 +3,7 @@
 mod admission;
 mod bombs;
 mod cache;
+mod functions;
 mod gate;
 pub(crate) mod inputs;
 mod shared;

@@ -93,7 +93,7 @@ async fn an_artifact_of_another_key_is_not_loaded() {
     let directory = tempfile::tempdir().expect("a directory");
     let (_, digest) = admitted(directory.path(), 42).await;
     let other = ArtifactCache::open(directory.path(), [8; 32]).expect("a directory");
-    let other = Compiler::new(child(), other).expect("valid settings");
+    let other = Compiler::new(child(), other, false).expect("valid settings");
     assert!(!other.loads(&digest).expect("readable"));
 }
 

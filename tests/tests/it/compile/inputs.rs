@@ -169,8 +169,13 @@ pub(crate) const KEY: [u8; 32] = [7; 32];
 
 /// A compiler with a cache in `directory`.
 pub(crate) fn compiler(command: CompilerCommand, directory: &Path) -> Compiler {
+    compiler_that_keeps_functions(false, command, directory)
+}
+
+/// The same as an author has it, or as a server does.
+pub(crate) fn compiler_that_keeps_functions(keeps: bool, command: CompilerCommand, directory: &Path) -> Compiler {
     crate::support::mutation::apply();
-    Compiler::new(command, ArtifactCache::open(directory, KEY).expect("a directory")).expect("valid settings")
+    Compiler::new(command, ArtifactCache::open(directory, KEY).expect("a directory"), keeps).expect("valid settings")
 }
 
 /// Codes of the findings of a refused upload.

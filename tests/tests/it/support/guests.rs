@@ -91,7 +91,7 @@ fn make_for(gateway: Gateway, max_concurrent_calls: usize) -> Sandbox {
 
 fn make_in(cache_dir: PathBuf, compiler: CompilerCommand, gateway: Gateway, max_concurrent_calls: usize) -> Sandbox {
     super::mutation::apply();
-    let config = SandboxConfig { cache_dir, cache_key: [7; 32], id_salt: [9; 32], compiler, max_concurrent_calls };
+    let config = SandboxConfig { cache_dir, cache_key: [7; 32], id_salt: [9; 32], compiler, keep_functions: false, max_concurrent_calls };
     Sandbox::new(config, Arc::new(gateway), Arc::new(MemoryStore::default()), Arc::new(SystemClock)).expect("a sandbox")
 }
 

@@ -265,6 +265,7 @@ fn no_debug_of_a_configuration_shows_a_secret() {
         cache_key: [171; 32],
         id_salt: [172; 32],
         compiler: CompilerCommand::default(),
+        keep_functions: false,
         max_concurrent_calls: 1,
     };
     let text = format!("{sandbox:?}");
