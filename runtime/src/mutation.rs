@@ -4,7 +4,7 @@
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 104] = [
+pub const CONTROLS: [&str; 105] = [
     "budget.deadline",
     "budget.fuel",
     "budget.handles",
@@ -102,6 +102,7 @@ pub const CONTROLS: [&str; 104] = [
     "usage.limit",
     "usage.recovery",
     "usage.reservation",
+    "usage.soft_limit",
     "verify.entries",
     "verify.invisible",
     "verify.length",
