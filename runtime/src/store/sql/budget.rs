@@ -7,8 +7,7 @@ use super::read::{list, unmet};
 use super::row::{Stored, Word, integer, key};
 use super::{DbRow, Lock, Store};
 use crate::id::{AgentId, BudgetId, OrgId, SessionId};
-use crate::limits::MAX_BUDGETS_PER_SUBJECT;
-use crate::store::rules::too_many_budgets;
+use crate::store::rules::check_budgets;
 use crate::store::{Listing, Page, StoreError, StoreResult};
 use crate::usage::{BudgetStatus, BudgetSubject, Currency, Period, UsageBudget};
 
@@ -115,9 +114,7 @@ pub(super) async fn add(store: &Store, org: OrgId, budget: UsageBudget) -> Store
         .fetch_one(&mut *tx)
         .await
         .map_err(store_error)?;
-    if known.unsigned_abs() >= MAX_BUDGETS_PER_SUBJECT {
-        return Err(too_many_budgets());
-    }
+    check_budgets(known.unsigned_abs())?;
     // Selecting from orgs inserts nothing, instead of failing, if the org does not exist.
     let inserted = sqlx::query(concat!(
         "INSERT INTO budgets (org_id, id, subject_type, subject_id, currency, amount, period, status, version, created_at, updated_at) ",
