@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::event::{BudgetNotice, EventData, PinnedCapability};
 use crate::id::{IdSource, MessageId};
 use crate::limits::MAX_TURN_SECONDS;
+use crate::mutation::off;
 use crate::store::{Claim, ParkedFor, RuntimeBackends, TurnEnd};
 use crate::usage::OrgAllowance;
 
@@ -175,7 +176,8 @@ impl<'a> Run<'a> {
             return Err(Halt::Failed(Error::Internal(format!("{} is claimed, but its log has no input", key.turn))));
         }
         let worked = Duration::from_millis(journal.state().worked_millis());
-        let left = Duration::from_secs(MAX_TURN_SECONDS).saturating_sub(worked);
+        let most = if off("turn.seconds") { 1_000 * MAX_TURN_SECONDS } else { MAX_TURN_SECONDS };
+        let left = Duration::from_secs(most).saturating_sub(worked);
         Ok(Self {
             platform,
             key,
@@ -202,7 +204,7 @@ impl<'a> Run<'a> {
             let activated = self.activated();
             return self.journal.append(vec![activated]).await;
         }
-        if claim.attempt > MAX_FRUITLESS_ATTEMPTS {
+        if claim.attempt > MAX_FRUITLESS_ATTEMPTS && !off("turn.fruitless_attempts") {
             self.journal.state_mut().stop(no_progress());
         }
         Ok(())

@@ -86,7 +86,7 @@ pub fn next(state: &TurnState) -> Step {
     if let Some(stop) = state.pending_stop() {
         return Step::Finish(Finish::Stopped(stop.clone()));
     }
-    if state.fruitless_activations() > MAX_FRUITLESS_ATTEMPTS {
+    if state.fruitless_activations() > MAX_FRUITLESS_ATTEMPTS && !off("turn.fruitless_attempts") {
         return Step::Finish(Finish::Stopped(no_progress()));
     }
     if state.started_at().is_none() {

@@ -49,6 +49,7 @@ use everwit_runtime::capability::ToolServices;
 use everwit_runtime::connection::Connections;
 use everwit_runtime::driver::DriverSource;
 use everwit_runtime::engine::Engine;
+use everwit_runtime::mutation::off;
 use everwit_runtime::platform::DefinitionDigest;
 use everwit_runtime::store::{RuntimeBackends, Scope};
 use everwit_runtime::turn::TurnPlatform;
@@ -152,11 +153,12 @@ pub(crate) fn service(app: App, without: &Without, custom: &CustomRoutes) -> Res
         None => Router::new(),
     };
     let router = custom.add(router.merge(docs).merge(internal).with_state(app.clone()))?;
+    let pause = if off("server.body_pause") { 1_000 * BODY_PAUSE } else { BODY_PAUSE };
     let layers = ServiceBuilder::new()
         .layer(axum::middleware::from_fn_with_state(app.clone(), middleware::envelope))
         .layer(axum::middleware::from_fn_with_state(app, middleware::offer_gate))
         .layer(CatchPanicLayer::custom(middleware::after_panic))
-        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE));
+        .layer(RequestBodyTimeoutLayer::new(pause));
     Ok(Router::new().nest("/api", router.clone()).merge(router).fallback(middleware::no_such_route).layer(layers))
 }
 

@@ -271,6 +271,7 @@ macro_rules! __store_contract_cases {
                 a_session_has_so_many_files
                 finds_lines_of_text_files
                 a_search_ends_at_so_many_matches
+                a_search_reads_so_many_bytes
                 a_starter_file_never_replaces_another
             }
             orgs {

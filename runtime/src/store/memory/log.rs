@@ -7,8 +7,9 @@ use super::MemoryStore;
 use super::session::{OpenTurn, SessionRow, Sessions, SubmittedTurn, missing};
 use crate::event::{Event, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
-use crate::limits::MAX_EVENTS_PER_PAGE;
-use crate::store::rules::{check_claim, check_end, check_events, check_queue, check_writer, not_parked, not_queued, page_limit};
+use crate::store::rules::{
+    check_claim, check_end, check_events, check_queue, check_writer, events_limit, not_parked, not_queued, page_limit,
+};
 use crate::store::{
     Append, Claim, Fence, Listing, LogUsage, Page, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd, TurnFilter,
     TurnRecord,
@@ -120,7 +121,7 @@ impl SessionLog for MemoryStore {
         let skip = usize::try_from(after).unwrap_or(usize::MAX);
         Ok(self.read(org, |tenant| {
             let events = tenant.sessions.table.get(session).map(|row| row.events.as_slice()).unwrap_or_default();
-            events.iter().skip(skip).take(limit.min(MAX_EVENTS_PER_PAGE)).cloned().collect()
+            events.iter().skip(skip).take(events_limit(limit)).cloned().collect()
         }))
     }
 

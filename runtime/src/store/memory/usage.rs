@@ -7,8 +7,7 @@ use jiff::Timestamp;
 
 use super::MemoryStore;
 use crate::id::{AgentId, BudgetId, OrgId, ReservationId, SessionId, TurnId};
-use crate::limits::MAX_BUDGETS_PER_SUBJECT;
-use crate::store::rules::{check_charges, check_top_up, page_limit, too_many_budgets, whole_micros, wrong_amounts};
+use crate::store::rules::{check_budgets, check_charges, check_top_up, page_limit, whole_micros, wrong_amounts};
 use crate::store::{Listing, Page, StoreError, StoreResult, UsageStore};
 use crate::usage::{Account, Balance, BudgetSubject, Charge, Entry, Posting, Reservation, Reserved, TopUp, UsageBudget};
 
@@ -81,9 +80,7 @@ impl UsageStore for MemoryStore {
         if usage.budgets.iter().any(|other| other.id == budget.id) {
             return Err(StoreError::Duplicate { what: "budget", id: budget.id.to_string() });
         }
-        if usage.budgets.iter().filter(|other| other.subject == budget.subject).count() as u64 >= MAX_BUDGETS_PER_SUBJECT {
-            return Err(too_many_budgets());
-        }
+        check_budgets(usage.budgets.iter().filter(|other| other.subject == budget.subject).count() as u64)?;
         let (created_at, updated_at) = (whole_micros(budget.created_at), whole_micros(budget.updated_at));
         usage.budgets.push(UsageBudget { created_at, updated_at, ..budget });
         Ok(())

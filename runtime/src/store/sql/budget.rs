@@ -8,8 +8,7 @@ use super::row::{Stored, Word, integer, key};
 use super::{DbRow, Lock, Store, usage};
 use crate::fail_point::fail_point;
 use crate::id::{AgentId, BudgetId, OrgId, SessionId};
-use crate::limits::MAX_BUDGETS_PER_SUBJECT;
-use crate::store::rules::{check_top_up, too_many_budgets};
+use crate::store::rules::{check_budgets, check_top_up};
 use crate::store::{Listing, Page, StoreError, StoreResult};
 use crate::usage::{BudgetStatus, BudgetSubject, Currency, Period, TopUp, UsageBudget};
 
@@ -117,9 +116,7 @@ pub(super) async fn add(store: &Store, org: OrgId, budget: UsageBudget) -> Store
         .fetch_one(&mut *tx)
         .await
         .map_err(store_error)?;
-    if known.unsigned_abs() >= MAX_BUDGETS_PER_SUBJECT {
-        return Err(too_many_budgets());
-    }
+    check_budgets(known.unsigned_abs())?;
     // Selecting from orgs inserts nothing, instead of failing, if the org does not exist.
     let inserted = sqlx::query(concat!(
         "INSERT INTO budgets (org_id, id, subject_type, subject_id, currency, amount, soft_limit, period, status, version, created_at, ",

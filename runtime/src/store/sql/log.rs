@@ -11,8 +11,7 @@ use crate::error::ErrorKind;
 use crate::event::{Event, NewEvent};
 use crate::fail_point::fail_point;
 use crate::id::{EventId, OrgId, SessionId, TurnId};
-use crate::limits::MAX_EVENTS_PER_PAGE;
-use crate::store::rules::{check_end, check_events, check_queue, check_writer, not_parked, not_queued};
+use crate::store::rules::{check_end, check_events, check_queue, check_writer, events_limit, not_parked, not_queued};
 use crate::store::{
     Append, Claim, Fence, Listing, LogUsage, Page, ParkedFor, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd,
     TurnFilter, TurnRecord,
@@ -356,7 +355,7 @@ impl SessionLog for Store {
     }
 
     async fn read_events(&self, org: OrgId, session: SessionId, after: u64, limit: usize) -> StoreResult<Vec<Event>> {
-        events_after(&mut *self.db.reader().await?, org, session, after, limit.min(MAX_EVENTS_PER_PAGE)).await
+        events_after(&mut *self.db.reader().await?, org, session, after, events_limit(limit)).await
     }
 
     async fn last_sequence(&self, org: OrgId, session: SessionId) -> StoreResult<u64> {
