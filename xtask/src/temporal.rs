@@ -12,6 +12,7 @@ use crate::postgres::{self, Cluster, free_port, pause};
 use crate::process::{Error, Result, not_started, run};
 use crate::project::{Project, cargo};
 use crate::python;
+use crate::s3;
 use crate::tools::has_cargo_command;
 
 /// Where the tests read the URL of the server.
@@ -24,6 +25,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// `cargo xtask temporal [FILTER]`: the tests, or those that match.
 pub(crate) fn run_command(filter: Option<&str>) -> Result<()> {
     let project = Project::find()?;
+    s3::install(&project)?;
     let (cluster, program) = (Cluster::start(&project)?, install(&project)?);
     tests(&project, &Server::start(program)?, &cluster.url(), filter)
 }

@@ -1,10 +1,12 @@
 //! Turns of the real server over HTTP, with a simulated model that takes no time, on SQLite and
-//! PostgreSQL; beside them the least that a server with a database can do, under the same client.
+//! PostgreSQL; beside them the least that a server with a database can do, under the same client. Then what a turn
+//! costs in time behind a thousand others of its session.
 //!
 //! `cargo xtask bench turns` writes `docs/benchmarks-turns.md`. With `--test` everything runs once and
 //! nothing is written.
 
 mod floor;
+mod growth;
 mod load;
 mod report;
 mod server;
@@ -16,6 +18,7 @@ use everwit_runtime::clock::SystemClock;
 use everwit_runtime::id::{IdSource as _, RandomIds};
 use everwit_runtime::store::postgres::testing::create_database;
 
+use growth::Growth;
 use load::{Client, Load};
 use report::Row;
 use server::Server;
@@ -42,9 +45,9 @@ const SMOKE: Counts = Counts { warm_up: 0, timed: 1, rounds: 1 };
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let is_test = std::env::args().any(|argument| argument == "--test");
-    let counts = if is_test { SMOKE } else { FULL };
+    let (counts, plan) = if is_test { (SMOKE, growth::SMOKE) } else { (FULL, growth::FULL) };
     let folder = tempfile::tempdir().expect("a temporary directory");
-    let mut rows = Vec::new();
+    let (mut rows, mut growths) = (Vec::new(), Vec::new());
     for database in ["SQLite", "PostgreSQL"] {
         let (ours, theirs) = match database {
             "SQLite" => (None, format!("sqlite:{}", folder.path().join("floor.db").display())),
@@ -55,10 +58,12 @@ async fn main() {
         for clients in CLIENTS {
             rows.extend(measure(database, &server, &floor, clients, counts).await);
         }
+        // Last, when the server is warm, or the first turns would pay for that.
+        growths.push(Growth::measure(database, &server, plan).await);
     }
-    report::tell(&rows);
+    report::tell(&rows, &growths, plan);
     if !is_test {
-        report::write(&rows, counts.timed * counts.rounds);
+        report::write(&rows, counts.timed * counts.rounds, &growths, plan);
     }
 }
 

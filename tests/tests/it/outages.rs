@@ -39,12 +39,13 @@ fn message(text: &str) -> Value {
 
 /// Asks until there is this answer.
 async fn until_status(api: &Api, path: &str, status: u16) -> Value {
-    loop {
-        let answer = api.get(path).await;
-        if answer.status == status {
-            return answer.json();
-        }
-    }
+    let mut last = None;
+    until(&format!("{path} answers {status}"), async || {
+        let answer = last.insert(api.get(path).await);
+        answer.status == status
+    })
+    .await;
+    last.expect("an answer").json()
 }
 
 /// Waits until the turn has given its step up, after all the tries that one has: it is the engine that takes it up again.
@@ -81,7 +82,7 @@ async fn a_turn_goes_on_after_postgres_was_killed() {
     ends_whole(&api, &session).await;
     // The right to run turns went with its connection, and is taken again.
     let other = open(&cluster.url()).await;
-    while other.claim_turns(true).await.expect("an answer").is_some() {}
+    until("the right is not free", async || other.claim_turns(true).await.expect("an answer").is_none()).await;
 }
 
 #[tokio::test]
@@ -94,29 +95,27 @@ async fn a_server_without_the_right_to_run_turns_says_so_and_runs_none() {
     // While its database cannot be reached, somebody else takes the right.
     proxy.cut();
     let other = open(&database).await;
-    let claim = loop {
-        if let Some(claim) = other.claim_turns(true).await.expect("an answer") {
-            break claim;
-        }
-    };
+    let mut claim = None;
+    until("the right is free", async || {
+        claim = other.claim_turns(true).await.expect("an answer");
+        claim.is_some()
+    })
+    .await;
     proxy.mend();
     let turns = |readiness: &Value| {
         let checks = readiness["checks"].as_array().expect("a list");
         checks.iter().find(|check| check["name"] == "turns").expect("the check").clone()
     };
-    loop {
-        let readiness = until_status(&api, "/readyz", 503).await;
-        // The store answers again.
-        if readiness["checks"][1]["ok"] == true {
-            let said = turns(&readiness);
-            assert_eq!((&said["ok"], said["detail"].as_str().is_some_and(|why| why.contains("right"))), (&json!(false), true), "{said}");
-            break;
-        }
-    }
+    let mut readiness = Value::Null;
+    until("the store answers again", async || {
+        readiness = until_status(&api, "/readyz", 503).await;
+        readiness["checks"][1]["ok"] == true
+    })
+    .await;
+    let said = turns(&readiness);
+    assert_eq!((&said["ok"], said["detail"].as_str().is_some_and(|why| why.contains("right"))), (&json!(false), true), "{said}");
     api.say(&session, "go").await;
-    while !server.log().contains("nobody runs turns here") {
-        tokio::task::yield_now().await;
-    }
+    until("it says so", async || server.log().contains("nobody runs turns here")).await;
     assert!(api.events(&session).await.iter().all(|event| event["type"] != "turn.started"));
     drop(claim);
     let readiness = until_status(&api, "/readyz", 200).await;

@@ -9,7 +9,7 @@ use everwit_runtime::engine::{TurnStatus, reconcile};
 use crate::site::{self, Installation, Process, temporal_program};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_frozen_worker_writes_late_is_refused() {
+async fn a_worker_that_was_frozen_repeats_nothing_and_works_on() {
     let mut site = site::open().await;
     let bench = Bench::new(&mut site).await;
     bench.site.start_worker().await;
@@ -21,7 +21,7 @@ async fn what_a_frozen_worker_writes_late_is_refused() {
     bench.held(key).await;
     bench.release(key).await;
     assert_eq!(bench.ended(key).await, "note hold note end");
-    // The first one goes on where it was: with a step that is released, and a fence that is not the newest.
+    // The first one goes on where it was, unless it is told in time that it is late.
     bench.site.workers[0].signal("CONT");
     bench.site.workers.truncate(1);
     let later = bench.submit(key.session, "note pause:500 note").await;

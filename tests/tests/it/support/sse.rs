@@ -1,5 +1,6 @@
 //! A reader of server-sent events, strict about their form.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -7,8 +8,11 @@ use futures::stream::BoxStream;
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
-/// Longer than anything that a test waits for.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long the next frame may take: longer than anything that a test waits for, and shorter than the runner waits for a
+/// test. Signs of life of the stream do not prolong it.
+const FRAME_LIMIT: Duration = Duration::from_secs(60);
+/// Frames that a failure shows, the latest ones.
+const SHOWN_FRAMES: usize = 20;
 
 /// One frame of a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +40,8 @@ pub(crate) struct EventStream {
     pub(crate) headers: reqwest::header::HeaderMap,
     bytes: BoxStream<'static, Vec<u8>>,
     pending: Vec<u8>,
+    /// What came last, for failures.
+    seen: VecDeque<String>,
 }
 
 impl EventStream {
@@ -52,11 +58,27 @@ impl EventStream {
     pub(crate) fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes_stream().map(|piece| piece.map(|piece| piece.to_vec()).unwrap_or_default()).boxed();
-        Self { status, headers, bytes, pending: Vec::new() }
+        Self { status, headers, bytes, pending: Vec::new(), seen: VecDeque::new() }
     }
 
     /// The next frame; comments are skipped. None at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
+        self.next_towards("a frame").await
+    }
+
+    /// The next frame on the way to what a test waits for.
+    async fn next_towards(&mut self, awaited: &str) -> Option<Frame> {
+        let Ok(frame) = tokio::time::timeout(FRAME_LIMIT, self.read()).await else {
+            panic!("waiting for {awaited}: nothing but signs of life for {} s, after {:?}", FRAME_LIMIT.as_secs(), self.seen);
+        };
+        if let Some(frame) = &frame {
+            self.seen.truncate(SHOWN_FRAMES - 1);
+            self.seen.push_front(format!("{} {}", frame.event, frame.data["sequence"]));
+        }
+        frame
+    }
+
+    async fn read(&mut self) -> Option<Frame> {
         loop {
             if let Some(end) = self.pending.windows(2).position(|two| two == b"\n\n") {
                 let block: Vec<u8> = self.pending.drain(..end + 2).collect();
@@ -65,7 +87,7 @@ impl EventStream {
                     None => continue,
                 }
             }
-            let piece = tokio::time::timeout(LIMIT, self.bytes.next()).await.expect("the stream goes on")?;
+            let piece = self.bytes.next().await?;
             self.pending.extend_from_slice(&piece);
         }
     }
@@ -74,7 +96,7 @@ impl EventStream {
     pub(crate) async fn until(&mut self, event: &str) -> Vec<Frame> {
         let mut frames = Vec::new();
         loop {
-            let Some(frame) = self.next().await else { panic!("the stream ended before {event}: {frames:#?}") };
+            let Some(frame) = self.next_towards(event).await else { panic!("the stream ended before {event}: {frames:#?}") };
             let found = frame.event == event;
             frames.push(frame);
             if found {

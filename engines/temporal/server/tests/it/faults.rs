@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use everwit_runtime::engine::conformance::until;
+use everwit_runtime::store::postgres::testing::{Other, query};
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -59,8 +60,10 @@ async fn breakable_way(to: &str) -> (String, watch::Sender<bool>) {
     (format!("http://{address}"), cut)
 }
 
+/// The log ends where the frozen worker thinks, because who took its turn over is kept from storing anything yet: nothing
+/// but the fence tells the two apart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_worker_writes_that_was_frozen_beyond_its_lease_is_refused() {
+async fn the_fence_refuses_what_a_worker_writes_that_was_frozen_beyond_its_lease() {
     let site = Site::new(&calls("freeze"), LEASE).await;
     let temporal = shared_temporal();
     let _server = site.start("server", "server", &temporal).await;
@@ -70,12 +73,20 @@ async fn what_a_worker_writes_that_was_frozen_beyond_its_lease_is_refused() {
     until("the tool freezes its worker", async || site.effects().len() == 1).await;
     // Nobody tells it that it is late, so that it goes on in good faith.
     cut.send_replace(true);
+    // Who takes a turn over settles what its last owner set aside before it stores an event.
+    let mut hold = Other::connect(&site.database).await;
+    hold.execute("BEGIN; LOCK TABLE usage_reservations").await;
     let _other = site.start("worker", "other", &temporal).await;
-    site.api().stream(&session, "?after_sequence=0").await.until("session.idled").await;
+    until("the other worker has the turn", async || query(&site.database, "SELECT attempt::text FROM turns").await == ["2"]).await;
     let events = site.api().events(&session).await;
     signal(&frozen, "CONT");
-    until("its write is refused", async || site.log("frozen").contains("another owner took the session over")).await;
-    assert_eq!(site.api().events(&session).await, events, "nothing of it is in the log");
+    let is_refused = || site.log("frozen").contains("another owner took the session over");
+    until("its write is refused or stored", async || is_refused() || site.api().events(&session).await != events).await;
+    assert_eq!(site.api().events(&session).await, events, "nothing of it is in the log, and nothing of anybody else");
+    hold.execute("COMMIT").await;
+    site.api().stream(&session, "?after_sequence=0").await.until("session.idled").await;
+    assert!(is_refused(), "{}", site.log("frozen"));
+    assert_eq!(site.api().events(&session).await[..events.len()], events);
     assert_eq!(site.effects().into_values().collect::<Vec<_>>(), [1], "what must not be repeated was not");
 }
 

@@ -2,6 +2,7 @@
 //! and what happens when any of them dies, freezes or is cut off.
 
 mod boundaries;
+mod buckets;
 mod command;
 mod deltas;
 mod faults;

@@ -10,15 +10,30 @@ pub(crate) mod port;
 #[path = "../../../../../tests/tests/it/support/random.rs"]
 pub(crate) mod random;
 #[expect(dead_code, reason = "likewise")]
+#[path = "../../../../../tests/tests/it/support/s3.rs"]
+pub(crate) mod s3;
+#[expect(dead_code, reason = "likewise")]
 #[path = "../../../../../tests/tests/it/support/sse.rs"]
 mod sse;
 
 pub(crate) use api::Api;
 pub(crate) use sse::{EventStream, Frame};
 
+/// Where the repository and what is built of it are.
+mod guests {
+    use std::path::Path;
+
+    pub(crate) fn root() -> &'static Path {
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(3).expect("the crate lies in the repository")
+    }
+
+    pub(crate) fn target() -> &'static Path {
+        Path::new(env!("CARGO_BIN_EXE_everwit")).ancestors().nth(3).expect("the target directory")
+    }
+}
+
 /// A test guest that `cargo xtask components` has built.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
-    let target = std::path::Path::new(env!("CARGO_BIN_EXE_everwit")).ancestors().nth(3).expect("the target directory");
-    let path = target.join(format!("test-guests/{name}.wasm"));
+    let path = guests::target().join(format!("test-guests/{name}.wasm"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask components` builds it", path.display()))
 }
