@@ -244,7 +244,7 @@ async fn moves_what_a_database_has(place: Place) {
     let refused = place.move_out(unheard, digest, 1).await.expect_err("nobody knows of it");
     assert!(refused.to_string().contains("nobody hears of it"), "{refused}");
     let refused = place.move_out(Arc::new(Forgetful(bucket(&s3))), digest, 2).await.expect_err("these are not the bytes");
-    assert!(matches!(&refused, StoreError::Corrupt(text) if text.contains("does not have the bytes")), "{refused}");
+    assert!(matches!(&refused, StoreError::Unavailable(text) if text.contains("does not have the bytes")), "{refused}");
     assert_eq!(s3.list().await.len(), 1, "what is wrong is deleted, and what nobody heard of may be about to be named");
     assert_eq!(read(&inside, digest).await.expect("bytes").as_deref(), Some(&b"bytes"[..]));
 

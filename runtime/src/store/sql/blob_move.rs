@@ -46,8 +46,8 @@ impl Store {
     /// back and has the digest. `unique` is nobody else's. False if the database has no such bytes, or not any more.
     ///
     /// # Errors
-    /// `Corrupt` if the bytes do not have the digest, in the database or as they are read back; `Unavailable`. They stay in
-    /// the database then.
+    /// `Corrupt` if the bytes do not have the digest; `Unavailable`, also if what is read back does not. They stay in the
+    /// database then.
     pub async fn move_blob(&self, digest: Digest, unique: Uuid, now: Timestamp) -> StoreResult<bool> {
         let Some(blobs) = &self.blobs else {
             return Err(StoreError::Unavailable("there is no place outside of the database to move bytes to".to_owned()));
@@ -73,7 +73,7 @@ impl Store {
     async fn let_go(&self, arriving: &Arriving) -> StoreResult<bool> {
         let (Some(blobs), Some(object), digest) = (&self.blobs, arriving.object(), arriving.digest()) else { return Ok(false) };
         let written = blobs.get(object).await?.unwrap_or_default();
-        let wrong = |_| StoreError::Corrupt(format!("the object {object} was written, and does not have the bytes of {digest}"));
+        let wrong = |_| StoreError::Unavailable(format!("the object {object} was written, and does not have the bytes of {digest}"));
         checked(written, move |bytes| check_digest(bytes, digest)).await.map_err(wrong)?;
         let mut writer = self.db.writer(Lock::Installation).await;
         let mut tx = Note::apart(writer.begin()).await?;
