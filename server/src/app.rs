@@ -10,6 +10,7 @@ use everwit_runtime::PlatformDefinition;
 use everwit_runtime::capability::ToolServices;
 use everwit_runtime::engine::EngineConnector;
 use everwit_runtime::id::OrgId;
+use everwit_runtime::mutation::off;
 use futures::future::select_all;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -191,7 +192,7 @@ impl ServerAppBuilder {
             moments,
             lifecycle: lifecycle.clone(),
             streams: api::sse::Streams::default(),
-            uploads: Semaphore::new(MAX_UPLOADS),
+            uploads: Semaphore::new(if off("server.uploads") { Semaphore::MAX_PERMITS } else { MAX_UPLOADS }),
             quotas: Quotas::new(config.org_limits),
             definition: assembled.platform.digest(),
             worker_token: config.worker_token,

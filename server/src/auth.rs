@@ -241,7 +241,7 @@ fn require_local_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let host_is_local = text(HOST).is_none_or(|host| is_loopback_authority(&host));
     let origin_is_local =
         text(ORIGIN).is_none_or(|origin| origin.split_once("://").is_some_and(|(_, authority)| is_loopback_authority(authority)));
-    if host_is_local && origin_is_local {
+    if host_is_local && origin_is_local || off("server.host") {
         return Ok(());
     }
     let detail =

@@ -65,7 +65,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, lifecycle: &Lif
 fn server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     let patience = if off("server.head_seconds") { HEAD_TIMEOUT * 1_000 } else { HEAD_TIMEOUT };
-    server.http1().timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(MAX_HEAD_BYTES);
+    let head = if off("server.head_bytes") { 16 * MAX_HEAD_BYTES } else { MAX_HEAD_BYTES };
+    server.http1().timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(head);
     server
         .http2()
         .timer(TokioTimer::new())

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{ChatEvent, DriverError, DriverErrorKind, DriverId, Finish};
 use crate::event::TokenUsage;
 use crate::message::{ContentPart, Opaque, ToolCall};
+use crate::mutation::off;
 
 /// Largest answer, in bytes of text, reasoning and tool arguments: 10 MiB of text and what belongs
 /// to it. No model writes so much; a broken driver must not fill the log.
@@ -216,14 +217,14 @@ impl Answer {
 
     fn count_call(&mut self) -> Result<(), DriverError> {
         self.calls += 1;
-        if self.calls > MAX_CALLS_PER_ANSWER {
+        if self.calls > MAX_CALLS_PER_ANSWER && !off("answer.calls") {
             return Err(too_large(format!("the model asked for more than {MAX_CALLS_PER_ANSWER} tool calls at once")));
         }
         Ok(())
     }
 
     fn push_part(&mut self, part: ContentPart) -> Result<(), DriverError> {
-        if self.content.len() == MAX_PARTS {
+        if self.content.len() >= MAX_PARTS && !off("answer.parts") {
             return Err(too_large(format!("the answer of the model has more than {MAX_PARTS} parts")));
         }
         self.content.push(part);
@@ -232,7 +233,7 @@ impl Answer {
 
     fn grow(&mut self, bytes: usize) -> Result<(), DriverError> {
         self.bytes += bytes;
-        if self.bytes > MAX_ANSWER_BYTES {
+        if self.bytes > MAX_ANSWER_BYTES && !off("answer.bytes") {
             return Err(too_large(format!("the answer of the model is larger than {MAX_ANSWER_BYTES} bytes")));
         }
         Ok(())

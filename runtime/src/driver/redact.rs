@@ -7,6 +7,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{DriverConfig, DriverError, ProviderMetadata, ResolvedModel};
+use crate::mutation::off;
 use crate::provider::Provider;
 use crate::secret::{REDACTED, Scrubber};
 
@@ -31,7 +32,7 @@ impl DriverConfig {
 
     /// Finds its credentials; none if it has none.
     pub(crate) fn scrubber(&self) -> Option<Scrubber> {
-        Scrubber::new(self.secrets().iter().map(String::as_str))
+        Scrubber::new(self.secrets().iter().map(String::as_str)).filter(|_| !off("scrub.drivers"))
     }
 
     /// An error of a driver without the credentials.

@@ -76,6 +76,18 @@ impl Default for Timeouts {
     }
 }
 
+impl Timeouts {
+    /// Those that hold: all, unless a test has switched one of them off.
+    fn in_force(self) -> Self {
+        let held = |control, limit| if off(control) { Duration::MAX } else { limit };
+        Self {
+            connect: held("egress.connect_time", self.connect),
+            first_byte: held("egress.first_byte_time", self.first_byte),
+            idle: held("egress.idle_time", self.idle),
+        }
+    }
+}
+
 /// The one way out. Cheap to share behind an `Arc`.
 pub struct Gateway {
     private_targets: Vec<PrivateTarget>,
@@ -164,7 +176,7 @@ impl Gateway {
             Some(own) => Deadline(own.min(quota.deadline())),
             None => Deadline(quota.deadline()),
         };
-        let timeouts = request.timeouts.unwrap_or(self.timeouts);
+        let timeouts = self.timeouts(&request);
         let entering = deadline.within("a place among the requests of this scope", timeouts.connect, self.lanes.enter(scope));
         let permit = entering.await.map_err(|error| if deadline.left().is_zero() { error } else { busy() })?;
         let played = self.tape.as_ref().map_or(Ok(None), |tape| tape.play(&request));
@@ -225,6 +237,10 @@ impl Gateway {
         Ok((response, self.line(connected, None)))
     }
 
+    fn timeouts(&self, request: &CheckedRequest) -> Timeouts {
+        request.timeouts.unwrap_or(self.timeouts).in_force()
+    }
+
     fn line(&self, connected: Connected, place: Option<Place>) -> Line {
         Line { connected, home: place.map(|place| (self.pool.clone(), place)) }
     }
@@ -236,8 +252,7 @@ impl Gateway {
         outgoing: http::Request<Full<Bytes>>,
         deadline: Deadline,
     ) -> Result<hyper::Result<http::Response<Incoming>>, EgressError> {
-        let timeouts = request.timeouts.unwrap_or(self.timeouts);
-        let first_byte = if request.timeout.is_some() { Duration::MAX } else { timeouts.first_byte };
+        let first_byte = if request.timeout.is_some() { Duration::MAX } else { self.timeouts(request).first_byte };
         let head = deadline.within("the head of the response", first_byte, connected.wire.exchange(outgoing)).await;
         match head.map_err(EgressError::after_sending)? {
             Ok(response) if response.status().is_informational() => {
@@ -250,7 +265,7 @@ impl Gateway {
 
     /// A new connection to one of the addresses.
     async fn connect(&self, addresses: &[IpAddr], request: &CheckedRequest, deadline: Deadline) -> Result<Connected, EgressError> {
-        let limit = request.timeouts.unwrap_or(self.timeouts).connect;
+        let limit = self.timeouts(request).connect;
         let (stream, address) = self.dial(addresses, request, limit, deadline).await?;
         let stream = match request.is_https() {
             true => deadline.within("the TLS handshake", limit, Box::pin(self.tls.wrap(request.host(), stream))).await??,
@@ -271,7 +286,7 @@ impl Gateway {
             Host::Ipv4(address) => vec![IpAddr::V4(address)],
             Host::Ipv6(address) => vec![IpAddr::V6(address)],
             Host::Domain(name) => {
-                let limit = request.timeouts.unwrap_or(self.timeouts).connect;
+                let limit = self.timeouts(request).connect;
                 let answer = deadline.within("resolving the name", limit, self.resolver.resolve(name)).await?;
                 let error = || EgressError::new(EgressErrorKind::Dns, format!("{name} does not resolve"));
                 answer.ok().filter(|addresses| !addresses.is_empty()).ok_or_else(error)?
@@ -302,7 +317,8 @@ impl Gateway {
         limit: Duration,
         deadline: Deadline,
     ) -> Result<(Box<dyn ByteStream>, IpAddr), EgressError> {
-        let addresses = &addresses[..addresses.len().min(MAX_DIAL_ATTEMPTS)];
+        let most = if off("egress.dial_attempts") { usize::MAX } else { MAX_DIAL_ATTEMPTS };
+        let addresses = &addresses[..addresses.len().min(most)];
         let until = Instant::now() + limit.min(deadline.left());
         let mut last = EgressError::new(EgressErrorKind::Connect, "there is no address to connect to");
         for (tried, &address) in addresses.iter().enumerate() {

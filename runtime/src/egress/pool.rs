@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::request::CheckedRequest;
 use super::wire::Wire;
+use crate::mutation::off;
 
 /// Idle connections of a gateway.
 const MAX_IDLE: usize = 256;
@@ -106,20 +107,24 @@ impl Pool {
     fn take_any(&self, place: &Place, addresses: &[IpAddr]) -> Option<Connected> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         drop_expired(&mut idle);
-        let at = idle.iter().rposition(|idle| idle.place == *place && addresses.contains(&idle.connected.address))?;
+        let fits = |idle: &Idle| idle.place == *place && addresses.contains(&idle.connected.address);
+        let at = idle.iter().rposition(|idle| fits(idle) || off("egress.reuse"))?;
         idle.remove(at).map(|idle| idle.connected)
     }
 
     /// Keeps a connection for its next use, if it may have one.
     pub(super) fn put(&self, place: Place, mut connected: Connected) {
         let now = Instant::now();
-        let until = (now + MAX_IDLE_TIME).min(connected.since + MAX_AGE);
+        let idle_time = if off("egress.idle_connection_time") { MAX_AGE } else { MAX_IDLE_TIME };
+        let age = if off("egress.connection_age") { 10 * MAX_AGE } else { MAX_AGE };
+        let until = (now + idle_time).min(connected.since + age);
         if !connected.wire.is_open() || until <= now {
             return;
         }
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         drop_expired(&mut idle);
-        if idle.iter().filter(|idle| idle.place == place).count() >= MAX_IDLE_PER_PLACE {
+        let own = idle.iter().filter(|idle| idle.place == place).count();
+        if own >= MAX_IDLE_PER_PLACE && !off("egress.idle_connections") {
             let oldest = idle.iter().position(|idle| idle.place == place);
             oldest.map(|at| idle.remove(at));
         }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::FilePath;
 use crate::limits::{MAX_GREP_MATCHES, MAX_PATTERN_CHARS};
+use crate::mutation::off;
 
 /// Size of a compiled expression, in bytes; linear time is this size times the text.
 const MAX_COMPILED_BYTES: usize = 256 << 10;
@@ -108,7 +109,7 @@ impl Matcher {
             if !self.lines.is_match(line) {
                 continue;
             }
-            if matches.len() == MAX_GREP_MATCHES {
+            if matches.len() >= MAX_GREP_MATCHES && !off("file.grep_matches") {
                 return false;
             }
             let line = line[..line.floor_char_boundary(SHOWN_LINE_BYTES)].to_owned();
@@ -120,7 +121,7 @@ impl Matcher {
 
 fn check_length(pattern: &str) -> Result<(), String> {
     let chars = pattern.chars().count();
-    if chars > MAX_PATTERN_CHARS {
+    if chars > MAX_PATTERN_CHARS && !off("file.pattern") {
         return Err(format!("the pattern has {chars} characters; at most {MAX_PATTERN_CHARS} are allowed"));
     }
     Ok(())

@@ -120,7 +120,7 @@ impl Compiler {
                 cache,
                 compatibility: engine::compatibility(&engine),
                 places: Semaphore::new(PARALLEL_COMPILES + if off("compile.waiting") { 1_000 } else { MAX_WAITING }),
-                slots: Semaphore::new(PARALLEL_COMPILES),
+                slots: Semaphore::new(if off("compile.parallel") { MAX_WAITING } else { PARALLEL_COMPILES }),
                 in_flight: Mutex::default(),
                 testing: Testing::default(),
             }),

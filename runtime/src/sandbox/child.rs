@@ -18,6 +18,7 @@ use super::compile::{Answer, CHILD_ARGUMENT, EXIT_PIPE, EXIT_UNCONFINED, Lane, R
 use super::engine::{self, EngineClass, Purpose};
 use super::gate::{self, Finding, Inspection, quoted_up_to};
 use crate::limits::MAX_COMPONENT_BYTES;
+use crate::mutation::off;
 
 /// Added to the nice value: whoever waits for an answer of the server comes first.
 const NICE: i32 = 10;
@@ -84,20 +85,22 @@ fn confine() -> io::Result<()> {
     const OPEN_FILES: u64 = 3;
 
     alone()?;
-    limit(Resource::NOFILE, OPEN_FILES)?;
-    limit(Resource::NPROC, 0)?;
-    limit(Resource::CORE, 0)?;
-    limit(Resource::FSIZE, 0)?;
+    limit("compile.open_files", Resource::NOFILE, OPEN_FILES)?;
+    limit("compile.processes", Resource::NPROC, 0)?;
+    limit("compile.core", Resource::CORE, 0)?;
+    limit("compile.file_bytes", Resource::FSIZE, 0)?;
     tighten(Lane::LARGE)?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    rustix::thread::set_no_new_privs(true)?;
-    let none = CapabilitySets { effective: CapabilitySet::empty(), permitted: CapabilitySet::empty(), inheritable: CapabilitySet::empty() };
-    rustix::thread::set_capabilities(None, none)?;
+    if !off("compile.privileges") {
+        rustix::thread::set_no_new_privs(true)?;
+        let none = CapabilitySet::empty();
+        rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    }
     rustix::process::nice(NICE)?;
     // A limit that is set but does not hold would go unnoticed until it is needed.
     match File::open("/dev/null") {
-        Err(_) => Ok(()),
-        Ok(_) => Err(io::Error::other("files can still be opened")),
+        Ok(_) if !off("compile.open_files") => Err(io::Error::other("files can still be opened")),
+        _ => Ok(()),
     }
 }
 
@@ -113,12 +116,14 @@ fn alone() -> io::Result<()> {
 
 /// Lowers the limits that depend on the upload; raising them again is not possible.
 fn tighten(lane: Lane) -> io::Result<()> {
-    rlimit::setrlimit(Resource::CPU, lane.cpu_seconds, lane.cpu_seconds.saturating_add(CPU_GRACE_SECONDS))?;
-    limit(Resource::AS, lane.address_space)
+    if !off("compile.cpu") {
+        rlimit::setrlimit(Resource::CPU, lane.cpu_seconds, lane.cpu_seconds.saturating_add(CPU_GRACE_SECONDS))?;
+    }
+    limit("compile.address_space", Resource::AS, lane.address_space)
 }
 
-fn limit(resource: Resource, value: u64) -> io::Result<()> {
-    rlimit::setrlimit(resource, value, value)
+fn limit(control: &'static str, resource: Resource, value: u64) -> io::Result<()> {
+    if off(control) { Ok(()) } else { rlimit::setrlimit(resource, value, value) }
 }
 
 /// Answers one request.
@@ -163,7 +168,7 @@ fn compile(upload: &[u8], request: &Request) -> Result<(engine::Compatibility, V
     };
     let engine = Engine::new(&engine::config(EngineClass::Small, Purpose::Compile)).map_err(failed)?;
     let artifact = engine.precompile_component(upload).map_err(failed)?;
-    if artifact.len() as u64 > request.lane.artifact_bytes {
+    if artifact.len() as u64 > request.lane.artifact_bytes && !off("compile.artifact_bytes") {
         let detail = format!("{} bytes of machine code; at most {} are allowed", artifact.len(), request.lane.artifact_bytes);
         return Err(Finding::new("artifact_too_large", None, detail, "optimize for size, or leave out what is not used"));
     }

@@ -16,6 +16,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::key::{KEY_BYTES, Keyring, MasterKey};
 use crate::error::{Error, ErrorKind};
 use crate::id::OrgId;
+use crate::mutation::off;
 
 /// Version of the stored form.
 const VERSION: u8 = 1;
@@ -42,6 +43,9 @@ impl Place<'_> {
     /// the field have a fixed length, and the field is last, so that no two places are the same
     /// bytes.
     fn bind(&self, purpose: &str) -> Vec<u8> {
+        if off("secret.sealed_place") {
+            return Vec::new();
+        }
         let mut bound = Vec::with_capacity(64);
         bound.extend_from_slice(purpose.as_bytes());
         bound.push(VERSION);

@@ -12,6 +12,7 @@ use crate::file::{
 };
 use crate::id::{OrgId, SessionId};
 use crate::limits::{MAX_GREP_BYTES, MAX_GREP_FILE_BYTES};
+use crate::mutation::off;
 
 /// Files of sessions, within the limits of [`crate::limits`]: `Limit` beyond them. The root is
 /// always there; directories come with the files in them and stay when those go. A path that
@@ -67,12 +68,12 @@ pub trait RuntimeFileStore: Send + Sync {
             false => vec![place],
         };
         for stat in files.into_iter().filter(|stat| !stat.is_directory && matcher.wants(&stat.path)) {
-            if stat.size_bytes > MAX_GREP_FILE_BYTES {
+            if stat.size_bytes > MAX_GREP_FILE_BYTES && !off("file.grep_file_bytes") {
                 report.skipped.push(stat.path);
                 continue;
             }
             bytes += stat.size_bytes;
-            if bytes > MAX_GREP_BYTES {
+            if bytes > MAX_GREP_BYTES && !off("file.grep_bytes") {
                 report.cut = true;
                 break;
             }

@@ -3,17 +3,17 @@
 
 use jiff::Timestamp;
 
-use super::{Fence, KvScope, Page, Role, StoreError, StoreResult};
+use super::{Fence, KvScope, Page, ParkedFor, Role, StoreError, StoreResult};
 use crate::component::Digest;
 use crate::event::NewEvent;
 use crate::id::{MemberId, SessionId, TurnId};
 use crate::limits::{
-    EVENT_OVERHEAD_BYTES, MAX_BUDGETS_PER_SUBJECT, MAX_CONNECTIONS, MAX_EVENTS_PER_PAGE, MAX_KEYS, MAX_KV_BUCKET_BYTES, MAX_KV_KEY_BYTES,
-    MAX_KV_KEYS, MAX_KV_VALUE_BYTES, MAX_MEMBERS, MAX_ORG_SECRETS, MAX_PAGE, MAX_QUEUED_TURNS, MAX_SESSION_SECRETS,
+    EVENT_OVERHEAD_BYTES, MAX_AUTHORIZATIONS, MAX_BUDGETS_PER_SUBJECT, MAX_CONNECTIONS, MAX_EVENTS_PER_PAGE, MAX_KEYS, MAX_KV_BUCKET_BYTES,
+    MAX_KV_KEY_BYTES, MAX_KV_KEYS, MAX_KV_VALUE_BYTES, MAX_MEMBERS, MAX_ORG_SECRETS, MAX_PAGE, MAX_QUEUED_TURNS, MAX_SESSION_SECRETS,
 };
 use crate::mutation::off;
 use crate::session::SessionStatus;
-use crate::usage::{Balance, Charge, Reserved};
+use crate::usage::{Balance, Charge, MAX_BUDGET_AMOUNT, Reserved};
 
 /// Name of the org that an installation has from the start.
 pub(super) const DEFAULT_ORG_NAME: &str = "default";
@@ -29,7 +29,7 @@ pub(super) fn whole_micros(time: Timestamp) -> Timestamp {
 
 /// Whether an org with so many members takes one more.
 pub(super) fn check_members(known: usize) -> StoreResult<()> {
-    if known >= MAX_MEMBERS {
+    if known >= MAX_MEMBERS && !off("store.members") {
         return Err(StoreError::Limit(format!("the org has {known} members; at most {MAX_MEMBERS} are allowed")));
     }
     Ok(())
@@ -37,7 +37,7 @@ pub(super) fn check_members(known: usize) -> StoreResult<()> {
 
 /// Whether somebody who has so many keys gets one more.
 pub(super) fn check_keys(known: usize) -> StoreResult<()> {
-    if known >= MAX_KEYS {
+    if known >= MAX_KEYS && !off("store.keys") {
         return Err(StoreError::Limit(format!(
             "there are {known} keys already; at most {MAX_KEYS} are allowed to one member, and to the services of an org"
         )));
@@ -55,7 +55,12 @@ pub(super) fn check_owners(member: MemberId, was: Role, becomes: Option<Role>, o
 
 /// The limit of a page, capped.
 pub(super) fn page_limit(page: Page) -> u32 {
-    page.limit.min(MAX_PAGE)
+    if off("store.page") { page.limit } else { page.limit.min(MAX_PAGE) }
+}
+
+/// How many events one read returns at most.
+pub(super) fn events_limit(limit: usize) -> usize {
+    if off("store.events_page") { limit } else { limit.min(MAX_EVENTS_PER_PAGE) }
 }
 
 /// Whether events can be appended at all.
@@ -97,24 +102,53 @@ pub(super) fn check_end(expected: u64, actual: u64) -> StoreResult<()> {
     if expected == actual { Ok(()) } else { Err(StoreError::SequenceConflict { expected, actual }) }
 }
 
-/// The refusal of one more connection.
-pub(super) fn too_many_connections() -> StoreError {
-    StoreError::Limit(format!("a user has at most {MAX_CONNECTIONS} connections; disconnect one first"))
+/// Whether a user can have so many connections.
+pub(super) fn check_connections(count: usize) -> StoreResult<()> {
+    if count > MAX_CONNECTIONS && !off("store.connections") {
+        return Err(StoreError::Limit(format!("a user has at most {MAX_CONNECTIONS} connections; disconnect one first")));
+    }
+    Ok(())
 }
 
-/// The refusal of one more secret.
-pub(super) fn too_many_secrets() -> StoreError {
-    StoreError::Limit(format!("a session has at most {MAX_SESSION_SECRETS} secrets; remove some first"))
+/// How many authorizations of one user are kept.
+pub(super) fn kept_authorizations() -> usize {
+    if off("store.authorizations") { usize::from(u16::MAX) } else { MAX_AUTHORIZATIONS }
 }
 
-/// The refusal of one more secret of an org.
-pub(super) fn too_many_org_secrets() -> StoreError {
-    StoreError::Limit(format!("an org has at most {MAX_ORG_SECRETS} secrets; delete one that nothing uses"))
+/// Whether a session can have so many secrets.
+pub(super) fn check_session_secrets(count: usize) -> StoreResult<()> {
+    if count > MAX_SESSION_SECRETS && !off("store.session_secrets") {
+        return Err(StoreError::Limit(format!("a session has at most {MAX_SESSION_SECRETS} secrets; remove some first")));
+    }
+    Ok(())
 }
 
-/// The refusal of one more budget.
-pub(super) fn too_many_budgets() -> StoreError {
-    StoreError::Limit(format!("a session, agent or org has at most {MAX_BUDGETS_PER_SUBJECT} budgets; change or delete one of them"))
+/// Whether an org with so many secrets takes one more.
+pub(super) fn check_org_secrets(known: usize) -> StoreResult<()> {
+    if known >= MAX_ORG_SECRETS && !off("store.org_secrets") {
+        return Err(StoreError::Limit(format!("an org has at most {MAX_ORG_SECRETS} secrets; delete one that nothing uses")));
+    }
+    Ok(())
+}
+
+/// Whether a subject with so many budgets gets one more.
+pub(super) fn check_budgets(known: u64) -> StoreResult<()> {
+    if known >= MAX_BUDGETS_PER_SUBJECT && !off("store.budgets") {
+        let most = MAX_BUDGETS_PER_SUBJECT;
+        return Err(StoreError::Limit(format!("a session, agent or org has at most {most} budgets; change or delete one of them")));
+    }
+    Ok(())
+}
+
+/// Whether a budget that was topped up may be so again.
+pub(super) fn check_top_up(limit: u64, granted: u64, amount: u64) -> StoreResult<()> {
+    let whole = limit.saturating_add(granted).saturating_add(amount);
+    if whole > MAX_BUDGET_AMOUNT {
+        return Err(StoreError::Limit(format!(
+            "the budget would come to {whole} tokens or billionths of a dollar; at most {MAX_BUDGET_AMOUNT} are allowed: add less"
+        )));
+    }
+    Ok(())
 }
 
 /// The refusal of amounts that do not fit the charges of a reservation.
@@ -152,12 +186,13 @@ pub(super) fn check_queue(open: u64) -> StoreResult<()> {
 
 /// Status of a session after its turns changed; `parked` tells of the oldest open turn. A session
 /// that never had a turn stays started.
-pub(super) fn status_after(before: SessionStatus, open_turns: u64, parked: bool) -> SessionStatus {
-    match before {
-        _ if open_turns > 0 && parked => SessionStatus::WaitingForToolResults,
+pub(super) fn status_after(before: SessionStatus, open_turns: u64, parked: Option<ParkedFor>) -> SessionStatus {
+    match (before, parked) {
+        (_, Some(ParkedFor::Answer)) if open_turns > 0 => SessionStatus::WaitingForToolResults,
+        (_, Some(ParkedFor::Resume)) if open_turns > 0 => SessionStatus::Paused,
         _ if open_turns > 0 => SessionStatus::Active,
-        SessionStatus::Started => SessionStatus::Started,
-        SessionStatus::Active | SessionStatus::WaitingForToolResults | SessionStatus::Idle => SessionStatus::Idle,
+        (SessionStatus::Started, _) => SessionStatus::Started,
+        _ => SessionStatus::Idle,
     }
 }
 

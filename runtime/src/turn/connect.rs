@@ -6,12 +6,14 @@ use super::journal::Halt;
 use crate::capability::{CallError, ToolOutcome};
 use crate::event::{RequestKind, RequestedCall};
 use crate::limits::MAX_CONNECTION_REQUESTS;
+use crate::mutation::off;
 
 /// What an executed call asks its user for; none if it has its result. A call that asks again and
 /// again although the user has connected is not believed any more.
 pub(super) fn asks(planned: &PlannedCall, outcome: &ToolOutcome, capability_id: Option<String>) -> Option<RequestedCall> {
+    let most = if off("turn.connection_requests") { 4 * MAX_CONNECTION_REQUESTS } else { MAX_CONNECTION_REQUESTS };
     match &outcome.result {
-        Err(CallError::ConnectionRequired { provider }) if planned.connection_requests < MAX_CONNECTION_REQUESTS => Some(RequestedCall {
+        Err(CallError::ConnectionRequired { provider }) if planned.connection_requests < most => Some(RequestedCall {
             tool_call: planned.call.clone(),
             kind: RequestKind::Connection,
             capability_id,

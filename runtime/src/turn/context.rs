@@ -295,7 +295,7 @@ pub(super) async fn extend_harness_chain(
         let Some(harness) = backends.harness_store.get_harness(org, id).await? else {
             return Err(ContextError::HarnessMissing { chain: named(&chain, &id.to_string()) });
         };
-        if chain.len() == MAX_HARNESS_DEPTH {
+        if chain.len() >= MAX_HARNESS_DEPTH && !off("turn.harness_depth") {
             return Err(ContextError::HarnessTooDeep { limit: MAX_HARNESS_DEPTH, chain: named(&chain, &harness.name) });
         }
         if harness.status == ResourceStatus::Archived {
@@ -315,7 +315,7 @@ fn named(chain: &[Harness], last: &str) -> String {
 
 /// An addition cannot close its own element and go on in the name of the platform.
 fn wrapped(id: &str, addition: &str) -> String {
-    let shown = cut(addition, MAX_PROMPT_CONTRIBUTION_BYTES);
+    let shown = cut(addition, if off("turn.prompt_bytes") { usize::MAX } else { MAX_PROMPT_CONTRIBUTION_BYTES });
     let note = match shown.len() < addition.len() {
         true => format!("\n[cut: the addition has {} bytes; only the first {} are shown]", addition.len(), shown.len()),
         false => String::new(),

@@ -10,6 +10,7 @@ use everwit_runtime::limits::{
     DEFAULT_MAX_ITERATIONS, MAX_CAPABILITIES, MAX_DESCRIPTION_BYTES, MAX_INITIAL_FILE_BYTES, MAX_INITIAL_FILES, MAX_NAME_BYTES,
     MAX_SYSTEM_PROMPT_BYTES, MAX_TITLE_BYTES,
 };
+use everwit_runtime::mutation::off;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -50,7 +51,7 @@ impl Checks {
     /// An addressable name.
     pub(crate) fn name(&mut self, pointer: &str, name: &str) {
         let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        if name.len() > MAX_NAME_BYTES || !name.split('-').all(word) {
+        if name.len() > MAX_NAME_BYTES && !off("server.names") || !name.split('-').all(word) {
             let detail =
                 format!("a name is lower-case letters and digits, in words joined by single hyphens, at most {MAX_NAME_BYTES} bytes");
             self.add(Finding::at(pointer, "invalid_name", detail).fix("for example \"support-agent\""));
@@ -63,7 +64,7 @@ impl Checks {
     /// A text with a limit in bytes and without U+0000, which not every database can store.
     pub(crate) fn text(&mut self, pointer: &str, text: Option<&str>, limit: usize) {
         let Some(text) = text else { return };
-        if text.len() > limit {
+        if text.len() > limit && !off("server.text_bytes") {
             self.add(Finding::at(pointer, "too_long", format!("{} bytes; at most {limit} are allowed", text.len())));
         }
         if text.contains('\0') {
@@ -88,7 +89,7 @@ impl Checks {
 
     /// Labels.
     pub(crate) fn tags(&mut self, tags: &[String]) {
-        if tags.len() > MAX_TAGS {
+        if tags.len() > MAX_TAGS && !off("server.tags") {
             self.add(Finding::at("/tags", "too_many", format!("{} tags; at most {MAX_TAGS} are allowed", tags.len())));
         }
         for (at, tag) in tags.iter().enumerate().take(MAX_TAGS) {
@@ -100,7 +101,7 @@ impl Checks {
 
     /// Tools that clients execute: not too many, each with a name of its own and a schema.
     pub(crate) fn client_tools(&mut self, tools: &[ClientTool]) {
-        if tools.len() > MAX_CLIENT_TOOLS {
+        if tools.len() > MAX_CLIENT_TOOLS && !off("server.client_tools") {
             let detail = format!("{} tools; at most {MAX_CLIENT_TOOLS} are allowed", tools.len());
             return self.add(Finding::at("/tools", "too_many", detail));
         }
@@ -120,7 +121,7 @@ impl Checks {
     /// is not a directory of another.
     pub(crate) fn initial_files(&mut self, files: &[InitialFile]) {
         let bytes: usize = files.iter().map(|file| file.content.len()).sum();
-        if files.len() > MAX_INITIAL_FILES || bytes > MAX_INITIAL_FILE_BYTES {
+        if (files.len() > MAX_INITIAL_FILES || bytes > MAX_INITIAL_FILE_BYTES) && !off("server.initial_files") {
             let detail = format!(
                 "{} files with {bytes} bytes; at most {MAX_INITIAL_FILES} files with {MAX_INITIAL_FILE_BYTES} bytes are allowed",
                 files.len()
@@ -151,7 +152,7 @@ impl Checks {
 
     /// The most model calls of a turn.
     pub(crate) fn max_iterations(&mut self, iterations: Option<u32>) {
-        if iterations.is_some_and(|count| count == 0 || count > MAX_ITERATIONS) {
+        if iterations.is_some_and(|count| count == 0 || count > MAX_ITERATIONS && !off("server.iterations")) {
             self.add(Finding::at("/max_iterations", "out_of_range", format!("it must be between 1 and {MAX_ITERATIONS}")));
         }
     }
@@ -221,7 +222,7 @@ impl Checks {
         list: &mut [CapabilityConfig],
         stored: &[CapabilityConfig],
     ) -> Result<(), Problem> {
-        if list.len() > MAX_CAPABILITIES {
+        if list.len() > MAX_CAPABILITIES && !off("server.capabilities") {
             let detail = format!("{} capabilities; at most {MAX_CAPABILITIES} are allowed", list.len());
             self.add(Finding::at("/capabilities", "too_many", detail));
             return Ok(());

@@ -8,6 +8,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use everwit_runtime::id::OrgId;
+use everwit_runtime::mutation::off;
 use everwit_runtime::store::NewRequest;
 use jiff::SignedDuration;
 use serde::de::DeserializeOwned;
@@ -74,7 +75,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Once<T> {
 pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().unwrap_or_default();
-    if key.is_empty() || key.len() > MAX_KEY_BYTES {
+    if key.is_empty() || key.len() > MAX_KEY_BYTES && !off("server.idempotency_key_bytes") {
         let detail = format!("Idempotency-Key must be 1 to {MAX_KEY_BYTES} characters of ASCII, for example a UUID");
         return Err(Problem::bad_request("invalid_header", detail));
     }

@@ -10,6 +10,7 @@ use everwit_runtime::event::{Event, EventContext, EventData, NewEvent};
 use everwit_runtime::id::{EventId, MessageId, OrgId, SessionId, TurnId};
 use everwit_runtime::limits::{MAX_EVENTS_PER_PAGE, MAX_MESSAGE_BYTES};
 use everwit_runtime::message::{ContentPart, Controls, Message, Role};
+use everwit_runtime::mutation::off;
 use everwit_runtime::store::Submitted;
 use everwit_runtime::turn::message_of;
 use jiff::Timestamp;
@@ -175,6 +176,7 @@ impl FromParams for MessageParams {
     request_body = CreateMessage,
     responses(
         (status = 201, body = MessageBody),
+        (status = 409, description = "The session is paused at the soft limit of a budget, which is named with what helps"),
         (status = 429, description = "The org has too many turns that have not ended, or begins too many in a minute; `retry_after_seconds` says when to try again"),
         (status = 507, description = "The org's sessions have as many bytes of events as they may have"),
     ),
@@ -262,7 +264,7 @@ fn disclosure(checks: &mut Checks, text: Option<&str>) -> Option<ErrorDisclosure
 }
 
 fn check_content(checks: &mut Checks, content: &[ContentPart]) {
-    if content.is_empty() || content.len() > MAX_PARTS {
+    if content.is_empty() || content.len() > MAX_PARTS && !off("server.message_parts") {
         let detail = format!("{} parts; a message has 1 to {MAX_PARTS}", content.len());
         checks.add(Finding::at("/message/content", "wrong_count", detail));
     }
@@ -282,7 +284,7 @@ fn check_content(checks: &mut Checks, content: &[ContentPart]) {
             }
         }
     }
-    if text_bytes > MAX_MESSAGE_BYTES {
+    if text_bytes > MAX_MESSAGE_BYTES && !off("server.message_bytes") {
         let detail = format!("{text_bytes} bytes of text; at most {MAX_MESSAGE_BYTES} are allowed");
         checks.add(Finding::at("/message/content", "too_long", detail));
     }

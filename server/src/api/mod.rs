@@ -49,6 +49,7 @@ use everwit_runtime::capability::ToolServices;
 use everwit_runtime::connection::Connections;
 use everwit_runtime::driver::DriverSource;
 use everwit_runtime::engine::Engine;
+use everwit_runtime::mutation::off;
 use everwit_runtime::platform::DefinitionDigest;
 use everwit_runtime::store::{RuntimeBackends, Scope};
 use everwit_runtime::turn::TurnPlatform;
@@ -152,11 +153,12 @@ pub(crate) fn service(app: App, without: &Without, custom: &CustomRoutes) -> Res
         None => Router::new(),
     };
     let router = custom.add(router.merge(docs).merge(internal).with_state(app.clone()))?;
+    let pause = if off("server.body_pause") { 1_000 * BODY_PAUSE } else { BODY_PAUSE };
     let layers = ServiceBuilder::new()
         .layer(axum::middleware::from_fn_with_state(app.clone(), middleware::envelope))
         .layer(axum::middleware::from_fn_with_state(app, middleware::offer_gate))
         .layer(CatchPanicLayer::custom(middleware::after_panic))
-        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE));
+        .layer(RequestBodyTimeoutLayer::new(pause));
     Ok(Router::new().nest("/api", router.clone()).merge(router).fallback(middleware::no_such_route).layer(layers))
 }
 
@@ -202,6 +204,7 @@ fn reading(table: Table<'_>) -> Table<'_> {
         .routes(routes!(budgets::get_budget))
         .routes(routes!(budgets::list_postings))
         .routes(routes!(budgets::list_budgets_of_session))
+        .routes(routes!(budgets::check_budgets))
         .routes(routes!(harnesses::list_harnesses))
         .routes(routes!(harnesses::get_harness))
         .routes(routes!(agents::list_agents))
@@ -257,6 +260,7 @@ fn writing(table: Table<'_>) -> Table<'_> {
         .routes(routes!(turns::cancel_turn))
         .routes(routes!(tool_results::submit_tool_results))
         .routes(routes!(tool_approvals::submit_tool_approvals))
+        .routes(routes!(budgets::resume_session))
         .routes(routes!(messages::create_message))
         .routes(routes!(session_secrets::set_secrets))
         .routes(routes!(connections::create_connection, connections::delete_connection))
@@ -286,6 +290,7 @@ fn administration(table: Table<'_>) -> Table<'_> {
         .routes(routes!(secrets::replace_secret, secrets::delete_secret))
         .routes(routes!(budgets::create_budget))
         .routes(routes!(budgets::update_budget, budgets::delete_budget))
+        .routes(routes!(budgets::top_up_budget))
         .routes(routes!(components::upload_component))
         .routes(routes!(components::activate_version))
         .routes(routes!(components::roll_back))

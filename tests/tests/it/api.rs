@@ -250,7 +250,40 @@ async fn messages_are_checked() {
     check(json!({ "message": { "content": content }, "controls": { "model_id": "m" } }), "unknown_model", "/controls/model_id").await;
     let long = json!([{ "type": "text", "text": "x".repeat((1 << 20) + 1) }]);
     check(json!({ "message": { "content": long } }), "too_long", "/message/content").await;
+    let many = json!({ "content": vec![&content[0]; 101] });
+    check(json!({ "message": many }), "wrong_count", "/message/content").await;
+    let noted = json!({ "note": "x".repeat(16 << 10) });
+    check(json!({ "message": { "content": content }, "metadata": noted }), "too_long", "/metadata").await;
     assert_eq!(api.get(&path).await.expect(200)["total"], 0);
+}
+
+#[tokio::test]
+async fn what_an_agent_is_made_of_has_its_sizes() {
+    let server = Server::start().await;
+    let api = server.api();
+    let tool = |number: usize| json!({ "type": "client_side", "name": format!("t{number}"), "description": "", "parameters": { "type": "object" } });
+    let tools: Vec<Value> = (0..65).map(tool).collect();
+    let file = |number: usize| json!({ "path": format!("/{number}"), "content": "" });
+    let files: Vec<Value> = (0..101).map(file).collect();
+    for (field, value, code, pointer) in [
+        ("name", json!("a".repeat(65)), "invalid_name", "/name"),
+        ("display_name", json!("x".repeat(257)), "too_long", "/display_name"),
+        ("description", json!("x".repeat((10 << 10) + 1)), "too_long", "/description"),
+        ("system_prompt", json!("x".repeat((1 << 20) + 1)), "too_long", "/system_prompt"),
+        ("tags", json!(vec!["a"; 51]), "too_many", "/tags"),
+        ("tools", json!(tools), "too_many", "/tools"),
+        ("capabilities", json!(vec![json!({ "ref": "current_time" }); 251]), "too_many", "/capabilities"),
+        ("max_iterations", json!(1_001), "out_of_range", "/max_iterations"),
+        ("initial_files", json!(files), "too_large", "/initial_files"),
+        ("initial_files", json!([{ "path": "/a", "content": "x".repeat((1 << 20) + 1) }]), "too_large", "/initial_files"),
+    ] {
+        let mut body = json!({ "name": "agent", "system_prompt": "" });
+        body[field] = value;
+        let refused = problem(api.post("/v1/agents", &body).await);
+        let finding = &refused["errors"][0];
+        assert_eq!((&finding["code"], &finding["pointer"]), (&json!(code), &json!(pointer)), "{field}: {refused}");
+    }
+    assert_eq!(api.get("/v1/agents").await.expect(200)["total"], 0);
 }
 
 #[tokio::test]
@@ -286,6 +319,8 @@ async fn a_repeated_request_has_one_effect() {
     assert_eq!((first.status, second.status), (201, 201));
     assert_eq!((first.header("idempotent-replayed"), second.header("idempotent-replayed")), ("", "true"));
     assert_eq!(first.json(), second.json());
+    let long = repeatable(&api, "/v1/sessions", &"k".repeat(256), &json!({})).await;
+    assert_eq!(problem(long)["code"], "invalid_header");
     let other = repeatable(&api, "/v1/sessions", "k", &json!({ "title": "x" })).await;
     assert_eq!(problem(other)["code"], "idempotency_key_reused");
     assert_eq!(api.get("/v1/sessions").await.expect(200)["total"], 1);
@@ -369,6 +404,27 @@ async fn half_open_connections_are_closed() {
         let ended = tokio::time::timeout(Duration::from_secs(20), socket.read_to_end(&mut answer)).await;
         assert!(ended.is_ok(), "a half-open connection stays");
     }
+}
+
+/// The head has come, and a part of the body that says that there is more.
+#[tokio::test]
+async fn a_body_that_stops_coming_is_given_up() {
+    let server = Server::start().await;
+    let mut socket = tokio::net::TcpStream::connect(server.url().trim_start_matches("http://")).await.expect("it connects");
+    let head = "POST /v1/sessions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    socket.write_all(head.as_bytes()).await.expect("it is sent");
+    let mut answer = [0; 12];
+    let answered = tokio::time::timeout(Duration::from_secs(40), socket.read_exact(&mut answer)).await;
+    answered.expect("a request stays whose body does not come").expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 400", "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
+async fn the_head_of_a_request_has_its_size() {
+    let server = Server::start().await;
+    let with = async |bytes: usize| send(server.api().request(Method::GET, "/healthz").header("x-padding", "x".repeat(bytes))).await.status;
+    assert_eq!(with(32 << 10).await, 200);
+    assert_eq!(with(128 << 10).await, 431);
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ mod versions;
 use reqwest::Method;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::compile::inputs::working;
 use crate::support::{Api, Server, guest, send};
@@ -285,6 +287,31 @@ async fn only_plain_wasm_of_acceptable_size_is_read() {
     assert_eq!(send(wrong).await.json()["code"], "digest_mismatch");
     assert_eq!(api.upload("", vec![0; (32 << 20) + 1]).await.status, 413);
     assert_eq!(api.get("/v1/components").await.expect(200)["total"], 0);
+}
+
+/// Each of them waits for the bytes of a component: the server asks for them once an upload has its place.
+#[tokio::test]
+async fn so_many_uploads_are_read_at_once() {
+    let server = Server::start().await;
+    let api = server.api();
+    let head = "POST /v1/components HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/wasm\r\ncontent-length: 9\r\n\
+                expect: 100-continue\r\n\r\n";
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        let mut socket = TcpStream::connect(server.url().trim_start_matches("http://")).await.expect("it connects");
+        socket.write_all(head.as_bytes()).await.expect("it is sent");
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 100");
+        waiting.push(socket);
+    }
+    let refused = api.upload("", guest("minimal")).await.expect(503);
+    assert_eq!((&refused["code"], &refused["retry_after_seconds"]), (&json!("busy"), &json!(2)), "{refused}");
+    // One that has ended makes room for another.
+    let mut done = waiting.remove(0);
+    done.write_all(b"no wasm.\n").await.expect("it is sent");
+    done.read_exact(&mut [0; 50]).await.expect("an answer");
+    api.upload("", guest("minimal")).await.expect(201);
 }
 
 /// A form as `curl -F` sends it.

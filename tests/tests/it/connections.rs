@@ -197,7 +197,12 @@ async fn a_session_secret_goes_before_the_connection_and_wakes_the_turn() {
     world.call("ada", &session, "/call whoami {\"provider\": \"keys\"}", "tool.call_requested").await;
     let path = format!("/v1/sessions/{session}/storage/secrets");
     let put = |body: Value| send(api.request(Method::PUT, &path).json(&body));
-    for wrong in [json!({ "keys": "x" }), json!({ "KEYS_API_KEY": "" }), json!({ "KEYS_API_KEY": "a\nb" })] {
+    for wrong in [
+        json!({ "keys": "x" }),
+        json!({ "KEYS_API_KEY": "" }),
+        json!({ "KEYS_API_KEY": "a\nb" }),
+        json!({ "KEYS_API_KEY": "x".repeat(16_385) }),
+    ] {
         put(json!({ "secrets": wrong })).await.expect(422);
     }
     let key = format!("key-{PLANTED}");

@@ -34,6 +34,7 @@ fn id(wire: Wire) -> DriverId {
 pub(crate) fn gateway(vendor: &StubVendor) -> Gateway {
     let address = vendor.address();
     let target = PrivateTarget::net(address.ip().into(), address.port());
+    crate::support::mutation::apply();
     Gateway::new(GatewayConfig { private_targets: vec![target], ..GatewayConfig::default() }).expect("the configuration is valid")
 }
 

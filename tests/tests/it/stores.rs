@@ -3,10 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use everwit_runtime::id::{HarnessId, OrgId};
+use everwit_runtime::component::Digest;
+use everwit_runtime::id::{HarnessId, OrgId, WorkerId};
+use everwit_runtime::limits::MAX_WORKERS;
 use everwit_runtime::store::memory::MemoryStore;
 use everwit_runtime::store::sqlite::SqliteStore;
-use everwit_runtime::store::{KvScope, KvStore, OrgStore, RuntimeBackends, RuntimeHarnessStore, StoreError, contract};
+use everwit_runtime::store::{
+    KvScope, KvStore, OrgStore, RuntimeBackends, RuntimeHarnessStore, StoreError, WorkerReport, WorkerState, contract,
+};
 use jiff::Timestamp;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -73,6 +77,29 @@ fn every_method_of_an_org_is_held_against_isolation() {
     let mut tested = [contract::READING_METHODS, contract::CHANGING_METHODS, contract::ADDING_METHODS].concat();
     tested.sort_unstable();
     assert_eq!(found, tested);
+}
+
+/// Workers of PostgreSQL are counted by the same rule; a thousand of them there would be in the way of other cases.
+#[tokio::test]
+async fn an_installation_has_so_many_workers() {
+    let (backends, ()) = open_memory().await;
+    let report = |number: usize| WorkerReport {
+        id: WorkerId::from_uuid(Uuid::from_u128(number as u128)),
+        version: "1".to_owned(),
+        definition: Digest::of(b"definition"),
+        slots: 1,
+        running: 0,
+        state: WorkerState::Active,
+        started_at: Timestamp::UNIX_EPOCH,
+    };
+    let tell =
+        async |number| backends.worker_store.report_worker(report(number), false, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH).await;
+    for number in 0..MAX_WORKERS {
+        tell(number).await.expect("there is room");
+    }
+    let one_more = tell(MAX_WORKERS).await.expect_err("there is no room");
+    assert!(matches!(&one_more, StoreError::Limit(text) if text.contains("1000 workers")), "{one_more:?}");
+    tell(0).await.expect("it is one of them");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

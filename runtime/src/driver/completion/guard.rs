@@ -8,6 +8,7 @@ use futures::StreamExt;
 
 use crate::driver::{ChatEvent, ChatStream, DriverError, DriverErrorKind, Finish};
 use crate::event::TokenUsage;
+use crate::mutation::off;
 
 /// Most events of one completion; about one for each token of the largest answers.
 const MAX_EVENTS: u64 = 1 << 20;
@@ -77,9 +78,10 @@ impl Guarded {
     }
 
     fn count(&mut self) -> Result<(), DriverError> {
+        let most = if off("answer.events") { 4 * MAX_EVENTS } else { MAX_EVENTS };
         self.events += 1;
-        if self.events > MAX_EVENTS {
-            let message = format!("the answer of the model has more than {MAX_EVENTS} events");
+        if self.events > most {
+            let message = format!("the answer of the model has more than {most} events");
             return Err(DriverError::new(DriverErrorKind::AnswerTooLarge, message));
         }
         Ok(())

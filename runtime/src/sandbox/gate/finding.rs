@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::mutation::off;
+
 /// Findings of one upload that are kept; beyond it the list no longer helps anybody.
 pub(crate) const MAX_FINDINGS: usize = 50;
 /// Guest text that is quoted in a finding, in characters before escaping.
@@ -43,7 +45,7 @@ pub(super) struct Findings(Vec<Finding>);
 impl Findings {
     /// Adds one, unless the list is full.
     pub(super) fn add(&mut self, code: &str, pointer: Option<String>, detail: String, fix: &str) {
-        if self.0.len() < MAX_FINDINGS {
+        if self.0.len() < MAX_FINDINGS || off("gate.findings") {
             self.0.push(Finding::new(code, pointer, detail, fix));
         }
     }

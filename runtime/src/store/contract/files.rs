@@ -5,7 +5,7 @@ use crate::component::Digest;
 use crate::file::{Deletion, Expected, FileEncoding, FilePath, FileStat, FileWrite, GrepQuery, InitialFile};
 use crate::id::SessionId;
 use crate::limits::{
-    MAX_FILE_BYTES, MAX_FILE_PATH_BYTES, MAX_GREP_FILE_BYTES, MAX_GREP_MATCHES, MAX_SESSION_FILE_BYTES, MAX_SESSION_FILES,
+    MAX_FILE_BYTES, MAX_FILE_PATH_BYTES, MAX_GREP_BYTES, MAX_GREP_FILE_BYTES, MAX_GREP_MATCHES, MAX_SESSION_FILE_BYTES, MAX_SESSION_FILES,
 };
 use crate::store::{FileProblem, RuntimeFileStore, StoreError, StoreResult};
 
@@ -293,6 +293,20 @@ pub(super) async fn a_search_ends_at_so_many_matches(case: &Case) {
     bench.put("/c", "x").await;
     let report = ok(bench.store().grep_files(case.org, bench.session, &query).await);
     assert_eq!((report.matches.len(), report.cut), (MAX_GREP_MATCHES, true));
+}
+
+pub(super) async fn a_search_reads_so_many_bytes(case: &Case) {
+    let bench = Bench::new(case);
+    let file = "y\n".repeat(usize::try_from(MAX_GREP_FILE_BYTES).expect("it fits") / 2);
+    let files = MAX_GREP_BYTES / MAX_GREP_FILE_BYTES;
+    for number in 0..=files {
+        bench.put(&format!("/{number:02}"), &file).await;
+    }
+    let query = GrepQuery { pattern: "x".to_owned(), ..GrepQuery::default() };
+    let report = ok(bench.store().grep_files(case.org, bench.session, &query).await);
+    assert!(report.matches.is_empty() && report.skipped.is_empty() && report.cut, "{report:?}");
+    assert_eq!(ok(bench.delete("/00", Deletion::default()).await), 1);
+    assert!(!ok(bench.store().grep_files(case.org, bench.session, &query).await).cut);
 }
 
 pub(super) async fn a_starter_file_never_replaces_another(case: &Case) {

@@ -8,8 +8,7 @@ use jiff::Timestamp;
 use super::MemoryStore;
 use crate::connection::{Authorization, Connection, SessionSecret};
 use crate::id::{OrgId, SessionId};
-use crate::limits::{MAX_AUTHORIZATIONS, MAX_CONNECTIONS, MAX_SESSION_SECRETS};
-use crate::store::rules::{follows, too_many_connections, too_many_secrets, whole_micros};
+use crate::store::rules::{check_connections, check_session_secrets, follows, kept_authorizations, whole_micros};
 use crate::store::{ConnectionStore, SecretChanges, StoreError, StoreResult};
 
 /// What an org has of it.
@@ -40,8 +39,8 @@ impl Connections {
         let key = key(&connection.subject, &connection.provider);
         let version = self.connections.get(&key).map_or(0, |before| before.version) + 1;
         let has = self.connections.keys().filter(|(subject, _)| *subject == key.0).count();
-        if version == 1 && has >= MAX_CONNECTIONS {
-            return Err(too_many_connections());
+        if version == 1 {
+            check_connections(has + 1)?;
         }
         self.connections.insert(key, stored(Connection { version, ..connection }));
         Ok(version)
@@ -64,7 +63,7 @@ impl Connections {
             return Err(StoreError::Duplicate { what: "authorization", id: authorization.provider });
         }
         let of_user = |other: &Authorization| other.subject == authorization.subject;
-        while self.authorizations.iter().filter(|other| of_user(other)).count() >= MAX_AUTHORIZATIONS {
+        while self.authorizations.iter().filter(|other| of_user(other)).count() >= kept_authorizations() {
             let oldest = self.authorizations.iter().position(of_user).expect("the user has at least one");
             self.authorizations.remove(oldest);
         }
@@ -80,9 +79,7 @@ impl Connections {
             after.remove(name);
         }
         let added = put.into_iter().filter_map(|secret| after.insert(secret.name.clone(), secret).is_none().then_some(())).count();
-        if after.len() > MAX_SESSION_SECRETS {
-            return Err(too_many_secrets());
-        }
+        check_session_secrets(after.len())?;
         self.secrets.retain(|(owner, _), _| *owner != session);
         self.secrets.extend(after.into_iter().map(|(name, secret)| ((session, name), secret)));
         Ok(added as u64)

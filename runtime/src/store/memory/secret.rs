@@ -7,9 +7,8 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use crate::id::OrgId;
-use crate::limits::MAX_ORG_SECRETS;
 use crate::secret::OrgSecret;
-use crate::store::rules::{page_limit, too_many_org_secrets, whole_micros};
+use crate::store::rules::{check_org_secrets, page_limit, whole_micros};
 use crate::store::{Listing, Page, SecretStore, StoreError, StoreResult};
 
 /// The secrets of one org, by name.
@@ -24,9 +23,7 @@ impl SecretStore for MemoryStore {
         if secrets.contains_key(&secret.name) {
             return Err(StoreError::Duplicate { what: "secret", id: secret.name });
         }
-        if secrets.len() >= MAX_ORG_SECRETS {
-            return Err(too_many_org_secrets());
-        }
+        check_org_secrets(secrets.len())?;
         let (created_at, updated_at) = (whole_micros(secret.created_at), whole_micros(secret.updated_at));
         secrets.insert(secret.name.clone(), OrgSecret { created_at, updated_at, ..secret });
         Ok(())

@@ -9,10 +9,9 @@ use uuid::Uuid;
 use super::Store;
 use super::error::store_error;
 use crate::id::WorkerId;
-use crate::limits::MAX_WORKERS;
 use crate::store::lock::Lock;
 use crate::store::rules::page_limit;
-use crate::store::worker::too_many;
+use crate::store::worker::check_workers;
 use crate::store::{Listing, Page, StoreError, StoreResult, WorkerRecord, WorkerReport, WorkerState, WorkerStore};
 
 macro_rules! columns {
@@ -77,9 +76,7 @@ impl WorkerStore for Store {
         let forgotten = sqlx::query("DELETE FROM workers WHERE seen_at < $1").bind(forget.as_microsecond());
         forgotten.execute(&mut *tx).await.map_err(store_error)?;
         let count: i64 = sqlx::query_scalar("SELECT count(*) FROM workers").fetch_one(&mut *tx).await.map_err(store_error)?;
-        if usize::try_from(count).is_ok_and(|count| count >= MAX_WORKERS) {
-            return Err(too_many());
-        }
+        check_workers(usize::try_from(count).unwrap_or(usize::MAX))?;
         let drain = tell(insert).bind(told).fetch_one(&mut *tx).await.map_err(store_error)?;
         tx.commit().await.map_err(store_error)?;
         Ok(drain)
@@ -88,7 +85,7 @@ impl WorkerStore for Store {
     async fn list_workers(&self, seen_since: Timestamp, page: Page) -> StoreResult<Listing<WorkerRecord>> {
         let rows = sqlx::query(concat!("SELECT ", columns!(), " FROM workers WHERE seen_at >= $1 ORDER BY started_at, id"));
         let rows = rows.bind(seen_since.as_microsecond()).fetch_all(&mut *self.db.reader().await?).await.map_err(store_error)?;
-        // There are at most [`MAX_WORKERS`]. Pages are cut here, so that the total is of the same moment.
+        // There are at most [`MAX_WORKERS`](crate::limits::MAX_WORKERS). Pages are cut here, so that the total is of the same moment.
         let part = rows.iter().skip(page.offset as usize).take(page_limit(page) as usize);
         Ok(Listing { items: part.map(record).collect::<StoreResult<_>>()?, total: rows.len() as u64 })
     }

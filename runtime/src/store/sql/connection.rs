@@ -9,8 +9,7 @@ use super::session_secret as secrets;
 use super::{DbQuery, DbRow, Lock, Store};
 use crate::connection::{Authorization, Connection, ConnectionStatus, ConnectionType, SessionSecret};
 use crate::id::{OrgId, SessionId};
-use crate::limits::{MAX_AUTHORIZATIONS, MAX_CONNECTIONS};
-use crate::store::rules::too_many_connections;
+use crate::store::rules::{check_connections, kept_authorizations};
 use crate::store::{ConnectionStore, SecretChanges, StoreError, StoreResult};
 
 macro_rules! select_connection {
@@ -124,9 +123,7 @@ impl ConnectionStore for Store {
         .await
         .map_err(store_error)?;
         let row = Stored::new(&row, "connections", &["subject", "provider"]);
-        if row.number::<usize>("connections")? > MAX_CONNECTIONS {
-            return Err(too_many_connections());
-        }
+        check_connections(row.number("connections")?)?;
         let version = row.number("version")?;
         tx.commit().await.map_err(store_error)?;
         Ok(version)
@@ -226,7 +223,7 @@ impl ConnectionStore for Store {
         ))
         .bind(key(org.uuid()))
         .bind(&authorization.subject)
-        .bind(integer(MAX_AUTHORIZATIONS as u64)?)
+        .bind(integer(kept_authorizations() as u64)?)
         .execute(&mut *tx)
         .await
         .map_err(store_error)?;

@@ -7,9 +7,8 @@ use super::read::list;
 use super::row::{Stored, json, key};
 use super::{DbRow, Lock, Store};
 use crate::id::OrgId;
-use crate::limits::MAX_ORG_SECRETS;
 use crate::secret::OrgSecret;
-use crate::store::rules::too_many_org_secrets;
+use crate::store::rules::check_org_secrets;
 use crate::store::{Listing, Page, SecretStore, StoreError, StoreResult};
 
 fn secret(row: &DbRow) -> StoreResult<OrgSecret> {
@@ -33,9 +32,7 @@ impl SecretStore for Store {
             .fetch_one(&mut *tx)
             .await
             .map_err(store_error)?;
-        if known.unsigned_abs() >= MAX_ORG_SECRETS as u64 {
-            return Err(too_many_org_secrets());
-        }
+        check_org_secrets(usize::try_from(known).unwrap_or(usize::MAX))?;
         // Selecting from orgs inserts nothing, instead of failing, if the org does not exist.
         let inserted = sqlx::query(concat!(
             "INSERT INTO org_secrets (org_id, name, value, created_at, updated_at) ",

@@ -6,8 +6,7 @@ use super::row::{Stored, json, key};
 use super::{DbRow, Lock};
 use crate::connection::SessionSecret;
 use crate::id::{OrgId, SessionId};
-use crate::limits::MAX_SESSION_SECRETS;
-use crate::store::rules::too_many_secrets;
+use crate::store::rules::check_session_secrets;
 use crate::store::{SecretChanges, StoreError, StoreResult};
 
 fn secret(row: &DbRow) -> StoreResult<SessionSecret> {
@@ -56,9 +55,7 @@ pub(super) async fn change(db: &Db, org: OrgId, session: SessionId, changes: Sec
             sqlx::query_scalar(count).bind(key(org.uuid())).bind(key(session.uuid())).fetch_one(&mut *tx).await.map_err(store_error)?;
         counts.push(count.unsigned_abs());
     }
-    if counts[1] > MAX_SESSION_SECRETS as u64 {
-        return Err(too_many_secrets());
-    }
+    check_session_secrets(usize::try_from(counts[1]).unwrap_or(usize::MAX))?;
     tx.commit().await.map_err(store_error)?;
     Ok(counts[1] - counts[0])
 }

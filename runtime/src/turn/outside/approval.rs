@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Asked, OutsideError, Statement};
 use crate::event::{EventData, RequestKind, ToolCompleted, ToolStatus};
+use crate::mutation::off;
 use crate::turn::settle::unsuccessful;
 use crate::turn::state::millis;
 
@@ -62,7 +63,7 @@ impl Statement for ToolApproval {
 
     fn check(&self) -> Result<(), OutsideError> {
         let bytes = self.reason.as_ref().map_or(0, String::len);
-        if bytes > MAX_APPROVAL_REASON_BYTES {
+        if bytes > MAX_APPROVAL_REASON_BYTES && !off("turn.approval_reason_bytes") {
             return Err(OutsideError::TooLong { tool_call_id: self.tool_call_id.clone(), bytes, limit: MAX_APPROVAL_REASON_BYTES });
         }
         Ok(())

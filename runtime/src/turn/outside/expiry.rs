@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{Accepted, Asked, OutsideDesk, OutsideError, Statement};
 use crate::event::{EventData, RequestKind, ToolCompleted, ToolStatus};
 use crate::id::{OrgId, SessionId};
+use crate::mutation::off;
 use crate::store::StoreResult;
 use crate::turn::settle::{fate_of, unsuccessful};
 use crate::turn::state::millis;
@@ -80,7 +81,7 @@ impl OutsideDesk<'_> {
         let Some(waiting) = self.waiting(org, session).await? else { return Ok(Vec::new()) };
         let asked = waiting.state.unsettled_calls().into_iter().filter(|call| call.requested && call.waits_for.is_some());
         let expires = |id: String| {
-            let deadline = waiting.requested.get(&id)?.expires_at?;
+            let deadline = waiting.requested.get(&id)?.expires_at.filter(|_| !off("turn.wait"))?;
             Some(Expired { tool_call_id: id, deadline })
         };
         Ok(asked.filter_map(|planned| expires(planned.call.id)).collect())

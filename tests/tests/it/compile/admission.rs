@@ -133,8 +133,9 @@ async fn the_child_gets_no_environment_and_starts_in_the_root() {
 /// The limits are looked at from outside, while the child waits for its request.
 #[tokio::test]
 async fn the_child_confines_itself_before_it_reads() {
-    let mut command = tokio::process::Command::new(child().program);
-    command.stdin(std::process::Stdio::piped()).kill_on_drop(true);
+    let child = child();
+    let mut command = tokio::process::Command::new(child.program);
+    command.args(child.args).stdin(std::process::Stdio::piped()).kill_on_drop(true);
     let waiting = command.spawn().expect("starts");
     let pid = waiting.id().expect("running");
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).expect("readable");

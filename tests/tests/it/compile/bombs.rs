@@ -70,8 +70,18 @@ async fn functions_with_fifty_thousand_locals() {
 async fn a_compiler_that_hangs_is_killed() {
     let directory = tempfile::tempdir().expect("a directory");
     let lane = Lane { wall_seconds: 1, ..Lane::SMALL };
-    let compiler = compiler(super::inputs::script("exec sleep 1000"), directory.path()).without_gate(lane);
+    let compiler = compiler(super::inputs::script("exec sleep 20"), directory.path()).without_gate(lane);
     let rejection = rejection(&compiler, super::inputs::working(1)).await;
     assert_eq!(rejection.findings[0].code, "too_expensive_to_compile");
     assert!(rejection.findings[0].detail.contains("1 s"), "{:?}", rejection.findings);
+}
+
+#[tokio::test]
+async fn machine_code_that_is_too_large_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lane = Lane { artifact_bytes: 1_000, ..Lane::SMALL };
+    let compiler = compiler(child(), directory.path()).without_gate(lane);
+    let rejection = rejection(&compiler, super::inputs::working(1)).await;
+    assert_eq!(rejection.findings[0].code, "artifact_too_large", "{:?}", rejection.findings);
+    assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0, "nothing is left behind");
 }

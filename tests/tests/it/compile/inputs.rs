@@ -153,9 +153,16 @@ fn leb_value(bytes: &[u8]) -> usize {
     bytes[..leb_len(bytes)].iter().rev().fold(0, |value, byte| value << 7 | usize::from(byte & 0x7f))
 }
 
-/// The compiler's process of the tests.
+/// The compiler's process of the tests. It starts without the environment of this one, and is told by its own which
+/// control is switched off.
 pub(crate) fn child() -> CompilerCommand {
-    CompilerCommand { program: env!("CARGO_BIN_EXE_compile-child").into(), args: vec![] }
+    let program = env!("CARGO_BIN_EXE_compile-child");
+    match crate::support::mutation::environment() {
+        Some((name, control)) => {
+            CompilerCommand { program: "/usr/bin/env".into(), args: vec![format!("{name}={control}").into(), program.into()] }
+        }
+        None => CompilerCommand { program: program.into(), args: vec![] },
+    }
 }
 
 /// A shell script in place of the compiler's process; `$0` in it is the real one.

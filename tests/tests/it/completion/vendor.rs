@@ -297,6 +297,7 @@ impl Rig {
     }
 
     pub(super) fn with_gateway(gateway: Gateway) -> Self {
+        crate::support::mutation::apply();
         let gateway = Arc::new(gateway);
         let clock = Arc::new(TokioClock(tokio::time::Instant::now()));
         let host = Arc::new(DriverHost::new(gateway.clone(), clock, Arc::new(OneId)));

@@ -79,6 +79,16 @@ async fn connecting_has_its_time_over_all_addresses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_few_addresses_of_a_name_are_tried() {
+    let addresses: Vec<String> = (1..=50).map(|last| format!("93.184.216.{last}")).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let pipe = addresses.iter().fold(Pipe::answering(EMPTY), |pipe, address| pipe.without(address));
+    let error = fetch(&gateway(Names::new(&[&addresses]), pipe.clone())).await.unwrap_err();
+    assert_fault(&error, EgressErrorKind::Connect, false);
+    assert_eq!(pipe.dialled().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_drip_ends_with_the_call() {
     let start = Instant::now();
     let mut response = fetch(&public(dripping(HEAD, b"a".to_vec(), seconds(1)))).await.unwrap();

@@ -43,6 +43,14 @@ impl World {
 }
 
 #[tokio::test]
+async fn the_secrets_of_a_call_have_a_size_together() {
+    let world = World::with_stored().await;
+    world.store_value(world.call.org_id, &"x".repeat((32 << 10) + 1)).await;
+    let refused = world.refusal("plain-key").await;
+    assert!(refused.contains("at most 32768 bytes together"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_secret_of_the_org_arrives_in_its_place_and_nowhere_else() {
     let world = World::with_stored().await;
     world.store(world.call.org_id).await;

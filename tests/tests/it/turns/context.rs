@@ -14,6 +14,7 @@ use everwit_runtime::error::Error;
 use everwit_runtime::event::{EventData, PinnedCapability};
 use everwit_runtime::harness::{CapabilityConfig, Harness, ResourceStatus};
 use everwit_runtime::id::{AgentId, HarnessId, OrgId};
+use everwit_runtime::limits::{MAX_CAPABILITIES, MAX_PROMPT_CONTRIBUTION_BYTES};
 use everwit_runtime::session::Session;
 use everwit_runtime::store::TurnEnd;
 use everwit_runtime::turn::{ContextError, TurnContext, TurnRun, assemble_turn_context, inspect_turn_context};
@@ -260,6 +261,28 @@ async fn unknown_and_circular_dependencies_name_their_chain() {
     let rig = rig_with(vec![Plain::new("a", &["b"]), Plain::new("b", &["c"]), Plain::new("c", &["b"])], &["a"]).await;
     let expected = "capabilities depend on each other in a circle (chain: b → c → b)";
     assert_eq!(refusal(&rig).await, ("capability_cycle", expected.to_owned()));
+}
+
+#[tokio::test]
+async fn a_turn_has_so_many_capabilities_with_all_that_they_need() {
+    let needed: Vec<String> = (0..MAX_CAPABILITIES).map(|number| format!("c{number}")).collect();
+    let needed: Vec<&str> = needed.iter().map(String::as_str).collect();
+    let with = async |count: usize| {
+        let leaves = needed[..count].iter().map(|id| Plain::new(id, &[]));
+        rig_with(leaves.chain([Plain::new("a", &needed[..count])]).collect(), &["a"]).await
+    };
+    assert!(inspect(&with(MAX_CAPABILITIES - 1).await).await.is_ok());
+    let (code, text) = refusal(&with(MAX_CAPABILITIES).await).await;
+    assert!(code == "too_many_capabilities" && text.contains("250"), "{text}");
+}
+
+#[tokio::test]
+async fn a_long_addition_to_the_prompt_is_cut_with_a_note() {
+    let addition = "§".repeat(MAX_PROMPT_CONTRIBUTION_BYTES / 2 + 1);
+    let rig = rig_with(vec![Plain::new("a", &[]).with_addition(&addition)], &["a"]).await;
+    let prompt = inspect(&rig).await.unwrap().runtime_agent.system_prompt;
+    assert_eq!(prompt.matches('§').count(), MAX_PROMPT_CONTRIBUTION_BYTES / 2);
+    assert!(prompt.contains("[cut: the addition has 131074 bytes; only the first 131072 are shown]"));
 }
 
 #[tokio::test]

@@ -7,11 +7,16 @@ use async_trait::async_trait;
 use everwit_runtime::capability::{CallError, Capability, ToolCallContext, ToolDefinition, ToolOutcome};
 use everwit_runtime::client_tool::ClientTool;
 use everwit_runtime::clock::Clock;
+use everwit_runtime::connection::{ConnectionCredential, UserConnectionResolver};
 use everwit_runtime::driver::llmsim::{LlmSimConfig, SimToolCall, SimTurn};
 use everwit_runtime::event::{EventData, ToolStatus};
-use everwit_runtime::turn::{ApprovalVerdict, ClientToolResult, OutsideError, ToolApproval};
-use everwit_runtime::{AskUserCapability, ToolApprovalCapability};
+use everwit_runtime::id::{OrgId, SessionId};
+use everwit_runtime::limits::MAX_CONNECTION_REQUESTS;
+use everwit_runtime::store::TurnEnd;
+use everwit_runtime::turn::{ApprovalVerdict, ClientToolResult, OutsideError, ToolApproval, TurnRun};
+use everwit_runtime::{AskUserCapability, Error, ToolApprovalCapability};
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::rig::{Rig, WAIT_LIMIT, call, heard};
@@ -143,14 +148,46 @@ async fn what_was_settled_stays_and_only_the_rest_times_out() {
     assert_eq!(statuses, expected.map(|(name, status)| (name.to_owned(), status)));
 }
 
+/// A turn whose one tool call asks for a connection, however often it is made.
+async fn connecting(clock: Arc<dyn Clock>) -> Rig {
+    let calls = SimTurn::ToolCalls(vec![SimToolCall::new("list_issues", json!({}))]);
+    let mut rig = Rig::new(LlmSimConfig::scripted([calls, SimTurn::Assistant("done".to_owned())])).await;
+    rig.platform.clock = clock;
+    let list = ToolDefinition::new("list_issues", "Lists the user's issues.", json!({"type": "object"})).read_only();
+    rig.equip([(Arc::new(Issues([list])) as Arc<dyn Capability>, json!({}))]).await;
+    rig
+}
+
+/// Has a credential, whatever it is asked for.
+struct Connected;
+
+#[async_trait]
+impl UserConnectionResolver for Connected {
+    async fn connection(&self, _org: OrgId, _session: SessionId, _provider: &str) -> Result<Option<ConnectionCredential>, Error> {
+        Ok(Some(SecretString::from("token").into()))
+    }
+
+    async fn hosts(&self, _org: OrgId, _provider: &str) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_asks_for_a_connection_again_and_again_is_not_believed() {
+    let mut rig = connecting(Arc::new(SetClock::default())).await;
+    rig.platform.backends.connection_resolver = Some(Arc::new(Connected));
+    assert_eq!(rig.ask("go").await, TurnRun::Ended(TurnEnd::Completed));
+    let asked = rig.names().await.into_iter().filter(|name| *name == "tool.call_requested").count();
+    assert_eq!(asked, MAX_CONNECTION_REQUESTS as usize);
+    let results = rig.results().await;
+    assert_eq!((results.len(), results[0].status), (1, ToolStatus::Error), "{results:?}");
+    assert_eq!(rig.last_text().await, "done", "the turn goes on");
+}
+
 #[tokio::test]
 async fn a_connection_that_nobody_makes_is_waited_for_no_longer_than_was_told() {
     let clock = Arc::new(SetClock::default());
-    let calls = SimTurn::ToolCalls(vec![SimToolCall::new("list_issues", json!({}))]);
-    let mut rig = Rig::new(LlmSimConfig::scripted([calls, SimTurn::Assistant("done".to_owned())])).await;
-    rig.platform.clock = clock.clone();
-    let list = ToolDefinition::new("list_issues", "Lists the user's issues.", json!({"type": "object"})).read_only();
-    rig.equip([(Arc::new(Issues([list])) as Arc<dyn Capability>, json!({}))]).await;
+    let rig = connecting(clock.clone()).await;
     let engine = rig.engine();
     rig.go(&engine, "go").await;
     let asked = ids(&rig).await;

@@ -9,6 +9,7 @@ use super::config::Config;
 use crate::capability::builtin::support::failed;
 use crate::capability::{CallError, Failure, ToolCallContext};
 use crate::egress::{EgressError, EgressErrorKind, EgressQuota, EgressRequest, EgressResponse};
+use crate::mutation::off;
 
 /// Body that is read, in bytes; the rest is left.
 pub(super) const MAX_BODY_BYTES: usize = 2 << 20;
@@ -44,7 +45,7 @@ pub(super) async fn fetch(call: &ToolCallContext, config: &Config, method: &str,
     loop {
         let mut response = send(call, config, method, &url, &mut quota).await?;
         if let Some(next) = redirect(&response, &url)? {
-            if redirects.len() == MAX_REDIRECTS {
+            if redirects.len() >= MAX_REDIRECTS && !off("web.redirects") {
                 let message = format!("the page was redirected more than {MAX_REDIRECTS} times, last to {next}");
                 return Err(failed("unavailable", "too_many_redirects", message));
             }
@@ -112,9 +113,10 @@ fn header<'a>(response: &'a EgressResponse, name: &str) -> Option<&'a str> {
 
 /// The body up to its limit, and whether that is all of it.
 async fn read(response: &mut EgressResponse) -> Result<(Vec<u8>, bool), CallError> {
+    let most = if off("web.body_bytes") { usize::MAX } else { MAX_BODY_BYTES };
     let mut body = Vec::new();
     while let Some(piece) = response.chunk(PIECE_BYTES).await.map_err(failure)? {
-        let left = MAX_BODY_BYTES - body.len();
+        let left = most - body.len();
         body.extend_from_slice(&piece[..piece.len().min(left)]);
         if piece.len() > left {
             return Ok((body, false));
