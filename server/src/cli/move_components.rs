@@ -44,12 +44,13 @@ pub(super) async fn move_components(dir: &DataDir, config: &DatabaseConfig, args
     };
     let bucket = Bucket::open(&bucket).await.map_err(anyhow::Error::from)?;
     let database = Database::open_with(dir, config, COMMAND_CONNECTIONS, Some(bucket.blobs.clone())).await?;
-    let inside = database.blobs_inside().await?;
-    let done = if args.dry_run { Ok(Progress::default()) } else { move_all(&database, inside).await };
-    let left = database.blobs_inside().await?;
+    let moving = async {
+        let done = if args.dry_run { Progress::default() } else { move_all(&database).await? };
+        Ok::<_, Failure>((done, database.blobs_inside().await?))
+    };
+    let moved = moving.await;
     database.close().await?;
-    let done = done?;
-    let BlobsInside { components, bytes } = left;
+    let (done, BlobsInside { components, bytes }) = moved?;
     if json {
         print(&serde_json::json!({ "moved": done.moved, "left": components, "left_bytes": bytes }).to_string())?;
     } else {
@@ -65,7 +66,8 @@ pub(super) async fn move_components(dir: &DataDir, config: &DatabaseConfig, args
 }
 
 /// One after the other, in the order of their digests; what is uploaded meanwhile to the database may be left.
-async fn move_all(database: &Database, inside: BlobsInside) -> Result<Progress, Failure> {
+async fn move_all(database: &Database) -> Result<Progress, Failure> {
+    let inside = database.blobs_inside().await?;
     let clock = std::sync::Arc::new(SystemClock);
     let ids = RandomIds::new(clock.clone());
     let (mut done, mut after) = (Progress::default(), None::<Digest>);
