@@ -36,6 +36,8 @@ failspot::failspot_name! {
         StoreReserved,
         /// What a call used is counted, and what it gave is not stored.
         StoreSettled,
+        /// A budget is topped up, and nobody was told.
+        StoreToppedUp,
         /// The bytes of a component are in an object, and no row names it.
         StoreObjectWritten,
         /// No row names an object any more, and it is still there.

@@ -105,6 +105,8 @@ ids! {
     BudgetId = "budget";
     /// An amount of a budget that is set aside.
     ReservationId = "reservation";
+    /// An amount that a budget was topped up by.
+    TopUpId = "topup";
     /// A harness.
     HarnessId = "harness";
     /// An agent.

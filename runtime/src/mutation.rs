@@ -4,7 +4,7 @@
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 178] = [
+pub const CONTROLS: [&str; 179] = [
     "answer.bytes",
     "answer.calls",
     "answer.events",
@@ -174,6 +174,7 @@ pub const CONTROLS: [&str; 178] = [
     "usage.limit",
     "usage.recovery",
     "usage.reservation",
+    "usage.soft_limit",
     "verify.entries",
     "verify.invisible",
     "verify.length",

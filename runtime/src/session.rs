@@ -21,6 +21,9 @@ pub enum SessionStatus {
     /// The oldest open turn waits for somebody outside: for results of client-side tools, an
     /// answer, or an approval.
     WaitingForToolResults,
+    /// The oldest open turn waits before its next model call, because what was used reaches the soft
+    /// limit of a budget.
+    Paused,
     /// All turns have ended.
     Idle,
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::payload::{
-    CompactionReason, CompactionStrategy, PinnedCapability, RecoveryMode, RequestedCall, Retries, TokenUsage, ToolCompleted,
+    BudgetNotice, CompactionReason, CompactionStrategy, PinnedCapability, RecoveryMode, RequestedCall, Retries, TokenUsage, ToolCompleted,
 };
 use crate::component::Receipt;
 use crate::id::{AgentId, HarnessId, MessageId, TurnId};
@@ -333,6 +333,19 @@ pub enum EventData {
         /// Id of the connection provider.
         provider: String,
     },
+    /// A model call left a fifth of a budget or less. Told once in a session and period, and again when there is more.
+    #[serde(rename = "budget.warning")]
+    BudgetWarning(BudgetNotice),
+    /// What was used reaches the soft limit of a budget: the turn waits before its next model call until the session is
+    /// resumed.
+    #[serde(rename = "budget.paused")]
+    BudgetPaused(BudgetNotice),
+    /// Somebody resumed the session: its model calls go on to the limit of the budget, also those of later turns.
+    #[serde(rename = "budget.resumed")]
+    BudgetResumed(BudgetNotice),
+    /// The next model call needs more than a budget has left: the turn ends.
+    #[serde(rename = "budget.exhausted")]
+    BudgetExhausted(BudgetNotice),
     /// The turn ended with an answer, or with its iterations used up.
     #[serde(rename = "turn.completed")]
     TurnCompleted {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::data::EventData;
 pub use self::payload::{
-    CompactionReason, CompactionStrategy, PinnedCapability, RecoveryMode, RequestKind, RequestedCall, Retries, TokenUsage, ToolCompleted,
-    ToolStatus,
+    BudgetNotice, CompactionReason, CompactionStrategy, PinnedCapability, RecoveryMode, RequestKind, RequestedCall, Retries, TokenUsage,
+    ToolCompleted, ToolStatus,
 };
 use crate::id::{EventId, MessageId, SessionId, TurnId};
 

@@ -1,10 +1,13 @@
 //! What the payloads of events are made of.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::component::{Digest, Receipt};
+use crate::id::BudgetId;
 use crate::message::{ContentPart, ToolCall};
+use crate::usage::Currency;
 
 /// Token counts of model calls. The buckets are disjoint, except for reasoning, which is part of
 /// the output.
@@ -165,6 +168,29 @@ pub enum CompactionStrategy {
 pub enum RecoveryMode {
     /// The model is called again from the start.
     Restart,
+}
+
+/// Payload of the events of budgets: what a budget of the session, of its agent or of the org has left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BudgetNotice {
+    /// The budget.
+    pub budget_id: BudgetId,
+    /// What it counts.
+    pub currency: Currency,
+    /// How much there is, in tokens or US dollars, with what it was topped up by.
+    pub limit: f64,
+    /// At which use sessions pause, likewise; none if nothing pauses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soft_limit: Option<f64>,
+    /// What of the limit is neither used nor reserved.
+    pub balance: f64,
+    /// When its period began; none if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub period_started_at: Option<Timestamp>,
+    /// A sentence that says what helps.
+    pub message: String,
 }
 
 /// Payload of `tool.completed`.

@@ -186,6 +186,16 @@ impl InProcessRuntime {
         }
     }
 
+    /// Lets a session go on that waits at the soft limit of a budget, and waits until its turn has ended or waits again.
+    ///
+    /// # Errors
+    /// `Conflict` if the session is not paused; otherwise as for [`Self::run_turn`].
+    pub async fn resume_paused(&self, session: SessionId) -> Result<TurnResult, Error> {
+        let _guard = self.inner.locks.wait(session).await;
+        let accepted = self.inner.platform.outside_desk().resume(self.inner.org, session).await?;
+        self.go_on(session, accepted).await
+    }
+
     async fn go_on(&self, session: SessionId, accepted: Accepted) -> Result<TurnResult, Error> {
         let Inner { platform: TurnPlatform { backends, .. }, engine, org, .. } = &*self.inner;
         let key = TurnKey { org: *org, session, turn: accepted.turn_id };
@@ -226,7 +236,7 @@ impl InProcessRuntime {
         let guard = locks.try_take(session).ok_or_else(refused)?;
         let found = platform.backends.session_store.get_session(*org, session).await?;
         // Nobody works on a turn that waits; what is said ends it.
-        let waits = found.is_some_and(|session| session.status == SessionStatus::WaitingForToolResults);
+        let waits = found.is_some_and(|session| matches!(session.status, SessionStatus::WaitingForToolResults | SessionStatus::Paused));
         let open = platform.backends.log.open_turns(*org, session).await?;
         if waits || open.is_empty() { Ok(guard) } else { Err(refused()) }
     }

@@ -54,6 +54,8 @@ pub enum TurnStopReason {
     Cancelled,
     /// It has not ended: it waits for the calls in [`TurnResult::waiting_for`].
     WaitingForToolResults,
+    /// It has not ended: it waits at the soft limit of a budget until the session is resumed.
+    Paused,
     /// Something else, in the word of `turn.completed`.
     Other(String),
 }
@@ -136,7 +138,8 @@ impl Reading {
         } else {
             waiting_for.clear();
         }
-        let waits = (!waiting_for.is_empty()).then_some((TurnStopReason::WaitingForToolResults, None));
+        let paused = state.paused_by().first().map(|notice| (TurnStopReason::Paused, Some(notice.message.clone())));
+        let waits = (!waiting_for.is_empty()).then_some((TurnStopReason::WaitingForToolResults, None)).or(paused);
         let Some((stop_reason, error)) = self.stop.or(waits) else {
             let left = format!("{} is left open, because the runtime shuts down or its store failed; recover takes it up", state.turn_id());
             return Err(Error::Unavailable(left));

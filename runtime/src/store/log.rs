@@ -27,6 +27,15 @@ pub enum TurnEnd {
     Merged,
 }
 
+/// What a parked turn waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParkedFor {
+    /// Somebody outside: results, an answer, an approval, a connection. The session is `waiting_for_tool_results`.
+    Answer,
+    /// That somebody resumes the session, which is `paused`.
+    Resume,
+}
+
 /// Events to append in one transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Append {
@@ -39,10 +48,9 @@ pub struct Append {
     /// The turn that these events end; the session becomes idle if no other turn is open. A turn that
     /// ends as [`TurnEnd::Merged`] must never have been claimed, nor be marked to be cancelled.
     pub ends_turn: Option<(TurnId, TurnEnd)>,
-    /// The turn that waits for somebody outside from now on. Nobody can claim it until
-    /// [`SessionLog::answer_turn`], a cancel or a further submission wakes it; meanwhile the
-    /// session is `waiting_for_tool_results`.
-    pub parks_turn: Option<TurnId>,
+    /// The turn that waits from now on, and for what. Nobody can claim it until
+    /// [`SessionLog::answer_turn`], a cancel or a further submission wakes it.
+    pub parks_turn: Option<(TurnId, ParkedFor)>,
 }
 
 /// Answers to what a parked turn waits for.

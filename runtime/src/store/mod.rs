@@ -49,7 +49,7 @@ pub use connection::{ConnectionStore, SecretChanges};
 pub use error::{FileProblem, StoreError, StoreResult};
 pub use file::RuntimeFileStore;
 pub use kv::{KvEntry, KvScope, KvStore};
-pub use log::{Append, Claim, Fence, LogUsage, SessionLog, Submitted, TurnAnswer, TurnEnd, TurnFilter, TurnRecord};
+pub use log::{Append, Claim, Fence, LogUsage, ParkedFor, SessionLog, Submitted, TurnAnswer, TurnEnd, TurnFilter, TurnRecord};
 pub use member::{Member, MemberStore, Role};
 pub use message::{LogMessages, MessageBatch, RuntimeMessageStore, SessionMessages, StoredMessage};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Fence, KvScope, Page, Role, StoreError, StoreResult};
+use super::{Fence, KvScope, Page, ParkedFor, Role, StoreError, StoreResult};
 use crate::component::Digest;
 use crate::event::NewEvent;
 use crate::id::{MemberId, SessionId, TurnId};
@@ -13,7 +13,7 @@ use crate::limits::{
 };
 use crate::mutation::off;
 use crate::session::SessionStatus;
-use crate::usage::{Balance, Charge, Reserved};
+use crate::usage::{Balance, Charge, MAX_BUDGET_AMOUNT, Reserved};
 
 /// Name of the org that an installation has from the start.
 pub(super) const DEFAULT_ORG_NAME: &str = "default";
@@ -140,6 +140,17 @@ pub(super) fn check_budgets(known: u64) -> StoreResult<()> {
     Ok(())
 }
 
+/// Whether a budget that was topped up may be so again.
+pub(super) fn check_top_up(limit: u64, granted: u64, amount: u64) -> StoreResult<()> {
+    let whole = limit.saturating_add(granted).saturating_add(amount);
+    if whole > MAX_BUDGET_AMOUNT {
+        return Err(StoreError::Limit(format!(
+            "the budget would come to {whole} tokens or billionths of a dollar; at most {MAX_BUDGET_AMOUNT} are allowed: add less"
+        )));
+    }
+    Ok(())
+}
+
 /// The refusal of amounts that do not fit the charges of a reservation.
 pub(super) fn wrong_amounts(given: usize, charges: usize) -> StoreError {
     StoreError::Invalid(format!("{given} amounts for a reservation of {charges} charges"))
@@ -175,12 +186,13 @@ pub(super) fn check_queue(open: u64) -> StoreResult<()> {
 
 /// Status of a session after its turns changed; `parked` tells of the oldest open turn. A session
 /// that never had a turn stays started.
-pub(super) fn status_after(before: SessionStatus, open_turns: u64, parked: bool) -> SessionStatus {
-    match before {
-        _ if open_turns > 0 && parked => SessionStatus::WaitingForToolResults,
+pub(super) fn status_after(before: SessionStatus, open_turns: u64, parked: Option<ParkedFor>) -> SessionStatus {
+    match (before, parked) {
+        (_, Some(ParkedFor::Answer)) if open_turns > 0 => SessionStatus::WaitingForToolResults,
+        (_, Some(ParkedFor::Resume)) if open_turns > 0 => SessionStatus::Paused,
         _ if open_turns > 0 => SessionStatus::Active,
-        SessionStatus::Started => SessionStatus::Started,
-        SessionStatus::Active | SessionStatus::WaitingForToolResults | SessionStatus::Idle => SessionStatus::Idle,
+        (SessionStatus::Started, _) => SessionStatus::Started,
+        _ => SessionStatus::Idle,
     }
 }
 

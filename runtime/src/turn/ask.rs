@@ -11,6 +11,7 @@ use super::executor::Run;
 use super::journal::Halt;
 use super::tools::{Decision, capability_id, decide};
 use crate::event::{EventData, RequestedCall, ToolCompleted};
+use crate::store::ParkedFor;
 
 impl Run<'_> {
     /// Asks somebody outside about calls, and parks the turn in the same append. Calls that
@@ -39,7 +40,7 @@ impl Run<'_> {
             return self.journal.append(events).await;
         }
         events.extend(requests.into_iter().map(|(limit, tool_calls)| self.requested(tool_calls, limit)));
-        self.journal.append_park(events).await
+        self.journal.append_park(events, ParkedFor::Answer).await
     }
 
     /// A request that expires after a time, or after the longest that turns wait.

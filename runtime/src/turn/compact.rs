@@ -10,11 +10,12 @@ use super::compaction::{Cut, window};
 use super::context::TurnContext;
 use super::executor::Run;
 use super::journal::Halt;
+use super::spend::Hold;
 use super::stop::Stop;
 use super::toolset::cut;
 use crate::component::Receipt;
 use crate::driver::{Answer, ChatRequest, DriverContext, DriverError, DriverErrorKind, complete};
-use crate::event::{CompactionReason, CompactionStrategy, EventData, TokenUsage};
+use crate::event::{BudgetNotice, CompactionReason, CompactionStrategy, EventData, TokenUsage};
 use crate::id::MessageId;
 use crate::message::{ContentPart, Message, Role};
 use crate::tokens::BYTES_PER_TOKEN;
@@ -43,21 +44,30 @@ struct Summary {
     receipt: Option<Receipt>,
 }
 
+/// What became of the wish for a summary.
+enum Summarized {
+    By(Summary),
+    /// There is to be none, or the model cannot write one. A conversation that goes on without its older part is better
+    /// than one that ends.
+    Not,
+    /// The turn waits before that, at the soft limits of these budgets.
+    Paused(Vec<BudgetNotice>),
+    Stopped(Stop),
+}
+
 impl Run<'_> {
     pub(super) async fn compact(&mut self, context: &TurnContext, reason: CompactionReason) -> Result<(), Halt> {
         let Some(cut) = self.journal.state().cut(reason) else { return Ok(()) };
         let (turn_id, started) = (self.key.turn, self.journal.steady());
         self.journal.live().publish(EventData::ContextCompacting { turn_id, reason, messages_before: cut.before });
-        let summarized = match self.summarize(context, &cut).await? {
-            Ok(summary) => summary,
-            Err(stop) => {
+        let (strategy_used, Summary { text, usage, receipt }) = match self.summarize(context, &cut).await? {
+            Summarized::By(summary) => (CompactionStrategy::Summarization, summary),
+            Summarized::Paused(pauses) => return self.pause(pauses).await,
+            Summarized::Stopped(stop) => {
                 self.journal.state_mut().stop(stop);
                 return Ok(());
             }
-        };
-        let (strategy_used, Summary { text, usage, receipt }) = match summarized {
-            Some(summary) => (CompactionStrategy::Summarization, summary),
-            None => (CompactionStrategy::Trim, Summary { text: trimmed(&cut), usage: TokenUsage::default(), receipt: None }),
+            Summarized::Not => (CompactionStrategy::Trim, Summary { text: trimmed(&cut), usage: TokenUsage::default(), receipt: None }),
         };
         let compacted = EventData::ContextCompacted {
             turn_id,
@@ -74,10 +84,9 @@ impl Run<'_> {
         self.journal.append(vec![compacted]).await
     }
 
-    /// A summary by the model; none if there is to be none, or the model cannot write one. A
-    /// conversation that goes on without its older part is better than one that ends.
-    async fn summarize(&self, context: &TurnContext, cut: &Cut) -> Result<Result<Option<Summary>, Stop>, Halt> {
-        let Some(rule) = context.rules.compaction.as_ref().filter(|rule| rule.summarizes) else { return Ok(Ok(None)) };
+    /// A summary by the model.
+    async fn summarize(&self, context: &TurnContext, cut: &Cut) -> Result<Summarized, Halt> {
+        let Some(rule) = context.rules.compaction.as_ref().filter(|rule| rule.summarizes) else { return Ok(Summarized::Not) };
         let window = window(rule, &context.model_profile);
         let most = usize::try_from(window * TRANSCRIPT_PERCENT / 100).unwrap_or(usize::MAX).saturating_mul(BYTES_PER_TOKEN);
         let mut prompt = SYSTEM_PROMPT.to_owned();
@@ -93,20 +102,25 @@ impl Run<'_> {
         let driver_context = DriverContext { provider: context.resolved_provider_id, cancel, ..DriverContext::new(self.key.org, host) };
         let model = context.model_with_provider.model.clone();
         let mut request = ChatRequest { model, system_prompt: prompt, messages: vec![message.into()], ..ChatRequest::default() };
-        let Ok(held) = self.hold(context, &mut request).await? else { return Ok(Ok(None)) };
+        let held = match self.hold(context, &mut request).await? {
+            Hold::Held(held) => held,
+            Hold::Paused(pauses) => return Ok(Summarized::Paused(pauses)),
+            Hold::Stopped(..) => return Ok(Summarized::Not),
+        };
         let mut answer = Answer::of(&context.model_with_provider.provider_type);
         let written = tokio::select! {
             stop = self.interrupted() => Err(stop),
             written = self.write_summary(context, request, &driver_context, &mut answer) => Ok(written),
         };
+        // The next answer tells of what is left.
         self.settle(held, &answer, !matches!(written, Ok(Err(_)))).await?;
         Ok(match written {
-            Err(stop) => Err(stop),
-            Ok(Ok(summary)) => Ok(Some(summary)),
+            Err(stop) => Summarized::Stopped(stop),
+            Ok(Ok(summary)) => Summarized::By(summary),
             Ok(Err(error)) => {
                 let error = context.model_with_provider.redact_error(error);
                 tracing::warn!(%error, "a conversation could not be summarised; its older part is left out without a summary");
-                Ok(None)
+                Summarized::Not
             }
         })
     }

@@ -18,11 +18,11 @@ use crate::driver::{DriverHost, DriverSource, ResolvedModel};
 use crate::egress::Gateway;
 use crate::engine::TurnKey;
 use crate::error::Error;
-use crate::event::{EventData, PinnedCapability};
+use crate::event::{BudgetNotice, EventData, PinnedCapability};
 use crate::id::{IdSource, MessageId};
 use crate::limits::MAX_TURN_SECONDS;
 use crate::mutation::off;
-use crate::store::{Claim, RuntimeBackends, TurnEnd};
+use crate::store::{Claim, ParkedFor, RuntimeBackends, TurnEnd};
 use crate::usage::OrgAllowance;
 
 /// How often one run plans the same step again because the log went on without it. The owner of a
@@ -161,6 +161,8 @@ pub(super) struct Run<'a> {
     /// Whether the open model call of the log was opened by this run, which has not made it yet.
     pub(super) opened: bool,
     pub(super) context: Option<Arc<TurnContext>>,
+    /// The budget that has too little left for the next model call; its event is part of the turn's end.
+    pub(super) exhausted: Option<BudgetNotice>,
     deadline: Instant,
 }
 
@@ -184,6 +186,7 @@ impl<'a> Run<'a> {
             services: platform.tool_services(),
             opened: false,
             context: None,
+            exhausted: None,
             deadline: Instant::now() + left,
         })
     }
@@ -223,7 +226,7 @@ impl<'a> Run<'a> {
                 self.context().await?;
                 continue;
             }
-            let parks = matches!(step, Step::Request { .. } | Step::Park);
+            let parks = matches!(step, Step::Request { .. } | Step::Park | Step::Reason { .. } | Step::Compact { .. });
             match self.perform(step).await {
                 Ok(()) if parks && self.is_parked() => {
                     if !self.connected_meanwhile().await? {
@@ -239,7 +242,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether the log says that all that is open waits for somebody outside.
+    /// Whether the log says that the turn waits for somebody.
     fn is_parked(&self) -> bool {
         matches!(next(self.journal.state()), Step::Park)
     }
@@ -273,7 +276,7 @@ impl<'a> Run<'a> {
                 Some(context) => self.request(&context, calls).await,
                 None => Ok(()),
             },
-            Step::Park => self.journal.append_park(Vec::new()).await,
+            Step::Park => self.park().await,
             Step::Finish(finish) => self.finish(finish).await,
             Step::Done(_) => Ok(()),
         }
@@ -312,6 +315,12 @@ impl<'a> Run<'a> {
     /// Whether no further step is to begin.
     pub(super) fn is_to_rest(&self) -> bool {
         self.signals.cancel.is_cancelled() || self.signals.drain.is_cancelled()
+    }
+
+    /// Waits on.
+    async fn park(&mut self) -> Result<(), Halt> {
+        let is_paused = !self.journal.state().paused_by().is_empty();
+        self.journal.append_park(Vec::new(), if is_paused { ParkedFor::Resume } else { ParkedFor::Answer }).await
     }
 
     async fn finish(&mut self, finish: Finish) -> Result<(), Halt> {

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::budgets::BudgetMemory;
 use super::conversation::Conversation;
 use crate::event::{Event, EventData, TokenUsage};
 use crate::id::{MessageId, OrgId, SessionId, TurnId};
@@ -23,6 +24,7 @@ pub struct History {
     usage: TokenUsage,
     /// What a person has decided about all calls of a tool.
     approvals: HashMap<String, bool>,
+    budgets: BudgetMemory,
     through: u64,
     bytes: usize,
     /// Whether messages came from a message store instead of events.
@@ -51,6 +53,7 @@ impl History {
         let sequence = event.sequence.filter(|&sequence| sequence > self.through)?;
         self.through = sequence;
         self.note_waiting(event);
+        self.budgets.fold(&event.data);
         match &event.data {
             EventData::LlmGeneration { usage, .. } => self.usage += *usage,
             EventData::ContextCompacted { usage, summary, .. } => {
@@ -120,6 +123,11 @@ impl History {
     /// events that are folded as messages only: then the next call is asked about.
     pub(super) fn approval_of(&self, tool: &str) -> Option<bool> {
         self.approvals.get(tool).copied()
+    }
+
+    /// What was said about budgets.
+    pub(super) fn budgets(&self) -> &BudgetMemory {
+        &self.budgets
     }
 
     /// The input of a turn, if the log has nothing else of the turn.

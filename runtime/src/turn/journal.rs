@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Event, EventContext, EventData, NewEvent};
 use crate::id::{EventId, IdSource, MessageId, TurnId};
 use crate::limits::MAX_EVENTS_PER_PAGE;
-use crate::store::{Append, Fence, SessionLog, StoreError, StoreResult, TurnEnd};
+use crate::store::{Append, Fence, ParkedFor, SessionLog, StoreError, StoreResult, TurnEnd};
 
 /// How often one append follows a log that others add to. Only submissions do, and there are
 /// never more than [`crate::limits::MAX_QUEUED_TURNS`] of them.
@@ -42,7 +42,7 @@ pub(super) enum Halt {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum After {
     Open,
-    Parked,
+    Parked(ParkedFor),
     Ended(TurnEnd),
     /// It has the input of another turn, which ended with that.
     Merged(EventContext),
@@ -138,9 +138,9 @@ impl Journal {
         self.store(events, After::Open, Some(opening)).await
     }
 
-    /// Appends events behind which the turn waits for somebody outside.
-    pub(super) async fn append_park(&mut self, events: Vec<EventData>) -> Result<(), Halt> {
-        self.store(events, After::Parked, None).await
+    /// Appends events behind which the turn waits.
+    pub(super) async fn append_park(&mut self, events: Vec<EventData>, waits_for: ParkedFor) -> Result<(), Halt> {
+        self.store(events, After::Parked(waits_for), None).await
     }
 
     /// Appends the last events of the turn.
@@ -178,9 +178,9 @@ impl Journal {
         let ends_turn = match after {
             After::Ended(end) => Some((self.key.turn, end)),
             After::Merged(of) => of.turn_id.map(|turn| (turn, TurnEnd::Merged)),
-            After::Open | After::Parked => None,
+            After::Open | After::Parked(_) => None,
         };
-        let parks_turn = (after == After::Parked).then_some(self.key.turn);
+        let parks_turn = if let After::Parked(waits_for) = after { Some((self.key.turn, waits_for)) } else { None };
         let mut waits = store_waits();
         let mut conflicts = 0;
         loop {

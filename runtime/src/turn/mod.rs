@@ -8,6 +8,7 @@
 mod ask;
 mod assemble;
 mod backoff;
+mod budgets;
 mod call;
 mod compact;
 mod compaction;

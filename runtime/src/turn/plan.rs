@@ -56,7 +56,7 @@ pub enum Step {
         /// In call order; nobody was asked about them yet.
         calls: Vec<PlannedCall>,
     },
-    /// Wait on: what was asked is not settled yet.
+    /// Wait on: what was asked is not settled yet, or the session is not resumed.
     Park,
     /// Record the end, and settle what is open.
     Finish(Finish),
@@ -102,6 +102,9 @@ pub(super) fn begins_with_reason(state: &TurnState) -> bool {
 
 /// Plans the next step of a turn that has begun and goes on.
 fn begun(state: &TurnState) -> Step {
+    if !state.paused_by().is_empty() {
+        return if state.is_followed() { Step::Finish(Finish::Stopped(Stop::Superseded)) } else { Step::Park };
+    }
     let (waiting, calls): (Vec<_>, Vec<_>) = state.unsettled_calls().into_iter().partition(|call| call.waits_for.is_some());
     // Approved calls are executed once nothing else is asked any more, so that a turn that is
     // overtaken has done nothing behind the back of whoever is asked.

@@ -10,6 +10,7 @@ use super::executor::Run;
 use super::journal::Halt;
 use super::live::LiveAnswer;
 use super::model::controls_of;
+use super::spend::Hold;
 use super::stop::Stop;
 use super::tools::claim;
 use crate::driver::{
@@ -58,24 +59,26 @@ impl Run<'_> {
         let mut call = ModelCall { message_id, model, driver, iteration, retry: None, started, first_event_ms: None, receipt };
         let mut request = self.chat_request(context);
         let held = match self.hold(context, &mut request).await? {
-            Ok(held) => held,
-            Err(stop) => {
-                self.journal.state_mut().stop(stop);
+            Hold::Held(held) => held,
+            Hold::Paused(pauses) => return self.pause(pauses).await,
+            Hold::Stopped(stop, exhausted) => {
+                self.end_before_call(stop, exhausted);
                 return Ok(());
             }
         };
         let generation = self.call_model(context, request, &mut call).await;
-        match &generation {
+        let warnings = match &generation {
             Generation::Answered(answer) | Generation::Stopped(answer, _) => self.settle(held, answer, true).await?,
             Generation::Failed(answer, _) => self.settle(held, answer, false).await?,
-        }
+        };
         match generation {
-            Generation::Answered(answer) => self.settle_answer(context, &call, answer).await,
+            Generation::Answered(answer) => self.settle_answer(context, &call, answer, warnings).await,
             Generation::Failed(partial, error) => {
                 let error = context.model_with_provider.redact_error(error);
                 tracing::warn!(%error, kind = error.kind.as_str(), "a model call failed");
                 let told = self.disclosure().text_of(&error);
-                let events = self.failed(context, &call, partial, &told);
+                let mut events = self.failed(context, &call, partial, &told);
+                events.extend(warnings);
                 self.journal.append(events).await?;
                 if error.kind == DriverErrorKind::ContextTooLong && self.journal.state_mut().note_overflow() {
                     return Ok(());
@@ -93,8 +96,15 @@ impl Run<'_> {
 
     /// Appends an answer together with what follows from it, which saves a transaction: the end of the
     /// turn, or the claim of the calls that it asks for.
-    async fn settle_answer(&mut self, context: &TurnContext, call: &ModelCall, answer: Answer) -> Result<(), Halt> {
+    async fn settle_answer(
+        &mut self,
+        context: &TurnContext,
+        call: &ModelCall,
+        answer: Answer,
+        warnings: Vec<EventData>,
+    ) -> Result<(), Halt> {
         let (mut events, message) = self.answered(context, call, answer);
+        events.extend(warnings);
         let mut calls = self.journal.state().calls_of(&message);
         if calls.is_empty() {
             events.extend(self.ending_with(&events));

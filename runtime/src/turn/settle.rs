@@ -16,9 +16,10 @@ impl Run<'_> {
         let state = self.journal.state();
         let mut events = if state.started_at().is_none() { self.starting(Vec::new(), None) } else { Vec::new() };
         if let Finish::Stopped(stop) = &finish {
-            events.extend(self.closing_reason(stop));
+            events.extend(self.closing_reason(describe(stop)));
             events.extend(self.closing_act(stop));
         }
+        events.extend(self.exhausted.clone().map(EventData::BudgetExhausted));
         let (ended, end) = self.ended(finish);
         events.push(ended);
         events.push(EventData::SessionIdled { turn_id: self.key.turn });
@@ -41,14 +42,15 @@ impl Run<'_> {
         [self.completed("answered", state), EventData::SessionIdled { turn_id: self.key.turn }]
     }
 
-    fn closing_reason(&self, stop: &Stop) -> Option<EventData> {
+    /// The end of a model call that was not made.
+    pub(super) fn closing_reason(&self, error: &str) -> Option<EventData> {
         let started = self.journal.state().open_reason()?;
         Some(EventData::ReasonCompleted {
             success: false,
             text_preview: None,
             has_tool_calls: false,
             tool_call_count: 0,
-            error: Some(describe(stop).to_owned()),
+            error: Some(error.to_owned()),
             duration_ms: self.journal.millis_since(started),
             usage: Default::default(),
         })

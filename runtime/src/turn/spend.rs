@@ -3,18 +3,21 @@
 //! answer. The event that opens a step is in the log by then: it says what was about to happen, and the
 //! end of the turn says why it did not.
 
+use jiff::Timestamp;
+
 use super::context::TurnContext;
 use super::executor::Run;
 use super::journal::{Halt, halt, insist};
 use super::stop::{SealReason, Stop};
 use crate::driver::{Answer, ChatRequest};
-use crate::event::TokenUsage;
+use crate::event::{BudgetNotice, EventData, TokenUsage};
 use crate::id::ReservationId;
 use crate::limits::STORAGE_CHECK_CALLS;
 use crate::mutation::off;
+use crate::store::ParkedFor;
 use crate::tokens::{estimate_tokens, message_bytes, part_bytes, tool_bytes};
 use crate::usage::{
-    Account, BudgetStatus, BudgetSubject, Charge, Currency, LEAST_OUTPUT_TOKENS, Meter, NANOS_PER_USD, Reservation, Reserved, UsageBudget,
+    Account, Balance, BudgetStatus, BudgetSubject, Charge, Currency, LEAST_OUTPUT_TOKENS, Meter, Reservation, Reserved, UsageBudget,
 };
 
 /// Tokens that an answer may have if nothing is known of its model.
@@ -24,11 +27,21 @@ const INPUT_MARGIN_PERCENT: u64 = 34;
 /// How often a call looks again at what others have left it.
 const MAX_TRIES: u32 = 4;
 
+/// What became of the wish to call a model.
+pub(super) enum Hold {
+    /// It can be called.
+    Held(Held),
+    /// The turn waits before the call at the soft limits of these budgets.
+    Paused(Vec<BudgetNotice>),
+    /// The turn ends before the call, because of this budget if it is one.
+    Stopped(Stop, Option<BudgetNotice>),
+}
+
 /// What is set aside for one call.
 pub(super) struct Held {
     /// None if nothing limits the call.
     reservation: Option<ReservationId>,
-    meters: Vec<Meter>,
+    limits: Vec<Limit>,
     /// Estimate of its input, in tokens.
     input: u64,
 }
@@ -42,52 +55,75 @@ struct Limit {
     account: Account,
     amount: u64,
     meter: Meter,
+    /// None for a limit of every org.
+    budget: Option<UsageBudget>,
 }
 
 impl Run<'_> {
     /// Sets aside the most that a call can use, and lets its answer be as long as that pays for.
-    /// Otherwise why the turn ends.
-    pub(super) async fn hold(&self, context: &TurnContext, request: &mut ChatRequest) -> Result<Result<Held, Stop>, Halt> {
+    pub(super) async fn hold(&self, context: &TurnContext, request: &mut ChatRequest) -> Result<Hold, Halt> {
         if let Some(stop) = self.no_room().await? {
-            return Ok(Err(stop));
+            return Ok(Hold::Stopped(stop, None));
         }
         let limits = match self.limits(context).await? {
             Ok(limits) => limits,
-            Err(stop) => return Ok(Err(stop)),
+            Err(stop) => return Ok(Hold::Stopped(stop, None)),
         };
-        let meters = limits.iter().map(|limit| limit.meter.clone()).collect();
         if limits.is_empty() || off("usage.limit") {
-            return Ok(Ok(Held { reservation: None, meters: Vec::new(), input: 0 }));
+            return Ok(Hold::Held(Held { reservation: None, limits: Vec::new(), input: 0 }));
         }
         let input = input_of(request);
         let wanted = request.max_output_tokens.unwrap_or(UNKNOWN_OUTPUT_TOKENS);
         for _ in 0..MAX_TRIES {
             let mut output = wanted;
+            let mut pauses = Vec::new();
             for limit in &limits {
-                let balance = insist(|| self.platform.backends.usage_store.read_balance(self.key.org, &limit.account)).await;
-                let left = balance.map_err(halt)?.left(limit.amount);
+                let balance =
+                    insist(|| self.platform.backends.usage_store.read_balance(self.key.org, &limit.account)).await.map_err(halt)?;
+                let left = balance.left(limit.amount);
                 output = limit.meter.affordable(left, input, output);
                 if output < LEAST_OUTPUT_TOKENS.min(wanted) {
-                    return Ok(Err(exhausted(limit, left, input)));
+                    return Ok(exhausted(limit, balance, input, self.journal.now()));
                 }
+                let reached = limit.budget.as_ref().and_then(|budget| pause_at(budget, balance, self.journal.now()));
+                pauses.extend(reached.filter(|notice| !self.journal.state().budgets().is_resumed(notice)));
+            }
+            if !pauses.is_empty() && !off("usage.soft_limit") {
+                return Ok(Hold::Paused(pauses));
             }
             if let Some(reservation) = self.reserve(&limits, input, output).await? {
                 request.max_output_tokens = Some(output);
-                return Ok(Ok(Held { reservation: Some(reservation), meters, input }));
+                return Ok(Hold::Held(Held { reservation: Some(reservation), limits, input }));
             }
         }
         let detail = "other calls use what is left of a budget at the same time; try again".to_owned();
-        Ok(Err(Stop::Sealed { reason: SealReason::BudgetExhausted, detail }))
+        Ok(Hold::Stopped(Stop::Sealed { reason: SealReason::BudgetExhausted, detail }, None))
     }
 
-    /// Counts what a call took. `began` tells whether a vendor worked on it even if there is no answer.
-    pub(super) async fn settle(&self, held: Held, answer: &Answer, began: bool) -> Result<(), Halt> {
-        let Some(reservation) = held.reservation else { return Ok(()) };
+    /// Parks the turn before a model call, whose opening is closed in the same append.
+    pub(super) async fn pause(&mut self, pauses: Vec<BudgetNotice>) -> Result<(), Halt> {
+        let closing = self.closing_reason("the session is paused at the soft limit of a budget; the model was not called");
+        let events = closing.into_iter().chain(pauses.into_iter().map(EventData::BudgetPaused)).collect();
+        self.journal.append_park(events, ParkedFor::Resume).await
+    }
+
+    /// Ends the turn before a model call.
+    pub(super) fn end_before_call(&mut self, stop: Stop, exhausted: Option<BudgetNotice>) {
+        self.exhausted = exhausted;
+        self.journal.state_mut().stop(stop);
+    }
+
+    /// Counts what a call took. `began` tells whether a vendor worked on it even if there is no answer. Returns the
+    /// warnings that follow from it, which are to be stored with the answer.
+    pub(super) async fn settle(&self, held: Held, answer: &Answer, began: bool) -> Result<Vec<EventData>, Halt> {
+        let Some(reservation) = held.reservation else { return Ok(Vec::new()) };
         let used = used(answer, held.input, began);
-        let spent: Vec<u64> = held.meters.iter().map(|meter| meter.amount(&used)).collect();
+        let spent: Vec<u64> = held.limits.iter().map(|limit| limit.meter.amount(&used)).collect();
         let (store, now) = (&self.platform.backends.usage_store, self.journal.now());
-        insist(|| store.settle(self.key.org, reservation, spent.clone(), now)).await.map_err(halt)?;
-        Ok(())
+        let balances = insist(|| store.settle(self.key.org, reservation, spent.clone(), now)).await.map_err(halt)?;
+        let budgets = held.limits.iter().zip(balances.unwrap_or_default());
+        let low = budgets.filter_map(|(limit, balance)| warning(limit, balance, now));
+        Ok(low.filter(|notice| !self.journal.state().budgets().is_warned(notice)).map(EventData::BudgetWarning).collect())
     }
 
     /// Counts what a run of this turn that died had set aside: what it used is not known.
@@ -146,12 +182,17 @@ impl Run<'_> {
                 (Currency::Usd, Some(cost)) => Meter::Money(cost.clone()),
                 (Currency::Usd, None) => return Ok(Err(unpriced(&context.model_with_provider.model, budget))),
             };
-            let fix = if budget.period.is_some() { "raise the budget, or wait until its period ends" } else { "raise the budget" };
-            limits.push(Limit { name: name_of(budget), fix, account: budget.account(now), amount: budget.limit, meter });
+            let fix = if budget.period.is_some() {
+                "top the budget up, raise it, or wait until its period ends"
+            } else {
+                "top the budget up, or raise it"
+            };
+            let (name, account) = (name_of(budget), budget.account(now));
+            limits.push(Limit { name, fix, account, amount: budget.limit, meter, budget: Some(budget.clone()) });
         }
         if let Some((account, amount)) = self.platform.allowance.tokens(now) {
             let (name, fix) = ("the org's allowance for a day".to_owned(), "wait until the day (UTC) ends, or have the operator raise it");
-            limits.push(Limit { name, fix, account, amount, meter: Meter::Tokens });
+            limits.push(Limit { name, fix, account, amount, meter: Meter::Tokens, budget: None });
         }
         Ok(Ok(limits))
     }
@@ -180,18 +221,41 @@ fn used(answer: &Answer, input: u64, began: bool) -> TokenUsage {
     used
 }
 
-fn exhausted(limit: &Limit, left: u64, input: u64) -> Stop {
+fn exhausted(limit: &Limit, balance: Balance, input: u64, now: Timestamp) -> Hold {
     let least = limit.meter.most(input, LEAST_OUTPUT_TOKENS);
-    let shown = |amount| shown(&limit.meter, amount);
+    let shown = |amount| shown(limit.meter.currency(), amount);
     let detail = format!(
         "{} has {} of {} left, and the next model call needs {} at least; {}",
         limit.name,
-        shown(left),
-        shown(limit.amount),
+        shown(balance.left(limit.amount)),
+        shown(balance.whole(limit.amount)),
         shown(least),
         limit.fix,
     );
-    Stop::Sealed { reason: SealReason::BudgetExhausted, detail }
+    let notice = limit.budget.as_ref().map(|budget| budget.notice(balance, now, detail.clone()));
+    Hold::Stopped(Stop::Sealed { reason: SealReason::BudgetExhausted, detail }, notice)
+}
+
+/// That the soft limit of a budget is reached.
+pub(super) fn pause_at(budget: &UsageBudget, balance: Balance, now: Timestamp) -> Option<BudgetNotice> {
+    let soft = budget.soft_limit.filter(|_| budget.reaches_soft_limit(balance))?;
+    let shown = |amount| shown(budget.currency, amount);
+    let message = format!(
+        "{} of {} are used, which reaches the soft limit of {} of {}; resume the session, top the budget up, or raise its soft limit",
+        shown(balance.spent),
+        shown(balance.whole(budget.limit)),
+        shown(balance.whole(soft)),
+        name_of(budget),
+    );
+    Some(budget.notice(balance, now, message))
+}
+
+/// That little is left of a budget.
+fn warning(limit: &Limit, balance: Balance, now: Timestamp) -> Option<BudgetNotice> {
+    let budget = limit.budget.as_ref().filter(|budget| budget.runs_low(balance))?;
+    let (spent, whole) = (shown(budget.currency, balance.spent), shown(budget.currency, balance.whole(budget.limit)));
+    let message = format!("{spent} of {whole} of {} are used; sessions stop when nothing is left: {}", name_of(budget), limit.fix);
+    Some(budget.notice(balance, now, message))
 }
 
 fn unpriced(model: &str, budget: &UsageBudget) -> Stop {
@@ -212,9 +276,9 @@ fn name_of(budget: &UsageBudget) -> String {
 }
 
 /// An amount as people write it.
-fn shown(meter: &Meter, amount: u64) -> String {
-    match meter {
-        Meter::Tokens => format!("{amount} tokens"),
-        Meter::Money(_) => format!("${:.6}", amount as f64 / NANOS_PER_USD as f64),
+fn shown(currency: Currency, amount: u64) -> String {
+    match currency {
+        Currency::Tokens => format!("{amount} tokens"),
+        Currency::Usd => format!("${:.6}", currency.told(amount)),
     }
 }

@@ -5,7 +5,7 @@
 pub enum Stop {
     /// Somebody cancelled it.
     Cancelled,
-    /// It waits for somebody outside, and a new message came.
+    /// It waits for somebody, and a new message came.
     Superseded,
     /// It cannot be answered.
     Failed {

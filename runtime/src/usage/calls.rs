@@ -119,11 +119,11 @@ async fn apart<T: Send + 'static>(work: impl Future<Output = StoreResult<T>> + S
     done.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("work on the ledger ended early: {error}"))))
 }
 
-async fn settle(services: Arc<ToolServices>, org: OrgId, id: ReservationId, spent: Vec<u64>) -> StoreResult<bool> {
-    services.backends.usage_store.settle(org, id, spent, services.clock.now()).await
+async fn settle(services: Arc<ToolServices>, org: OrgId, id: ReservationId, spent: Vec<u64>) -> StoreResult<()> {
+    services.backends.usage_store.settle(org, id, spent, services.clock.now()).await.map(drop)
 }
 
-fn told(settled: StoreResult<bool>) {
+fn told(settled: StoreResult<()>) {
     if let Err(error) = settled {
         tracing::error!(%error, "what a call used could not be counted; all that it could have used counts until its period ends");
     }

@@ -1,5 +1,6 @@
 //! How the tokens of a model call are counted, in tokens or in money.
 
+use super::Currency;
 use crate::driver::profile::ModelCost;
 use crate::event::TokenUsage;
 
@@ -18,6 +19,14 @@ pub enum Meter {
 }
 
 impl Meter {
+    /// What it counts in.
+    pub fn currency(&self) -> Currency {
+        match self {
+            Self::Tokens => Currency::Tokens,
+            Self::Money(_) => Currency::Usd,
+        }
+    }
+
     /// What a use amounts to, rounded up.
     pub fn amount(&self, usage: &TokenUsage) -> u64 {
         match self {

@@ -18,10 +18,16 @@ pub(crate) use calls::HeldCall;
 pub use meter::{Meter, NANOS_PER_USD};
 pub use rate::{BegunTurns, TurnRate};
 
-use crate::id::{AgentId, BudgetId, OrgId, ReservationId, SessionId, TurnId};
+use crate::event::BudgetNotice;
+use crate::id::{AgentId, BudgetId, OrgId, ReservationId, SessionId, TopUpId, TurnId};
 
 /// Tokens without which an answer is not worth its question. A budget of tokens that has fewer left is used up.
 pub const LEAST_OUTPUT_TOKENS: u64 = 256;
+
+/// Percentage of a budget that is left when sessions are warned.
+pub const WARN_PERCENT: u64 = 20;
+/// Most that a budget may come to with what it was topped up by, in tokens or in billionths of a dollar.
+pub const MAX_BUDGET_AMOUNT: u64 = 2_000_000_000_000_000_000;
 
 /// What a budget counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,6 +41,14 @@ pub enum Currency {
 }
 
 impl Currency {
+    /// An amount as it is told: in tokens, or in US dollars.
+    pub fn told(self, amount: u64) -> f64 {
+        match self {
+            Self::Tokens => amount as f64,
+            Self::Usd => amount as f64 / NANOS_PER_USD as f64,
+        }
+    }
+
     /// Whether what was spent of a limit leaves too little for any model call.
     pub fn is_used_up(self, spent: u64, limit: u64) -> bool {
         let least = match self {
@@ -125,6 +139,9 @@ pub struct UsageBudget {
     pub currency: Currency,
     /// How much, in tokens or in billionths of a dollar, at least 1.
     pub limit: u64,
+    /// At which use sessions pause until somebody resumes them, less than the limit; none means that nothing pauses. What
+    /// is used by calls that run at the same time may go beyond it, but never beyond the limit.
+    pub soft_limit: Option<u64>,
     /// After which time it is whole again; none means never.
     pub period: Option<Period>,
     /// Whether it limits anything.
@@ -140,7 +157,32 @@ pub struct UsageBudget {
 impl UsageBudget {
     /// Whether it has too little left for any call, whatever runs now and may give some back.
     pub fn is_used_up(&self, balance: Balance) -> bool {
-        self.currency.is_used_up(balance.spent, self.limit)
+        self.currency.is_used_up(balance.spent, balance.whole(self.limit))
+    }
+
+    /// Whether what was used reaches the soft limit.
+    pub fn reaches_soft_limit(&self, balance: Balance) -> bool {
+        self.soft_limit.is_some_and(|soft| balance.spent >= balance.whole(soft))
+    }
+
+    /// Whether at most [`WARN_PERCENT`] of it are not used yet.
+    pub fn runs_low(&self, balance: Balance) -> bool {
+        let whole = balance.whole(self.limit);
+        let left = u128::from(whole.saturating_sub(balance.spent));
+        left * 100 <= u128::from(whole) * u128::from(WARN_PERCENT)
+    }
+
+    /// What an event of a session says about it.
+    pub fn notice(&self, balance: Balance, now: Timestamp, message: String) -> BudgetNotice {
+        BudgetNotice {
+            budget_id: self.id,
+            currency: self.currency,
+            limit: self.currency.told(balance.whole(self.limit)),
+            soft_limit: self.soft_limit.map(|soft| self.currency.told(balance.whole(soft))),
+            balance: self.currency.told(balance.left(self.limit)),
+            period_started_at: self.period.map(|period| period.opened(now)),
+            message,
+        }
     }
 
     /// The account that it is held against at a moment.
@@ -186,12 +228,19 @@ pub struct Balance {
     pub spent: u64,
     /// What is reserved by what has not ended.
     pub reserved: u64,
+    /// What the limit was topped up by.
+    pub granted: u64,
 }
 
 impl Balance {
+    /// A limit with what it was topped up by.
+    pub fn whole(self, limit: u64) -> u64 {
+        limit.saturating_add(self.granted)
+    }
+
     /// What of a limit can still be reserved.
     pub fn left(self, limit: u64) -> u64 {
-        limit.saturating_sub(self.spent.saturating_add(self.reserved))
+        self.whole(limit).saturating_sub(self.spent.saturating_add(self.reserved))
     }
 }
 
@@ -235,18 +284,41 @@ pub enum Reserved {
     },
 }
 
-/// What was used, as it is noted in an account.
+/// What was used or added, as it is noted in an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Posting {
-    /// The reservation that was settled.
-    pub reservation: ReservationId,
-    /// In which session.
-    pub session: SessionId,
-    /// In which turn.
-    pub turn: TurnId,
+    /// By what.
+    pub entry: Entry,
     /// How much.
     pub amount: u64,
-    /// When it was settled.
+    /// When it was settled or added.
+    pub at: Timestamp,
+}
+
+/// What an account was changed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// Something was used.
+    Use {
+        /// The reservation that was settled.
+        reservation: ReservationId,
+        /// In which session.
+        session: SessionId,
+        /// In which turn.
+        turn: TurnId,
+    },
+    /// Somebody added to what may be used.
+    TopUp(TopUpId),
+}
+
+/// An amount that is added to what a budget has in its current period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopUp {
+    /// Id: the same one is added once.
+    pub id: TopUpId,
+    /// How much, at least 1.
+    pub amount: u64,
+    /// When.
     pub at: Timestamp,
 }
 
@@ -295,8 +367,9 @@ mod tests {
 
     #[test]
     fn what_is_reserved_is_not_left() {
-        assert_eq!(Balance { spent: 3, reserved: 4 }.left(10), 3);
-        assert_eq!(Balance { spent: 3, reserved: 40 }.left(10), 0);
-        assert_eq!(Balance { spent: u64::MAX, reserved: 1 }.left(u64::MAX), 0);
+        assert_eq!(Balance { spent: 3, reserved: 4, granted: 0 }.left(10), 3);
+        assert_eq!(Balance { spent: 3, reserved: 40, granted: 0 }.left(10), 0);
+        assert_eq!(Balance { spent: 3, reserved: 40, granted: 40 }.left(10), 7);
+        assert_eq!(Balance { spent: u64::MAX, reserved: 1, granted: 9 }.left(u64::MAX), 0);
     }
 }

@@ -176,6 +176,7 @@ impl FromParams for MessageParams {
     request_body = CreateMessage,
     responses(
         (status = 201, body = MessageBody),
+        (status = 409, description = "The session is paused at the soft limit of a budget, which is named with what helps"),
         (status = 429, description = "The org has too many turns that have not ended, or begins too many in a minute; `retry_after_seconds` says when to try again"),
         (status = 507, description = "The org's sessions have as many bytes of events as they may have"),
     ),

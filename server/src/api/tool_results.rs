@@ -136,6 +136,7 @@ pub(super) fn refused(error: OutsideError, list: &str, ids: &[&str]) -> Problem 
     let detail = error.to_string();
     match error {
         OutsideError::NotWaiting { .. } => Problem::conflict("not_waiting", detail),
+        OutsideError::NotPaused { .. } => Problem::conflict("not_paused", detail),
         OutsideError::Unknown { unknown, waiting, .. } => {
             let mut checks = Checks::default();
             let mut seen: Vec<&str> = Vec::new();

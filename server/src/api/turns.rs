@@ -211,7 +211,7 @@ pub(crate) async fn list_turns(
     params(("session_id" = String, Path, description = "Id"), ("turn_id" = String, Path, description = "Id of the turn")),
     responses(
         (status = 201, body = MessageBody),
-        (status = 409, description = "The turn is open, has its answer, was cancelled, or became part of another turn"),
+        (status = 409, description = "The turn is open, has its answer, was cancelled, or became part of another turn; or the session is paused"),
         (status = 429, description = "The org has too many turns, or nothing is left of a budget"),
         (status = 507, description = "The org's sessions have as many bytes of events as they may have"),
     ),

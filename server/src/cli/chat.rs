@@ -160,11 +160,18 @@ impl Talk<'_> {
                 "turn.failed" => return Err(Failure::failed(format!("the turn failed: {}", text(&data["error"])))),
                 "turn.cancelled" => return Err(Failure::failed("the turn was cancelled")),
                 "turn.sealed" => return Err(Failure::failed(format!("the turn was given up: {}", text(&data["detail"])))),
+                "budget.paused" => return Err(self.paused(data)),
                 "turn.merged" => turn = text(&data["into_turn_id"]),
                 "tool.call_requested" => self.answer(data).await?,
                 _ => {}
             }
         }
+    }
+
+    /// That the turn waits until somebody resumes the session.
+    fn paused(&self, notice: &Value) -> Failure {
+        let resume = format!("everwit sessions resume {}", self.session);
+        Failure::failed(format!("the session is paused: {}\n  {resume}", text(&notice["message"])))
     }
 
     /// What the session waits for since before.

@@ -1,4 +1,4 @@
-//! `everwit sessions`: the sessions of a server, what happens in one, and an end to its turn.
+//! `everwit sessions`: the sessions of a server, what happens in one, and an end or a way on for its turn.
 
 use clap::{Args, Subcommand};
 use everwit_runtime::id::SessionId;
@@ -61,6 +61,16 @@ enum SessionsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Let a session go on that is paused at the soft limit of a budget.
+    Resume {
+        /// The session.
+        session: SessionId,
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Print the server's answer as one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(crate) async fn run(args: SessionsArgs) -> Result<(), Failure> {
@@ -94,12 +104,15 @@ pub(crate) async fn run(args: SessionsArgs) -> Result<(), Failure> {
                 print(&if json { event.to_string() } else { event_line(&event) })?;
             }
         }
-        SessionsCommand::Cancel { session, server, json } => {
-            let path = format!("v1/sessions/{session}/cancel");
-            let answer = Server::at(&server)?.post(&path, "application/json", Vec::new()).await?;
-            print(&if json { answer.to_string() } else { text(&answer["status"]) })
-        }
+        SessionsCommand::Cancel { session, server, json } => ask(&server, &format!("v1/sessions/{session}/cancel"), json).await,
+        SessionsCommand::Resume { session, server, json } => ask(&server, &format!("v1/sessions/{session}/resume"), json).await,
     }
+}
+
+/// Sends what needs no words, and prints the status that comes of it.
+async fn ask(server: &ServerArgs, path: &str, json: bool) -> Result<(), Failure> {
+    let answer = Server::at(server)?.post(path, "application/json", Vec::new()).await?;
+    print(&if json { answer.to_string() } else { text(&answer["status"]) })
 }
 
 fn line(session: &Value) -> String {

@@ -33,6 +33,11 @@ const CANCEL: [&str; 1] = ["StoreCancelling"];
 /// to leave did.
 const GATEWAY: [(&str, u64); 3] = [("GatewayLeaves", 0), ("GatewayAnswered", 1), ("GatewayEnded", 1)];
 
+/// That of a budget that is topped up.
+const TOP_UP: [&str; 1] = ["StoreToppedUp"];
+/// Those of a turn that waits at a soft limit, and is resumed.
+const PAUSE: [&str; 3] = ["StoreAppending", "StoreAnswering", "StoreAnswered"];
+
 /// Bytes of what is left of components without bytes.
 const ROOM_FOR_DESCRIPTIONS: usize = 8 << 10;
 /// Those of uploads whose bytes go into a bucket: one that has no room, and the next one, which takes that of an archived version.
@@ -41,7 +46,7 @@ const BUCKET: [(&str, u64); 2] = [("StoreObjectWritten", 2), ("StoreObjectLoose"
 #[test]
 fn every_fail_point_is_died_at() {
     let counted = STORE.iter().chain(&ENGINE).chain(&GATEWAY).chain(&BUCKET).map(|(place, _)| *place);
-    let covered: BTreeSet<String> = counted.chain(CANCEL).map(str::to_owned).collect();
+    let covered: BTreeSet<String> = counted.chain(CANCEL).chain(TOP_UP).map(str::to_owned).collect();
     assert_eq!(covered, fail_point::names().collect());
 }
 
@@ -163,6 +168,72 @@ async fn die_uploading(database: fn() -> NewDatabase) {
     }
 }
 
+/// A turn that reaches a soft limit behind its tool and is resumed, by whoever does not know what became of that before: the
+/// types of its events.
+async fn pausing(database: Option<String>, death: Option<Death>) -> Vec<String> {
+    let place = Place::new(database, Vec::new());
+    let (mut child, api) = place.server(death).await;
+    let session = api.session_with(&json!({ "capabilities": [{ "ref": "current_time" }] })).await;
+    let made = json!({ "subject_type": "org", "currency": "tokens", "limit": 1_000_000, "soft_limit": 1 });
+    api.post("/v1/budgets", &made).await.expect(201);
+    api.say(&session, "/call get_current_time {}").await;
+    let resume = |api: &Api| attempt(api.request(Method::POST, &format!("/v1/sessions/{session}/resume")));
+    let paused = async |api: &Api| {
+        let mut stream = api.stream(&session, "?after_sequence=0").await;
+        while let Some(frame) = stream.next().await {
+            if frame.event == "budget.paused" {
+                return true;
+            }
+        }
+        false
+    };
+    if paused(&api).await {
+        resume(&api).await;
+    }
+    let (_alive, api) = match death {
+        None => (child, api),
+        Some(death) => {
+            dies(&mut child, &format!("{death:?}")).await;
+            let (alive, api) = place.server(None).await;
+            assert!(paused(&api).await, "{death:?}");
+            // Refused if it was resumed before the death.
+            resume(&api).await;
+            (alive, api)
+        }
+    };
+    api.stream(&session, "?after_sequence=0").await.until("session.idled").await;
+    let lines = essence(&api.events(&session).await);
+    lines.iter().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+async fn die_pausing(database: fn() -> NewDatabase) {
+    let expected = pausing(database().await, None).await;
+    let times = |name: &str| expected.iter().filter(|kind| *kind == name).count();
+    assert_eq!((times("budget.paused"), times("budget.resumed"), times("tool.completed")), (1, 1, 1), "{expected:#?}");
+    for place in PAUSE {
+        assert_eq!(pausing(database().await, Some(Death::At(place, 1))).await, expected, "a death at {place}");
+    }
+}
+
+/// A top-up whose sender is not told what became of it, and sends it again.
+async fn die_topping_up(database: fn() -> NewDatabase) {
+    for place in TOP_UP {
+        let death = Death::At(place, 1);
+        let site = Place::new(database().await, Vec::new());
+        let (mut child, api) = site.server(Some(death)).await;
+        let budget = api.post("/v1/budgets", &json!({ "subject_type": "org", "currency": "usd", "limit": 1 })).await.expect(201);
+        let path = format!("/v1/budgets/{}/top-up", budget["id"].as_str().expect("an id"));
+        let request = |api: &Api| api.request(Method::POST, &path).header("idempotency-key", "a").json(&json!({ "amount": 0.5 }));
+        assert_eq!(attempt(request(&api)).await, None, "nobody answers after {death:?}");
+        dies(&mut child, &format!("{death:?}")).await;
+        let (_alive, api) = site.server(None).await;
+        let topped = attempt(request(&api)).await.expect("it is known");
+        assert_eq!((&topped["topped_up"], &topped["balance"]), (&json!(0.5), &json!(1.5)), "{topped}");
+        let audit = api.get("/v1/audit").await.expect(200);
+        assert!(audit["data"].as_array().expect("a list").iter().any(|one| one["target"] == path.as_str()), "{audit}");
+    }
+}
+
 macro_rules! deaths {
     ($($database:ident)*) => {
         $(mod $database {
@@ -186,6 +257,16 @@ macro_rules! deaths {
             #[tokio::test]
             async fn while_a_turn_is_cancelled() {
                 die_cancelling($database).await;
+            }
+
+            #[tokio::test]
+            async fn while_a_session_is_paused() {
+                die_pausing($database).await;
+            }
+
+            #[tokio::test]
+            async fn while_a_budget_is_topped_up() {
+                die_topping_up($database).await;
             }
 
             #[tokio::test]

@@ -125,7 +125,7 @@ async fn until_settled(ledger: &SqliteStore, org: OrgId, began: Timestamp) -> u6
         days.dedup();
         for day in days {
             let account = Account { key: "every org: fuel per day".to_owned(), opens: day.as_second() };
-            let Balance { spent, reserved } = ledger.read_balance(org, &account).await.expect("a balance");
+            let Balance { spent, reserved, .. } = ledger.read_balance(org, &account).await.expect("a balance");
             (total.spent, total.reserved) = (total.spent + spent, total.reserved + reserved);
         }
         if total.reserved == 0 {

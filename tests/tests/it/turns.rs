@@ -2,6 +2,7 @@
 //! runs them.
 #![expect(clippy::unwrap_used, reason = "what helpers of tests do may panic like the tests themselves")]
 
+mod budgets;
 mod clocks;
 mod context;
 mod engine;

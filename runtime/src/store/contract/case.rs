@@ -21,7 +21,7 @@ use crate::id::{AgentId, ComponentId, EventId, HarnessId, IdSource, MessageId, M
 use crate::message::{ContentPart, Message, Role};
 use crate::provider::{Model, ModelSource, Provider, ProviderStatus};
 use crate::session::{Session, SessionStatus};
-use crate::store::{Append, Claim, Fence, KvScope, MessageBatch, NewVersion, Page, RuntimeBackends};
+use crate::store::{Append, Claim, Fence, KvScope, MessageBatch, NewVersion, Page, ParkedFor, RuntimeBackends};
 use crate::store::{StoreError, StoreResult, StoredMessage, TurnEnd};
 use crate::turn::message_of;
 
@@ -277,7 +277,13 @@ impl Case {
     pub(in crate::store) async fn parked(&self) -> (SessionId, Claim) {
         let (session, claim) = self.claimed().await;
         let events = vec![self.turn_started(claim.turn_id, Vec::new())];
-        let append = Append { expected_sequence: 2, fence: claim.fence, events, ends_turn: None, parks_turn: Some(claim.turn_id) };
+        let append = Append {
+            expected_sequence: 2,
+            fence: claim.fence,
+            events,
+            ends_turn: None,
+            parks_turn: Some((claim.turn_id, ParkedFor::Answer)),
+        };
         ok(self.stores.log.append(self.org, session, append).await);
         (session, claim)
     }

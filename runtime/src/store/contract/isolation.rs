@@ -11,7 +11,7 @@ use super::orgs::{api_key, audit_entry};
 use super::requests::request;
 use super::secrets::org_secret;
 use super::setup::seed;
-use super::usage::{account, budget, reservation};
+use super::usage::{account, budget, reservation, top_up};
 use crate::agent::Agent;
 use crate::component::{Digest, Grant};
 use crate::connection::{Authorization, Connection, SessionSecret};
@@ -27,7 +27,7 @@ use crate::store::{
     Activation, ApiKey, Append, AuditEntry, Fence, KvScope, Member, MessageBatch, NewRequest, NewVersion, Role, Scope, Seed, SeedKind,
     TurnAnswer, TurnFilter,
 };
-use crate::usage::{BudgetSubject, Reservation, UsageBudget};
+use crate::usage::{BudgetSubject, Reservation, TopUp, UsageBudget};
 
 /// Methods that read what belongs to an org.
 #[rustfmt::skip]
@@ -47,7 +47,7 @@ pub const CHANGING_METHODS: &[&str] = &[
     "remove_channel", "archive_version", "archive_component", "collect", "remove", "remove_key", "write_file_if_content_matches", "move_file", "delete_file", "record_messages",
     "update_provider", "update_model", "remove_model", "remove_provider",
     "swap_session_secret", "update_connection", "remove_connection", "take_authorization",
-    "update_budget", "settle", "settle_turn", "remove_budget",
+    "update_budget", "settle", "settle_turn", "top_up", "remove_budget",
     "replace_secret", "swap_secret", "remove_secret", "update_member", "remove_member",
 ];
 
@@ -88,6 +88,7 @@ struct Belongings {
     org_secret: OrgSecret,
     member: Member,
     budget: UsageBudget,
+    top_up: TopUp,
     /// What is set aside, and what is settled.
     reservations: [Reservation; 3],
 }
@@ -120,6 +121,7 @@ impl Belongings {
             org_secret: org_secret(case, "a"),
             member: member(case, Role::Member),
             budget: budget(case, BudgetSubject::Session(session.id)),
+            top_up: top_up(case, 7),
             reservations: [(); 3].map(|()| reservation(case, &[(account("a", 0), 20)])),
             parked: (parked, waiting.turn_id),
             harness: case.harness("first"),
@@ -295,6 +297,7 @@ impl Belongings {
                 let Reservation { session, turn, .. } = &self.reservations[1];
                 stores.usage_store.settle_turn(org, *session, *turn, time(30)).await
             }),
+            outcome("top_up", stores.usage_store.top_up(org, self.budget.id, self.top_up).await),
             outcome("remove_budget", stores.usage_store.remove_budget(org, self.budget.id, 2).await),
             outcome("replace_secret", stores.secret_store.replace_secret(org, self.org_secret.clone()).await),
             outcome("swap_secret", stores.secret_store.swap_secret(org, &self.org_secret, self.org_secret.clone()).await),

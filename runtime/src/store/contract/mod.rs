@@ -158,6 +158,7 @@ macro_rules! __store_contract_cases {
                 a_cancel_wakes_the_turn
                 of_parallel_answers_one_counts
                 waiting_sessions_are_found_in_parts
+                a_session_whose_turn_waits_to_be_resumed_is_paused
             }
             append {
                 stores_events_in_order_and_returns_them
@@ -324,6 +325,10 @@ macro_rules! __store_contract_cases {
                 what_a_dead_turn_reserved_counts_as_used
                 a_new_period_begins_with_nothing
                 parallel_reservations_never_exceed_the_limit
+                settling_tells_what_the_accounts_say
+                a_top_up_adds_to_a_budget_once
+                a_top_up_is_of_its_period_and_has_a_limit
+                parallel_top_ups_of_an_id_are_one
             }
             secrets {
                 secrets_are_added_replaced_and_removed_by_name

@@ -5,7 +5,7 @@ use super::concurrency::all;
 use crate::event::{Event, NewEvent};
 use crate::id::{SessionId, TurnId};
 use crate::session::SessionStatus;
-use crate::store::{Append, Fence, StoreError, StoreResult, TurnAnswer, TurnEnd};
+use crate::store::{Append, Fence, ParkedFor, StoreError, StoreResult, TurnAnswer, TurnEnd};
 
 async fn answer(case: &Case, session: SessionId, answer: TurnAnswer) -> StoreResult<Vec<Event>> {
     case.stores.log.answer_turn(case.org, session, answer).await
@@ -13,7 +13,7 @@ async fn answer(case: &Case, session: SessionId, answer: TurnAnswer) -> StoreRes
 
 async fn park(case: &Case, session: SessionId, fence: Fence, turn: TurnId) -> StoreResult<Vec<Event>> {
     let expected_sequence = case.last_sequence(session).await;
-    let append = Append { expected_sequence, fence, events: case.steps(1), ends_turn: None, parks_turn: Some(turn) };
+    let append = Append { expected_sequence, fence, events: case.steps(1), ends_turn: None, parks_turn: Some((turn, ParkedFor::Answer)) };
     case.stores.log.append(case.org, session, append).await
 }
 
@@ -153,4 +153,19 @@ pub(super) async fn waiting_sessions_are_found_in_parts(case: &Case) {
     assert_eq!(ok(log.waiting_sessions(case.org, Some(expected[1]), 2).await), expected[2..]);
     case.open_turn(expected[0]).await;
     assert_eq!(ok(log.waiting_sessions(case.org, None, 9).await), expected[1..], "a submission woke it");
+}
+
+pub(super) async fn a_session_whose_turn_waits_to_be_resumed_is_paused(case: &Case) {
+    let (session, claim) = case.claimed().await;
+    let park = async |waits_for| {
+        let (expected_sequence, parks_turn) = (case.last_sequence(session).await, Some((claim.turn_id, waits_for)));
+        let append = Append { expected_sequence, fence: claim.fence, events: case.steps(1), ends_turn: None, parks_turn };
+        ok(case.stores.log.append(case.org, session, append).await);
+        case.status(session).await
+    };
+    assert_eq!(park(ParkedFor::Resume).await, SessionStatus::Paused);
+    assert_none(case.stores.log.claim_turn(case.org, session).await);
+    case.open_turn(session).await;
+    assert_eq!(case.status(session).await, SessionStatus::Active, "a message wakes it");
+    assert_eq!(park(ParkedFor::Answer).await, SessionStatus::WaitingForToolResults, "what it was parked for last counts");
 }

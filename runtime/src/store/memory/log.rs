@@ -29,8 +29,8 @@ impl SessionLog for MemoryStore {
             let began = input.ts;
             let mut stored = row.push(vec![input])?;
             begun.count(began);
-            row.open.push_back(OpenTurn { id: turn, attempt: 0, cancel_requested: false, parked: false });
-            row.open.iter_mut().for_each(|open| open.parked = false);
+            row.open.push_back(OpenTurn { id: turn, attempt: 0, cancel_requested: false, parked: None });
+            row.open.iter_mut().for_each(|open| open.parked = None);
             row.set_status();
             turns.insert(turn, SubmittedTurn { session, input_sequence: row.last_sequence(), attempts: 0, end: None });
             Ok(Submitted { event: stored.remove(0), created: true })
@@ -50,7 +50,7 @@ impl SessionLog for MemoryStore {
             let Some(row) = tenant.sessions.table.get_mut(session) else { return Ok(false) };
             let Some(open) = row.open.iter_mut().find(|open| open.id == turn) else { return Ok(false) };
             open.cancel_requested = true;
-            open.parked = false;
+            open.parked = None;
             row.set_status();
             Ok(true)
         })
@@ -60,11 +60,13 @@ impl SessionLog for MemoryStore {
         check_events(&answer.events)?;
         self.write(org, |tenant| {
             let row = tenant.sessions.table.get_mut(session).ok_or_else(|| missing(session))?;
-            let parked = row.open.iter().position(|open| open.id == answer.turn_id && open.parked);
+            let parked = row.open.iter().position(|open| open.id == answer.turn_id && open.parked.is_some());
             let parked = parked.ok_or_else(|| not_parked(answer.turn_id))?;
             check_end(answer.expected_sequence, row.last_sequence())?;
             let stored = row.push(answer.events)?;
-            row.open[parked].parked = !answer.wakes_turn;
+            if answer.wakes_turn {
+                row.open[parked].parked = None;
+            }
             row.set_status();
             Ok(stored)
         })
@@ -75,7 +77,7 @@ impl SessionLog for MemoryStore {
             let row = tenant.sessions.table.get(session)?;
             // Only the oldest one is ever claimed.
             let oldest = row.open.front()?;
-            (oldest.id == turn && oldest.attempt > 0 && !oldest.parked).then_some(row.fence)
+            (oldest.id == turn && oldest.attempt > 0 && oldest.parked.is_none()).then_some(row.fence)
         }))
     }
 
@@ -97,10 +99,10 @@ impl SessionLog for MemoryStore {
                 Some((turn, _)) => Some(open_position(row, turn)?),
                 None => None,
             };
-            let parked = append.parks_turn.map(|turn| open_position(row, turn)).transpose()?;
+            let parked = append.parks_turn.map(|(turn, waits_for)| open_position(row, turn).map(|at| (at, waits_for))).transpose()?;
             let stored = row.push(append.events)?;
-            if let Some(at) = parked {
-                row.open[at].parked = true;
+            if let Some((at, waits_for)) = parked {
+                row.open[at].parked = Some(waits_for);
             }
             if let Some(at) = ended {
                 row.open.remove(at);
@@ -155,7 +157,7 @@ impl SessionLog for MemoryStore {
 
     async fn waiting_sessions(&self, org: OrgId, after: Option<SessionId>, limit: u32) -> StoreResult<Vec<SessionId>> {
         Ok(self.read(org, |tenant| {
-            let waiting = tenant.sessions.table.iter().filter(|row| row.open.iter().any(|turn| turn.parked));
+            let waiting = tenant.sessions.table.iter().filter(|row| row.open.iter().any(|turn| turn.parked.is_some()));
             let mut ids: Vec<SessionId> = waiting.map(|row| row.session.id).filter(|id| after.is_none_or(|after| *id > after)).collect();
             ids.sort_unstable();
             ids.truncate(limit as usize);
@@ -181,7 +183,7 @@ impl SessionLog for MemoryStore {
 /// Claims the oldest open turn of a session, at a fence or the next one.
 fn claim(sessions: &mut Sessions, session: SessionId, at: Option<Fence>) -> StoreResult<Option<Claim>> {
     let Some(row) = sessions.table.get_mut(session) else { return Ok(None) };
-    let Some(turn) = row.open.front_mut().filter(|turn| !turn.parked) else { return Ok(None) };
+    let Some(turn) = row.open.front_mut().filter(|turn| turn.parked.is_none()) else { return Ok(None) };
     let fence = at.unwrap_or(Fence(row.fence.0 + 1));
     check_claim(fence, row.fence)?;
     turn.attempt += 1;

@@ -11,7 +11,7 @@ use crate::event::{Event, EventData, NewEvent};
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::session::Session;
 use crate::store::rules::{check_deletion, check_events, event_bytes, follows, status_after, whole_micros};
-use crate::store::{Fence, KvScope, Listing, Page, RuntimeSessionStore, StoreError, StoreResult, TurnEnd};
+use crate::store::{Fence, KvScope, Listing, Page, ParkedFor, RuntimeSessionStore, StoreError, StoreResult, TurnEnd};
 use crate::usage::TurnRate;
 
 /// The sessions of an org, and which of them has which turn.
@@ -67,13 +67,13 @@ pub(super) struct OpenTurn {
     pub(super) id: TurnId,
     pub(super) attempt: u32,
     pub(super) cancel_requested: bool,
-    pub(super) parked: bool,
+    pub(super) parked: Option<ParkedFor>,
 }
 
 impl SessionRow {
     /// Brings the status in line with the open turns.
     pub(super) fn set_status(&mut self) {
-        let parked = self.open.front().is_some_and(|oldest| oldest.parked);
+        let parked = self.open.front().and_then(|oldest| oldest.parked);
         self.session.status = status_after(self.session.status, self.open.len() as u64, parked);
     }
 

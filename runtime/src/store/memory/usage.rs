@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::MemoryStore;
 use crate::id::{AgentId, BudgetId, OrgId, ReservationId, SessionId, TurnId};
-use crate::store::rules::{check_budgets, check_charges, page_limit, whole_micros, wrong_amounts};
+use crate::store::rules::{check_budgets, check_charges, check_top_up, page_limit, whole_micros, wrong_amounts};
 use crate::store::{Listing, Page, StoreError, StoreResult, UsageStore};
-use crate::usage::{Account, Balance, BudgetSubject, Charge, Posting, Reservation, Reserved, UsageBudget};
+use crate::usage::{Account, Balance, BudgetSubject, Charge, Entry, Posting, Reservation, Reserved, TopUp, UsageBudget};
 
 /// The budgets and the ledger of one org.
 #[derive(Default)]
@@ -50,17 +50,24 @@ impl Usage {
         outcome
     }
 
-    fn end(&mut self, reservation: &Reservation, spent: &[u64], at: Timestamp) {
+    fn end(&mut self, reservation: &Reservation, spent: &[u64], at: Timestamp) -> Vec<Balance> {
         self.open.remove(&reservation.id);
+        let mut balances = Vec::with_capacity(spent.len());
         for (Charge { account, amount: held, .. }, &amount) in reservation.charges.iter().zip(spent) {
-            let Some(balance) = self.accounts.get_mut(account) else { continue };
+            let Some(balance) = self.accounts.get_mut(account) else {
+                balances.push(Balance::default());
+                continue;
+            };
             balance.reserved = balance.reserved.saturating_sub(*held);
             balance.spent = balance.spent.saturating_add(amount);
+            balances.push(*balance);
             if amount > 0 && account.has_ledger() {
                 let Reservation { id, session, turn, .. } = *reservation;
-                self.postings.push((account.key.clone(), Posting { reservation: id, session, turn, amount, at: whole_micros(at) }));
+                let entry = Entry::Use { reservation: id, session, turn };
+                self.postings.push((account.key.clone(), Posting { entry, amount, at: whole_micros(at) }));
             }
         }
+        balances
     }
 }
 
@@ -104,8 +111,9 @@ impl UsageStore for MemoryStore {
         self.write(org, |tenant| {
             let place = tenant.usage.at_version(budget.id, budget.version.saturating_sub(1))?;
             let kept = &mut tenant.usage.budgets[place];
-            let UsageBudget { limit, status, version, .. } = budget;
-            (kept.limit, kept.status, kept.version, kept.updated_at) = (limit, status, version, whole_micros(budget.updated_at));
+            let UsageBudget { limit, soft_limit, status, version, .. } = budget;
+            (kept.limit, kept.soft_limit, kept.status) = (limit, soft_limit, status);
+            (kept.version, kept.updated_at) = (version, whole_micros(budget.updated_at));
             Ok(())
         })
     }
@@ -135,14 +143,13 @@ impl UsageStore for MemoryStore {
         Ok(usage.hold(reservation))
     }
 
-    async fn settle(&self, org: OrgId, id: ReservationId, spent: Vec<u64>, at: Timestamp) -> StoreResult<bool> {
+    async fn settle(&self, org: OrgId, id: ReservationId, spent: Vec<u64>, at: Timestamp) -> StoreResult<Option<Vec<Balance>>> {
         self.write(org, |tenant| {
-            let Some(reservation) = tenant.usage.open.get(&id).cloned() else { return Ok(false) };
+            let Some(reservation) = tenant.usage.open.get(&id).cloned() else { return Ok(None) };
             if reservation.charges.len() != spent.len() {
                 return Err(wrong_amounts(spent.len(), reservation.charges.len()));
             }
-            tenant.usage.end(&reservation, &spent, at);
-            Ok(true)
+            Ok(Some(tenant.usage.end(&reservation, &spent, at)))
         })
     }
 
@@ -156,6 +163,22 @@ impl UsageStore for MemoryStore {
                 tenant.usage.end(reservation, &spent, at);
             }
             Ok(open.len() as u64)
+        })
+    }
+
+    async fn top_up(&self, org: OrgId, id: BudgetId, TopUp { id: top_up, amount, at }: TopUp) -> StoreResult<bool> {
+        self.write(org, |tenant| {
+            let usage = &mut tenant.usage;
+            let budget = usage.budgets.iter().find(|budget| budget.id == id);
+            let budget = budget.ok_or_else(|| StoreError::NotFound { what: "budget", id: id.to_string() })?;
+            let (account, entry) = (budget.account(at), Entry::TopUp(top_up));
+            if usage.postings.iter().any(|(_, posting)| posting.entry == entry) {
+                return Ok(false);
+            }
+            check_top_up(budget.limit, usage.balance(&account).granted, amount)?;
+            usage.postings.push((account.key.clone(), Posting { entry, amount, at: whole_micros(at) }));
+            usage.accounts.entry(account).or_default().granted += amount;
+            Ok(true)
         })
     }
 

@@ -87,6 +87,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0013_members.sql"),
         checksum: "49e25cb51a9078336daeebbdb49671a30b8810fc9699bcb75550f91a6cf03835",
     },
+    Migration {
+        version: 14,
+        name: "soft_limits",
+        sql: include_str!("migrations/0014_soft_limits.sql"),
+        checksum: "c359b223ee3d39884ff5fc8d7fedb0542d4c86f26ee2eb979d8752f27ccf5008",
+    },
 ];
 
 /// Begins the transaction of a migration. Processes that start at once wait for each other: the

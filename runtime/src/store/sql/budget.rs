@@ -5,16 +5,17 @@ use uuid::Uuid;
 use super::error::{store_error, taken};
 use super::read::{list, unmet};
 use super::row::{Stored, Word, integer, key};
-use super::{DbRow, Lock, Store};
+use super::{DbRow, Lock, Store, usage};
+use crate::fail_point::fail_point;
 use crate::id::{AgentId, BudgetId, OrgId, SessionId};
-use crate::store::rules::check_budgets;
+use crate::store::rules::{check_budgets, check_top_up};
 use crate::store::{Listing, Page, StoreError, StoreResult};
-use crate::usage::{BudgetStatus, BudgetSubject, Currency, Period, UsageBudget};
+use crate::usage::{BudgetStatus, BudgetSubject, Currency, Period, TopUp, UsageBudget};
 
 macro_rules! select_budget {
     ($tail:literal) => {
         concat!(
-            "SELECT id, subject_type, subject_id, currency, amount, period, status, version, created_at, updated_at FROM budgets ",
+            "SELECT id, subject_type, subject_id, currency, amount, soft_limit, period, status, version, created_at, updated_at FROM budgets ",
             $tail
         )
     };
@@ -96,6 +97,7 @@ fn budget(row: &DbRow) -> StoreResult<UsageBudget> {
         },
         currency: row.word("currency")?,
         limit: row.number("amount")?,
+        soft_limit: row.optional_number("soft_limit")?,
         period,
         status: row.word("status")?,
         version: row.number("version")?,
@@ -117,8 +119,8 @@ pub(super) async fn add(store: &Store, org: OrgId, budget: UsageBudget) -> Store
     check_budgets(known.unsigned_abs())?;
     // Selecting from orgs inserts nothing, instead of failing, if the org does not exist.
     let inserted = sqlx::query(concat!(
-        "INSERT INTO budgets (org_id, id, subject_type, subject_id, currency, amount, period, status, version, created_at, updated_at) ",
-        "SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM orgs WHERE id = $1"
+        "INSERT INTO budgets (org_id, id, subject_type, subject_id, currency, amount, soft_limit, period, status, version, created_at, ",
+        "updated_at) SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM orgs WHERE id = $1"
     ))
     .bind(key(org.uuid()))
     .bind(key(budget.id.uuid()))
@@ -126,6 +128,7 @@ pub(super) async fn add(store: &Store, org: OrgId, budget: UsageBudget) -> Store
     .bind(key(budget.subject.uuid()))
     .bind(budget.currency.word())
     .bind(integer(budget.limit)?)
+    .bind(budget.soft_limit.map(integer).transpose()?)
     .bind(budget.period.as_ref().map(Word::word))
     .bind(budget.status.word())
     .bind(integer(budget.version)?)
@@ -171,7 +174,7 @@ pub(super) async fn update(store: &Store, org: OrgId, budget: UsageBudget) -> St
     let mut writer = store.db.writer(Lock::Usage(org)).await;
     let mut tx = writer.begin().await?;
     let updated = sqlx::query(concat!(
-        "UPDATE budgets SET amount = $3, status = $4, version = $5, updated_at = $6 ",
+        "UPDATE budgets SET amount = $3, status = $4, version = $5, updated_at = $6, soft_limit = $7 ",
         "WHERE org_id = $1 AND id = $2 AND version = $5 - 1"
     ))
     .bind(key(org.uuid()))
@@ -180,6 +183,7 @@ pub(super) async fn update(store: &Store, org: OrgId, budget: UsageBudget) -> St
     .bind(budget.status.word())
     .bind(integer(budget.version)?)
     .bind(budget.updated_at.as_microsecond())
+    .bind(budget.soft_limit.map(integer).transpose()?)
     .execute(&mut *tx)
     .await
     .map_err(store_error)?;
@@ -208,4 +212,50 @@ pub(super) async fn remove(store: &Store, org: OrgId, id: BudgetId, expected: u6
         sqlx::query(statement).bind(key(org.uuid())).bind(id.to_string()).execute(&mut *tx).await.map_err(store_error)?;
     }
     tx.commit().await.map_err(store_error)
+}
+
+/// Adds to the account of the current period, once for each id.
+pub(super) async fn top_up(store: &Store, org: OrgId, id: BudgetId, top_up: TopUp) -> StoreResult<bool> {
+    let mut writer = store.db.writer(Lock::Usage(org)).await;
+    let mut tx = writer.begin().await?;
+    let row = sqlx::query(select_budget!("WHERE org_id = $1 AND id = $2"))
+        .bind(key(org.uuid()))
+        .bind(key(id.uuid()))
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(store_error)?;
+    let Some(row) = row else { return Err(StoreError::NotFound { what: "budget", id: id.to_string() }) };
+    let budget = budget(&row)?;
+    let account = budget.account(top_up.at);
+    let noted = sqlx::query(concat!(
+        "INSERT INTO usage_postings (org_id, account, top_up_id, amount, at) VALUES ($1, $2, $3, $4, $5) ",
+        "ON CONFLICT (org_id, top_up_id) WHERE top_up_id IS NOT NULL DO NOTHING"
+    ))
+    .bind(key(org.uuid()))
+    .bind(&account.key)
+    .bind(key(top_up.id.uuid()))
+    .bind(integer(top_up.amount)?)
+    .bind(top_up.at.as_microsecond())
+    .execute(&mut *tx)
+    .await
+    .map_err(store_error)?;
+    if noted.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let granted = usage::balance(&mut tx, org, &account).await?.unwrap_or_default().granted;
+    check_top_up(budget.limit, granted, top_up.amount)?;
+    sqlx::query(concat!(
+        "INSERT INTO usage_accounts (org_id, account, opens, spent, reserved, granted) VALUES ($1, $2, $3, 0, 0, $4) ",
+        "ON CONFLICT (org_id, account, opens) DO UPDATE SET granted = usage_accounts.granted + excluded.granted"
+    ))
+    .bind(key(org.uuid()))
+    .bind(&account.key)
+    .bind(account.opens)
+    .bind(integer(top_up.amount)?)
+    .execute(&mut *tx)
+    .await
+    .map_err(store_error)?;
+    tx.commit().await.map_err(store_error)?;
+    fail_point!(StoreToppedUp);
+    Ok(true)
 }

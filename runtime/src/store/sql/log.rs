@@ -13,8 +13,8 @@ use crate::fail_point::fail_point;
 use crate::id::{EventId, OrgId, SessionId, TurnId};
 use crate::store::rules::{check_end, check_events, check_queue, check_writer, events_limit, not_parked, not_queued};
 use crate::store::{
-    Append, Claim, Fence, Listing, LogUsage, Page, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd, TurnFilter,
-    TurnRecord,
+    Append, Claim, Fence, Listing, LogUsage, Page, ParkedFor, SessionLog, StoreError, StoreResult, Submitted, TurnAnswer, TurnEnd,
+    TurnFilter, TurnRecord,
 };
 
 /// What a write to the log is checked against.
@@ -82,11 +82,18 @@ async fn end_turn(connection: &mut DbConnection, org: OrgId, session: SessionId,
 }
 
 /// Parks an open turn; false if it is not open.
-async fn park_turn(connection: &mut DbConnection, org: OrgId, session: SessionId, turn: TurnId) -> StoreResult<bool> {
-    let parked = sqlx::query("UPDATE turns SET parked = TRUE WHERE org_id = $1 AND session_id = $2 AND id = $3 AND outcome IS NULL")
+async fn park_turn(
+    connection: &mut DbConnection,
+    org: OrgId,
+    session: SessionId,
+    (turn, waits_for): (TurnId, ParkedFor),
+) -> StoreResult<bool> {
+    let statement = "UPDATE turns SET parked = TRUE, paused = $4 WHERE org_id = $1 AND session_id = $2 AND id = $3 AND outcome IS NULL";
+    let parked = sqlx::query(statement)
         .bind(key(org.uuid()))
         .bind(key(session.uuid()))
         .bind(key(turn.uuid()))
+        .bind(waits_for == ParkedFor::Resume)
         .execute(connection)
         .await
         .map_err(store_error)?;
@@ -237,10 +244,10 @@ impl Store {
         if let Some((turn, end)) = append.ends_turn {
             end_turn(&mut tx, org, session, turn, end).await?;
         }
-        if let Some(turn) = append.parks_turn
-            && !park_turn(&mut tx, org, session, turn).await?
+        if let Some(parks) = append.parks_turn
+            && !park_turn(&mut tx, org, session, parks).await?
         {
-            return Err(Some(StoreError::NotFound { what: "open turn", id: turn.to_string() }));
+            return Err(Some(StoreError::NotFound { what: "open turn", id: parks.0.to_string() }));
         }
         fail_point!(StoreAppending);
         tx.commit().await.map_err(|error| Some(store_error(error)))

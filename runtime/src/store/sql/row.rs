@@ -50,13 +50,14 @@ impl Word for ResourceStatus {
 }
 
 impl Word for SessionStatus {
-    const ALL: &'static [Self] = &[Self::Started, Self::Active, Self::WaitingForToolResults, Self::Idle];
+    const ALL: &'static [Self] = &[Self::Started, Self::Active, Self::WaitingForToolResults, Self::Paused, Self::Idle];
 
     fn word(&self) -> &'static str {
         match self {
             Self::Started => "started",
             Self::Active => "active",
             Self::WaitingForToolResults => "waiting_for_tool_results",
+            Self::Paused => "paused",
             Self::Idle => "idle",
         }
     }

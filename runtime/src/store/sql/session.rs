@@ -20,7 +20,7 @@ macro_rules! select {
         concat!(
             "SELECT id, harness_id, agent_id, title, system_prompt, capabilities, locale, max_iterations, tags, ",
             "version, created_at, initial_files, model_id, tools, owner, ",
-            "coalesce((SELECT CASE WHEN parked = TRUE THEN 'waiting_for_tool_results' ELSE 'active' END FROM turns",
+            "coalesce((SELECT CASE WHEN parked = FALSE THEN 'active' WHEN paused = TRUE THEN 'paused' ELSE 'waiting_for_tool_results' END FROM turns",
             indexed_by!("turns_open"),
             " WHERE org_id = sessions.org_id AND session_id = sessions.id AND outcome IS NULL ORDER BY input_sequence LIMIT 1), ",
             "CASE WHEN EXISTS (SELECT 1 FROM turns",

@@ -9,10 +9,10 @@ use super::read::snapshot;
 use super::row::{Stored, integer, key};
 use super::{DbConnection, DbRow, Lock, Store, budget};
 use crate::fail_point::fail_point;
-use crate::id::{AgentId, BudgetId, OrgId, ReservationId, SessionId, TurnId};
+use crate::id::{AgentId, BudgetId, OrgId, ReservationId, SessionId, TopUpId, TurnId};
 use crate::store::rules::{check_charges, page_limit, wrong_amounts};
 use crate::store::{Listing, Page, StoreError, StoreResult, UsageStore};
-use crate::usage::{Account, Balance, Posting, Reservation, Reserved, UsageBudget};
+use crate::usage::{Account, Balance, Entry, Posting, Reservation, Reserved, TopUp, UsageBudget};
 
 /// A charge that is set aside.
 struct Held {
@@ -41,18 +41,24 @@ fn held(row: &DbRow) -> StoreResult<Held> {
 }
 
 fn posting(row: &DbRow) -> StoreResult<Posting> {
-    let row = Stored::new(row, "usage_postings", &["reservation_id"]);
+    let row = Stored::new(row, "usage_postings", &["position"]);
     Ok(Posting {
-        reservation: row.id("reservation_id", ReservationId::from_uuid)?,
-        session: row.id("session_id", SessionId::from_uuid)?,
-        turn: row.id("turn_id", TurnId::from_uuid)?,
+        entry: match row.optional_id("top_up_id", TopUpId::from_uuid)? {
+            Some(top_up) => Entry::TopUp(top_up),
+            None => Entry::Use {
+                reservation: row.id("reservation_id", ReservationId::from_uuid)?,
+                session: row.id("session_id", SessionId::from_uuid)?,
+                turn: row.id("turn_id", TurnId::from_uuid)?,
+            },
+        },
         amount: row.number("amount")?,
         at: row.time("at")?,
     })
 }
 
-async fn balance(connection: &mut DbConnection, org: OrgId, account: &Account) -> StoreResult<Option<Balance>> {
-    let row = sqlx::query("SELECT account, opens, spent, reserved FROM usage_accounts WHERE org_id = $1 AND account = $2 AND opens = $3")
+pub(super) async fn balance(connection: &mut DbConnection, org: OrgId, account: &Account) -> StoreResult<Option<Balance>> {
+    let statement = "SELECT account, opens, spent, reserved, granted FROM usage_accounts WHERE org_id = $1 AND account = $2 AND opens = $3";
+    let row = sqlx::query(statement)
         .bind(key(org.uuid()))
         .bind(&account.key)
         .bind(account.opens)
@@ -61,7 +67,7 @@ async fn balance(connection: &mut DbConnection, org: OrgId, account: &Account) -
         .map_err(store_error)?;
     row.map(|row| {
         let row = Stored::new(&row, "usage_accounts", &["account", "opens"]);
-        Ok(Balance { spent: row.number("spent")?, reserved: row.number("reserved")? })
+        Ok(Balance { spent: row.number("spent")?, reserved: row.number("reserved")?, granted: row.number("granted")? })
     })
     .transpose()
 }
@@ -107,22 +113,23 @@ async fn hold(connection: &mut DbConnection, org: OrgId, reservation: &Reservati
     Ok(())
 }
 
-/// Counts what a charge came to. An account that is gone belonged to a budget that is gone.
-async fn end(connection: &mut DbConnection, org: OrgId, held: &Held, spent: u64, at: Timestamp) -> StoreResult<()> {
-    let Some(before) = balance(connection, org, &held.account).await? else { return Ok(()) };
+/// Counts what a charge came to, and returns what its account says then. One that is gone belonged to a budget that is gone.
+async fn end(connection: &mut DbConnection, org: OrgId, held: &Held, spent: u64, at: Timestamp) -> StoreResult<Balance> {
+    let Some(before) = balance(connection, org, &held.account).await? else { return Ok(Balance::default()) };
     // A sum that the database cannot hold is as good as the largest one.
     let total = i64::try_from(before.spent.saturating_add(spent)).unwrap_or(i64::MAX);
+    let after = Balance { spent: total.unsigned_abs(), reserved: before.reserved.saturating_sub(held.amount), ..before };
     sqlx::query("UPDATE usage_accounts SET spent = $4, reserved = $5 WHERE org_id = $1 AND account = $2 AND opens = $3")
         .bind(key(org.uuid()))
         .bind(&held.account.key)
         .bind(held.account.opens)
         .bind(total)
-        .bind(integer(before.reserved.saturating_sub(held.amount))?)
+        .bind(integer(after.reserved)?)
         .execute(&mut *connection)
         .await
         .map_err(store_error)?;
     if spent == 0 || !held.account.has_ledger() {
-        return Ok(());
+        return Ok(after);
     }
     sqlx::query(concat!(
         "INSERT INTO usage_postings (org_id, account, reservation_id, session_id, turn_id, amount, at) ",
@@ -138,7 +145,7 @@ async fn end(connection: &mut DbConnection, org: OrgId, held: &Held, spent: u64,
     .execute(connection)
     .await
     .map_err(store_error)?;
-    Ok(())
+    Ok(after)
 }
 
 #[async_trait]
@@ -195,7 +202,7 @@ impl UsageStore for Store {
         Ok(outcome)
     }
 
-    async fn settle(&self, org: OrgId, id: ReservationId, spent: Vec<u64>, at: Timestamp) -> StoreResult<bool> {
+    async fn settle(&self, org: OrgId, id: ReservationId, spent: Vec<u64>, at: Timestamp) -> StoreResult<Option<Vec<Balance>>> {
         let mut writer = self.db.writer(Lock::Usage(org)).await;
         let mut tx = writer.begin().await?;
         let rows = sqlx::query(select_held!("WHERE org_id = $1 AND id = $2 ORDER BY place"))
@@ -205,13 +212,14 @@ impl UsageStore for Store {
             .await
             .map_err(store_error)?;
         if rows.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
         if rows.len() != spent.len() {
             return Err(wrong_amounts(spent.len(), rows.len()));
         }
+        let mut balances = Vec::with_capacity(rows.len());
         for (row, spent) in rows.iter().zip(spent) {
-            end(&mut tx, org, &held(row)?, spent, at).await?;
+            balances.push(end(&mut tx, org, &held(row)?, spent, at).await?);
         }
         sqlx::query("DELETE FROM usage_reservations WHERE org_id = $1 AND id = $2")
             .bind(key(org.uuid()))
@@ -221,7 +229,7 @@ impl UsageStore for Store {
             .map_err(store_error)?;
         tx.commit().await.map_err(store_error)?;
         fail_point!(StoreSettled);
-        Ok(true)
+        Ok(Some(balances))
     }
 
     async fn settle_turn(&self, org: OrgId, session: SessionId, turn: TurnId, at: Timestamp) -> StoreResult<u64> {
@@ -252,6 +260,10 @@ impl UsageStore for Store {
         Ok(ended.len() as u64)
     }
 
+    async fn top_up(&self, org: OrgId, budget: BudgetId, top_up: TopUp) -> StoreResult<bool> {
+        budget::top_up(self, org, budget, top_up).await
+    }
+
     async fn list_postings(&self, org: OrgId, account: &str, page: Page) -> StoreResult<Listing<Posting>> {
         let mut reader = self.db.reader().await?;
         let mut tx = snapshot(&mut reader).await?;
@@ -263,7 +275,7 @@ impl UsageStore for Store {
             .map_err(store_error)?;
         let total: i64 = total.try_get(0).map_err(store_error)?;
         let rows = sqlx::query(concat!(
-            "SELECT reservation_id, session_id, turn_id, amount, at FROM usage_postings WHERE org_id = $1 AND account = $2 ",
+            "SELECT position, reservation_id, session_id, turn_id, top_up_id, amount, at FROM usage_postings WHERE org_id = $1 AND account = $2 ",
             "ORDER BY position DESC LIMIT $3 OFFSET $4"
         ))
         .bind(key(org.uuid()))

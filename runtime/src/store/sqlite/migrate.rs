@@ -137,6 +137,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("migrations/0021_members.sql"),
         checksum: "c2650db53ce90e9c7f5da41f035d2660831177c3979bbd8157c472260532a048",
     },
+    Migration {
+        version: 22,
+        name: "soft_limits",
+        sql: include_str!("migrations/0022_soft_limits.sql"),
+        checksum: "2e7ccf4fadb5c7c4091e43eef475f4e8876a01434d2149969c7fcf021f31f52c",
+    },
 ];
 
 /// Marks a file as ours: "EVWT" in the header field that SQLite has for this.

@@ -5,6 +5,7 @@ mod approval;
 mod connection;
 mod expiry;
 mod result;
+mod resume;
 
 pub use approval::{ApprovalVerdict, MAX_APPROVAL_REASON_BYTES, ToolApproval};
 pub use result::ClientToolResult;
@@ -52,6 +53,12 @@ pub enum OutsideError {
         session: SessionId,
         /// "tool results" or "approvals".
         what: &'static str,
+    },
+    /// No turn of the session is paused.
+    #[error("{session} is not paused; its status says when it is, and budget.paused at which budget")]
+    NotPaused {
+        /// The session.
+        session: SessionId,
     },
     /// The list is empty.
     #[error("the list of {what} is empty; send at least one")]
@@ -101,7 +108,7 @@ fn listed(problems: &[(String, AnswerProblem)]) -> String {
 impl From<OutsideError> for Error {
     fn from(error: OutsideError) -> Self {
         match error {
-            OutsideError::NotWaiting { .. } => Self::Conflict(error.to_string()),
+            OutsideError::NotWaiting { .. } | OutsideError::NotPaused { .. } => Self::Conflict(error.to_string()),
             OutsideError::Empty { .. } | OutsideError::Unknown { .. } | OutsideError::Unacceptable { .. } => {
                 Self::Invalid(error.to_string())
             }
@@ -257,16 +264,23 @@ impl OutsideDesk<'_> {
 
     fn answer<S: Statement>(&self, waiting: &Waiting, session: SessionId, statements: &[S], calls: &[Asked]) -> TurnAnswer {
         let (state, now) = (&waiting.state, self.clock.now());
-        let context = EventContext { turn_id: Some(state.turn_id()), input_message_id: state.input_message_id() };
         let said = statements.iter().zip(calls).flat_map(|(statement, asked)| statement.events(asked, now));
-        let new = |data| NewEvent { id: EventId::from_uuid(self.ids.next()), ts: now, context, data };
-        let events: Vec<NewEvent> = said.map(new).collect();
+        let events = self.events_of(state, said);
         TurnAnswer {
             turn_id: state.turn_id(),
             expected_sequence: state.last_sequence(),
             wakes_turn: waiting.is_over_after(session, &events),
             events,
         }
+    }
+}
+
+impl OutsideDesk<'_> {
+    /// What happens now, as events of a turn.
+    fn events_of(&self, state: &TurnState, data: impl Iterator<Item = EventData>) -> Vec<NewEvent> {
+        let ts = self.clock.now();
+        let context = EventContext { turn_id: Some(state.turn_id()), input_message_id: state.input_message_id() };
+        data.map(|data| NewEvent { id: EventId::from_uuid(self.ids.next()), ts, context, data }).collect()
     }
 }
 

@@ -65,6 +65,11 @@ impl TurnState {
                     state.approved = state.requested == Some(RequestKind::Connection);
                 }
             }
+            EventData::BudgetPaused(notice) => {
+                self.parked = true;
+                self.paused.push(notice.clone());
+            }
+            EventData::BudgetResumed(notice) => self.paused.retain(|paused| paused.budget_id != notice.budget_id),
             EventData::TurnCompleted { .. } => self.ended = Some(TurnEnd::Completed),
             EventData::TurnFailed { .. } => self.ended = Some(TurnEnd::Failed),
             EventData::TurnSealed { .. } => self.ended = Some(TurnEnd::Sealed),

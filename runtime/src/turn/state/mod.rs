@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::budgets::BudgetMemory;
 use super::call::{CallState, PlannedCall};
 use super::compaction::{Budget, Cut};
 use super::history::History;
 use super::repetition::Repetition;
 use super::stop::Stop;
 use crate::capability::RepetitionRule;
-use crate::event::{CompactionReason, PinnedCapability, RequestKind, TokenUsage};
+use crate::event::{BudgetNotice, CompactionReason, PinnedCapability, RequestKind, TokenUsage};
 use crate::id::{MessageId, TurnId};
 use crate::limits::{DEFAULT_MAX_ITERATIONS, MAX_QUEUED_TURNS, MAX_TOOL_CALLS_PER_STEP};
 use crate::message::Message;
@@ -46,6 +47,8 @@ pub struct TurnState {
     max_iterations: u32,
     outside: BTreeMap<String, RequestKind>,
     parked: bool,
+    /// The budgets whose soft limits the turn waits at.
+    paused: Vec<BudgetNotice>,
     repetition: Repetition,
     repetition_rule: Option<RepetitionRule>,
     /// Turns that became part of this one since the model last answered.
@@ -100,6 +103,7 @@ impl TurnState {
             max_iterations: DEFAULT_MAX_ITERATIONS,
             outside: BTreeMap::new(),
             parked: false,
+            paused: Vec::new(),
             repetition: Repetition::default(),
             repetition_rule: None,
             merged: 0,
@@ -181,6 +185,16 @@ impl TurnState {
     /// What a compaction would do; none if nothing can be left out.
     pub(super) fn cut(&self, reason: CompactionReason) -> Option<Cut> {
         self.budget.as_ref()?.cut(&self.history.conversation().view_until(self.turn_id), reason)
+    }
+
+    /// The budgets at whose soft limits the turn waits until somebody resumes the session.
+    pub fn paused_by(&self) -> &[BudgetNotice] {
+        &self.paused
+    }
+
+    /// What the log says about budgets.
+    pub(super) fn budgets(&self) -> &BudgetMemory {
+        self.history.budgets()
     }
 
     /// Whether a message was submitted behind this turn's.

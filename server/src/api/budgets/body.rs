@@ -1,12 +1,12 @@
 //! Budgets as they are sent and answered.
 
-use everwit_runtime::id::{BudgetId, ReservationId, SessionId, TurnId};
-use everwit_runtime::usage::{Balance, BudgetStatus, BudgetSubject, Currency, NANOS_PER_USD, Period, Posting, UsageBudget};
+use everwit_runtime::id::{BudgetId, ReservationId, SessionId, TopUpId, TurnId};
+use everwit_runtime::usage::{Balance, BudgetStatus, BudgetSubject, Currency, Entry, NANOS_PER_USD, Period, Posting, UsageBudget};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::extract::given;
+use crate::api::extract::{given, present};
 
 /// Kind of a budget's subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -34,6 +34,10 @@ pub(crate) struct CreateBudget {
     /// How much: whole tokens, or US dollars.
     #[schema(example = 100000, exclusive_minimum = 0)]
     pub(super) limit: f64,
+    /// At which use sessions pause before their next model call until somebody resumes them, in the same unit and less than
+    /// the limit. They never do if absent.
+    #[schema(example = 80000, exclusive_minimum = 0)]
+    pub(super) soft_limit: Option<f64>,
     /// After which time it is whole again: days and months are those of UTC. Never if absent.
     pub(super) period: Option<Period>,
     /// Whether it limits anything.
@@ -46,7 +50,17 @@ fn active() -> BudgetStatus {
     BudgetStatus::Active
 }
 
-/// What to change of a budget: absent fields stay.
+/// What to add to a budget.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = TopUpBudgetRequest)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TopUpBudget {
+    /// How much: whole tokens, or US dollars.
+    #[schema(example = 50000, exclusive_minimum = 0)]
+    pub(super) amount: f64,
+}
+
+/// What to change of a budget: absent fields stay, null clears.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = UpdateBudgetRequest)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +69,10 @@ pub(crate) struct UpdateBudget {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = f64, required = false, exclusive_minimum = 0)]
     pub(super) limit: Option<f64>,
+    /// At which use sessions pause, less than the limit; null means never.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<f64>, exclusive_minimum = 0)]
+    pub(super) soft_limit: Option<Option<f64>>,
     /// Whether it limits anything.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = BudgetStatus, required = false)]
@@ -73,8 +91,13 @@ pub(crate) struct BudgetBody {
     subject_id: String,
     /// What it counts.
     currency: Currency,
-    /// How much there is, in tokens or US dollars.
+    /// How much there is, in tokens or US dollars, without what it was topped up by.
     limit: f64,
+    /// At which use sessions pause, likewise; they never do if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    soft_limit: Option<f64>,
+    /// What was added to both in the current period.
+    topped_up: f64,
     /// What is left of it: neither used nor reserved by a model call that runs.
     balance: f64,
     /// What was used in the current period.
@@ -92,6 +115,8 @@ pub(crate) struct BudgetBody {
     status: BudgetStatus,
     /// Whether too little is left for any model call: nothing, or fewer than 256 tokens.
     exhausted: bool,
+    /// Whether what was used reaches the soft limit: sessions that were not resumed since then pause before their next model call.
+    soft_limit_reached: bool,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -108,13 +133,15 @@ impl BudgetBody {
             BudgetSubject::Agent(id) => (SubjectType::Agent, id.to_string()),
             BudgetSubject::Org(id) => (SubjectType::Org, id.to_string()),
         };
-        let told = |amount| told(budget.currency, amount);
+        let told = |amount| budget.currency.told(amount);
         Self {
             id: budget.id,
             subject_type,
             subject_id,
             currency: budget.currency,
             limit: told(budget.limit),
+            soft_limit: budget.soft_limit.map(told),
+            topped_up: told(balance.granted),
             balance: told(balance.left(budget.limit)),
             spent: told(balance.spent),
             reserved: told(balance.reserved),
@@ -122,22 +149,41 @@ impl BudgetBody {
             period_ends_at: budget.period.map(|period| period.ends(now)),
             status: budget.status,
             exhausted: budget.is_used_up(balance),
+            soft_limit_reached: budget.reaches_soft_limit(balance),
             created_at: budget.created_at,
             updated_at: budget.updated_at,
         }
     }
 }
 
-/// What a model call took from a budget.
+/// What a posting tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PostingKind {
+    /// A model call took something.
+    Use,
+    /// Somebody added something.
+    TopUp,
+}
+
+/// What a model call took from a budget, or somebody added to it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BudgetPosting)]
 pub(crate) struct PostingBody {
-    /// The reservation that it settled.
-    reservation_id: ReservationId,
-    /// In which session.
-    session_id: SessionId,
+    /// Which of both.
+    kind: PostingKind,
+    /// The reservation of a model call that it settled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reservation_id: Option<ReservationId>,
+    /// In which session the call was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<SessionId>,
     /// In which turn.
-    turn_id: TurnId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn_id: Option<TurnId>,
+    /// What was added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_up_id: Option<TopUpId>,
     /// How much, in tokens or US dollars.
     amount: f64,
     /// When.
@@ -147,17 +193,13 @@ pub(crate) struct PostingBody {
 
 impl PostingBody {
     /// A posting of a budget in this currency.
-    pub(super) fn new(currency: Currency, posting: Posting) -> Self {
-        let Posting { reservation, session, turn, amount, at } = posting;
-        Self { reservation_id: reservation, session_id: session, turn_id: turn, amount: told(currency, amount), at }
-    }
-}
-
-/// An amount as it is told: tokens, or US dollars.
-pub(super) fn told(currency: Currency, amount: u64) -> f64 {
-    match currency {
-        Currency::Tokens => amount as f64,
-        Currency::Usd => amount as f64 / NANOS_PER_USD as f64,
+    pub(super) fn new(currency: Currency, Posting { entry, amount, at }: Posting) -> Self {
+        let (reservation_id, session_id, turn_id, top_up_id) = match entry {
+            Entry::Use { reservation, session, turn } => (Some(reservation), Some(session), Some(turn), None),
+            Entry::TopUp(id) => (None, None, None, Some(id)),
+        };
+        let kind = if top_up_id.is_some() { PostingKind::TopUp } else { PostingKind::Use };
+        Self { kind, reservation_id, session_id, turn_id, top_up_id, amount: currency.told(amount), at }
     }
 }
 
@@ -182,7 +224,7 @@ mod tests {
         let check = |currency, amount: f64, expected: Option<u64>| {
             assert_eq!(kept(currency, amount, 1e9), expected, "{amount}");
             if let Some(expected) = expected {
-                assert!((told(currency, expected) - amount).abs() < 1e-9, "{amount}");
+                assert!((currency.told(expected) - amount).abs() < 1e-9, "{amount}");
             }
         };
         check(Currency::Tokens, 1.0, Some(1));

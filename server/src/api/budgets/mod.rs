@@ -1,15 +1,14 @@
 //! Budgets: how much sessions, agents and the org may use, and what they used.
 
 mod body;
+mod left;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use everwit_runtime::id::{BudgetId, OrgId};
-use everwit_runtime::session::Session;
+use everwit_runtime::id::{BudgetId, OrgId, TopUpId};
 use everwit_runtime::store::Listing;
-use everwit_runtime::usage::{Account, BudgetStatus, BudgetSubject, Currency, UsageBudget};
-use jiff::Timestamp;
+use everwit_runtime::usage::{Account, BudgetSubject, Currency, TopUp, UsageBudget};
 
 use super::check::Checks;
 use super::extract::{IfMatch, JsonBody, Query, Tagged};
@@ -18,7 +17,8 @@ use super::page::{List, PageParams};
 use super::{App, resolve};
 use crate::auth::Caller;
 use crate::problem::{Finding, Problem};
-use body::{BudgetBody, CreateBudget, PostingBody, SubjectType, UpdateBudget, kept};
+use body::{BudgetBody, CreateBudget, PostingBody, SubjectType, TopUpBudget, UpdateBudget, kept};
+pub(crate) use left::{__path_check_budgets, __path_resume_session, check_budgets, check_left, resume_session};
 
 /// Largest budget in tokens.
 const MAX_TOKENS: f64 = 1e15;
@@ -70,7 +70,8 @@ pub(crate) async fn list_budgets_of_session(
 ///
 /// From now on model calls of its subject are held against it: what one needs at most is reserved
 /// before it, and what it used is counted after it. A turn whose next call does not fit ends as sealed;
-/// a message is refused with 429 once too little is left for any call.
+/// a message is refused with 429 once too little is left for any call. A turn whose session reaches the soft limit
+/// waits before its next call, see `POST /v1/sessions/{session_id}/resume`.
 #[utoipa::path(
     post,
     path = "/budgets",
@@ -85,7 +86,9 @@ pub(crate) async fn create_budget(
     Once { body: request, key }: Once<CreateBudget>,
 ) -> Result<(StatusCode, Replayed<Tagged<Json<BudgetBody>>>), Problem> {
     let mut checks = Checks::default();
-    let limit = limit(&mut checks, request.currency, request.limit);
+    let limit = amount(&mut checks, "/limit", request.currency, request.limit);
+    let soft_limit = request.soft_limit.and_then(|soft| amount(&mut checks, "/soft_limit", request.currency, soft));
+    check_soft_limit(&mut checks, limit, soft_limit);
     let subject = subject(&app, caller.org, &mut checks, &request).await?;
     checks.finish()?;
     let (Some(limit), Some(subject)) = (limit, subject) else {
@@ -99,7 +102,7 @@ pub(crate) async fn create_budget(
         return Ok((StatusCode::CREATED, Replayed(true, tagged(&app, caller.org, &made).await?)));
     }
     let CreateBudget { currency, period, status, .. } = request;
-    let budget = UsageBudget { id, subject, currency, limit, period, status, version: 1, created_at: now, updated_at: now };
+    let budget = UsageBudget { id, subject, currency, limit, soft_limit, period, status, version: 1, created_at: now, updated_at: now };
     app.stores.usage_store.add_budget(caller.org, budget.clone()).await?;
     Ok((StatusCode::CREATED, Replayed(false, tagged(&app, caller.org, &budget).await?)))
 }
@@ -147,9 +150,13 @@ pub(crate) async fn update_budget(
     let mut budget = find(&app, caller.org, &reference).await?;
     if_match.check(budget.version)?;
     let mut checks = Checks::default();
-    if let Some(amount) = request.limit {
-        budget.limit = limit(&mut checks, budget.currency, amount).unwrap_or(budget.limit);
+    if let Some(limit) = request.limit {
+        budget.limit = amount(&mut checks, "/limit", budget.currency, limit).unwrap_or(budget.limit);
     }
+    if let Some(soft) = request.soft_limit {
+        budget.soft_limit = soft.and_then(|soft| amount(&mut checks, "/soft_limit", budget.currency, soft));
+    }
+    check_soft_limit(&mut checks, Some(budget.limit), budget.soft_limit);
     checks.finish()?;
     budget.status = request.status.unwrap_or(budget.status);
     budget.version += 1;
@@ -157,6 +164,38 @@ pub(crate) async fn update_budget(
     let updated = app.stores.usage_store.update_budget(caller.org, budget.clone()).await;
     updated.map_err(|error| if_match.lost(error))?;
     tagged(&app, caller.org, &budget).await
+}
+
+/// Top a budget up
+///
+/// Adds to its limit and to its soft limit in the current period; for good if it has none. Sessions that it had stopped
+/// take messages again; paused ones go on once they are resumed.
+#[utoipa::path(
+    post,
+    path = "/budgets/{budget}/top-up",
+    tag = "budgets",
+    params(
+        ("budget" = String, Path, description = "Id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Name of the request; a repetition within a day has no second effect"),
+    ),
+    request_body = TopUpBudget,
+    responses((status = 200, body = BudgetBody)),
+)]
+pub(crate) async fn top_up_budget(
+    State(app): State<App>,
+    caller: Caller,
+    Path(reference): Path<String>,
+    Once { body: request, key }: Once<TopUpBudget>,
+) -> Result<Replayed<Tagged<Json<BudgetBody>>>, Problem> {
+    let budget = find(&app, caller.org, &reference).await?;
+    let mut checks = Checks::default();
+    let amount = amount(&mut checks, "/amount", budget.currency, request.amount);
+    checks.finish()?;
+    let amount = amount.ok_or_else(|| Problem::internal("an amount passed its checks and is none"))?;
+    let claimed = key.claim(&app, caller.org).await?;
+    let top_up = TopUp { id: TopUpId::from_uuid(claimed.id), amount, at: app.moments.now() };
+    let added = app.stores.usage_store.top_up(caller.org, budget.id, top_up).await?;
+    Ok(Replayed(!added, tagged(&app, caller.org, &budget).await?))
 }
 
 /// Delete a budget
@@ -191,7 +230,7 @@ pub(crate) async fn delete_budget(
 
 /// Read the ledger of a budget
 ///
-/// What model calls took from it, newest first.
+/// What model calls took from it and what was added to it, newest first.
 #[utoipa::path(
     get,
     path = "/budgets/{budget}/ledger",
@@ -208,39 +247,6 @@ pub(crate) async fn list_postings(
     let (budget, page) = (find(&app, caller.org, &reference).await?, page.into());
     let postings = app.stores.usage_store.list_postings(caller.org, &budget.id.to_string(), page).await?;
     Ok(Json(List::new(postings, page, |posting| PostingBody::new(budget.currency, posting))))
-}
-
-/// Refuses what would begin a turn for which nothing is left.
-///
-/// # Errors
-/// 429, with the time after which there is if there will be; those of the store.
-pub(crate) async fn check_left(app: &App, org: OrgId, session: &Session) -> Result<(), Problem> {
-    let (store, now) = (&app.stores.usage_store, app.moments.now());
-    let budgets = store.budgets_of(org, session.id, session.agent_id).await?;
-    for budget in budgets.iter().filter(|budget| budget.status == BudgetStatus::Active) {
-        if budget.is_used_up(store.read_balance(org, &budget.account(now)).await?) {
-            let ends = budget.period.map(|period| period.ends(now));
-            return Err(used_up(&format!("the budget {} is used up; raise it or delete it", budget.id), now, ends));
-        }
-    }
-    if let Some((account, limit)) = app.turns.allowance.tokens(now)
-        && Currency::Tokens.is_used_up(store.read_balance(org, &account).await?.spent, limit)
-    {
-        let detail = format!("the org has used the {limit} tokens that it may use in a day");
-        return Err(used_up(&detail, now, Some(everwit_runtime::usage::Period::Day.ends(now))));
-    }
-    Ok(())
-}
-
-fn used_up(detail: &str, now: Timestamp, ends: Option<Timestamp>) -> Problem {
-    let code = "budget_exhausted";
-    match ends {
-        Some(ends) => {
-            let seconds = u64::try_from(ends.duration_since(now).as_secs()).unwrap_or(0).max(1);
-            Problem::busy(StatusCode::TOO_MANY_REQUESTS, code, detail, seconds)
-        }
-        None => Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail),
-    }
 }
 
 async fn find(app: &App, org: OrgId, reference: &str) -> Result<UsageBudget, Problem> {
@@ -267,16 +273,27 @@ async fn bodies(app: &App, org: OrgId, budgets: &[UsageBudget]) -> Result<Vec<Bu
     Ok(bodies)
 }
 
-fn limit(checks: &mut Checks, currency: Currency, amount: f64) -> Option<u64> {
+/// An amount as it is kept.
+fn amount(checks: &mut Checks, pointer: &'static str, currency: Currency, amount: f64) -> Option<u64> {
     let (most, unit) = match currency {
         Currency::Tokens => (MAX_TOKENS, "a whole number of tokens"),
         Currency::Usd => (MAX_USD, "a number of US dollars, at least a billionth of one"),
     };
     let kept = kept(currency, amount, most);
     if kept.is_none() {
-        checks.add(Finding::at("/limit", "invalid_limit", format!("the limit is {amount}; it must be {unit} above 0 and at most {most}")));
+        let code = if pointer == "/amount" { "invalid_amount" } else { "invalid_limit" };
+        checks.add(Finding::at(pointer, code, format!("the amount is {amount}; it must be {unit} above 0 and at most {most}")));
     }
     kept
+}
+
+fn check_soft_limit(checks: &mut Checks, limit: Option<u64>, soft_limit: Option<u64>) {
+    if let (Some(limit), Some(soft)) = (limit, soft_limit)
+        && soft >= limit
+    {
+        let finding = Finding::at("/soft_limit", "invalid_limit", "the soft limit is not less than the limit, so that nothing would pause");
+        checks.add(finding.fix("make it less than the limit, or leave it away"));
+    }
 }
 
 async fn subject(app: &App, org: OrgId, checks: &mut Checks, request: &CreateBudget) -> Result<Option<BudgetSubject>, Problem> {

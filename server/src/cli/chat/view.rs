@@ -55,6 +55,10 @@ impl View {
                 self.aside("taken up again after an interruption");
                 Ok(())
             }
+            "budget.warning" => {
+                self.aside(&text(&data["message"]));
+                Ok(())
+            }
             "loop.detected" => {
                 self.aside(&text(&data["note"]));
                 Ok(())

@@ -21,12 +21,12 @@ use super::rig::Rig;
 
 /// Answers when it is let, and says what that took.
 #[derive(Clone)]
-struct Metered {
+pub(super) struct Metered {
     usage: TokenUsage,
     error: Option<DriverErrorKind>,
     requests: Arc<Mutex<Vec<ChatRequest>>>,
     asked: mpsc::UnboundedSender<()>,
-    gate: Arc<Semaphore>,
+    pub(super) gate: Arc<Semaphore>,
 }
 
 #[async_trait]
@@ -44,14 +44,14 @@ impl ChatDriver for Metered {
 }
 
 /// A rig whose model calls take so many tokens, the first `open` of them at once.
-struct Bench {
-    rig: Rig,
-    driver: Metered,
+pub(super) struct Bench {
+    pub(super) rig: Rig,
+    pub(super) driver: Metered,
     asked: mpsc::UnboundedReceiver<()>,
 }
 
 impl Bench {
-    async fn new(input_tokens: u64, output_tokens: u64, open: usize) -> Self {
+    pub(super) async fn new(input_tokens: u64, output_tokens: u64, open: usize) -> Self {
         crate::support::mutation::apply();
         let (sender, asked) = mpsc::unbounded_channel();
         let usage = TokenUsage { input_tokens, output_tokens, ..TokenUsage::default() };
@@ -60,26 +60,42 @@ impl Bench {
         Self { rig: Rig::with_driver(driver.clone()).await, driver, asked }
     }
 
-    async fn budget(&self, subject: BudgetSubject, currency: Currency, limit: u64) -> UsageBudget {
+    /// The same with another model, which the driver of this one has no part in.
+    pub(super) fn with_rig(self, rig: Rig) -> Self {
+        Self { rig, ..self }
+    }
+
+    pub(super) async fn budget(&self, subject: BudgetSubject, currency: Currency, limit: u64) -> UsageBudget {
         let id = BudgetId::from_uuid(self.rig.ids.next());
         let (created_at, status) = (Timestamp::UNIX_EPOCH, BudgetStatus::Active);
-        let budget = UsageBudget { id, subject, currency, limit, period: None, status, version: 1, created_at, updated_at: created_at };
+        let budget = UsageBudget {
+            id,
+            subject,
+            currency,
+            limit,
+            soft_limit: None,
+            period: None,
+            status,
+            version: 1,
+            created_at,
+            updated_at: created_at,
+        };
         self.rig.platform.backends.usage_store.add_budget(self.rig.org, budget.clone()).await.unwrap();
         budget
     }
 
-    async fn tokens_of_session(&self, limit: u64) -> UsageBudget {
+    pub(super) async fn tokens_of_session(&self, limit: u64) -> UsageBudget {
         self.budget(BudgetSubject::Session(self.rig.session), Currency::Tokens, limit).await
     }
 
     /// What is spent and reserved.
-    async fn balance(&self, budget: &UsageBudget) -> (u64, u64) {
+    pub(super) async fn balance(&self, budget: &UsageBudget) -> (u64, u64) {
         let account = budget.account(Timestamp::UNIX_EPOCH);
         let balance = self.rig.platform.backends.usage_store.read_balance(self.rig.org, &account).await.unwrap();
         (balance.spent, balance.reserved)
     }
 
-    fn calls(&self) -> usize {
+    pub(super) fn calls(&self) -> usize {
         self.driver.requests.lock().unwrap().len()
     }
 
@@ -88,7 +104,7 @@ impl Bench {
     }
 
     /// Runs a turn of a session beside the test, until its model is asked.
-    async fn begin(&mut self, session: SessionId, signals: TurnSignals) -> tokio::task::JoinHandle<TurnRun> {
+    pub(super) async fn begin(&mut self, session: SessionId, signals: TurnSignals) -> tokio::task::JoinHandle<TurnRun> {
         let key = self.rig.submit_to(session, "go").await;
         let running = tokio::spawn(run(self.rig.platform.clone(), key, signals));
         self.asked.recv().await.unwrap();
@@ -103,7 +119,7 @@ impl Bench {
     }
 }
 
-async fn run(platform: TurnPlatform, key: TurnKey, signals: TurnSignals) -> TurnRun {
+pub(super) async fn run(platform: TurnPlatform, key: TurnKey, signals: TurnSignals) -> TurnRun {
     let claim = platform.backends.log.claim_turn(key.org, key.session).await.unwrap().unwrap();
     platform.run_turn(key, claim, signals).await.unwrap()
 }
