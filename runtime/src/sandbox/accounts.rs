@@ -393,3 +393,6 @@ impl Opened {
         Unsent::Misplaced { secret: self.name.clone(), error: EgressError::new(EgressErrorKind::Denied, text) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use everwit_runtime::egress::{EgressErrorKind, EgressQuota, GatewayConfig, MAX_RESPONSE_HEAD_BYTES, Timeouts};
+use everwit_runtime::egress::{EgressErrorKind, EgressQuota, EgressRequest, GatewayConfig, MAX_RESPONSE_HEAD_BYTES, ReuseKey, Timeouts};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
@@ -90,10 +90,11 @@ async fn lengths_that_lie_are_faults() {
 #[tokio::test]
 async fn bytes_behind_an_answer_answer_nothing() {
     let smuggled = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother";
-    for first in [
-        format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc{smuggled}"),
-        format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n{smuggled}"),
-        format!("HTTP/1.1 200 OK\r\ncontent-length: 40\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n{smuggled}"),
+    for (first, connections) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc".to_owned(), 1),
+        (format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc{smuggled}"), 3),
+        (format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n{smuggled}"), 3),
+        (format!("HTTP/1.1 200 OK\r\ncontent-length: 40\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n{smuggled}"), 3),
     ] {
         let first = Arc::new(first);
         let pipe = Pipe::new(move |mut stream| {
@@ -105,10 +106,11 @@ async fn bytes_behind_an_answer_answer_nothing() {
         });
         let gateway = public(pipe.clone());
         for _ in 0..3 {
-            let mut response = fetch(&gateway).await.expect("an answer");
-            assert_eq!(read(&mut response).await.expect("a body"), b"abc");
+            let request = EgressRequest { reuse: Some(ReuseKey::of([&b"driver"[..]])), ..get("http://a.test/") };
+            let sent = gateway.send("org", &grant(&["a.test:80"]), request, &mut quota()).await;
+            assert_eq!(read(&mut sent.expect("an answer")).await.expect("a body"), b"abc");
         }
-        assert_eq!(pipe.dialled().len(), 3, "none of the connections was used again");
+        assert_eq!(pipe.dialled().len(), connections, "a connection with more to say is not used again");
     }
 }
 
