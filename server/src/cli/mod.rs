@@ -20,6 +20,7 @@ mod inspect;
 mod keys;
 mod mcp;
 mod members;
+mod move_components;
 mod new;
 mod output;
 mod push;
