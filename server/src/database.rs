@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use everwit_runtime::bus::EventBus;
+use everwit_runtime::component::Digest;
 use everwit_runtime::store::postgres::{Notice, PostgresStore, PostgresUrl, TurnsClaim};
 use everwit_runtime::store::sqlite::SqliteStore;
-use everwit_runtime::store::{BlobStore, RuntimeBackends, SchemaStatus, StoreResult};
+use everwit_runtime::store::{BlobStore, BlobsInside, RuntimeBackends, SchemaStatus, StoreResult};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use uuid::Uuid;
 
 use crate::data_dir::DataDir;
 use crate::error::AppError;
@@ -133,6 +136,39 @@ impl Database {
         match self {
             Self::Sqlite(store) => store.needs_blobs().await,
             Self::Postgres(store) => store.needs_blobs().await,
+        }
+    }
+
+    /// What it has of the bytes of components.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn blobs_inside(&self) -> StoreResult<BlobsInside> {
+        match self {
+            Self::Sqlite(store) => store.blobs_inside().await,
+            Self::Postgres(store) => store.blobs_inside().await,
+        }
+    }
+
+    /// The first digest behind another one whose bytes it has.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn next_blob_inside(&self, after: Option<Digest>) -> StoreResult<Option<Digest>> {
+        match self {
+            Self::Sqlite(store) => store.next_blob_inside(after).await,
+            Self::Postgres(store) => store.next_blob_inside(after).await,
+        }
+    }
+
+    /// Moves bytes of a component to the bucket; false if they are gone meanwhile.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn move_blob(&self, digest: Digest, unique: Uuid, now: Timestamp) -> StoreResult<bool> {
+        match self {
+            Self::Sqlite(store) => store.move_blob(digest, unique, now).await,
+            Self::Postgres(store) => store.move_blob(digest, unique, now).await,
         }
     }
 

@@ -41,7 +41,7 @@ use std::sync::Arc;
 use crate::bus::{EventBus, InMemoryEventBus};
 use crate::connection::UserConnectionResolver;
 use crate::secret::Cipher;
-pub use blob::BlobStore;
+pub use blob::{BlobStore, BlobsInside};
 #[cfg(feature = "s3")]
 pub use blob::{S3Bucket, S3Config};
 pub use component::{Activation, Collected, ComponentStore, MAX_CHANNELS, NewVersion, StoredVersion};

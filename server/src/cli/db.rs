@@ -7,6 +7,7 @@ use everwit_runtime::store::SchemaStatus;
 use everwit_runtime::store::sqlite::SqliteStore;
 use serde_json::json;
 
+use super::move_components::{MoveArgs, move_components};
 use super::output::{Failure, print};
 use super::rotate::rotate_keys;
 use crate::data_dir::DataDir;
@@ -59,6 +60,12 @@ enum DbCommand {
     /// Without one, a new key is made in the data directory and the old one is forgotten at the
     /// end; the server must not run. Can be cut off at any time and repeated.
     RotateKeys(EncryptionArgs),
+    /// Move bytes of components that are in the database to the bucket of --s3-bucket.
+    ///
+    /// All servers and workers must have the bucket by then; they may run. The bytes of one component after the other are
+    /// written to an object, read back and held against their digest, and only then does the database let go of them. Can
+    /// be cut off at any time and repeated.
+    MoveComponents(MoveArgs),
 }
 
 pub(crate) async fn run(args: DbArgs) -> Result<(), Failure> {
@@ -81,6 +88,7 @@ pub(crate) async fn run(args: DbArgs) -> Result<(), Failure> {
             restore(&dir, file, args.json).await
         }
         DbCommand::RotateKeys(encryption) => rotate_keys(&dir, &config, encryption, args.json).await,
+        DbCommand::MoveComponents(moving) => move_components(&dir, &config, moving, args.json).await,
     }
 }
 

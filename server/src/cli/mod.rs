@@ -19,6 +19,7 @@ mod follow;
 mod inspect;
 mod keys;
 mod mcp;
+mod move_components;
 mod new;
 mod output;
 mod push;

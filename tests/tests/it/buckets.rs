@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use everwit_runtime::clock::SystemClock;
 use everwit_runtime::component::{ComponentDescription, Digest};
 use everwit_runtime::id::{ComponentId, IdSource as _, OrgId, RandomIds};
 use everwit_runtime::store::sqlite::SqliteStore;
@@ -41,6 +42,28 @@ impl Place {
                 RuntimeBackends::from_store(Arc::new(store.with_blobs(blobs)))
             }
             Self::Postgres(database) => RuntimeBackends::from_store(Arc::new(postgres::open(database).await.with_blobs(blobs))),
+        }
+    }
+
+    /// Moves the bytes of a digest that are in the database to a bucket, so many minutes after the beginning.
+    async fn move_out(&self, blobs: Arc<dyn BlobStore>, digest: Digest, minutes: i64) -> StoreResult<bool> {
+        let (unique, now) = (RandomIds::new(Arc::new(SystemClock)).next(), after(minutes));
+        match self {
+            Self::Sqlite(dir) => {
+                let store = SqliteStore::open(&dir.path().join("everwit.db")).await.expect("a database");
+                store.with_blobs(blobs).move_blob(digest, unique, now).await
+            }
+            Self::Postgres(database) => postgres::open(database).await.with_blobs(blobs).move_blob(digest, unique, now).await,
+        }
+    }
+
+    /// All stores, with bytes in the database.
+    async fn stores_inside(&self) -> RuntimeBackends {
+        match self {
+            Self::Sqlite(dir) => {
+                RuntimeBackends::from_store(Arc::new(SqliteStore::open(&dir.path().join("everwit.db")).await.expect("a database")))
+            }
+            Self::Postgres(database) => RuntimeBackends::from_store(Arc::new(postgres::open(database).await)),
         }
     }
 
@@ -89,6 +112,28 @@ impl BlobStore for Slow {
     }
 }
 
+/// A bucket that keeps something else than it was given.
+struct Forgetful(S3Bucket);
+
+#[async_trait]
+impl BlobStore for Forgetful {
+    async fn put(&self, key: &str, _: Bytes) -> StoreResult<()> {
+        self.0.put(key, Bytes::from_static(b"something else")).await
+    }
+
+    async fn get(&self, key: &str) -> StoreResult<Option<Bytes>> {
+        self.0.get(key).await
+    }
+
+    async fn delete(&self, key: &str) -> StoreResult<()> {
+        self.0.delete(key).await
+    }
+
+    async fn check(&self) -> StoreResult<()> {
+        self.0.check().await
+    }
+}
+
 fn bucket(s3: &S3) -> S3Bucket {
     S3Bucket::new(&s3.config()).expect("a bucket")
 }
@@ -97,19 +142,24 @@ fn org() -> OrgId {
     OrgId::from_uuid(uuid::Uuid::from_u128(1))
 }
 
+/// A time so many minutes after the beginning.
+fn after(minutes: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000).expect("a time") + SignedDuration::from_mins(minutes)
+}
+
 /// Uploads bytes, so many minutes after the beginning.
 async fn upload(stores: &RuntimeBackends, wasm: &[u8], minutes: i64) -> StoreResult<Digest> {
     let description = json!({
         "id": "lens", "title": "Lens", "version": "1.0.0", "summary": "", "config_schema": {}, "tools": [], "permissions": {},
     });
     let new = NewVersion {
-        component_id: ComponentId::from_uuid(RandomIds::new(Arc::new(everwit_runtime::clock::SystemClock)).next()),
+        component_id: ComponentId::from_uuid(RandomIds::new(Arc::new(SystemClock)).next()),
         digest: Digest::of(wasm),
         wasm: wasm.to_vec(),
         description: serde_json::from_value::<ComponentDescription>(description).expect("a description"),
         imports: Vec::new(),
         signature: None,
-        now: Timestamp::from_second(1_800_000_000).expect("a time") + SignedDuration::from_mins(minutes),
+        now: after(minutes),
         quota_bytes: 1 << 20,
         quota_components: 1 << 10,
     };
@@ -177,17 +227,33 @@ async fn believes_no_object(place: Place) {
     }
     place.assert_named(&mut s3).await;
     // What is in the database stays there, and is found beside what is in the bucket.
-    let inside = match &place {
-        Place::Sqlite(dir) => {
-            RuntimeBackends::from_store(Arc::new(SqliteStore::open(&dir.path().join("everwit.db")).await.expect("a database")))
-        }
-        Place::Postgres(database) => RuntimeBackends::from_store(Arc::new(postgres::open(database).await)),
-    };
+    let inside = place.stores_inside().await;
     let refused = read(&inside, digest).await.expect_err("there is no bucket");
     assert!(refused.to_string().contains("none is configured"), "{refused}");
     let second = upload(&inside, b"inside", 3).await.expect("an upload");
     assert_eq!(upload(&stores, b"inside", 4).await.expect("an upload"), second);
     assert_eq!((read(&stores, second).await.expect("bytes").as_deref(), s3.list().await.len()), (Some(&b"inside"[..]), 1));
+}
+
+/// The database keeps its bytes until the bucket is known to have them.
+async fn moves_what_a_database_has(place: Place) {
+    let mut s3 = S3::start().await;
+    let inside = place.stores_inside().await;
+    let digest = upload(&inside, b"bytes", 0).await.expect("an upload");
+    let unheard = Arc::new(Slow { bucket: bucket(&s3), others: None });
+    let refused = place.move_out(unheard, digest, 1).await.expect_err("nobody knows of it");
+    assert!(refused.to_string().contains("nobody hears of it"), "{refused}");
+    let refused = place.move_out(Arc::new(Forgetful(bucket(&s3))), digest, 2).await.expect_err("these are not the bytes");
+    assert!(matches!(&refused, StoreError::Unavailable(text) if text.contains("does not have the bytes")), "{refused}");
+    assert_eq!(s3.list().await.len(), 1, "what is wrong is deleted, and what nobody heard of may be about to be named");
+    assert_eq!(read(&inside, digest).await.expect("bytes").as_deref(), Some(&b"bytes"[..]));
+
+    assert!(place.move_out(Arc::new(bucket(&s3)), digest, 90).await.expect("a move"));
+    place.assert_named(&mut s3).await;
+    let stores = place.stores(Arc::new(bucket(&s3))).await;
+    assert_eq!(read(&stores, digest).await.expect("bytes").as_deref(), Some(&b"bytes"[..]));
+    assert!(!place.move_out(Arc::new(bucket(&s3)), digest, 91).await.expect("nothing is left"));
+    place.assert_named(&mut s3).await;
 }
 
 macro_rules! on_both {
@@ -212,6 +278,7 @@ on_both! {
     an_object_that_nobody_names_is_deleted: deletes_what_nobody_names;
     an_upload_that_takes_too_long_is_refused: refuses_to_name_what_was_deleted;
     a_lost_or_changed_object_is_refused_and_mended: believes_no_object;
+    bytes_are_moved_only_once_the_bucket_has_them: moves_what_a_database_has;
 }
 
 /// What a command says that cannot start.
@@ -281,6 +348,33 @@ async fn a_server_loads_components_from_the_bucket() {
             assert!(!said.contains("canary-secret") && !said.contains(&secret), "{said}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_a_database_has_is_moved_to_a_bucket_by_a_command() {
+    let mut s3 = S3::start().await;
+    let mut server = Server::start().await;
+    server.api().upload("", guest("echo")).await.expect(201);
+    server.terminate();
+    assert!(server.ended().await);
+    let move_components = async |more: &[&str]| {
+        let mut command = everwit();
+        command.args(["db", "move-components", "--json", "--data-dir"]).arg(server.data_dir()).args(s3.args()).args(more);
+        let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().await.expect("the command runs");
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
+    };
+    let size = guest("echo").len();
+    assert_eq!(move_components(&["--dry-run"]).await, json!({ "moved": 0, "left": 1, "left_bytes": size }));
+    for moved in [1, 0] {
+        assert_eq!(move_components(&[]).await, json!({ "moved": moved, "left": 0, "left_bytes": 0 }));
+    }
+    assert_eq!(s3.list().await.len(), 1);
+    let (code, said) = refusal(&server, &[]).await;
+    assert!(code == Some(1) && said.contains("set EVERWIT_S3_BUCKET"), "{said}");
+    empty_cache(&server);
+    let server = server.restart_with(s3.args()).await;
+    assert_eq!(call(&server).await.0, 200);
 }
 
 #[tokio::test]

@@ -11,6 +11,15 @@ use super::StoreResult;
 #[cfg(feature = "s3")]
 pub use s3::{S3Bucket, S3Config};
 
+/// Bytes of components that are in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobsInside {
+    /// How many different ones.
+    pub components: u64,
+    /// All of them together, in bytes.
+    pub bytes: u64,
+}
+
 /// A place outside of the database for bytes of components, shared by all processes that use the database. Each object
 /// is written once, under a key that nothing else ever has; whether it is the right one is not this
 /// trait's business, because whoever reads it knows its digest.

@@ -33,6 +33,30 @@ pub(super) struct Arriving {
 }
 
 impl Arriving {
+    /// Bytes that are to be stored.
+    pub(super) fn new(digest: Digest, bytes: Bytes) -> Self {
+        Self { digest, bytes, object: None, broken: None }
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The loose object that has them, unless they are to be in the database.
+    pub(super) fn object(&self) -> Option<&str> {
+        self.object.as_deref()
+    }
+
+    /// Makes the object one that is not loose, in the transaction that has a row name it.
+    pub(super) async fn name(&self, connection: &mut DbConnection) -> StoreResult<()> {
+        let Some(object) = &self.object else { return Ok(()) };
+        let loose = sqlx::query("DELETE FROM loose_objects WHERE object = $1 AND began_at IS NOT NULL");
+        match loose.bind(object).execute(connection).await.map_err(store_error)?.rows_affected() {
+            0 => Err(StoreError::Unavailable(format!("the upload took longer than {WRITING:#}; try again"))),
+            _ => Ok(()),
+        }
+    }
+
     /// In bytes.
     pub(super) fn size(&self) -> u64 {
         self.bytes.len() as u64
@@ -72,12 +96,7 @@ pub(super) async fn insert(connection: &mut DbConnection, arriving: &Arriving) -
     if named.rows_affected() == 0 {
         return Ok(false);
     }
-    if let Some(object) = object {
-        let loose = sqlx::query("DELETE FROM loose_objects WHERE object = $1 AND began_at IS NOT NULL");
-        if loose.bind(object).execute(&mut *connection).await.map_err(store_error)?.rows_affected() == 0 {
-            return Err(StoreError::Unavailable(format!("the upload took longer than {WRITING:#}; try again")));
-        }
-    }
+    arriving.name(connection).await?;
     if let Some(broken) = broken {
         loosen(connection, broken).await?;
     }
@@ -134,7 +153,7 @@ impl Store {
 
     /// Writes bytes to an object, if they are to be in one and are not yet. `unique` is nobody else's.
     pub(super) async fn arrive(&self, org: OrgId, bytes: Bytes, digest: Digest, (unique, now): (Uuid, Timestamp)) -> StoreResult<Arriving> {
-        let mut arriving = Arriving { digest, bytes, object: None, broken: None };
+        let mut arriving = Arriving::new(digest, bytes);
         let Some(blobs) = &self.blobs else { return Ok(arriving) };
         self.sweep(&**blobs, now).await;
         match self.held(digest).await? {
@@ -149,8 +168,14 @@ impl Store {
                 }
             },
         }
-        let object = format!("{}/{}.wasm", digest.hex(), unique.simple());
-        self.announce(org, &object, now).await?;
+        self.write(Lock::Org(org), arriving, (unique, now)).await
+    }
+
+    /// Writes bytes to a loose object of their own. `unique` is nobody else's.
+    pub(super) async fn write(&self, lock: Lock<'_>, mut arriving: Arriving, (unique, now): (Uuid, Timestamp)) -> StoreResult<Arriving> {
+        let Some(blobs) = &self.blobs else { return Ok(arriving) };
+        let object = format!("{}/{}.wasm", arriving.digest.hex(), unique.simple());
+        self.announce(lock, &object, now).await?;
         blobs.put(&object, arriving.bytes.clone()).await?;
         fail_point!(StoreObjectWritten);
         arriving.object = Some(object);
@@ -203,8 +228,8 @@ impl Store {
     }
 
     /// Says that an object is about to be written.
-    async fn announce(&self, org: OrgId, object: &str, now: Timestamp) -> StoreResult<()> {
-        let mut writer = self.db.writer(Lock::Org(org)).await;
+    async fn announce(&self, lock: Lock<'_>, object: &str, now: Timestamp) -> StoreResult<()> {
+        let mut writer = self.db.writer(lock).await;
         let mut tx = Note::apart(writer.begin()).await?;
         let loose = sqlx::query("INSERT INTO loose_objects (object, began_at) VALUES ($1, $2)");
         loose.bind(object).bind(now.as_microsecond()).execute(&mut *tx).await.map_err(store_error)?;

@@ -21,6 +21,7 @@ macro_rules! latest_claim {
 
 mod agent;
 mod blob;
+mod blob_move;
 mod budget;
 mod component;
 mod component_version;

@@ -122,6 +122,12 @@ impl Server {
         Self::start_in(home, options).await
     }
 
+    /// The same with other arguments.
+    pub(crate) async fn restart_with(mut self, args: Vec<String>) -> Self {
+        self.options.args = args;
+        self.restart().await
+    }
+
     /// Memory of its process that is in use, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
         let id = self.child.id().expect("the server runs");
