@@ -4,7 +4,7 @@
 //! [`off`] is `false` and costs nothing.
 
 /// Every control that can be switched off.
-pub const CONTROLS: [&str; 179] = [
+pub const CONTROLS: [&str; 180] = [
     "answer.bytes",
     "answer.calls",
     "answer.events",
@@ -97,6 +97,7 @@ pub const CONTROLS: [&str; 179] = [
     "nested.depth",
     "nested.effects",
     "nested.outside",
+    "nested.risk",
     "reveal.count",
     "reveal.note",
     "risk.call",

@@ -40,6 +40,8 @@ pub(crate) fn hash_secret(secret: &SecretString) -> [u8; 32] {
 const MAX_SUBJECT_BYTES: usize = 256;
 /// Subject of callers of a server without keys.
 const LOCAL_SUBJECT: &str = "local";
+/// What everybody on this machine may do while there are no keys.
+pub(crate) const LOCAL_SCOPE: Scope = Scope::Operator;
 
 /// Who calls, and what the caller may do. As an argument of a handler it is whoever made the
 /// request; a request without valid credentials is refused before the handler runs.
@@ -149,7 +151,7 @@ impl Auth {
             && !orgs.has_keys().await?
         {
             require_local_origin(headers)?;
-            return Ok(Caller::new(org, Scope::Operator, LOCAL_SUBJECT));
+            return Ok(Caller::new(org, LOCAL_SCOPE, LOCAL_SUBJECT));
         }
         let secret = presented_key(headers).ok_or_else(|| {
             unauthorized("no API key; send the header \"Authorization: Bearer ew_…\", and make a key with: everwit keys create")

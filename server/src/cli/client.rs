@@ -74,7 +74,7 @@ impl Server {
         let target = place.parse().map_err(|error| wrong(&format!("has no host that can be reached: {error}")))?;
         let timeouts = Timeouts { first_byte: TIMEOUT, idle: IDLE, ..Timeouts::default() };
         let gateway = Gateway::new(GatewayConfig { private_targets: vec![target], timeouts, ..GatewayConfig::default() })?;
-        let methods = ["GET", "POST", "DELETE"].map(str::to_owned).to_vec();
+        let methods = ["GET", "POST", "PATCH", "DELETE"].map(str::to_owned).to_vec();
         let permission = HttpPermission { host: place, methods, path_prefix: None, reason: String::new() };
         let grant = Grant { http: vec![permission], ..Grant::default() };
         Ok(Self { base, key: key(args)?, gateway, grant })
@@ -108,6 +108,11 @@ impl Server {
 
     pub(super) async fn post_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.post(path, "application/json", body.to_string().into_bytes()).await
+    }
+
+    pub(super) async fn patch_json(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        self.ask("PATCH", path, headers, body.to_string().into_bytes()).await
     }
 
     /// A stream of events, from its `connected` on.

@@ -19,6 +19,7 @@ mod follow;
 mod inspect;
 mod keys;
 mod mcp;
+mod members;
 mod move_components;
 mod new;
 mod output;
@@ -92,6 +93,8 @@ enum Command<E: EngineArgs> {
     Turns(turns::TurnsArgs),
     /// List the workers of an installation, and have one drain or take up turns again.
     Workers(workers::WorkersArgs),
+    /// List the members of an org, add and remove them, and give them roles.
+    Members(members::MembersArgs),
     /// Offer a component's tools to an MCP client, over stdin and stdout.
     Mcp(mcp::McpArgs),
     /// Judge a language's SDK by a guest that uses all of it.
@@ -162,6 +165,7 @@ fn run<E: EngineArgs>(command: Command<E>, matches: &ArgMatches) -> Result<(), F
         Command::Sessions(args) => block_on(sessions::run(args)),
         Command::Turns(args) => block_on(turns::run(args)),
         Command::Workers(args) => block_on(workers::run(args)),
+        Command::Members(args) => block_on(members::run(args)),
         Command::Mcp(args) => block_on(mcp::run(args)),
         Command::Conformance(args) => block_on(conformance::run(args)),
         Command::Doctor(args) => doctor::run(&args),

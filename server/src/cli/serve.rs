@@ -7,6 +7,7 @@ use super::engine::EngineArgs;
 use super::output::{Failure, Style, print};
 use super::{block_on, check};
 use crate::app::{ServerAppBuilder, ServerHandle};
+use crate::auth::{LOCAL_SCOPE, scope_name};
 use crate::config::{RunArgs, ServeArgs, ServerConfig, ServerRole};
 use crate::error::AppError;
 use crate::lifecycle::Signals;
@@ -86,7 +87,9 @@ fn announce(config: &ServerConfig, server: &ServerHandle, json: bool) -> Result<
 
 fn auth(open_to: Option<OrgId>) -> String {
     match open_to {
-        Some(org) => format!("none: local callers are admin of {org}, until there is a key (everwit keys create)"),
+        Some(org) => {
+            format!("none: local callers have the scope {} in {org}, until there is a key (everwit keys create)", scope_name(LOCAL_SCOPE))
+        }
         None => "API keys".to_owned(),
     }
 }

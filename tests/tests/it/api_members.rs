@@ -1,5 +1,7 @@
 //! Members of an org: their roles, their keys, and who may change either.
 
+use std::process::Stdio;
+
 use everwit_runtime::id::{KeyId, MemberId, OrgId};
 use everwit_runtime::store::{ApiKey, FoundKey, Member, Role, RuntimeBackends, Scope, StoreError};
 use jiff::Timestamp;
@@ -215,4 +217,46 @@ async fn an_org_that_has_an_owner_keeps_one() {
     backends.member_store.add_member(org, owner.clone()).await.expect("a member");
     let refused = backends.member_store.remove_member(org, owner.id).await;
     assert!(matches!(refused, Err(StoreError::LastOwner { .. })), "{refused:?}");
+}
+
+/// `everwit members` with these arguments, for the holder of a key: what it prints, or what it says against it.
+async fn members(server: &Server, key: &str, args: &[&str]) -> Result<String, String> {
+    let mut command = everwit();
+    command.arg("members").args(args).args(["--server", server.url()]).env("EVERWIT_API_KEY", key);
+    let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().await.expect("the command runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text").trim().to_owned();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+#[tokio::test]
+async fn members_are_managed_from_the_command_line() {
+    let server = Server::start().await;
+    let admin = server.api_with_key("admin", None).await;
+    let said = async |args: &[&str]| members(&server, admin.key(), args).await;
+    assert_eq!(said(&["list"]).await.expect("a list"), "there are no members");
+    let without = said(&["add", "Olga", "--role", "owner", "--with-key"]).await.expect_err("the first owner's key is made elsewhere");
+    assert!(without.contains("  owner   Olga\nThe member is added, and has no key.") && without.contains("(403)"), "{without}");
+    let listed: Value = serde_json::from_str(&said(&["list", "--json"]).await.expect("a list")).expect("JSON");
+    let id = text(&listed["data"][0], "id");
+    let made = run(&server, &["keys", "create", "--scope", "admin", "--member", &id]).await;
+    let (id, key) = (id.as_str(), made["key"].as_str().expect("a key"));
+
+    let adam: Value =
+        serde_json::from_str(&members(&server, key, &["add", "Adam", "--role", "admin", "--with-key", "--json"]).await.expect("a member"))
+            .expect("JSON");
+    let me = Api::new(server.url(), Some(text(&adam, "key"))).get("/v1/me").await.expect(200);
+    assert_eq!((&me["member"]["id"], &me["scope"]), (&adam["id"], &json!("admin")), "{me}");
+    let key_of_max = said(&["add", "Max", "--role", "member", "--email", "max@example.org", "--with-key"]).await.expect("a key alone");
+    assert!(key_of_max.starts_with("ew_") && key_of_max.lines().count() == 1, "{key_of_max}");
+    let listed = said(&["list"]).await.expect("a list");
+    let lines: Vec<&str> = listed.lines().collect();
+    assert!(lines[0] == format!("{id}  owner   Olga") && lines[2].ends_with("  member  Max  <max@example.org>"), "{listed}");
+    let max = lines[2].split_whitespace().next().expect("an id");
+    assert!(members(&server, &key_of_max, &["role", max, "admin"]).await.expect_err("a member is no admin").contains("(403)"));
+    let changed: Value = serde_json::from_str(&said(&["role", max, "admin", "--json"]).await.expect("it changes")).expect("JSON");
+    assert_eq!(changed["role"], "admin", "{changed}");
+    let last = members(&server, key, &["remove", id]).await.expect_err("the last owner stays");
+    assert!(last.contains("(409)"), "{last}");
+    assert_eq!(members(&server, key, &["remove", max]).await.expect("an owner may"), format!("removed {max}"));
+    assert_eq!(Api::new(server.url(), Some(key_of_max)).get("/v1/me").await.status, 401, "its keys go with it");
 }

@@ -169,3 +169,18 @@ async fn whoever_watches_a_session_sees_every_event_in_a_line() {
     let nothing = ask(server.url(), &["sessions", "cancel", &session], "").await;
     assert_eq!((nothing.code, nothing.stdout.as_str()), (Some(0), "no_op\n"), "{}", nothing.stderr);
 }
+
+#[tokio::test]
+async fn a_conversation_says_that_it_is_paused_and_how_it_goes_on() {
+    let server = Server::start().await;
+    let made = json!({ "subject_type": "org", "currency": "tokens", "limit": 100_000, "soft_limit": 1 });
+    let budget = server.api().post("/v1/budgets", &made).await.expect(201);
+    let first = ask(server.url(), &["chat", "hello"], "").await;
+    let session = named(&first);
+    let paused = ask(server.url(), &["chat", "--session", session, "and now?"], "").await;
+    assert_eq!((paused.code, paused.stdout.as_str()), (Some(1), ""));
+    let resume = format!("everwit sessions resume {session}");
+    assert!(paused.stderr.contains(&resume) && paused.stderr.contains(budget["id"].as_str().expect("an id")), "{}", paused.stderr);
+    assert_eq!(ask(server.url(), &["sessions", "resume", session], "").await.stdout, "active\n");
+    assert!(ask(server.url(), &["sessions", "resume", session], "").await.stderr.contains("is not paused"));
+}

@@ -5,16 +5,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use everwit_runtime::capability::{Capability, RiskLevel, ToolCallContext, ToolDefinition, ToolOutcome, ToolOutput};
+use everwit_runtime::component::Effects;
 use everwit_runtime::driver::llmsim::{LlmSimConfig, SimTurn};
 use everwit_runtime::event::EventData;
 use everwit_runtime::id::OrgId;
 use everwit_runtime::store::{RuntimeBackends, TurnEnd};
-use everwit_runtime::turn::TurnRun;
+use everwit_runtime::turn::{NestedError, TurnRun};
 use serde_json::{Value, json};
 
 use super::rig::{Rig, call};
 
-/// Has a risk, and two tools: `act`, and `lower`, after which the org allows low risk only.
+/// Has a risk, and three tools: `act`; `lower`, after which the org allows low risk only; and `relay`, which calls `act`, lowers,
+/// and calls it again, and tells what became of both.
 struct Risky {
     level: RiskLevel,
     tools: Vec<ToolDefinition>,
@@ -24,7 +26,7 @@ struct Risky {
 impl Risky {
     fn new(level: RiskLevel) -> Arc<Self> {
         let tool = |name: &str| ToolDefinition::new(name, "Does it", json!({ "type": "object" }));
-        Arc::new(Self { level, tools: vec![tool("act"), tool("lower")], acted: AtomicU32::default() })
+        Arc::new(Self { level, tools: vec![tool("act"), tool("lower"), tool("relay")], acted: AtomicU32::default() })
     }
 
     fn acted(&self) -> u32 {
@@ -57,6 +59,18 @@ impl Capability for Risky {
     async fn call_tool(&self, call: &ToolCallContext, tool: &str, _arguments: Value) -> ToolOutcome {
         match tool {
             "lower" => allow(&call.services.backends, call.org_id, RiskLevel::Low).await,
+            "relay" => {
+                let nested = call.nested.as_ref().expect("tools that a model calls can call others");
+                let act = async |number| nested.call(call, Effects::default(), number, ("risky/act", json!({}))).await;
+                let before = act(1).await;
+                allow(&call.services.backends, call.org_id, RiskLevel::Low).await;
+                let told = [before, act(2).await].map(|outcome| match outcome {
+                    Ok(_) => "called".to_owned(),
+                    Err(NestedError::Denied(text)) => text,
+                    Err(other) => format!("{other:?}"),
+                });
+                return ToolOutcome::native(Ok(ToolOutput::json(json!(told))));
+            }
             _ => _ = self.acted.fetch_add(1, Ordering::Relaxed),
         }
         ToolOutcome::native(Ok(ToolOutput::text("done")))
@@ -114,4 +128,15 @@ async fn a_limit_that_comes_during_a_turn_holds_for_its_next_call() {
     assert!(refused.contains("allows low at most") && refused.ends_with("the tool was not called"), "{refused}");
     assert_eq!(rig.ask("go on").await, TurnRun::Ended(TurnEnd::Failed), "what was assigned earlier does not go on");
     assert_eq!(risky.acted(), 1);
+}
+
+#[tokio::test]
+async fn a_limit_that_comes_during_a_call_holds_for_the_calls_within_it() {
+    let (rig, risky) = rig(RiskLevel::Medium, [calls("relay"), answer()]).await;
+    assert_eq!(rig.ask("go").await, TurnRun::Ended(TurnEnd::Completed));
+    assert_eq!(risky.acted(), 1);
+    let told = rig.results().await[0].structured.clone().expect("a result");
+    assert_eq!(told[0], "called", "{told}");
+    let refused = told[1].as_str().expect("a text");
+    assert!(refused.contains("allows low at most") && refused.ends_with("the tool was not called"), "{refused}");
 }
