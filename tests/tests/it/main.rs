@@ -6,6 +6,7 @@ mod api_auth;
 mod api_budgets;
 mod api_components;
 mod api_config_secrets;
+mod api_connections;
 mod api_context;
 mod api_document;
 mod api_files;
