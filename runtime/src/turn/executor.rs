@@ -226,9 +226,10 @@ impl<'a> Run<'a> {
                 self.context().await?;
                 continue;
             }
-            let parks = matches!(step, Step::Request { .. } | Step::Park | Step::Reason { .. } | Step::Compact { .. });
+            let asks = matches!(step, Step::Request { .. } | Step::Park);
             match self.perform(step).await {
-                Ok(()) if parks && self.is_parked() => {
+                // A model call parks the turn only at a soft limit; calls that follow it at once may wait without being parked.
+                Ok(()) if (asks || self.is_paused()) && self.is_parked() => {
                     if !self.connected_meanwhile().await? {
                         return Ok(TurnRun::Parked);
                     }
@@ -319,8 +320,13 @@ impl<'a> Run<'a> {
 
     /// Waits on.
     async fn park(&mut self) -> Result<(), Halt> {
-        let is_paused = !self.journal.state().paused_by().is_empty();
-        self.journal.append_park(Vec::new(), if is_paused { ParkedFor::Resume } else { ParkedFor::Answer }).await
+        let waits_for = if self.is_paused() { ParkedFor::Resume } else { ParkedFor::Answer };
+        self.journal.append_park(Vec::new(), waits_for).await
+    }
+
+    /// Whether the log says that the turn waits at a soft limit.
+    fn is_paused(&self) -> bool {
+        !self.journal.state().paused_by().is_empty()
     }
 
     async fn finish(&mut self, finish: Finish) -> Result<(), Halt> {

@@ -140,6 +140,7 @@ fn body(path: &str) -> Value {
         "tool-results" => json!({ "tool_results": [{ "tool_call_id": "call_x", "result": 1 }] }),
         "tool-approvals" => json!({ "decisions": [{ "tool_call_id": "call_x", "decision": "allow" }] }),
         "call" => json!({ "tool": "x" }),
+        "top-up" => json!({ "amount": 1 }),
         "{secret}" => json!({ "value": "x" }),
         "models" => json!({ "model_id": "x" }),
         "secrets" => json!({ "secrets": { "X": "y" } }),

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use everwit_runtime::driver::DriverErrorKind;
 use everwit_runtime::event::{
-    CompactionReason, CompactionStrategy, Event, EventContext, EventData, NewEvent, RecoveryMode, RequestKind, RequestedCall, TokenUsage,
-    ToolCompleted, ToolStatus,
+    BudgetNotice, CompactionReason, CompactionStrategy, Event, EventContext, EventData, NewEvent, RecoveryMode, RequestKind, RequestedCall,
+    TokenUsage, ToolCompleted, ToolStatus,
 };
-use everwit_runtime::id::{EventId, HarnessId, MessageId, SessionId, TurnId};
+use everwit_runtime::id::{BudgetId, EventId, HarnessId, MessageId, SessionId, TurnId};
 use everwit_runtime::message::{ContentPart, Message, Role, ToolCall};
 use everwit_runtime::messages_from_events;
 use everwit_runtime::turn::{History, TurnState, next};
+use everwit_runtime::usage::Currency;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use uuid::Uuid;
 /// Turns of a log.
 const TURNS: usize = 4;
 /// Kinds that [`data`] knows: stored ones, then one that is live only.
-const KINDS: u8 = 27;
+const KINDS: u8 = 31;
 /// Longest log, in events.
 const LONGEST: usize = 80;
 
@@ -96,7 +97,24 @@ fn data(kind: u8, sequence: u64, turn_id: TurnId) -> EventData {
             receipt: None,
         },
         24 | 25 => EventData::TurnMerged { turn_id, into_turn_id: turn(usize::try_from(sequence).expect("it is small") % TURNS) },
+        26 => EventData::BudgetWarning(notice(sequence)),
+        27 => EventData::BudgetPaused(notice(sequence)),
+        28 => EventData::BudgetResumed(notice(sequence)),
+        29 => EventData::BudgetExhausted(notice(sequence)),
         _ => EventData::OutputMessageDelta { turn_id, message_id: input_message_id, delta: "live".to_owned(), offset: 0 },
+    }
+}
+
+/// Of two budgets, so that what is resumed is what was paused often enough.
+fn notice(sequence: u64) -> BudgetNotice {
+    BudgetNotice {
+        budget_id: BudgetId::from_uuid(Uuid::from_u128(u128::from(sequence % 2))),
+        currency: Currency::Tokens,
+        limit: 100.0,
+        soft_limit: Some(50.0),
+        balance: 10.0,
+        period_started_at: None,
+        message: "half of it is used".to_owned(),
     }
 }
 
