@@ -301,7 +301,10 @@ async fn a_cancel_reaches_a_model_call() {
 
 #[tokio::test]
 async fn iterations_are_limited_by_session_then_agent() {
-    let rig = Rig::new(LlmSimConfig::scripted([SimTurn::ToolCalls(vec![call("look")])])).await;
+    let again = || SimTurn::ToolCalls(vec![call("look")]);
+    // One more than the limit, and then an end, so that a turn without the limit ends as well.
+    let script = [again(), again(), again(), again(), SimTurn::Assistant("done".to_owned())];
+    let rig = Rig::new(LlmSimConfig::scripted(script)).await;
     let mut session = rig.platform.backends.session_store.get_session(rig.org, rig.session).await.unwrap().unwrap();
     session.max_iterations = Some(3);
     session.version += 1;
