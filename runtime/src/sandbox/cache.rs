@@ -7,8 +7,10 @@
 //! and made again; it is never an error for the caller.
 //!
 //! Files: `<digest>-<settings>.cwasm`, mapped into memory when loaded, and beside it `.mac` with
-//! the MAC and the inspection. `functions-<settings>.kept` has functions for the next compile, behind its MAC. All come into being by rename, synced. Nothing is ever written in
-//! place; an operator may delete the whole directory at any time. `garbage` removes what nobody has any more.
+//! the MAC and the inspection. Where functions are kept for the next compile, they are in
+//! `functions-<settings>.kept`, behind their MAC. All come into being by rename, synced. Nothing is
+//! ever written in place; an operator may delete the whole directory at any time. `garbage` removes
+//! what nobody has any more.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, DirEntry, File};

@@ -292,7 +292,7 @@ fn check_soft_limit(checks: &mut Checks, limit: Option<u64>, soft_limit: Option<
         && soft >= limit
     {
         let finding = Finding::at("/soft_limit", "invalid_limit", "the soft limit is not less than the limit, so that nothing would pause");
-        checks.add(finding.fix("make it less than the limit, or leave it away"));
+        checks.add(finding.fix("make it less than the limit, or leave it out"));
     }
 }
 
